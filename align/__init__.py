@@ -1,0 +1,1 @@
+"""Forced alignment: audio and transcripts in, words in time out, nothing silently missing."""

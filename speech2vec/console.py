@@ -1,0 +1,192 @@
+"""What all command lines share: options, progress, log lines, one-line errors with exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import click
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from speech2vec.errors import UserError
+
+DONE, DONE_WITH_FAILURES, USER_ERROR = 0, 1, 2
+
+log = logging.getLogger("speech2vec")
+T = TypeVar("T")
+
+
+class Device(str, Enum):
+    """Where tensors live; auto is CUDA where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where the result is written.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings from a TOML file.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: key.sub=value (repeatable).")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 is one a core.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Only errors and the result.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already at the output.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
+
+
+def count_jobs(jobs: int) -> int:
+    """The number of processes that ``--jobs`` asks for; 0 is one for each core this process may use."""
+    if jobs:
+        return jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_up_logging(quiet: bool) -> None:
+    """Log lines go to standard error, so that standard output holds results only."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.INFO, force=True)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def claim_output(path: Path, force: bool = False, resume: bool = False) -> None:
+    """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays)."""
+    if force and resume:
+        raise UserError("--force starts anew and --resume goes on: give one of the two")
+    if not path.exists() or resume:
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if not force:
+        raise UserError(f"{path} is already there; --force replaces it, another -o/--output keeps it")
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f} {task.fields.get('unit', '')}/s" if speed else "", style="dim")
+
+
+class _Elapsed:
+    """Plain progress lines for logs and pipes: at most one every `every` seconds."""
+
+    def __init__(self, description: str, total: int | None, unit: str, every: float = 15.0) -> None:
+        self.description, self.total, self.unit, self.every = description, total, unit, every
+        self.started = self.last = time.monotonic()
+        self.done = 0
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.last >= self.every:
+            self.last = now
+            self.line(now)
+
+    def line(self, now: float) -> None:
+        rate = self.done / max(now - self.started, 1e-9)
+        left = f", {(self.total - self.done) / rate:,.0f} s left" if self.total and rate else ""
+        total = f" of {self.total:,}" if self.total else ""
+        log.info("%s: %s%s %s, %.1f/s%s", self.description, f"{self.done:,}", total, self.unit, rate, left)
+
+
+class Tracker:
+    """Progress with rate and time left: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+
+    Examples
+    --------
+    >>> with Tracker("aligning", total=3, unit="utterances", quiet=True) as tracker:
+    ...     for _ in range(3):
+    ...         tracker.advance()
+    """
+
+    def __init__(self, description: str, total: int | None, unit: str = "", quiet: bool = False) -> None:
+        self._bar: Progress | None = None
+        self._lines: _Elapsed | None = None
+        if quiet:
+            return
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _Rate(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task(description, total=total, unit=unit, note="")
+        else:
+            self._lines = _Elapsed(description, total, unit)
+
+    def __enter__(self) -> Tracker:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        """Count `steps` more; `note` is shown at the end of the bar (a running loss, say)."""
+        if self._bar:
+            self._bar.advance(self._task, steps)
+            if note is not None:
+                self._bar.update(self._task, note=note)
+        elif self._lines:
+            self._lines.advance(steps)
+
+
+def track(items: Iterable[T], description: str, total: int, unit: str = "", quiet: bool = False) -> Iterator[T]:
+    """`items`, with progress shown."""
+    with Tracker(description, total, unit, quiet) as tracker:
+        for item in items:
+            yield item
+            tracker.advance()
+
+
+def fail(message: str, code: int = USER_ERROR) -> NoReturn:
+    """End the program with one line on standard error."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        fail(str(error))
+    except click.Abort:
+        fail("interrupted", 130)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader went away (`... | head`): nothing is wrong, and nothing more can be said.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        raise SystemExit(DONE) from None
+    raise SystemExit(code if isinstance(code, int) else DONE)

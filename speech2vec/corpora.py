@@ -1,0 +1,162 @@
+"""A corpus folder becomes utterances: LibriSpeech's layout, audio beside .txt/.lab, or an utterances.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speech2vec.errors import UserError
+from speech2vec.manifest import UTTERANCES_FILE, Utterance, read_utterances
+
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
+)
+TRANSCRIPT_SUFFIXES = (".lab", ".txt")
+
+NO_AUDIO = "no audio"
+NO_TRANSCRIPT = "no transcript"
+EMPTY_TRANSCRIPT = "empty transcript"
+BAD_TRANSCRIPT = "unreadable transcript"
+DUPLICATE = "duplicate id"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a corpus that cannot become an utterance, by name and reason."""
+
+    utterance_id: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class Corpus:
+    """What a folder holds: the utterances, and what could not become one."""
+
+    utterances: list[Utterance] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_corpus(path: Path) -> Corpus:
+    """Read a corpus; its layout is recognised by what lies in it.
+
+    Parameters
+    ----------
+    path : Path
+        A folder in LibriSpeech's layout (the corpus, one subset or several: wherever ``*.trans.txt`` files lie
+        below it), a tree of audio files with ``.lab`` or ``.txt`` beside each, an ``utterances.jsonl`` or a folder
+        that holds one.
+
+    Returns
+    -------
+    Corpus
+        Utterances in order of their ids; every audio file without transcript, transcript without audio and empty
+        transcript is among its problems.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder or nothing in it is a corpus.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: there is no such corpus folder or file")
+    if path.is_file():
+        if path.suffix != ".jsonl":
+            raise UserError(f"{path}: a corpus is a folder or an utterances.jsonl")
+        return _with_empty_ones_apart(read_utterances(path), [])
+    if (path / UTTERANCES_FILE).exists():
+        return _with_empty_ones_apart(read_utterances(path), [])
+    transcripts = sorted(p for p in path.rglob("*.trans.txt") if not p.name.startswith("."))
+    corpus = _read_librispeech(transcripts) if transcripts else _read_side_by_side(path)
+    if not corpus.utterances and not corpus.problems:
+        raise UserError(
+            f"{path} is no corpus: it holds neither LibriSpeech's *.trans.txt, nor audio files with .txt or .lab "
+            f"beside them, nor an {UTTERANCES_FILE}"
+        )
+    return corpus
+
+
+def _with_empty_ones_apart(utterances: list[Utterance], problems: list[Problem]) -> Corpus:
+    kept = []
+    for utterance in sorted(utterances, key=lambda u: u.utterance_id):
+        if utterance.text.strip():
+            kept.append(utterance)
+        else:
+            problems.append(Problem(utterance.utterance_id, EMPTY_TRANSCRIPT, str(utterance.audio)))
+    return Corpus(kept, problems)
+
+
+def _audio_files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
+
+
+def _read_text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig").strip()
+
+
+def _read_librispeech(transcripts: list[Path]) -> Corpus:
+    utterances: dict[str, Utterance] = {}
+    problems: list[Problem] = []
+    for transcript in transcripts:
+        audio = {path.stem: path for path in _audio_files(transcript.parent)}
+        try:
+            lines = _read_text(transcript).splitlines()
+        except UnicodeDecodeError as error:
+            problems.append(Problem(transcript.name, BAD_TRANSCRIPT, f"{transcript} is not UTF-8 ({error.reason})"))
+            problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items()]
+            continue
+        for line in lines:
+            if not line.strip():
+                continue
+            name, _, text = line.strip().partition(" ")
+            if name in utterances:
+                problems.append(Problem(name, DUPLICATE, f"again in {transcript}"))
+            elif name not in audio:
+                problems.append(Problem(name, NO_AUDIO, f"named in {transcript}"))
+            else:
+                speaker = name.split("-")[0]
+                utterances[name] = Utterance(name, audio.pop(name).absolute(), text.strip(), speaker)
+        problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items() if name not in utterances]
+    return _with_empty_ones_apart(list(utterances.values()), problems)
+
+
+def _read_side_by_side(root: Path) -> Corpus:
+    """The first folder below `root` is the speaker (as with other aligners); a flat folder is one speaker."""
+    utterances: list[Utterance] = []
+    problems: list[Problem] = []
+    folders = [root, *sorted(p for p in root.rglob("*") if p.is_dir() and not p.name.startswith("."))]
+    for folder in folders:
+        relative = folder.relative_to(root)
+        speaker = relative.parts[0] if relative.parts else root.resolve().name
+        audio: dict[str, Path] = {}
+        for path in _audio_files(folder):
+            name = "/".join((*relative.parts, path.stem))
+            if path.stem in audio:
+                problems.append(Problem(name, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+            else:
+                audio[path.stem] = path
+        texts: dict[str, Path] = {}
+        for suffix in TRANSCRIPT_SUFFIXES:
+            for path in sorted(folder.glob(f"*{suffix}")):
+                if not path.name.startswith("."):
+                    texts.setdefault(path.stem, path)
+        for stem in sorted(audio.keys() | texts.keys()):
+            name = "/".join((*relative.parts, stem))
+            if stem not in texts:
+                problems.append(Problem(name, NO_TRANSCRIPT, str(audio[stem])))
+            elif stem not in audio:
+                # A .txt without audio (a README, a licence) is a transcript only where audio lies beside it.
+                if audio:
+                    problems.append(Problem(name, NO_AUDIO, str(texts[stem])))
+            else:
+                try:
+                    text = " ".join(_read_text(texts[stem]).split())
+                except UnicodeDecodeError as error:
+                    problems.append(Problem(name, BAD_TRANSCRIPT, f"{texts[stem]} is not UTF-8 ({error.reason})"))
+                    continue
+                utterances.append(Utterance(name, audio[stem].absolute(), text, speaker))
+    return _with_empty_ones_apart(utterances, problems)

@@ -1,0 +1,34 @@
+"""Transcripts to words: the one place that says what a word is."""
+
+from __future__ import annotations
+
+import re
+
+# Tags such as [LAUGHTER], <noise> or (inaudible) are not words that were said.
+_TAG = re.compile(r"\[[^\]]*\]|<[^>]*>|\(\([^)]*\)\)|\{[^}]*\}")
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?|'[^\W_]+")
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
+
+
+def tokenize(text: str) -> list[str]:
+    """The words of a transcript: lower case, apostrophes kept, hyphens part words, punctuation and tags dropped.
+
+    Examples
+    --------
+    >>> tokenize("Don't -- [LAUGHTER] say: quick-brown FOX's!")
+    ["don't", 'say', 'quick', 'brown', "fox's"]
+    >>> tokenize("'Twas the dogs' bone.")
+    ["'twas", 'the', "dogs'", 'bone']
+    """
+    return _WORD.findall(_TAG.sub(" ", text.translate(_APOSTROPHES)).lower())
+
+
+def tags(text: str) -> list[str]:
+    """The tags of a transcript, in its own spelling.
+
+    Examples
+    --------
+    >>> tags("[LAUGHTER] yes <noise>")
+    ['[LAUGHTER]', '<noise>']
+    """
+    return _TAG.findall(text)
