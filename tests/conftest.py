@@ -1,0 +1,26 @@
+"""What all tests share: where the real speech lies, and one thread for each so that results do not depend on cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real speech that SPEECH2VEC_TEST_DATA names; tests marked `corpus` use it."""
+    folder = os.environ.get("SPEECH2VEC_TEST_DATA", "")
+    if not folder:
+        pytest.skip("SPEECH2VEC_TEST_DATA is not set: tests on real speech need it")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"SPEECH2VEC_TEST_DATA={folder} is not a folder")
+    return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def librispeech(test_data: Path) -> Path:
+    """Real LibriSpeech: dev-clean, and some of train-clean-100."""
+    return test_data / "librispeech" / "LibriSpeech"
