@@ -1,0 +1,166 @@
+"""The folder ALIGNED: utterances.jsonl, words.parquet and report.json, in which every utterance ends in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from align.base import Aligned, Failure, Outcome, Reason
+from speech2vec.config import fingerprint
+from speech2vec.corpora import Problem
+from speech2vec.errors import UserError
+from speech2vec.manifest import (
+    REPORT_FILE,
+    UTTERANCES_FILE,
+    WORDS_FILE,
+    WORDS_SCHEMA,
+    Utterance,
+    Word,
+    read_words,
+    words_table,
+    write_utterances,
+)
+from speech2vec.runs import atomic_path, environment, write_json
+
+ROWS_AT_ONCE = 50_000
+
+
+def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
+    """What could not become an utterance, in the words of the report."""
+    return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
+
+
+def _words_written(path: Path, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Pass `outcomes` on while their words go to `path`, a group of rows at a time: memory does not grow."""
+    rows: list[Word] = []
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
+            for outcome in outcomes:
+                if isinstance(outcome, Aligned):
+                    rows.extend(outcome.words)
+                    if len(rows) >= ROWS_AT_ONCE:
+                        writer.write_table(words_table(rows))
+                        rows = []
+                yield outcome
+            writer.write_table(words_table(rows))
+
+
+def write_aligned(
+    folder: Path,
+    utterances: Sequence[Utterance],
+    outcomes: Iterable[Outcome],
+    problems: Iterable[Failure] = (),
+    settings: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write an ALIGNED folder; the report comes last, so that a folder with a report is whole.
+
+    Parameters
+    ----------
+    folder : Path
+    utterances : sequence of Utterance
+        All that were asked for.
+    outcomes : iterable of Outcome
+        Exactly one for each utterance (`align.base.account` sees to it); words are written in this order.
+    problems : iterable of Failure
+        What could not even become an utterance; it was asked for as well.
+    settings : mapping or None
+        What the words depend on: the aligner and its settings.
+    extra : mapping or None
+        Further entries of the report.
+
+    Returns
+    -------
+    dict
+        The report.
+    """
+    folder = Path(folder)
+    failed = list(problems)
+    n_asked = len(utterances) + len(failed)
+    n_aligned = n_words = n_guessed = 0
+    guessed: dict[str, str] = {}
+    for outcome in _words_written(folder / WORDS_FILE, outcomes):
+        if isinstance(outcome, Failure):
+            failed.append(outcome)
+            continue
+        n_aligned += 1
+        n_words += len(outcome.words)
+        n_guessed += sum(word.word in outcome.guessed for word in outcome.words)
+        guessed.update(outcome.guessed)
+    if n_aligned + len(failed) != n_asked:
+        raise RuntimeError(f"{n_asked} utterances asked for, but {n_aligned} aligned and {len(failed)} reported")
+    write_utterances(
+        folder / UTTERANCES_FILE, (dataclasses.replace(u, audio=Path(u.audio).absolute()) for u in utterances)
+    )
+    failed.sort(key=lambda failure: failure.utterance_id)
+    reasons = Counter(failure.reason.value for failure in failed)
+    report = {
+        "asked": n_asked,
+        "aligned": n_aligned,
+        "words": n_words,
+        "guessed_pronunciations": n_guessed,
+        "reasons": dict(reasons.most_common()),
+        "failed": [failure.to_json() for failure in failed],
+        "guessed_words": dict(sorted(guessed.items())),
+        "settings": dict(settings or {}),
+        "fingerprint": fingerprint(dict(settings or {})),
+        **(extra or {}),
+        "environment": environment(),
+    }
+    write_json(folder / REPORT_FILE, report)
+    return report
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of an ALIGNED folder.
+
+    Raises
+    ------
+    UserError
+        If the folder has none (then it is no ALIGNED folder, or its run was not finished) or it is not one of ours.
+    """
+    path = Path(folder) / REPORT_FILE
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} is no finished alignment: it has no {REPORT_FILE}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(report, dict) or not isinstance(report.get("failed"), list):
+        raise UserError(f"{path} is not the report of an alignment")
+    return report
+
+
+def read_failures(report: Mapping[str, Any]) -> list[Failure]:
+    """The failures that a report names."""
+    try:
+        return [Failure(row["utterance_id"], Reason(row["reason"]), row.get("detail", "")) for row in report["failed"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the report's list of failures is not readable: {error}") from error
+
+
+def iterate_aligned(folder: Path) -> Iterator[Aligned]:
+    """The aligned utterances of an ALIGNED folder, in the order of their words in the file."""
+    guessed: Mapping[str, str] = {}
+    if (Path(folder) / REPORT_FILE).exists():
+        guessed = read_report(folder).get("guessed_words", {})
+    words: list[Word] = []
+    for batch in read_words(folder).to_batches():
+        for row in batch.to_pylist():
+            if words and words[0].utterance_id != row["utterance_id"]:
+                yield _with_guesses(words, guessed)
+                words = []
+            words.append(Word(**row))
+    if words:
+        yield _with_guesses(words, guessed)
+
+
+def _with_guesses(words: list[Word], guessed: Mapping[str, str]) -> Aligned:
+    own = {word.word: guessed[word.word] for word in words if word.word in guessed}
+    return Aligned(words[0].utterance_id, tuple(words), own)

@@ -1,0 +1,218 @@
+"""What every aligner is: utterances go in; for each, its words in time come out, or why there are none."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from speech2vec import corpora
+from speech2vec.config import Settings
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word
+
+log = logging.getLogger("speech2vec.align")
+
+ALIGNERS: Mapping[str, str] = {
+    "pocketsphinx": "align.pocketsphinx:PocketSphinxAligner",
+    "mfa": "align.mfa:MfaAligner",
+    "ctc": "align.ctc:CtcAligner",
+}
+
+
+class AlignmentError(UserError):
+    """An aligner that cannot work at all: not installed, model missing, settings that contradict each other."""
+
+
+class Reason(str, Enum):
+    """Why an utterance has no words in time: the whole list, so that a report can be counted."""
+
+    NO_AUDIO = corpora.NO_AUDIO
+    NO_TRANSCRIPT = corpora.NO_TRANSCRIPT
+    EMPTY_TRANSCRIPT = corpora.EMPTY_TRANSCRIPT
+    UNREADABLE_TRANSCRIPT = corpora.BAD_TRANSCRIPT
+    DUPLICATE_ID = corpora.DUPLICATE
+    UNREADABLE_AUDIO = "unreadable audio"
+    NO_WORDS = "no words in the transcript"
+    AUDIO_TOO_SHORT = "audio too short for its words"
+    NO_ALIGNMENT = "no alignment found"
+    ALIGNER_FAILED = "aligner failed"
+    ALIGNER_CRASHED = "aligner crashed"
+    NO_ANSWER = "no answer from the aligner"
+    NO_ALIGNMENT_FILE = "no alignment file"
+    UNREADABLE_ALIGNMENT = "unreadable alignment"
+    IMPOSSIBLE_TIMES = "impossible times"
+    WORDS_DIFFER = "words differ from the transcript"
+    DROPPED = "dropped by check"
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The words of an utterance in time.
+
+    Parameters
+    ----------
+    utterance_id : str
+    words : tuple of Word
+        In time order.
+    guessed : mapping
+        Each word whose pronunciation was not in the dictionary, and the one it was given.
+    """
+
+    utterance_id: str
+    words: tuple[Word, ...]
+    guessed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an utterance has no words in time.
+
+    Parameters
+    ----------
+    utterance_id : str
+    reason : Reason
+    detail : str
+        What exactly, for a person.
+    """
+
+    utterance_id: str
+    reason: Reason
+    detail: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return {"utterance_id": self.utterance_id, "reason": self.reason.value, "detail": self.detail}
+
+
+Outcome: TypeAlias = Aligned | Failure
+
+
+class Aligner(Protocol):
+    """Aligns utterances with their audio. A user's own may inherit from this class or just look like it.
+
+    Attributes
+    ----------
+    settings_type : type of Settings
+        What ``--config`` and ``--set`` fill.
+    whole_corpus : bool
+        True if it learns from all utterances together, so that they must come in one call of `align`.
+    parallel : bool
+        False if it uses several cores (or a GPU) by itself: then it runs in one process and is told `jobs`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of `settings_type`; only what changes the result.
+    jobs : int
+        Cores that it may use by itself.
+    device : str
+        Where tensors live: cpu or cuda.
+
+    Raises
+    ------
+    AlignmentError
+        If it cannot work at all (a program or a model is missing).
+    """
+
+    settings_type: ClassVar[type[Settings]] = Settings
+    whole_corpus: ClassVar[bool] = False
+    parallel: ClassVar[bool] = True
+
+    def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None: ...
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+        """One `Aligned` or `Failure` for each utterance, in any order; word times count from the file's start."""
+        ...
+
+
+def load_aligner(name: str) -> type[Aligner]:
+    """The class of an aligner: one of `ALIGNERS`, or a user's own as ``package.module:Class``.
+
+    Raises
+    ------
+    AlignmentError
+        If there is none of that name.
+    """
+    module_name, colon, class_name = ALIGNERS.get(name, name).partition(":")
+    if not colon or not module_name or not class_name:
+        raise AlignmentError(f"there is no aligner '{name}': give {', '.join(ALIGNERS)} or package.module:Class")
+    here = str(Path.cwd())
+    # As with other programs that load a user's class: a module in the working folder is found.
+    added = here not in sys.path
+    if added:
+        sys.path.append(here)
+    try:
+        kind = getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        raise AlignmentError(f"aligner '{name}' cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise AlignmentError(f"aligner '{name}': module {module_name} has no class {class_name}") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    if not isinstance(kind, type) or not callable(getattr(kind, "align", None)):
+        raise AlignmentError(f"aligner '{name}' is no class with a method align(utterances)")
+    return kind
+
+
+def settings_type(kind: type[Aligner]) -> type[Settings]:
+    """The settings of an aligner; a class that names none has none."""
+    return getattr(kind, "settings_type", Settings)
+
+
+def fault_in_words(words: Sequence[Word]) -> str:
+    """What is impossible about these times, or "" if nothing is."""
+    previous = 0.0
+    for word in words:
+        if not (math.isfinite(word.start) and math.isfinite(word.end)):
+            return f"'{word.word}' has a time that is no number"
+        if word.start < 0 or word.end < word.start:
+            return f"'{word.word}' lies from {word.start:.3f} to {word.end:.3f} s"
+        if word.start < previous:
+            return f"'{word.word}' starts at {word.start:.3f} s, before the word in front of it"
+        previous = word.start
+    return ""
+
+
+def account(utterances: Sequence[Utterance], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Pass `outcomes` on so that each utterance gets exactly one.
+
+    An utterance without an answer becomes a `Failure`, as does one whose times are impossible; an exception that the
+    aligner lets out fails the utterances it had not answered yet. Only a `UserError` ends the run.
+
+    Raises
+    ------
+    AlignmentError
+        If the aligner answers for an utterance that it was not asked for, or twice for one.
+    """
+    waiting = {utterance.utterance_id for utterance in utterances}
+    asked = frozenset(waiting)
+    reason, detail = Reason.NO_ANSWER, ""
+    try:
+        for outcome in outcomes:
+            name = outcome.utterance_id
+            if name not in waiting:
+                fault = "answered twice for" if name in asked else "answered for what it was not asked:"
+                raise AlignmentError(f"the aligner {fault} '{name}'")
+            waiting.remove(name)
+            if isinstance(outcome, Aligned):
+                fault = fault_in_words(outcome.words)
+                if fault:
+                    outcome = Failure(name, Reason.IMPOSSIBLE_TIMES, fault)
+                elif not outcome.words:
+                    outcome = Failure(name, Reason.NO_ALIGNMENT, "the aligner gave no words")
+            yield outcome
+    except UserError:
+        raise
+    except Exception as error:
+        log.exception("the aligner failed with %d utterances of this part not answered", len(waiting))
+        reason, detail = Reason.ALIGNER_FAILED, f"{type(error).__name__}: {error}"
+    for utterance in utterances:
+        if utterance.utterance_id in waiting:
+            yield Failure(utterance.utterance_id, reason, detail)
