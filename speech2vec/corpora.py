@@ -14,6 +14,9 @@ AUDIO_SUFFIXES = frozenset(
 )
 TRANSCRIPT_SUFFIXES = (".lab", ".txt")
 
+# Lies at the root of a corpus that was synthesised: every figure from it is to be called synthetic.
+SYNTHETIC_FILE = "synthetic.json"
+
 NO_AUDIO = "no audio"
 NO_TRANSCRIPT = "no transcript"
 EMPTY_TRANSCRIPT = "empty transcript"
@@ -76,6 +79,11 @@ def read_corpus(path: Path) -> Corpus:
             f"beside them, nor an {UTTERANCES_FILE}"
         )
     return corpus
+
+
+def is_synthetic(audio: Path) -> bool:
+    """Whether an audio file lies in a corpus that says that it was synthesised (by a file synthetic.json)."""
+    return any((folder / SYNTHETIC_FILE).exists() for folder in Path(audio).absolute().parents)
 
 
 def _with_empty_ones_apart(utterances: list[Utterance], problems: list[Problem]) -> Corpus:

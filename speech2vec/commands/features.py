@@ -1,0 +1,75 @@
+"""`speech2vec features` and `speech2vec merge`: from words in time to a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.config import load_settings
+from speech2vec.errors import UserError
+
+ShardOption = Annotated[str | None, typer.Option("--shard", help="Only share K of N (K/N), for job arrays.")]
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """``2/8`` -> (2, 8)."""
+    if text is None:
+        return None
+    try:
+        k, n = (int(part) for part in text.split("/"))
+    except ValueError:
+        k, n = 0, 0
+    if not 1 <= k <= n:
+        raise UserError(f"--shard takes K/N with 1 <= K <= N, not '{text}'")
+    return k, n
+
+
+def features(
+    aligned: Annotated[Path, typer.Argument(help="What speech2vec-align wrote.")],
+    output: console.OutputOption,
+    config: console.ConfigOption = None,
+    set_: console.SetOption = None,
+    jobs: console.JobsOption = 0,
+    shard: ShardOption = None,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+) -> None:
+    """Compute MFCC for every aligned word into a store (docs/mfcc.md has the conventions)."""
+    from speech2vec.extraction import extract
+    from speech2vec.mfcc import MfccSettings
+
+    console.set_up_logging(quiet)
+    settings = load_settings(MfccSettings, config, set_ or ())
+    share = parse_shard(shard)
+    console.claim_output(output, force, resume)
+    result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet)
+    _tell(result, output, f"shard {shard} of store" if shard else "store")
+
+
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="The folders that 'features --shard' wrote, all of them.")],
+    output: console.OutputOption,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Join the shards of one feature extraction into a store."""
+    from speech2vec.extraction import merge as merge_shards
+
+    console.set_up_logging(quiet)
+    console.claim_output(output, force)
+    _tell(merge_shards(shards, output), output, "store")
+
+
+def _tell(result, output: Path, what: str) -> None:  # type: ignore[no-untyped-def]  # its module is heavy
+    print(
+        f"{what} {output}: {result.n_words:,} words, {result.n_frames:,} frames "
+        f"of {result.seconds / 3600:.2f} h of audio; {result.short_words} words shorter than a frame"
+    )
+    for failure in result.failed:
+        print(f"  not (wholly) used: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})")
+    if result.failed:
+        raise typer.Exit(console.DONE_WITH_FAILURES)

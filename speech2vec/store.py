@@ -1,0 +1,222 @@
+"""The feature store: the frames of all words in one memory-mapped array, with an index of the words.
+
+``frames.npy`` [shape=(total_frames, n_mfcc)] float32, normalised; ``words.parquet``: a row for each word instance in
+corpus order; ``meta.json``: settings, fingerprint, normalisation. Only the frames of words are kept, one word after the
+other; ``meta.json`` is written last, so a folder without it is not (yet) a store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from speech2vec.config import fingerprint
+from speech2vec.errors import UserError
+from speech2vec.manifest import WORDS_FILE
+from speech2vec.runs import atomic_path, write_json
+
+FRAMES_FILE = "frames.npy"
+META_FILE = "meta.json"
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+STORE_SCHEMA = pa.schema(
+    [
+        ("utterance_id", _NAME),
+        ("speaker", _NAME),
+        ("word", _NAME),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("score", pa.float32()),
+        ("first_frame", pa.int64()),
+        ("n_frames", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A store opened for reading; the frames stay on disk until they are touched.
+
+    Parameters
+    ----------
+    path : Path
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+        Memory-mapped, normalised.
+    types : list of str
+        The vocabulary, most frequent word first (ties in alphabetical order).
+    counts : ndarray [shape=(n_types,)], int64
+    word_id, utterance, speaker : ndarray [shape=(n_words,)], int32
+        Indices into `types`, `utterance_ids` and `speakers`; the words of an utterance lie together, in time order.
+    start, end : ndarray [shape=(n_words,)], seconds
+    first_frame : ndarray [shape=(n_words,)], int64
+    n_frames : ndarray [shape=(n_words,)], int32
+    utterance_ids, speakers : list of str
+    settings : dict
+        The `MfccSettings` that made it.
+    fingerprint : str
+    meta : dict
+        All of meta.json.
+    """
+
+    path: Path
+    frames: np.ndarray
+    types: list[str]
+    counts: np.ndarray
+    word_id: np.ndarray
+    utterance: np.ndarray
+    speaker: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    first_frame: np.ndarray
+    n_frames: np.ndarray
+    utterance_ids: list[str]
+    speakers: list[str]
+    settings: dict[str, Any]
+    fingerprint: str
+    meta: dict[str, Any]
+
+    @property
+    def n_words(self) -> int:
+        return len(self.word_id)
+
+    @property
+    def n_mfcc(self) -> int:
+        return int(self.frames.shape[1])
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the speech was synthesised: every figure from it must say so."""
+        return bool(self.meta.get("synthetic"))
+
+    def segment(self, index: int) -> np.ndarray:
+        """The frames of one word [shape=(n_frames, n_mfcc)], without a copy."""
+        first = int(self.first_frame[index])
+        return self.frames[first : first + int(self.n_frames[index])]
+
+    def words(self) -> list[str]:
+        """The word of each instance, spelled out."""
+        return [self.types[i] for i in self.word_id]
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open a store.
+
+        Raises
+        ------
+        UserError
+            If the folder is no whole store, or its parts do not fit each other.
+        """
+        path = Path(path)
+        meta = _read_meta(path)
+        try:
+            frames = np.load(path / FRAMES_FILE, mmap_mode="r")
+            table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
+            raise UserError(f"store {path} cannot be read: {str(error).splitlines()[0]}") from error
+        missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
+        if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"]:
+            raise UserError(f"{path / FRAMES_FILE} has shape {frames.shape}, its meta.json says otherwise")
+        n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
+        first_frame = table["first_frame"].to_numpy()
+        if len(n_frames) == 0:
+            raise UserError(f"store {path} holds no words")
+        if n_frames.min() < 1:
+            word = table["word"][int(n_frames.argmin())].as_py()
+            raise UserError(f"store {path}: the word '{word}' in row {int(n_frames.argmin())} has no frames")
+        if int((first_frame + n_frames).max()) > len(frames):
+            raise UserError(f"store {path}: words.parquet points beyond the {len(frames)} frames of frames.npy")
+        spelled, word_ids = _dictionary(table["word"])
+        counts = np.bincount(word_ids, minlength=len(spelled))
+        order = np.lexsort((np.array(spelled), -counts))
+        order = order[counts[order] > 0]
+        rank = np.empty(len(spelled), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        utterance_ids, utterance = _dictionary(table["utterance_id"])
+        speakers, speaker = _dictionary(table["speaker"])
+        return cls(
+            path=path,
+            frames=frames,
+            types=[spelled[i] for i in order],
+            counts=counts[order],
+            word_id=rank[word_ids],
+            utterance=utterance,
+            speaker=speaker,
+            start=table["start"].to_numpy(),
+            end=table["end"].to_numpy(),
+            first_frame=first_frame,
+            n_frames=n_frames,
+            utterance_ids=utterance_ids,
+            speakers=speakers,
+            settings=meta["settings"],
+            fingerprint=meta["fingerprint"],
+            meta=meta,
+        )
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    file = path / META_FILE
+    if not file.exists():
+        reason = "there is no such folder" if not path.exists() else f"it holds no {META_FILE}"
+        raise UserError(f"{path} is no store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        settings, stored = meta["settings"], meta["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is not the meta.json of a store: {error}") from error
+    if fingerprint(settings) != stored:
+        raise UserError(f"{file}: its settings do not have its fingerprint {stored}: it was changed by hand")
+    return meta
+
+
+def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # a column of no or several chunks, by version
+        array = array.unify_dictionaries().combine_chunks() if array.num_chunks > 1 else array.chunk(0)
+    return array.dictionary.to_pylist(), array.indices.to_numpy().astype(np.int32, copy=False)
+
+
+def write_store(
+    path: Path, words: pa.Table, frames: Iterable[np.ndarray], n_mfcc: int, settings: dict[str, Any], **meta: Any
+) -> None:
+    """Write a store: the frames first, ``meta.json`` (which makes it one) last.
+
+    Parameters
+    ----------
+    path : Path
+    words : pyarrow.Table
+        Columns of `STORE_SCHEMA`.
+    frames : iterable of ndarray [shape=(n, n_mfcc)]
+        Blocks that follow one another.
+    n_mfcc : int
+    settings : dict
+    **meta
+        More for meta.json.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    total = int(pc.sum(words["n_frames"]).as_py() or 0)
+    with atomic_path(path / FRAMES_FILE) as temporary:
+        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(total, n_mfcc))
+        written = 0
+        for block in frames:
+            out[written : written + len(block)] = block
+            written += len(block)
+        if written != total:
+            raise ValueError(f"{written} frames were given for words of {total}")
+        out.flush()
+        del out
+    with atomic_path(path / WORDS_FILE) as temporary:
+        pq.write_table(words.select(STORE_SCHEMA.names).cast(STORE_SCHEMA), temporary, compression="zstd")
+    header = {"settings": settings, "fingerprint": fingerprint(settings), "n_words": len(words), "n_frames": total}
+    write_json(path / META_FILE, {**header, **meta})
