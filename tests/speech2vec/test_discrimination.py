@@ -1,0 +1,196 @@
+"""Same-different discrimination and the warping baseline, against scikit-learn and librosa."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from speech2vec import discrimination
+from speech2vec.discrimination import (
+    average_precision,
+    mean_frames,
+    same_different,
+    same_different_from_distances,
+    select_instances,
+)
+from speech2vec.dtw import dtw_distances
+from speech2vec.errors import UserError
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=60).filter(
+        lambda pairs: any(relevant for _, relevant in pairs)
+    )
+)
+def test_average_precision_counts_ties_as_scikit_learn_does(pairs: list[tuple[int, bool]]) -> None:
+    similarity, relevant = (np.array(column) for column in zip(*pairs, strict=True))
+    assert average_precision(similarity, relevant) == pytest.approx(average_precision_score(relevant, similarity))
+
+
+def test_average_precision_without_a_relevant_pair_is_nan() -> None:
+    assert np.isnan(average_precision(np.arange(3.0), np.zeros(3, dtype=bool)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**16),
+    n=st.integers(4, 40),
+    n_words=st.integers(2, 6),
+    n_speakers=st.integers(1, 3),
+    coarse=st.booleans(),
+    pairs_a_block=st.sampled_from([7, 50, 10_000]),
+)
+def test_agrees_with_scikit_learn_over_all_pairs(
+    seed: int, n: int, n_words: int, n_speakers: int, coarse: bool, pairs_a_block: int
+) -> None:
+    random = np.random.default_rng(seed)
+    # Coarse vectors repeat: many pairs tie exactly, and some vectors are zero.
+    vectors = random.integers(-1, 2, (n, 2)).astype(float) if coarse else random.normal(size=(n, 4))
+    word_id, speaker = random.integers(0, n_words, n), random.integers(0, n_speakers, n)
+    word_id[:3] = [0, 0, 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discrimination, "_PAIRS_A_BLOCK", pairs_a_block)
+        measured = same_different(vectors, word_id, speaker)
+
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    rows, columns = np.triu_indices(n, 1)
+    cosine = np.rint((unit[rows] * unit[columns]).sum(axis=1) * 2**23)
+    same, cross = word_id[rows] == word_id[columns], speaker[rows] != speaker[columns]
+    assert measured.ap == pytest.approx(average_precision_score(same, cosine), abs=1e-6)
+    assert (measured.n_same, measured.n_different) == (same.sum(), (~same).sum())
+    assert measured.n_same_cross_speaker == (same & cross).sum()
+    assert measured.n_different_cross_speaker == (~same & cross).sum()
+    if (same & cross).any():
+        expected = average_precision_score(same[cross], cosine[cross])
+        assert measured.ap_cross_speaker == pytest.approx(expected, abs=1e-6)
+    else:
+        assert np.isnan(measured.ap_cross_speaker)
+        assert measured.to_json()["ap_cross_speaker"] is None
+
+
+def test_does_not_depend_on_the_order_of_the_instances() -> None:
+    random = np.random.default_rng(3)
+    vectors, word_id, speaker = random.normal(size=(50, 5)), random.integers(0, 9, 50), random.integers(0, 4, 50)
+    shuffled = random.permutation(50)
+    first = same_different(vectors, word_id, speaker)
+    second = same_different(vectors[shuffled], word_id[shuffled], speaker[shuffled])
+    assert first.ap == pytest.approx(second.ap, abs=1e-9)
+    assert first.n_same_cross_speaker == second.n_same_cross_speaker
+
+
+def test_words_that_sound_apart_score_one_and_random_vectors_chance() -> None:
+    random = np.random.default_rng(0)
+    word_id, speaker = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    apart = np.eye(30)[word_id] + random.normal(scale=0.01, size=(600, 30))
+    assert same_different(apart, word_id, speaker).ap == pytest.approx(1.0)
+    noise = same_different(random.normal(size=(600, 30)), word_id, speaker)
+    assert noise.ap == pytest.approx(noise.chance, abs=0.01)
+    assert noise.ap_cross_speaker == pytest.approx(noise.chance_cross_speaker, abs=0.01)
+
+
+def test_vectors_of_the_speaker_alone_lose_across_speakers() -> None:
+    random = np.random.default_rng(1)
+    word_id, speaker = random.integers(0, 5, 200), random.integers(0, 4, 200)
+    measured = same_different(np.eye(4)[speaker] + random.normal(scale=0.1, size=(200, 4)), word_id, speaker)
+    assert measured.ap_cross_speaker == pytest.approx(measured.chance_cross_speaker, abs=0.05)
+
+
+def test_a_sample_is_seeded() -> None:
+    random = np.random.default_rng(2)
+    vectors, word_id, speaker = random.normal(size=(300, 5)), random.integers(0, 9, 300), random.integers(0, 4, 300)
+    first = same_different(vectors, word_id, speaker, max_instances=100, seed=5)
+    assert first.n_instances == 100
+    assert first == same_different(vectors, word_id, speaker, max_instances=100, seed=5)
+    assert first != same_different(vectors, word_id, speaker, max_instances=100, seed=6)
+
+
+@pytest.mark.parametrize("word_id", [np.zeros(5, int), np.arange(5), np.zeros(0, int)])
+def test_nothing_to_tell_apart_is_said(word_id: np.ndarray) -> None:
+    vectors = np.ones((len(word_id), 2))
+    with pytest.raises(UserError, match="at least two"):
+        same_different(vectors, word_id, np.zeros(len(word_id), int))
+
+
+def test_a_diverged_model_is_said() -> None:
+    with pytest.raises(UserError, match="diverged"):
+        same_different(np.array([[1.0], [np.nan], [1.0]]), np.array([0, 0, 1]), np.zeros(3))
+
+
+def test_instances_are_long_words_said_twice() -> None:
+    types = ["a", "it's", "don't've", "window", "garden"]
+    word_id = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    seconds = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.49999999, 0.5, 0.7, 0.6, 0.4])
+    assert select_instances(types, word_id, seconds).tolist() == [4, 5, 6, 7]
+    assert select_instances(types, word_id, seconds, min_characters=3, min_seconds=0).tolist() == [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+    ]
+    sample = select_instances(types, word_id, seconds, max_instances=2, seed=1)
+    assert len(sample) == 2
+    assert sample.tolist() == select_instances(types, word_id, seconds, max_instances=2, seed=1).tolist()
+
+
+def test_mean_frames() -> None:
+    frames = np.arange(12.0, dtype=np.float32).reshape(6, 2)
+    means = mean_frames(frames, np.array([0, 3]), np.array([3, 1]))
+    assert means.tolist() == [[2.0, 3.0], [6.0, 7.0]]
+    assert mean_frames(frames, np.zeros(0, int), np.zeros(0, int)).shape == (0, 2)
+
+
+def test_warping_agrees_with_librosa() -> None:
+    random = np.random.default_rng(0)
+    segments = [random.normal(size=(random.integers(1, 12), 3)) for _ in range(15)]
+    pairs = np.column_stack(np.triu_indices(15, 1))
+    for (i, j), distance in zip(pairs, dtw_distances(segments, pairs), strict=True):
+        cost = librosa.sequence.dtw(
+            segments[i].T,
+            segments[j].T,
+            metric="cosine",
+            step_sizes_sigma=np.array([[1, 1], [0, 1], [1, 0]]),
+            weights_mul=np.array([2.0, 1.0, 1.0]),
+            backtrack=False,
+        )
+        a, b = segments[i][0], segments[j][0]
+        first_cell = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # librosa weighs it 1, the symmetric form 2
+        assert distance == pytest.approx((cost[-1, -1] + first_cell) / (len(segments[i]) + len(segments[j])), abs=1e-5)
+
+
+def test_warping_forgives_tempo_but_not_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speech2vec.dtw._CELLS_A_BATCH", 100)  # several batches
+    random = np.random.default_rng(4)
+    word = random.normal(size=(8, 13)).astype(np.float32)
+    segments = [word, np.repeat(word, 3, axis=0), word[::-1]]
+    done: list[int] = []
+    same_word, backwards = dtw_distances(segments, np.array([[0, 1], [0, 2]]), on_batch=done.append)
+    assert same_word == pytest.approx(0.0, abs=1e-6)
+    assert backwards > 0.3
+    assert sum(done) == 2
+    swapped = dtw_distances(segments, np.array([[1, 0], [2, 0]]))
+    assert swapped == pytest.approx([same_word, backwards], abs=1e-6)
+
+
+def test_a_segment_without_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match="segment 1 has no frames"):
+        dtw_distances([np.ones((2, 2)), np.ones((0, 2))], np.array([[0, 1]]))
+
+
+def test_from_distances_agrees_with_the_cosine_of_vectors() -> None:
+    random = np.random.default_rng(7)
+    vectors, word_id, speaker = random.normal(size=(40, 3)), random.integers(0, 5, 40), random.integers(0, 3, 40)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows, columns = np.triu_indices(40, 1)
+    from_distances = same_different_from_distances(1 - (unit[rows] * unit[columns]).sum(axis=1), word_id, speaker)
+    assert from_distances.ap == pytest.approx(same_different(vectors, word_id, speaker).ap, abs=1e-6)
+    with pytest.raises(UserError, match="at least two words"):
+        same_different_from_distances(np.zeros(3), np.zeros(3, int), np.arange(3))
