@@ -1,0 +1,115 @@
+"""Measures of a classifier: WA, UA, macro F1, recall by class, and their bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speech2vec.runs import generator
+
+MEASURES = ("WA", "UA", "macro F1")
+
+
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Counts [shape=(n_classes, n_classes)], int64: row = true class, column = predicted class."""
+    cells = np.asarray(true) * n_classes + np.asarray(predicted)
+    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def recalls(confusion: np.ndarray) -> np.ndarray:
+    """Recall of each class [shape=(..., n_classes)]; NaN for a class that does not occur."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.diagonal(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=-1)
+
+
+def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """WA, UA and macro F1 of one confusion matrix or a stack of them.
+
+    WA (weighted accuracy) is accuracy; UA (unweighted) is the mean recall of the classes. Classes that do not occur
+    in the data are left out of the means.
+
+    Parameters
+    ----------
+    confusion : ndarray [shape=(..., n_classes, n_classes)]
+
+    Returns
+    -------
+    dict of ndarray [shape=(...)]
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    there = confusion.sum(axis=-1) > 0
+    n_there = there.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wa = hits.sum(axis=-1) / confusion.sum(axis=(-2, -1))
+        ua = np.where(there, recalls(confusion), 0.0).sum(axis=-1) / n_there
+        f1 = 2 * hits / (confusion.sum(axis=-1) + confusion.sum(axis=-2))
+        f1 = np.where(there, f1, 0.0).sum(axis=-1) / n_there
+    return {"WA": wa, "UA": ua, "macro F1": f1}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the interval that holds it with the given confidence."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Bootstrap draws over utterances or over groups of them (speakers), to be shared by systems under comparison.
+
+    Parameters
+    ----------
+    unit : ndarray [shape=(n_utterances,)], int64
+        The unit each utterance belongs to; units are drawn with replacement.
+    draws : ndarray [shape=(n_draws, n_units)]
+        How often each unit is in each draw.
+    """
+
+    unit: np.ndarray
+    draws: np.ndarray
+
+    @classmethod
+    def make(cls, groups: Sequence[str] | np.ndarray, n_draws: int = 2000, seed: int = 0) -> Resampling:
+        """Draw groups; give each utterance a group of its own to draw utterances."""
+        names, unit = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+        n = len(names)
+        draws = generator(seed).multinomial(n, np.full(n, 1 / n), size=n_draws)
+        return cls(unit, draws.astype(np.float64))
+
+    def confusions(self, true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+        """Confusion matrix of each draw [shape=(n_draws, n_classes, n_classes)]."""
+        n_cells = n_classes**2
+        cells = np.asarray(true) * n_classes + np.asarray(predicted)
+        n_units = self.draws.shape[1]
+        per_unit = np.bincount(self.unit * n_cells + cells, minlength=n_units * n_cells).reshape(n_units, n_cells)
+        return (self.draws @ per_unit).reshape(-1, n_classes, n_classes)
+
+    def sample(self, true: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[str, np.ndarray]:
+        """Each measure in each draw [shape=(n_draws,)], the mean over seeds.
+
+        Parameters
+        ----------
+        true : ndarray [shape=(n_utterances,)]
+        predicted : ndarray [shape=(n_seeds, n_utterances)]
+        n_classes : int
+        """
+        runs = [measures(self.confusions(true, row, n_classes)) for row in predicted]
+        return {name: np.mean([run[name] for run in runs], axis=0) for name in MEASURES}
+
+
+def interval(value: float, sample: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Percentile interval of a bootstrap sample around the value itself."""
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.nanpercentile(sample, [tail, 100 - tail])
+    return Interval(float(value), float(low), float(high))

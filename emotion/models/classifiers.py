@@ -1,0 +1,121 @@
+"""The three classifiers of the paper: acoustic, embedding, and the dual encoder that joins them.
+
+All of them take the same four tensors, so that one loop trains, evaluates and exports each; a model leaves alone what
+it does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from emotion.models.encoder import Dense, Encoder
+from emotion.settings import ModelSettings
+from speech2vec.errors import UserError
+
+
+class Acoustic(nn.Module):
+    """Features -> Bi-LSTM -> dense -> softmax (its logits)."""
+
+    def __init__(self, settings: ModelSettings, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.encoder = make_encoder(settings, n_features)
+        self.output = nn.Linear(settings.dense_size, n_classes)
+
+    def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
+        """[shape=(B, T, F)], [shape=(B,)], unused, unused -> logits [shape=(B, C)]."""
+        return self.output(self.encoder(features, n_windows))
+
+
+class WordTable(nn.Module):
+    """Word numbers to vectors: a trainable embedding layer that starts from given vectors.
+
+    Row 0 is the padding: it is zero and stays zero. Without vectors the input holds the words' vectors themselves
+    (each word encoded from its own sound) and passes through.
+    """
+
+    def __init__(self, vectors: Tensor | None, trainable: bool) -> None:
+        super().__init__()
+        self.table: nn.Embedding | None = None
+        if vectors is not None:
+            self.table = nn.Embedding.from_pretrained(vectors.clone(), freeze=not trainable, padding_idx=0)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """[shape=(B, N)] or [shape=(B, N, d)] -> [shape=(B, N, d)]."""
+        return words if self.table is None else self.table(words)
+
+
+class Embedding(nn.Module):
+    """WordTable -> embedding layer -> Bi-LSTM -> two dense layers -> softmax (its logits)."""
+
+    def __init__(self, settings: ModelSettings, vectors: Tensor | None, vector_size: int, n_classes: int) -> None:
+        super().__init__()
+        self.words = WordTable(vectors, settings.train_embeddings)
+        self.encoder = make_encoder(settings, vector_size)
+        self.dense = Dense(settings.dense_size, settings.dense_size, settings.dropout)
+        self.output = nn.Linear(settings.dense_size, n_classes)
+
+    def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
+        """Unused, unused, [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> logits [shape=(B, C)]."""
+        return self.output(self.dense(self.encoder(self.words(words), n_words)))
+
+
+class Dual(nn.Module):
+    """Both encoders, concatenated (2 * dense_size) -> dense -> softmax (its logits)."""
+
+    def __init__(
+        self, settings: ModelSettings, n_features: int, vectors: Tensor | None, vector_size: int, n_classes: int
+    ) -> None:
+        super().__init__()
+        self.acoustic = make_encoder(settings, n_features)
+        self.words = WordTable(vectors, settings.train_embeddings)
+        self.embedding = make_encoder(settings, vector_size)
+        self.fusion = Dense(2 * settings.dense_size, settings.dense_size, settings.dropout)
+        self.output = nn.Linear(settings.dense_size, n_classes)
+
+    def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
+        """[shape=(B, T, F)], [shape=(B,)], [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> [shape=(B, C)]."""
+        sound = self.acoustic(features, n_windows)  # B dense
+        text = self.embedding(self.words(words), n_words)  # B dense
+        return self.output(self.fusion(torch.cat((sound, text), dim=1)))
+
+
+def make_encoder(settings: ModelSettings, input_size: int) -> Encoder:
+    """An encoder for sequences of width `input_size`."""
+    return Encoder(
+        input_size,
+        settings.hidden_size,
+        settings.dense_size,
+        settings.recurrent_dropout,
+        settings.dropout,
+        settings.pooling,
+    )
+
+
+def build(
+    model: str,
+    settings: ModelSettings,
+    n_classes: int,
+    n_features: int,
+    vector_size: int = 0,
+    vectors: Tensor | None = None,
+) -> nn.Module:
+    """Build a model by name.
+
+    Parameters
+    ----------
+    model : {"acoustic", "embedding", "dual"}
+    settings : ModelSettings
+    n_classes, n_features : int
+    vector_size : int
+        Size of a word vector.
+    vectors : Tensor [shape=(n_words, vector_size)] or None
+        Rows of the embedding layer, row 0 the padding; None where vectors are the input.
+    """
+    if model == "acoustic":
+        return Acoustic(settings, n_features, n_classes)
+    if model == "embedding":
+        return Embedding(settings, vectors, vector_size, n_classes)
+    if model == "dual":
+        return Dual(settings, n_features, vectors, vector_size, n_classes)
+    raise UserError(f"there is no model '{model}': acoustic, embedding or dual")

@@ -1,0 +1,104 @@
+"""Settings of the classifier and how it is trained; the presets ``default`` and ``paper``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from speech2vec.config import Settings
+
+MODELS = ("acoustic", "embedding", "dual")
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class ModelSettings(Settings):
+    """The network.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Units of one direction of a Bi-LSTM.
+    dense_size : int
+    recurrent_dropout, dropout : float
+        On the recurrent connection, and after each dense layer.
+    pooling : {"last", "mean", "attention", "statistics"}
+        What becomes of a Bi-LSTM's outputs: the last processed state of each direction (published), the mean, a
+        weighted mean with learned weights, or mean and standard deviation over the sequence.
+    padding : {"packed", "zeros"}
+        "packed" processes real steps only; "zeros" (published) processes `max_windows` and `max_words` steps, with
+        zeros after the sequence and no mask.
+    max_windows, max_words : int
+        Longer sequences are cut (published: 200 and 128).
+    train_embeddings : bool
+        Whether word vectors are trained along with the rest (published) or stay as they are.
+    embedding_scale : float
+        All word vectors are multiplied with one number, so that their entries' root mean square is this: embeddings
+        of different origin, and the random control, then start alike. 0 leaves them as they come.
+    """
+
+    hidden_size: Positive = 128
+    dense_size: Positive = 256
+    recurrent_dropout: Share = 0.2
+    dropout: Share = 0.3
+    pooling: Literal["last", "mean", "attention", "statistics"] = "last"
+    padding: Literal["packed", "zeros"] = "packed"
+    max_windows: Positive = 1200
+    max_words: Positive = 128
+    train_embeddings: bool = True
+    embedding_scale: Annotated[float, Field(ge=0)] = 0.3
+
+
+class TrainingSettings(Settings):
+    """The loop.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    learning_rate, weight_decay : float
+        Of Adam; with decay it is AdamW.
+    schedule : {"constant", "cosine"}
+        The learning rate over the steps; "cosine" falls to zero.
+    max_gradient_norm : float
+        0 does not clip.
+    normalisation : {"training", "speaker", "none"}
+        Features to zero mean and unit variance: over the windows of the training part; of each speaker first (all
+        that is known of the speaker, labels never used) and then the training part; or not at all.
+    class_weights : bool
+        Weight the loss so that all classes count the same.
+    selection : {"recall", "loss", "last"}
+        The epoch that is kept: highest UA or lowest loss on development data, or the last one.
+    noise : float
+        Standard deviation of noise added to normalised features in training.
+    """
+
+    epochs: Positive = 20
+    batch_size: Positive = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    max_gradient_norm: Annotated[float, Field(ge=0)] = 0.0
+    normalisation: Literal["training", "speaker", "none"] = "training"
+    class_weights: bool = False
+    selection: Literal["recall", "loss", "last"] = "recall"
+    noise: Annotated[float, Field(ge=0)] = 0.0
+
+
+class EmotionSettings(Settings):
+    """All settings of ``speech2vec-emotion train``."""
+
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    # Krishna & Reddy (2019), section 3 and 4: 200 windows and 128 words, zero-padded; 20 epochs of Adam.
+    "paper": {
+        "model": {"pooling": "last", "padding": "zeros", "max_windows": 200, "max_words": 128, "embedding_scale": 0.0},
+        "training": {"epochs": 20, "selection": "last"},
+    },
+}
