@@ -1,0 +1,89 @@
+"""LibriSpeech's ``.alignment.txt``: a line an utterance, ``ID "W1,,W2," "end1,end2,end3,end4"``.
+
+An empty word is a silence, a time is the END of its word, and a word starts where the one before it ended. Both
+dialects in use are read: with and without a space at the line's end, with and without a silence at the start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from align.formats.tracks import FormatError, Interval, Track, limit, lines, number, shorten
+
+_LINE = re.compile(r'\s*(\S+)[ \t]+"([^"]*)"[ \t]+"([^"]*)"\s*')
+_FORBIDDEN = re.compile(r'[\s",]')
+
+
+def read(text: str) -> list[Track]:
+    """A track for each line; a line that is wrong gives a track with its fault."""
+    tracks: list[Track] = []
+    n_words = 0
+    for number_of_line, line in lines(text):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            name = line.split(maxsplit=1)[0]
+            fault = f'line {number_of_line} is not ID "words" "ends": {shorten(line)}'
+            tracks.append(Track(name=shorten(name, 1000), fault=fault))
+            limit(n_words, len(tracks))
+            continue
+        track = Track(name=match[1])
+        try:
+            track.words = _words(match[2], match[3])
+        except FormatError as error:
+            track.fault = f"line {number_of_line}: {error}"
+        n_words += len(track.words)
+        limit(n_words, len(tracks))
+        tracks.append(track)
+    return tracks
+
+
+def _words(labels: str, ends: str) -> list[Interval]:
+    n_labels, n_ends = labels.count(",") + 1, ends.count(",") + 1
+    if n_labels != n_ends:
+        raise FormatError(f"{n_labels} words and {n_ends} end times")
+    words = []
+    start = 0.0
+    for label, end_text in zip(labels.split(","), ends.split(","), strict=True):
+        end = number(end_text)
+        if label.strip():
+            words.append(Interval(start, end, label.strip()))
+        start = end
+    return words
+
+
+def write(name: str, words: Sequence[Interval], duration: float) -> str:
+    """One line. A word's start is the end before it, so a pause becomes an empty word.
+
+    Raises
+    ------
+    FormatError
+        If a word overlaps the one before it, or a name or word holds what parts the fields.
+    """
+    if not name or re.search(r'[\s"]', name):
+        raise FormatError(f"the name '{name}' holds white space or quotes")
+    labels: list[str] = []
+    ends: list[float] = []
+    reached = 0.0
+    for word in words:
+        if not word.label or _FORBIDDEN.search(word.label):
+            raise FormatError(f"the word '{word.label}' is empty or holds white space, a comma or quotes")
+        if word.start < reached or word.end < word.start:
+            raise FormatError(f"'{word.label}' at {word.start:.3f} s overlaps the word before it")
+        if word.start > reached:
+            labels.append("")
+            ends.append(word.start)
+        labels.append(_upper(word.label))
+        ends.append(word.end)
+        reached = word.end
+    if duration > reached or not labels:
+        labels.append("")
+        ends.append(max(duration, reached))
+    times = ",".join(f"{end:.6f}".rstrip("0").rstrip(".") for end in ends)
+    return f'{name} "{",".join(labels)}" "{times}"\n'
+
+
+def _upper(word: str) -> str:
+    """Upper case as in LibriSpeech, unless the way back would give another word (German sharp s, say)."""
+    upper = word.upper()
+    return upper if upper.lower() == word else word
