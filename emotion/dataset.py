@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from speech2vec.errors import UserError
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
 from speech2vec.runs import write_json
+from speech2vec.transcripts import tokenize
 
 FEATURES_FILE = "features.npy"
 INDEX_FILE = "index.parquet"
@@ -268,7 +269,7 @@ def count_rows(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict
         "seconds": round(sum(row["duration"] or 0.0 for row in rows), 3),
         "windows": sum(row["n_windows"] for row in rows),
         "text_only": sum(row["n_windows"] == 0 for row in rows),
-        "empty_texts": sum(not row["text"].strip() for row in rows),
+        "without_words": sum(not tokenize(row["text"]) for row in rows),
         "speakers": len({row["speaker"] for row in rows}),
         "by_label": {label: by_label[label] for label in labels},
         "by_session": {s: {label: by_session[s][label] for label in labels} for s in sessions},

@@ -96,7 +96,8 @@ def _with_empty_ones_apart(utterances: list[Utterance], problems: list[Problem])
     return Corpus(kept, problems)
 
 
-def _audio_files(folder: Path) -> Iterator[Path]:
+def audio_files(folder: Path) -> Iterator[Path]:
+    """The audio files of one folder, by suffix and in order of name; hidden files (``._a.wav``) are none."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
             yield path
@@ -110,7 +111,7 @@ def _read_librispeech(transcripts: list[Path]) -> Corpus:
     utterances: dict[str, Utterance] = {}
     problems: list[Problem] = []
     for transcript in transcripts:
-        audio = {path.stem: path for path in _audio_files(transcript.parent)}
+        audio = {path.stem: path for path in audio_files(transcript.parent)}
         try:
             lines = _read_text(transcript).splitlines()
         except UnicodeDecodeError as error:
@@ -141,7 +142,7 @@ def _read_side_by_side(root: Path) -> Corpus:
         relative = folder.relative_to(root)
         speaker = relative.parts[0] if relative.parts else root.resolve().name
         audio: dict[str, Path] = {}
-        for path in _audio_files(folder):
+        for path in audio_files(folder):
             name = "/".join((*relative.parts, path.stem))
             if path.stem in audio:
                 problems.append(Problem(name, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))

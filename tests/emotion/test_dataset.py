@@ -43,7 +43,7 @@ def test_segments_come_back_and_counts_add_up(tmp_path: Path) -> None:
     assert np.isnan(prepared.duration[1]) and prepared.duration[2] == 12.0
     assert prepared.meta["counts"]["by_label"] == {"neu": 2, "ang": 2}
     assert prepared.meta["counts"]["windows"] == 130
-    assert prepared.meta["counts"]["empty_texts"] == 1
+    assert prepared.meta["counts"]["without_words"] == 1
     assert [u.extras["label"] for u in prepared.utterances()] == prepared.label.tolist()
 
 

@@ -1,0 +1,1 @@
+"""Emotion corpora: each folder layout read into utterances with labels, speakers and text."""

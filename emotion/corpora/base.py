@@ -1,0 +1,123 @@
+"""What every emotion corpus becomes: utterances with labels, what could not become one, and the known counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from speech2vec.corpora import DUPLICATE, Problem
+from speech2vec.manifest import Utterance
+
+FOUR_CLASSES = ("neu", "hap", "sad", "ang")
+
+LabelSet = Literal["four", "full"]
+
+BAD_NAME = "not a name of this corpus"
+NO_LABEL = "no label"
+UNKNOWN_LABEL = "unknown label"
+
+
+@dataclass
+class EmotionCorpus:
+    """What a corpus folder holds.
+
+    Parameters
+    ----------
+    kind : str
+    labels : mapping
+        The corpus' own labels in their order, each to one of the four classes or to None.
+    utterances : list of Utterance
+        All that can be used, whatever their label. Their extras are ``label`` (one of the four classes or None),
+        ``label_full``, and where the corpus has them ``session``, ``style`` ("improvised" or "scripted") and
+        ``dialogue``; ``text_only`` is true where there is no audio (``audio`` then says where it would lie).
+    problems : list of Problem
+        What cannot become an utterance, by name and reason.
+    notes : list of Problem
+        What is odd about an utterance that is kept all the same.
+    expected : mapping
+        Utterances by full label in the whole release; empty where there is no such number.
+    expected_sessions : mapping
+        Utterances by session and by class of the four, where published.
+    """
+
+    kind: str
+    labels: Mapping[str, str | None]
+    utterances: list[Utterance] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    expected: Mapping[str, int] = field(default_factory=dict)
+    expected_sessions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    def add(
+        self,
+        utterance_id: str,
+        audio: Path,
+        text: str,
+        speaker: str,
+        label_full: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        channel: int | None = None,
+        **extras: Any,
+    ) -> None:
+        """Keep an utterance; an id that came before or a label that is not the corpus' is a problem instead."""
+        if utterance_id in self._seen:
+            self.problems.append(Problem(utterance_id, DUPLICATE, str(audio)))
+        elif label_full not in self.labels:
+            self.problems.append(Problem(utterance_id, UNKNOWN_LABEL, f"'{label_full}'"))
+        else:
+            self._seen.add(utterance_id)
+            columns = {"label": self.labels[label_full], "label_full": label_full}
+            columns.update({name: value for name, value in extras.items() if value is not None})
+            audio = audio.absolute()
+            self.utterances.append(Utterance(utterance_id, audio, text, speaker, start, end, channel, columns))
+
+    def classes(self, label_set: LabelSet) -> tuple[str, ...]:
+        """The classes to train for."""
+        return FOUR_CLASSES if label_set == "four" else tuple(self.labels)
+
+    def count_differences(self, label_set: LabelSet) -> list[str] | None:
+        """How the counts differ from those of the whole release.
+
+        Returns
+        -------
+        list of str or None
+            One line a difference, none where the counts are right; None where no counts are known.
+        """
+        if not self.expected:
+            return None
+        found = Counter(label_of(utterance, label_set) for utterance in self.utterances)
+        expected: Counter[str | None] = Counter()
+        for label, count in self.expected.items():
+            expected[label if label_set == "full" else self.labels[label]] += count
+        del expected[None]  # outside the four classes
+        lines = [f"{label}: {found[label]:,} instead of {n:,}" for label, n in expected.items() if found[label] != n]
+        if label_set == "four" and self.expected_sessions:
+            by_session = Counter((u.extras.get("session"), u.extras["label"]) for u in self.utterances)
+            lines += [
+                f"session {session}, {label}: {by_session[session, label]:,} instead of {n:,}"
+                for session, counts in self.expected_sessions.items()
+                for label, n in counts.items()
+                if by_session[session, label] != n
+            ]
+        return lines
+
+
+def label_of(utterance: Utterance, label_set: LabelSet) -> str | None:
+    """The class to train for: one of the four or None, or the corpus' own label."""
+    label: str | None = utterance.extras["label" if label_set == "four" else "label_full"]
+    return label
+
+
+def decode_text(data: bytes) -> str:
+    """Text of corpora from before UTF-8 was the rule: UTF-8 where it is valid, else Windows-1252."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Windows-1252 leaves five bytes undefined; as U+FFFD they stay visible.
+        return data.decode("cp1252", errors="replace")

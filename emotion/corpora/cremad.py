@@ -1,0 +1,48 @@
+"""CREMA-D: 91 actors, 6 emotions, twelve sentences (Cao et al., IEEE Trans. Affective Computing 5(4), 2014).
+
+Names such as ``1001_DFA_ANG_XX``: actor, sentence, emotion that was asked for, intensity.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from emotion.corpora.base import BAD_NAME, EmotionCorpus
+from speech2vec.corpora import Problem, audio_files
+from speech2vec.errors import UserError
+
+LABELS = {"NEU": "neu", "HAP": "hap", "SAD": "sad", "ANG": "ang", "DIS": None, "FEA": None}
+EXPECTED = {label: 1087 if label == "NEU" else 1271 for label in LABELS}
+SENTENCES = {
+    "IEO": "It's eleven o'clock",
+    "TIE": "That is exactly what happened",
+    "IOM": "I'm on my way to the meeting",
+    "IWW": "I wonder what this is about",
+    "TAI": "The airplane is almost full",
+    "MTI": "Maybe tomorrow it will be cold",
+    "IWL": "I would like a new alarm clock",
+    "ITH": "I think I have a doctor's appointment",
+    "DFA": "Don't forget a jacket",
+    "ITS": "I think I've seen this before",
+    "TSI": "The surface is slick",
+    "WSI": "We'll stop in a couple of minutes",
+}
+
+_NAME = re.compile(r"(1\d{3})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX|X)")  # one file of the release ends in a single X
+
+
+def read_cremad(root: Path) -> EmotionCorpus:
+    """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above."""
+    corpus = EmotionCorpus("crema-d", LABELS, expected=EXPECTED)
+    folder = next((root / name for name in ("AudioWAV", "AudioMP3") if (root / name).is_dir()), root)
+    for path in audio_files(folder):
+        match = _NAME.fullmatch(path.stem)
+        if not match or match[2] not in SENTENCES:
+            corpus.problems.append(Problem(path.stem, BAD_NAME, str(path)))
+            continue
+        speaker, sentence, label, _ = match.groups()
+        corpus.add(path.stem, path, SENTENCES[sentence], speaker, label, style="scripted")
+    if not corpus.utterances:
+        raise UserError(f"{root} holds no CREMA-D audio (AudioWAV/1001_DFA_ANG_XX.wav and so on)")
+    return corpus

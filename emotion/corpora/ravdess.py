@@ -1,0 +1,54 @@
+"""RAVDESS: 24 actors, 8 emotions, two sentences (Livingstone & Russo, PLoS ONE 13(5), 2018; zenodo.org/record/1188976).
+
+Names are seven pairs of digits: modality-channel-emotion-intensity-statement-repetition-actor. Only speech (channel
+01) with sound alone (modality 03) counts; the same recordings exist as video and there are songs beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from emotion.corpora.base import BAD_NAME, EmotionCorpus
+from speech2vec.corpora import Problem, audio_files
+from speech2vec.errors import UserError
+
+LABELS = {
+    "neutral": "neu",
+    "calm": None,
+    "happy": "hap",
+    "sad": "sad",
+    "angry": "ang",
+    "fearful": None,
+    "disgust": None,
+    "surprised": None,
+}
+SENTENCES = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+EXPECTED = {label: 96 if label == "neutral" else 192 for label in LABELS}
+
+_NAME = re.compile(r"(\d\d)-(\d\d)-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
+_EMOTIONS = tuple(LABELS)
+
+
+def read_ravdess(root: Path) -> EmotionCorpus:
+    """Read RAVDESS' speech, any audio format, wherever below `root` its ``Actor_*`` folders lie.
+
+    Speakers are "01" to "24"; odd ones are male, even ones female. There are no sessions.
+    """
+    corpus = EmotionCorpus("ravdess", LABELS, expected=EXPECTED)
+    folders = sorted(path for path in root.rglob("Actor_*") if path.is_dir())
+    for folder in folders or [root]:
+        for path in audio_files(folder):
+            match = _NAME.fullmatch(path.stem)
+            if not match:
+                corpus.problems.append(Problem(path.stem, BAD_NAME, str(path)))
+                continue
+            modality, channel, emotion, _, statement, _, actor = match.groups()
+            if (modality, channel) != ("03", "01"):
+                corpus.problems.append(Problem(path.stem, "not plain speech (03-01-...)", str(path)))
+                continue
+            label = _EMOTIONS[int(emotion) - 1]
+            corpus.add(path.stem, path, SENTENCES[statement], actor, label, style="scripted")
+    if not corpus.utterances:
+        raise UserError(f"{root} holds no RAVDESS speech (Actor_01/03-01-01-01-01-01-01.wav and so on)")
+    return corpus

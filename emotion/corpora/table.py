@@ -1,0 +1,122 @@
+"""Any corpus that someone can describe in a table: CSV, TSV or JSONL with audio, text, speaker and label."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from emotion.corpora.base import NO_LABEL, EmotionCorpus, decode_text
+from speech2vec.corpora import Problem
+from speech2vec.errors import UserError
+
+COLUMNS = ("audio", "text", "speaker", "label")
+OPTIONAL_COLUMNS = ("utterance_id", "session", "style", "dialogue", "start", "end", "channel")
+
+# Names that other corpora use for the four classes.
+_CLASSES = {
+    "neu": ("neu", "n", "neutral"),
+    "hap": ("hap", "h", "happy", "happiness", "joy", "joyful", "exc", "excited", "excitement"),
+    "sad": ("sad", "s", "sadness"),
+    "ang": ("ang", "a", "angry", "anger"),
+}
+_CLASS_OF = {name: label for label, names in _CLASSES.items() for name in names}
+
+
+def read_table(path: Path) -> EmotionCorpus:
+    """Read a table of utterances.
+
+    Parameters
+    ----------
+    path : Path
+        CSV (comma, semicolon or tab) with a header, or JSONL. Columns ``audio`` (relative to the table's folder;
+        empty: text only), ``text``, ``speaker``, ``label``; and, where there is such a thing, ``utterance_id``,
+        ``session``, ``style``, ``dialogue``, ``start`` and ``end`` (seconds), ``channel``.
+
+    Returns
+    -------
+    EmotionCorpus
+        Labels in order of their first row; neutral, happy (excited), sad and angry by any of their usual names are
+        the four classes, all others lie outside.
+    """
+    rows = list(_json_rows(path) if path.suffix.lower() in (".jsonl", ".json") else _csv_rows(path))
+    if not rows:
+        raise UserError(f"{path} holds no rows")
+    names = list(dict.fromkeys(_text(row, "label") for _, row in rows if _text(row, "label")))
+    corpus = EmotionCorpus("table", {name: _CLASS_OF.get(name.lower()) for name in names})
+    for number, row in rows:
+        audio, label = _text(row, "audio"), _text(row, "label")
+        name = _text(row, "utterance_id") or (Path(audio).stem if audio else f"line{number}")
+        if not label:
+            corpus.problems.append(Problem(name, NO_LABEL, f"{path}, line {number}"))
+            continue
+        if not _text(row, "speaker"):
+            corpus.problems.append(Problem(name, "no speaker", f"{path}, line {number}"))
+            continue
+        channel = _number(row, "channel", path, number)
+        corpus.add(
+            name,
+            path.parent / (audio or f"{name}.wav"),
+            " ".join(_text(row, "text").split()),
+            _text(row, "speaker"),
+            label,
+            start=_number(row, "start", path, number),
+            end=_number(row, "end", path, number),
+            channel=None if channel is None else int(channel),
+            session=_text(row, "session") or None,
+            style=_text(row, "style") or None,
+            dialogue=_text(row, "dialogue") or None,
+            text_only=True if not audio else None,
+        )
+    return corpus
+
+
+def _check_columns(found: Mapping[str, Any], where: str) -> None:
+    missing = [name for name in COLUMNS if name not in found]
+    if missing:
+        raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, found))}")
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    text = decode_text(path.read_bytes())
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    _check_columns(dict.fromkeys(reader.fieldnames or ()), str(path))
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(decode_text(path.read_bytes()).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number}: a line must hold a JSON object")
+        _check_columns(row, f"{path}, line {number}")
+        yield number, row
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _number(row: Mapping[str, Any], column: str, path: Path, line: int) -> float | None:
+    text = _text(row, column)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{path}, line {line}: '{column}' must be a number from 0, not '{text}'")
+    return value
