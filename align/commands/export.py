@@ -1,0 +1,49 @@
+"""``speech2vec-align export``: an ALIGNED folder for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from align.aligned import read_report
+from align.exporting import Exported, ExportFormat, export_aligned
+from speech2vec import console
+from speech2vec.runs import atomic_folder
+
+_SHOWN = 20
+
+
+def export(
+    aligned: Annotated[Path, typer.Argument(help="What 'run' or 'import' wrote.")],
+    output: console.OutputOption,
+    kind: Annotated[ExportFormat, typer.Option("--format", help="What to write.")] = ExportFormat.textgrid,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Export words in time: TextGrids, a CTM, a CSV or .alignment.txt files."""
+    console.set_up_logging(quiet)
+    total = int(read_report(aligned).get("aligned", 0))
+    if not force:
+        console.claim_output(output)
+    done = Exported()
+    with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
+        for done in export_aligned(aligned, kind, folder):
+            tracker.advance()
+    print(f"{done.n_utterances:,} utterances, {done.n_words:,} words -> {output}")
+    if done.n_clipped:
+        print(f"  {done.n_clipped:,} words start later, as they overlapped the word before")
+    _list("words without length are left out", done.left_out)
+    _list("utterances cannot be written so", [f"{name}: {reason}" for name, reason in done.failed])
+    if done.left_out or done.failed:
+        raise typer.Exit(console.DONE_WITH_FAILURES)
+
+
+def _list(what: str, items: list[str]) -> None:
+    if items:
+        print(f"  {len(items):,} {what}:")
+        for item in items[:_SHOWN]:
+            print(f"    {item}")
+        if len(items) > _SHOWN:
+            print(f"    and {len(items) - _SHOWN:,} more")

@@ -1,0 +1,79 @@
+"""``speech2vec-align import``: alignments made elsewhere become an ALIGNED folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from align.aligned import failures_of_corpus, write_aligned
+from align.base import Outcome, account
+from align.importing import ImportSettings, Tally, import_alignments
+from speech2vec import console
+from speech2vec.config import load_settings, validate_settings
+from speech2vec.corpora import read_corpus
+from speech2vec.runs import atomic_folder
+
+
+def import_(
+    corpus: Annotated[Path, typer.Argument(help="LibriSpeech layout, audio with .txt/.lab, or an utterances.jsonl.")],
+    alignments: Annotated[Path, typer.Option("--alignments", help="A folder of alignments, or one file.")],
+    output: console.OutputOption,
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="textgrid, alignment.txt, ctm, csv, mfa-json, wdseg or whisper; else by content."
+        ),
+    ] = None,
+    tier: Annotated[str | None, typer.Option("--tier", help="The TextGrid tier that holds the words.")] = None,
+    config: console.ConfigOption = None,
+    overrides: console.SetOption = None,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Import alignments: TextGrid, .alignment.txt, CTM, CSV, MFA's JSON, wdseg, Whisper's JSON."""
+    console.set_up_logging(quiet)
+    settings = load_settings(ImportSettings, config, overrides or ())
+    given = {"format": format_name, "tier": tier}
+    settings = validate_settings(
+        ImportSettings, {**settings.model_dump(), **{k: v for k, v in given.items() if v is not None}}
+    )
+    found = read_corpus(corpus)
+    if not force:
+        console.claim_output(output)
+    tally = Tally()
+    extra: dict[str, object] = {}
+
+    def outcomes() -> Iterator[Outcome]:
+        with console.Tracker("importing", len(found.utterances), "utterances", quiet) as tracker:
+            for outcome in account(found.utterances, import_alignments(found.utterances, alignments, settings, tally)):
+                yield outcome
+                tracker.advance()
+        extra["import"] = tally.to_json()
+
+    # What is there is replaced once the new folder is whole: a mistyped --alignments costs nothing.
+    with atomic_folder(output) as folder:
+        report = write_aligned(
+            folder,
+            found.utterances,
+            outcomes(),
+            failures_of_corpus(found.problems),
+            {"aligner": "import", "alignments": alignments.name, **settings.model_dump()},
+            extra,
+        )
+    print(f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words -> {output}")
+    for reason, count in report["reasons"].items():
+        print(f"  {count:,} failed: {reason}")
+    for name, what in (
+        ("not_recognised", "files in no format that is known"),
+        ("unreadable", "files that cannot be read"),
+        ("without_utterance", "alignments of no utterance in the corpus"),
+        ("ignored", "second alignments of an utterance, not used"),
+        ("differing", "utterances whose words differ from the transcript"),
+    ):
+        if getattr(tally, name):
+            print(f"  {len(getattr(tally, name)):,} {what} (named in report.json)")
+    if report["failed"]:
+        raise typer.Exit(console.DONE_WITH_FAILURES)

@@ -1,0 +1,164 @@
+"""An ALIGNED folder becomes the files of other programs: TextGrid, CTM, CSV, LibriSpeech's ``.alignment.txt``.
+
+Files and lines are named by the utterance's id, so their times count from the utterance's start (as in Kaldi); for an
+utterance that is a whole file, that is the file's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path, PurePosixPath
+
+from align.aligned import iterate_aligned
+from align.formats import alignment_txt, ctm, mfa_tables, textgrid
+from align.formats.tracks import FormatError, Interval
+from speech2vec import audio
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word, read_utterances
+from speech2vec.runs import atomic_path
+
+_Write = Callable[[Utterance, Sequence[Interval]], object]
+_LIBRISPEECH_ID = re.compile(r"(\d+)-(\d+)-\d+")
+
+
+class ExportFormat(str, Enum):
+    """What can be written."""
+
+    textgrid = "textgrid"
+    ctm = "ctm"
+    csv = "csv"
+    alignment_txt = "alignment.txt"
+
+
+@dataclass
+class Exported:
+    """What an export did.
+
+    Parameters
+    ----------
+    n_utterances, n_words : int
+        Written.
+    n_clipped : int
+        Words whose start was moved to the end of the word before, as the format holds no overlap.
+    left_out : list of str
+        Words without length, where the format holds none: utterance and word.
+    failed : list of (str, str)
+        Utterances that the format cannot hold, and why.
+    """
+
+    n_utterances: int = 0
+    n_words: int = 0
+    n_clipped: int = 0
+    left_out: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def export_aligned(aligned: Path, kind: ExportFormat, folder: Path) -> Iterator[Exported]:
+    """Write the words of an ALIGNED folder below `folder`.
+
+    Yields
+    ------
+    Exported
+        The same object after each utterance, up to date.
+
+    Raises
+    ------
+    UserError
+        If `aligned` is no ALIGNED folder.
+    """
+    utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
+    folder.mkdir(parents=True, exist_ok=True)
+    done = Exported()
+    with _writer(kind, folder) as write:
+        for outcome in iterate_aligned(aligned):
+            utterance = utterances.get(outcome.utterance_id)
+            if utterance is None:
+                raise UserError(
+                    f"{aligned}: words.parquet speaks of '{outcome.utterance_id}', utterances.jsonl does not"
+                )
+            words = _prepared(outcome.words, utterance, kind, done)
+            try:
+                write(utterance, words)
+            except (FormatError, OSError) as error:
+                done.failed.append((utterance.utterance_id, str(error)))
+            else:
+                done.n_utterances += 1
+                done.n_words += len(words)
+            yield done
+
+
+def _prepared(words: Sequence[Word], utterance: Utterance, kind: ExportFormat, done: Exported) -> list[Interval]:
+    """Times from the utterance's start; without overlaps where the format holds none."""
+    offset = utterance.start or 0.0
+    tiers = kind in (ExportFormat.textgrid, ExportFormat.alignment_txt)
+    prepared: list[Interval] = []
+    reached = 0.0
+    for word in words:
+        start, end = word.start, word.end
+        if offset:
+            start, end = round(start - offset, 6), round(end - offset, 6)
+        if tiers and start < reached:
+            start, end = reached, max(end, reached)
+            done.n_clipped += 1
+        if kind is ExportFormat.textgrid and end <= start:
+            done.left_out.append(f"{utterance.utterance_id}: {word.word}")
+            continue
+        prepared.append(Interval(start, end, word.word, word.score))
+        reached = end
+    return prepared
+
+
+def _duration(utterance: Utterance) -> float:
+    """Seconds; 0 if the audio is not there to ask (then the last word's end has to do)."""
+    if utterance.end is not None:
+        return utterance.end - (utterance.start or 0.0)
+    try:
+        return audio.info(utterance.audio).duration - (utterance.start or 0.0)
+    except audio.AudioError:
+        return 0.0
+
+
+@contextlib.contextmanager
+def _writer(kind: ExportFormat, folder: Path) -> Iterator[_Write]:
+    """A function that writes one utterance; files that hold several are whole when the block ends."""
+    if kind is ExportFormat.textgrid:
+        yield lambda utterance, words: _write_textgrid(folder, utterance, words)
+    elif kind is ExportFormat.alignment_txt:
+        chapters: dict[str, list[str]] = defaultdict(list)
+
+        def keep(utterance: Utterance, words: Sequence[Interval]) -> None:
+            line = alignment_txt.write(utterance.utterance_id, words, _duration(utterance))
+            chapters[_chapter(utterance.utterance_id)].append(line)
+
+        yield keep
+        for name, lines in chapters.items():
+            with atomic_path(folder / f"{name}.alignment.txt") as temporary:
+                temporary.write_text("".join(lines), encoding="utf-8")
+    else:
+        suffix = kind.value
+        with atomic_path(folder / f"words.{suffix}") as temporary, temporary.open("w", encoding="utf-8") as out:
+            if kind is ExportFormat.csv:
+                out.write(mfa_tables.write_csv_header())
+                yield lambda utterance, words: out.write(mfa_tables.write_csv(utterance.utterance_id, words))
+            else:
+                yield lambda utterance, words: out.write(ctm.write(utterance.utterance_id, words, utterance.channel))
+
+
+def _write_textgrid(folder: Path, utterance: Utterance, words: Sequence[Interval]) -> None:
+    name = PurePosixPath(utterance.utterance_id)
+    if not name.parts or name.is_absolute() or ".." in name.parts or "\0" in str(name):
+        raise FormatError("its id is no path below the output folder")
+    text = textgrid.write(words, _duration(utterance))
+    with atomic_path(folder / name.with_name(f"{name.name}.TextGrid")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _chapter(utterance_id: str) -> str:
+    """LibriSpeech's file for an utterance: SPEAKER/CHAPTER/SPEAKER-CHAPTER; one file for all others."""
+    match = _LIBRISPEECH_ID.fullmatch(utterance_id)
+    return f"{match[1]}/{match[2]}/{match[1]}-{match[2]}" if match else "words"

@@ -1,0 +1,380 @@
+"""Alignments that others made become ours: a corpus and a folder of alignments in, one outcome for each utterance out.
+
+Which file belongs to which utterance:
+
+- a track that its file names (``.alignment.txt``, CTM, CSV) goes to the utterance of that id, else to the recording of
+  that name;
+- a file without names goes by its path: the path below the folder of alignments, without its suffix, or the
+  utterance's id (or the path of its audio) must be the tail of the other, and no other utterance may fit as well.
+
+Times count from the start of the utterance where its own name was given, and from the start of the recording where the
+recording's was (Kaldi's rule). The words of a recording go to its utterances by speaker and time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from align.base import Aligned, Failure, Outcome, Reason
+from align.formats.mfa_tables import AnalysedUtterance, read_analysis
+from align.formats.recognise import READERS, SUFFIXES, read_tracks
+from align.formats.tracks import FormatError, Interval, Track, read_text
+from align.matching import match_words
+from speech2vec.config import Settings
+from speech2vec.corpora import AUDIO_SUFFIXES
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word
+from speech2vec.transcripts import tokenize
+
+ANALYSIS_FILE = "alignment_analysis.csv"
+_LONGEST_LIST = 200
+
+
+class ImportSettings(Settings):
+    """What an import depends on.
+
+    Parameters
+    ----------
+    format : str or None
+        A key of `align.formats.recognise.READERS`; None goes by each file's content.
+    tier : str
+        The tier of a TextGrid that holds the words; "" is ``words``, or ``SPEAKER - words``.
+    min_matched : float
+        An utterance is aligned if at least this share of its transcript's words was found.
+    """
+
+    format: str | None = None
+    tier: str = ""
+    min_matched: float = 0.5
+
+
+@dataclass
+class Tally:
+    """What an import saw beside the outcomes: for the report."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    not_recognised: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    without_utterance: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    differing: list[dict[str, str]] = field(default_factory=list)
+    words_respelled: int = 0
+    words_missing: int = 0
+    words_extra: int = 0
+    words_split: int = 0
+    words_outside_utterances: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts, and the first names of each list."""
+        values: dict[str, Any] = {"files": dict(self.files)}
+        for name in ("not_recognised", "unreadable", "without_utterance", "ignored", "differing"):
+            items = getattr(self, name)
+            values[f"n_{name}"] = len(items)
+            values[name] = items[:_LONGEST_LIST]
+        for name in ("respelled", "missing", "extra", "split", "outside_utterances"):
+            values[f"words_{name}"] = getattr(self, f"words_{name}")
+        return values
+
+
+def import_alignments(
+    utterances: Sequence[Utterance], source: Path, settings: ImportSettings, tally: Tally
+) -> Iterator[Outcome]:
+    """One outcome for each utterance that a file speaks of, in the files' order, then one for each of the rest.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    source : Path
+        A folder of alignments, or one file.
+    settings : ImportSettings
+    tally : Tally
+        Filled on the way.
+
+    Raises
+    ------
+    UserError
+        If `source` is not there or holds no alignment at all.
+    """
+    if settings.format is not None and settings.format not in READERS:
+        raise UserError(f"there is no format '{settings.format}': give {', '.join(READERS)}")
+    files = list_files(source)
+    root = source if source.is_dir() else source.parent
+    index = _Index(utterances)
+    owners, unclear = index.owners({path: _relative(path, root) for path in files})
+    scores = _Scores(root, files)
+    answered: set[str] = set()
+    damaged: dict[str, str] = {}
+    read_any = False
+    for path in files:
+        shown = str(path.relative_to(root))
+        owner = owners.get(path)
+        try:
+            found = read_tracks(read_text(path), settings.format, settings.tier)
+        except FormatError as error:
+            tally.unreadable.append(f"{shown}: {error}")
+            damaged.update((u.utterance_id, f"{shown}: {error}") for u in (owner.utterances if owner else ()))
+            continue
+        if found is None:
+            tally.not_recognised.append(shown)
+            if path.suffix.lower() in SUFFIXES and owner:
+                damaged.update((u.utterance_id, f"{shown}: is in no format that is known") for u in owner.utterances)
+            continue
+        read_any = True
+        tally.files[found[0]] += 1
+        for target, tracks, name in _addressed(found[1], owner, index):
+            if target is None:
+                tally.without_utterance.append(f"{shown}: {name}" if name else shown)
+                continue
+            for utterance, words, fault in _shared_out(target, tracks, tally):
+                if utterance.utterance_id in answered:
+                    tally.ignored.append(f"{shown}: {utterance.utterance_id} is aligned already")
+                    continue
+                answered.add(utterance.utterance_id)
+                if fault:
+                    yield Failure(utterance.utterance_id, Reason.UNREADABLE_ALIGNMENT, f"{shown}: {fault}")
+                else:
+                    words = scores.add_to(words, path, utterance)
+                    yield _outcome(utterance, words, settings, tally, shown)
+    if not read_any and not damaged:
+        raise UserError(f"{source} holds no alignment in a format that is known ({len(files)} files were looked at)")
+    for utterance in utterances:
+        name = utterance.utterance_id
+        if name in answered:
+            continue
+        if name in damaged:
+            yield Failure(name, Reason.UNREADABLE_ALIGNMENT, damaged[name])
+        else:
+            yield Failure(name, Reason.NO_ALIGNMENT_FILE, unclear.get(name, ""))
+
+
+def list_files(source: Path) -> list[Path]:
+    """The files that may be alignments: all but hidden ones and audio, in order of their paths."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(f"{source}: there is no such folder or file of alignments")
+    return sorted(
+        path
+        for path in source.rglob("*")
+        if not path.name.startswith(".")
+        and path.name != ANALYSIS_FILE
+        and path.suffix.lower() not in AUDIO_SUFFIXES
+        and path.is_file()
+    )
+
+
+def _relative(path: Path, root: Path) -> tuple[str, ...]:
+    return path.relative_to(root).with_suffix("").parts
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a file or a track may speak of: one utterance by its id, or a recording with its utterances."""
+
+    utterances: tuple[Utterance, ...]
+    by_recording: bool
+    paths: tuple[tuple[str, ...], ...]
+
+
+class _Index:
+    """Utterances by their ids and recordings by their paths."""
+
+    def __init__(self, utterances: Iterable[Utterance]) -> None:
+        recordings: dict[Path, list[Utterance]] = defaultdict(list)
+        for utterance in utterances:
+            recordings[utterance.audio].append(utterance)
+        self.by_id: dict[str, _Target] = {}
+        self._by_stem: dict[str, list[_Target]] = defaultdict(list)
+        for audio, own in recordings.items():
+            audio_path = audio.with_suffix("").parts
+            if len(own) == 1 and own[0].start is None:
+                # One utterance in its file: its id and its audio's path both mean it, and its times are the file's.
+                target = _Target(tuple(own), True, (_parts(own[0].utterance_id), audio_path))
+                self.by_id[own[0].utterance_id] = target
+                self._add(target)
+                continue
+            self._add(_Target(tuple(own), True, (audio_path,)))
+            for utterance in own:
+                target = _Target((utterance,), False, (_parts(utterance.utterance_id),))
+                self.by_id[utterance.utterance_id] = target
+                self._add(target)
+
+    def _add(self, target: _Target) -> None:
+        for stem in {path[-1] for path in target.paths if path}:
+            self._by_stem[stem].append(target)
+
+    def find(self, path: Sequence[str]) -> list[_Target]:
+        """The targets that a path fits best: more than one if they fit equally well."""
+        exact = self.by_id.get("/".join(path))
+        if exact is not None:
+            return [exact]
+        best, found = 0, []
+        for target in self._by_stem.get(path[-1], ()) if path else ():
+            fit = max(_tail_in_common(path, own) for own in target.paths)
+            if fit > best:
+                best, found = fit, [target]
+            elif fit == best and fit:
+                found.append(target)
+        return found
+
+    def owners(self, files: Mapping[Path, tuple[str, ...]]) -> tuple[dict[Path, _Target], dict[str, str]]:
+        """The target of each file, and for utterances for which that is unclear, why."""
+        owners: dict[Path, _Target] = {}
+        unclear: dict[str, str] = {}
+        fits: dict[int, list[tuple[int, Path]]] = defaultdict(list)
+        for path, parts in files.items():
+            found = self.find(parts) or self.find(_without_second_suffix(parts))
+            if len(found) == 1:
+                owners[path] = found[0]
+                fit = max(_tail_in_common(parts, own) for own in found[0].paths)
+                fits[id(found[0])].append((fit, path))
+            for target in found[1:] and found:
+                others = ", ".join(t.utterances[0].utterance_id for t in found[:3])
+                unclear.update((u.utterance_id, f"{path.name} fits {others}") for u in target.utterances)
+        for claims in fits.values():
+            best = max(fit for fit, _ in claims)
+            winners = [path for fit, path in claims if fit == best]
+            for fit, path in claims:
+                if fit < best:
+                    del owners[path]
+            if len({files[path] for path in winners}) > 1:
+                names = " and ".join(str(path) for path in winners[:2])
+                for path in winners:
+                    unclear.update((u.utterance_id, f"{names} fit equally well") for u in owners.pop(path).utterances)
+        return owners, unclear
+
+
+def _parts(utterance_id: str) -> tuple[str, ...]:
+    return tuple(part for part in utterance_id.split("/") if part)
+
+
+def _without_second_suffix(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """``x.alignment`` (of x.alignment.txt), ``x.words``: the stem may have a suffix of its own."""
+    return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
+
+
+def _tail_in_common(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many parts two paths share at their ends, if one of them is the whole tail of the other; else 0."""
+    shorter = min(len(a), len(b))
+    return shorter if shorter and tuple(a[-shorter:]) == tuple(b[-shorter:]) else 0
+
+
+def _addressed(
+    tracks: Sequence[Track], owner: _Target | None, index: _Index
+) -> Iterator[tuple[_Target | None, list[Track], str]]:
+    """Tracks together with what they speak of, by the names inside the file or else by the file's."""
+    by_name: dict[str, list[Track]] = defaultdict(list)
+    for track in tracks:
+        by_name[track.name].append(track)
+    for name, own in by_name.items():
+        if not name:
+            yield owner, own, name
+            continue
+        found = index.find(_parts(name))
+        yield (found[0] if len(found) == 1 else None), own, name
+
+
+def _shared_out(
+    target: _Target, tracks: Sequence[Track], tally: Tally
+) -> Iterator[tuple[Utterance, list[Interval], str]]:
+    """The words of a target's tracks, shared out to its utterances."""
+    fault = next((track.fault for track in tracks if track.fault), "")
+    if len(target.utterances) == 1 and (not target.by_recording or target.utterances[0].start is None):
+        (utterance,) = target.utterances
+        offset = utterance.start or 0.0
+        words = _in_order(word for track in _of_utterance(utterance, tracks) for word in track.words)
+        yield utterance, [_moved(word, offset) for word in words] if offset else words, fault
+        return
+    given = 0
+    for utterance in target.utterances:
+        begin, end = utterance.start or 0.0, utterance.end if utterance.end is not None else math.inf
+        own = _of_utterance(utterance, tracks)
+        words = _in_order(
+            word
+            for track in own
+            for word in track.words
+            if not (word.start + word.end) / 2 < begin and not (word.start + word.end) / 2 >= end
+        )
+        given += len(words)
+        yield utterance, words, fault
+    tally.words_outside_utterances += max(0, sum(len(track.words) for track in tracks) - given)
+
+
+def _of_utterance(utterance: Utterance, tracks: Sequence[Track]) -> list[Track]:
+    """The tracks of an utterance's speaker and channel, where the file tells them apart."""
+    own = [track for track in tracks if track.speaker == utterance.speaker] or list(tracks)
+    if utterance.channel is not None:
+        own = [track for track in own if track.channel in (None, utterance.channel)] or own
+    return own
+
+
+def _in_order(words: Iterable[Interval]) -> list[Interval]:
+    return sorted(words, key=lambda word: (word.start, word.end))
+
+
+def _moved(word: Interval, offset: float) -> Interval:
+    return Interval(round(word.start + offset, 6), round(word.end + offset, 6), word.label, word.score)
+
+
+def _outcome(
+    utterance: Utterance, words: Sequence[Interval], settings: ImportSettings, tally: Tally, shown: str
+) -> Outcome:
+    """Words in time with the transcript's spelling, or why there are none."""
+    name = utterance.utterance_id
+    tokens = tokenize(utterance.text)
+    if not tokens:
+        return Failure(name, Reason.NO_WORDS, utterance.text)
+    if not words:
+        return Failure(name, Reason.NO_ALIGNMENT, f"{shown} holds no words")
+    bad = next(
+        (w for w in words if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end)), None
+    )
+    if bad is not None:
+        return Failure(name, Reason.IMPOSSIBLE_TIMES, f"{shown}: '{bad.label[:40]}' from {bad.start} to {bad.end} s")
+    matching = match_words(words, tokens)
+    if matching is None or len(matching.words) < max(settings.min_matched * len(tokens), 1):
+        detail = matching.describe() if matching else "next to nothing in common"
+        return Failure(name, Reason.WORDS_DIFFER, f"{shown}: {detail}")
+    tally.words_respelled += len(matching.respelled)
+    tally.words_missing += len(matching.missing)
+    tally.words_extra += len(matching.extra)
+    tally.words_split += matching.n_split
+    if matching.differs:
+        tally.differing.append({"utterance_id": name, "differences": matching.describe()})
+    return Aligned(name, tuple(Word(name, w.label, w.start, w.end, _finite(w.score)) for w in matching.words))
+
+
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and math.isfinite(score) else None
+
+
+class _Scores:
+    """The log-likelihoods that MFA's ``alignment_analysis.csv`` holds, for words that have no score of their own."""
+
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        self._rows: dict[str, list[AnalysedUtterance]] = defaultdict(list)
+        path = root / ANALYSIS_FILE
+        if root.is_dir() and path.is_file() and len(files) > 0:
+            try:
+                rows = read_analysis(read_text(path))
+            except FormatError:
+                # Without it the words are whole; they have no score, as from any other aligner that gives none.
+                rows = []
+            for row in rows:
+                self._rows[row.file].append(row)
+
+    def add_to(self, words: list[Interval], path: Path, utterance: Utterance) -> list[Interval]:
+        rows = self._rows.get(path.stem, [])
+        if len(rows) > 1:
+            start = utterance.start or 0.0
+            rows = [row for row in rows if row.speaker in (path.parent.name, utterance.speaker)] or rows
+            rows = [row for row in rows if abs(row.begin - start) < 0.05] if len(rows) > 1 else rows
+        if len(rows) != 1 or rows[0].log_likelihood is None:
+            return words
+        score = rows[0].log_likelihood
+        return [Interval(w.start, w.end, w.label, score if w.score is None else w.score) for w in words]
