@@ -1,0 +1,94 @@
+"""Pronunciations of English words: CMUdict as it comes inside PocketSphinx's wheel, and the pairs it implies."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import pocketsphinx
+
+from speech2vec.errors import UserError
+
+Phones = tuple[str, ...]
+
+_VARIANT = re.compile(r"\(\d+\)$")
+
+
+def dictionary_path() -> Path:
+    """Where the wheel of PocketSphinx keeps its CMUdict."""
+    return Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
+
+
+def read_dictionary(path: Path | None = None) -> dict[str, Phones]:
+    """The first-listed pronunciation of each word; the further ones (``a(2) EY``) are rarer and left out.
+
+    Parameters
+    ----------
+    path : Path or None
+        A dictionary in CMUdict's format; None is the one of PocketSphinx. Stress digits are dropped.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or a line has a word without phones.
+    """
+    path = dictionary_path() if path is None else Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"pronunciation dictionary {path} cannot be read: {error.strerror}") from error
+    pronunciations: dict[str, Phones] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.startswith((";;;", "##")) or not line.strip():
+            continue
+        spelled, *phones = line.split()
+        if not phones:
+            raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
+        word = _VARIANT.sub("", spelled).lower()
+        pronunciations.setdefault(word, tuple(phone.rstrip("012") for phone in phones))
+    return pronunciations
+
+
+def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Phones]) -> list[list[str]]:
+    """Words of different spelling and equal pronunciation, grouped.
+
+    Spellings that differ only in apostrophes (dogs, dog's) are one word's forms rather than homophones: of those,
+    the first in `words` stands for all.
+    """
+    by_sound: dict[Phones, dict[str, str]] = defaultdict(dict)
+    for word in words:
+        phones = pronunciations.get(word)
+        if phones is not None:
+            by_sound[phones].setdefault(word.replace("'", ""), word)
+    return [list(group.values()) for group in by_sound.values() if len(group) > 1]
+
+
+def one_phone_apart(
+    words: Sequence[str], pronunciations: Mapping[str, Phones], min_phones: int = 3
+) -> list[tuple[str, str]]:
+    """Pairs whose pronunciations differ by one substituted phone, the last one excepted.
+
+    Insertions and changes at the end are left out because most of them are inflections (walk, walked, walks), which
+    are near in meaning as well as in sound.
+
+    Parameters
+    ----------
+    min_phones : int
+        Shorter words are left out: one phone of two is half of the word.
+    """
+    masked: dict[Phones, list[str]] = defaultdict(list)
+    for word in words:
+        phones = pronunciations.get(word, ())
+        if len(phones) >= min_phones:
+            for position in range(len(phones) - 1):
+                key = (*phones[:position], "_", *phones[position + 1 :])
+                masked[key].append(word)
+    return [
+        (first, second)
+        for together in masked.values()
+        for first, second in combinations(together, 2)
+        if pronunciations[first] != pronunciations[second]
+    ]

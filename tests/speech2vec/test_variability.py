@@ -1,0 +1,88 @@
+"""The variance study by frequency, and the speaker probe."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from speech2vec.errors import UserError
+from speech2vec.variability import probe_speaker, probe_split, variability_by_frequency
+
+
+def test_deviation_is_the_mean_over_words_of_the_mean_over_dimensions() -> None:
+    random = np.random.default_rng(0)
+    word_id = np.repeat([0, 1, 2, 3], [150, 7, 5, 4])
+    instances = 100 + random.normal(size=(len(word_id), 3))  # far from the origin: no digits may be lost
+    bins = variability_by_frequency(instances, word_id, np.bincount(word_id))
+    of_word = [instances[word_id == w].std(axis=0).mean() for w in range(4)]
+    relative = [(instances[word_id == w].std(axis=0) / instances.std(axis=0)).mean() for w in range(4)]
+    assert [b.n_words for b in bins] == [2, 1, 0, 0]
+    assert bins[0].deviation == pytest.approx((of_word[1] + of_word[2]) / 2)
+    assert bins[0].relative == pytest.approx((relative[1] + relative[2]) / 2)
+    assert bins[1].deviation == pytest.approx(of_word[0])
+    assert bins[2].deviation is None
+    assert [b.label for b in bins] == ["5–99", "100–999", "1,000–9,999", "≥ 10,000"]
+    json.dumps([b.to_json() for b in bins], allow_nan=False)
+
+
+def test_a_sampled_word_keeps_the_bin_of_its_corpus_count() -> None:
+    bins = variability_by_frequency(
+        np.random.default_rng(0).normal(size=(10, 2)), np.zeros(10, int), np.array([20_000])
+    )
+    assert bins[3].n_words == 1
+
+
+def test_relative_deviation_is_one_for_noise_and_nought_for_clear_words() -> None:
+    random = np.random.default_rng(1)
+    word_id = np.repeat(np.arange(40), 30)
+    noise = variability_by_frequency(random.normal(size=(1200, 4)) * [1, 10, 100, 1000], word_id, np.bincount(word_id))
+    assert noise[0].relative == pytest.approx(1, abs=0.05)
+    clear = np.repeat(random.normal(size=(40, 4)), 30, axis=0)
+    assert variability_by_frequency(clear, word_id, np.bincount(word_id))[0].relative == pytest.approx(0, abs=1e-9)
+    constant = variability_by_frequency(np.ones((1200, 2)), word_id, np.bincount(word_id))
+    assert constant[0].relative == 0
+
+
+def speech(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """6 speakers with 6 utterances of 20 words each."""
+    speaker = np.repeat(np.arange(6), 120)
+    return speaker, np.repeat(np.arange(36), 20)
+
+
+def test_the_probe_finds_a_speaker_who_is_there_and_none_who_is_not() -> None:
+    random = np.random.default_rng(0)
+    speaker, utterance = speech()
+    split = probe_split(speaker, utterance)
+    assert not set(utterance[split.train]) & set(utterance[split.test])
+    assert set(speaker[split.train]) == set(speaker[split.test]) == set(range(6))
+    there = random.normal(size=(6, 8))[speaker] * 2 + random.normal(size=(720, 8))
+    probe = probe_speaker(there, speaker, utterance, split)
+    assert probe.accuracy > 0.9
+    assert probe.low <= probe.accuracy <= probe.high
+    assert probe.chance == pytest.approx(1 / 6)
+    nobody = probe_speaker(random.normal(size=(720, 8)), speaker, utterance, split)
+    assert nobody.low < nobody.chance < nobody.high
+    json.dumps(probe.to_json(), allow_nan=False)
+
+
+def test_what_belongs_to_the_utterance_alone_does_not_count_as_speaker() -> None:
+    random = np.random.default_rng(0)
+    speaker, utterance = speech()
+    channel = random.normal(size=(36, 30))[utterance] * 3 + random.normal(size=(720, 30))
+    assert probe_speaker(channel, speaker, utterance, probe_split(speaker, utterance)).accuracy < 0.5
+
+
+def test_the_split_is_seeded_and_bounded() -> None:
+    speaker, utterance = speech()
+    split = probe_split(speaker, utterance, max_speakers=3, max_instances=25, seed=4)
+    assert len(np.unique(speaker[split.train])) == 3
+    assert np.bincount(speaker[split.train]).max() == 25
+    again = probe_split(speaker, utterance, max_speakers=3, max_instances=25, seed=4)
+    assert split.train.tolist() == again.train.tolist()
+
+
+def test_speakers_of_one_utterance_cannot_be_probed() -> None:
+    with pytest.raises(UserError, match="two speakers with two utterances"):
+        probe_split(np.repeat([0, 1], 30), np.repeat([0, 1], 30))
