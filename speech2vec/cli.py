@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from speech2vec.commands import features
+from speech2vec.commands import features, train
 from speech2vec.console import run_app
 
 app = typer.Typer(
@@ -12,6 +12,8 @@ app = typer.Typer(
 )
 app.command()(features.features)
 app.command()(features.merge)
+app.command()(train.train)
+app.command()(train.export)
 
 
 def main() -> None:

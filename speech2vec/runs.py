@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from speech2vec.errors import UserError
+
 REPORTED_PACKAGES = (
     "speech2vec-emotion",
     "torch",
@@ -73,6 +75,16 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN is refused: a report must be readable anywhere."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, or say in one line what is wrong with it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:

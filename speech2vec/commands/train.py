@@ -1,0 +1,89 @@
+"""`speech2vec train` and `speech2vec export`: from a store to a run, from a run to vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.config import load_settings
+from speech2vec.errors import UserError
+
+StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="What 'speech2vec features' wrote.")],
+    output: console.OutputOption,
+    preset: Annotated[str, typer.Option("--preset", help="default, or paper (as published).")] = "default",
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Short for --set optimiser.epochs.")] = None,
+    vector_size: Annotated[int | None, typer.Option("--vector-size", help="Short for --set model.vector_size.")] = None,
+    evaluate_every: Annotated[int, typer.Option("--evaluate-every", min=0, help="Epochs; 0 is never.")] = 5,
+    checkpoint_every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Steps.")] = 500,
+    config: console.ConfigOption = None,
+    set_: console.SetOption = None,
+    seed: console.SeedOption = 1,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+) -> None:
+    """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
+    from speech2vec.encoding import choose_device
+    from speech2vec.monitoring import Monitor
+    from speech2vec.presets import PRESETS, TrainSettings
+    from speech2vec.store import Store
+    from speech2vec.trainer import train as run_training
+
+    console.set_up_logging(quiet)
+    if preset not in PRESETS:
+        raise UserError(f"--preset takes {', '.join(sorted(PRESETS))}, not '{preset}'")
+    short = [("optimiser.epochs", epochs), ("model.vector_size", vector_size), ("seed", seed)]
+    overrides = [f"{key}={value}" for key, value in short if value is not None] + list(set_ or ())
+    settings = load_settings(TrainSettings, config, overrides, PRESETS[preset])
+    opened = Store.open(store)
+    chosen = choose_device(device.value)
+    console.claim_output(output, force, resume)
+    monitor = Monitor(evaluate_every) if evaluate_every else None
+    trained = run_training(opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet)
+    first, last = trained.metrics[0], trained.metrics[-1]
+    speech = "synthetic speech" if opened.synthetic else "speech"
+    print(
+        f"run {output}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
+        f"on {speech} (z shuffled {last['dev_shuffled']:.4f}, within the utterance {last['dev_shuffled_within']:.4f}, "
+        f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
+    )
+    for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
+        if name in last and name in first:
+            print(f"  same-different average precision, {label}: untrained {first[name]:.4f} -> {last[name]:.4f}")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    output: console.OutputOption,
+    store: StoreOption = None,
+    min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words get no vector.")] = 1,
+    binary: Annotated[bool, typer.Option("--binary", help="word2vec's binary format instead of text.")] = False,
+    untrained: Annotated[bool, typer.Option("--untrained", help="The encoder at its initial weights.")] = False,
+    checkpoint: Annotated[str, typer.Option("--checkpoint", help="best or last.")] = "last",
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write the words' vectors (mean over a word's instances) in word2vec's format."""
+    from speech2vec.encoding import encode_instances, load_run
+    from speech2vec.vectors import average_instances, write_vectors
+
+    console.set_up_logging(quiet)
+    if checkpoint not in ("best", "last"):
+        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")
+    console.claim_output(output, force)
+    loaded = load_run(run, store, device.value, trained=not untrained, checkpoint=checkpoint)
+    instances = encode_instances(loaded.model, loaded.store, device=next(loaded.model.parameters()).device)
+    vectors = average_instances(instances, loaded.store.word_id, loaded.store.types, min_count)
+    if not len(vectors.words):
+        raise UserError(f"no word occurs {min_count} times or more in {loaded.store.path}: a smaller --min-count helps")
+    write_vectors(output, vectors, binary=binary)
+    print(f"{output}: {len(vectors.words):,} words, {vectors.vectors.shape[1]} dimensions")

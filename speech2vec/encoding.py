@@ -1,0 +1,168 @@
+"""Words of a store through the encoder of a run: from instances in time to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speech2vec import checkpoint as checkpoints
+from speech2vec.config import read_toml, validate_settings
+from speech2vec.errors import UserError
+from speech2vec.model import Segments, Speech2Vec, seeded_model
+from speech2vec.presets import TrainSettings
+from speech2vec.runs import read_json
+from speech2vec.store import Store
+
+CONFIG_FILE = "config.toml"
+ORIGIN_FILE = "store.json"
+LAST, BEST = "last", "best"
+
+# Frames encoded at once: bounds the memory, and changes no number beyond rounding.
+_FRAMES_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's model beside the store that it was trained on."""
+
+    path: Path
+    model: Speech2Vec
+    settings: TrainSettings
+    store: Store
+    progress: dict[str, object]
+
+
+def checkpoint_file(run: Path, name: str = LAST) -> Path:
+    """Where a run keeps a checkpoint."""
+    return Path(run) / "checkpoints" / f"{name}.safetensors"
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device that is there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, but there is no CUDA device that torch can use")
+    return torch.device(name)
+
+
+def load_run(
+    run: Path, store: Path | None = None, device: str = "cpu", trained: bool = True, checkpoint: str = BEST
+) -> LoadedRun:
+    """Load a run's model and open its store.
+
+    Parameters
+    ----------
+    run : Path
+    store : Path or None
+        In place of the store that the run records.
+    device : str
+    trained : bool
+        False gives the same network at its seeded initial weights: the control.
+    checkpoint : str
+        `best` (lowest held-out loss) or `last`.
+
+    Raises
+    ------
+    UserError
+        If the folder is no run, or its store was made with other settings.
+    """
+    run = Path(run)
+    if not (run / CONFIG_FILE).exists():
+        raise UserError(f"{run} is no run (it holds no {CONFIG_FILE}); 'speech2vec train STORE -o RUN' makes one")
+    settings = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
+    origin = read_json(run / ORIGIN_FILE)
+    opened = Store.open(Path(store) if store is not None else Path(origin["path"]))
+    if opened.fingerprint != origin["fingerprint"]:
+        raise UserError(
+            f"the run {run} was trained on a store with other settings ({origin['fingerprint']}, "
+            f"{opened.path} has {opened.fingerprint}): its vectors would mean nothing"
+        )
+    model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
+    progress: dict[str, object] = {}
+    if trained:
+        file = checkpoint_file(run, checkpoint)
+        loaded = checkpoints.load(file)
+        checkpoints.restore_weights(model, loaded, file)
+        progress = loaded.progress
+    return LoadedRun(run, model.to(choose_device(device)).eval(), settings, opened, progress)
+
+
+def segments_of(store: Store, rows: np.ndarray, device: torch.device | str = "cpu") -> Segments:
+    """The frames of some words of a store, together on a device."""
+    n_frames = store.n_frames[rows].astype(np.int64)
+    first = np.cumsum(n_frames) - n_frames
+    index = np.repeat(store.first_frame[rows] - first, n_frames) + np.arange(n_frames.sum())
+    return Segments(
+        torch.from_numpy(store.frames[index]).to(device),
+        torch.from_numpy(first).to(device),
+        torch.from_numpy(n_frames).to(device),
+    )
+
+
+def _by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions, the longest first, in groups of at most `_FRAMES_AT_ONCE` frames."""
+    order = np.argsort(-lengths, kind="stable")
+    group = (np.cumsum(lengths[order]) - 1) // _FRAMES_AT_ONCE
+    yield from np.split(order, np.flatnonzero(np.diff(group)) + 1)
+
+
+def encode_instances(
+    model: Speech2Vec, store: Store, indices: np.ndarray | None = None, device: str | torch.device = "cpu"
+) -> np.ndarray:
+    """The vectors of word instances.
+
+    Parameters
+    ----------
+    model : Speech2Vec
+    store : Store
+    indices : ndarray of int or None
+        Rows of the store; None is all.
+    device : str or torch.device
+        Where `model` lives.
+
+    Returns
+    -------
+    ndarray [shape=(n_instances, vector_size)], float32
+    """
+    rows = np.arange(store.n_words) if indices is None else np.asarray(indices, dtype=np.int64)
+    vectors = np.empty((len(rows), model.settings.vector_size), dtype=np.float32)
+    if len(rows):
+        with torch.inference_mode():
+            for group in _by_length(store.n_frames[rows]):
+                vectors[group] = model.encoder(segments_of(store, rows[group], device)).float().cpu().numpy()
+    return vectors
+
+
+def encode_segments(
+    model: Speech2Vec, segments: Sequence[np.ndarray], device: str | torch.device = "cpu"
+) -> np.ndarray:
+    """The vectors of words that are in no store.
+
+    Parameters
+    ----------
+    model : Speech2Vec
+    segments : sequence of ndarray [shape=(n_frames, n_mfcc)]
+        Normalised as the store that the model was trained on.
+    device : str or torch.device
+
+    Returns
+    -------
+    ndarray [shape=(n_segments, vector_size)], float32
+    """
+    lengths = np.array([len(segment) for segment in segments], dtype=np.int64)
+    if len(lengths) and lengths.min() < 1:
+        raise UserError(f"segment {int(lengths.argmin())} has no frames")
+    vectors = np.empty((len(segments), model.settings.vector_size), dtype=np.float32)
+    if len(segments):
+        with torch.inference_mode():
+            for group in _by_length(lengths):
+                frames = np.concatenate([segments[i] for i in group]).astype(np.float32, copy=False)
+                n = torch.from_numpy(lengths[group])
+                words = Segments(torch.from_numpy(frames).to(device), (n.cumsum(0) - n).to(device), n.to(device))
+                vectors[group] = model.encoder(words).float().cpu().numpy()
+    return vectors

@@ -1,0 +1,127 @@
+"""Speakers held out of training, and the loss on them beside the controls that give it a meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from speech2vec.encoding import segments_of
+from speech2vec.errors import UserError
+from speech2vec.model import Decoded, Speech2Vec
+from speech2vec.runs import generator
+from speech2vec.skipgram import Batch, Sampler
+from speech2vec.store import Store
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a store to train on and rows held out [shape=(n,)], int64, and what they differ in."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    by: str
+
+
+def split(store: Store, share: float, seed: int) -> Split:
+    """Hold out speakers (at least one), or utterances where there is only one speaker."""
+    by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
+    groups = np.unique(of)
+    if len(groups) < 2:
+        raise UserError(f"store {store.path} holds one utterance: nothing can be held out to measure on")
+    count = min(max(1, round(share * len(groups))), len(groups) - 1)
+    chosen = np.isin(of, generator(seed, 2).choice(groups, count, replace=False))
+    return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """Mean squared error per real frame and coefficient on held-out speech, and its controls.
+
+    Parameters
+    ----------
+    loss : float
+        The model's.
+    shuffled : float
+        The model's, with each z that of a word of another utterance: what z is worth.
+    shuffled_within : float
+        The same with z of another word of the same utterance: what the word in z is worth, speaker and channel apart.
+    previous_frame : float
+        Each frame predicted by the one before (zeros before the first): what teacher forcing gives away.
+    mean_frame : float
+        Each frame predicted by the mean frame of the training part.
+    n_pairs, n_frames : int
+    """
+
+    loss: float
+    shuffled: float
+    shuffled_within: float
+    previous_frame: float
+    mean_frame: float
+    n_pairs: int
+    n_frames: int
+
+
+def mean_frame(store: Store, rows: np.ndarray, most: int = 200_000) -> np.ndarray:
+    """The mean frame of (at most `most` evenly spaced words of) some rows [shape=(n_mfcc,)]."""
+    chosen = rows[:: max(1, len(rows) // most)]
+    return segments_of(store, chosen).frames.double().mean(0).float().numpy()
+
+
+def _elsewhere(batch: Batch) -> np.ndarray:
+    """For each word a word of another utterance: half the batch away."""
+    return np.roll(np.arange(len(batch.words)), len(batch.words) // 2)
+
+
+def _within(batch: Batch) -> np.ndarray:
+    """For each word another word of its utterance: half the utterance away."""
+    begin = np.flatnonzero(np.concatenate([[True], batch.utterance[1:] != batch.utterance[:-1]]))
+    length = np.diff(np.append(begin, len(batch.words)))
+    start, n = np.repeat(begin, length), np.repeat(length, length)
+    return start + (np.arange(len(batch.words)) - start + n // 2) % n
+
+
+@torch.inference_mode()
+def held_out_loss(
+    model: Speech2Vec,
+    store: Store,
+    sampler: Sampler,
+    mean: np.ndarray,
+    device: torch.device,
+    most_pairs: int = 50_000,
+) -> HeldOutLoss:
+    """Measure the loss and its controls on the first `most_pairs` pairs (about) of a sampler."""
+    sums = dict.fromkeys(("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame"), 0.0)
+    n_values = n_pairs = 0
+    average = torch.from_numpy(mean).to(device)
+    model.eval()
+    for batch in sampler:
+        words = segments_of(store, batch.words, device)
+        centre, context = (torch.from_numpy(side).to(device) for side in (batch.centre, batch.context))
+        z = model.encoder(words)
+        for name, order in (("loss", None), ("shuffled", _elsewhere(batch)), ("shuffled_within", _within(batch))):
+            given = z if order is None else z[torch.from_numpy(order).to(device)]
+            decoded = model.decode(given, words, centre, context)
+            sums[name] += float(decoded.squared_error().double())
+        sums["previous_frame"] += _previous_frame_error(decoded)
+        sums["mean_frame"] += float((decoded.target - average).double().square().sum())
+        n_values += decoded.target.numel()
+        n_pairs += decoded.n_sequences
+        if n_pairs >= most_pairs:
+            break
+    model.train()
+    if not n_values:
+        raise UserError("the held-out part has no pair of neighbouring words: nothing to measure on")
+    return HeldOutLoss(
+        **{name: value / n_values for name, value in sums.items()},
+        n_pairs=n_pairs,
+        n_frames=n_values // store.n_mfcc,
+    )
+
+
+def _previous_frame_error(decoded: Decoded) -> float:
+    order = torch.argsort(decoded.sequence * (int(decoded.time.max()) + 1) + decoded.time)
+    target, first = decoded.target[order].double(), decoded.time[order] == 0
+    previous = torch.where(first[:, None], torch.zeros_like(target), target.roll(1, 0))
+    return float((target - previous).square().sum())

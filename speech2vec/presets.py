@@ -1,0 +1,114 @@
+"""Settings of training, and the named sets of them: default, paper."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from speech2vec.config import Settings
+
+
+class ModelSettings(Settings):
+    """The network (Chung & Glass 2018, section 2).
+
+    Parameters
+    ----------
+    objective : str
+        `skipgram`: the centre's z generates each neighbour; `cbow`: the sum of the neighbours' z generates the centre.
+    vector_size : int
+        Dimension of z; half of it a direction if bidirectional.
+    bidirectional : bool
+    teacher_forcing : bool
+        The decoder's input is the true previous frame; else its own previous output.
+    """
+
+    objective: Literal["skipgram", "cbow"] = "skipgram"
+    vector_size: int = Field(50, ge=1, le=4096)
+    bidirectional: bool = True
+    teacher_forcing: bool = True
+
+    @model_validator(mode="after")
+    def _even(self) -> ModelSettings:
+        if self.bidirectional and self.vector_size % 2:
+            raise ValueError(f"a bidirectional encoder needs an even vector_size, not {self.vector_size}")
+        return self
+
+
+class DataSettings(Settings):
+    """What is trained on, and what is held out.
+
+    Parameters
+    ----------
+    window : int
+        Neighbours to either side (k in the paper).
+    min_count : int
+        Rarer words are left out before windows are taken.
+    sample : float
+        Subsampling threshold of frequent words; 0 is none.
+    held_out : float
+        Share of the speakers whose utterances are never trained on; of the utterances, where there is one speaker.
+    """
+
+    window: int = Field(3, ge=1, le=20)
+    min_count: int = Field(1, ge=1)
+    sample: float = Field(0.0, ge=0)
+    held_out: float = Field(0.1, gt=0, lt=1)
+
+
+class OptimiserSettings(Settings):
+    """How the weights are found.
+
+    Parameters
+    ----------
+    name : str
+    learning_rate : float
+    final_learning_rate : float
+        The learning rate falls from the first to this along a half cosine over all epochs.
+    batch_size : int
+        Pairs to a step, about.
+    epochs : int
+    gradient_clip : float
+        Largest norm of the gradient; 0 is none.
+    reduction : str
+        `mean`: squared error averaged over all real frames and coefficients of a batch. `sum`: summed over the frames
+        and coefficients of a pair, averaged over the pairs of a batch.
+    """
+
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(2e-3, gt=0)
+    final_learning_rate: float = Field(1e-4, ge=0)
+    batch_size: int = Field(1024, ge=1)
+    epochs: int = Field(20, ge=1)
+    gradient_clip: float = Field(1.0, ge=0)
+    reduction: Literal["mean", "sum"] = "mean"
+
+
+class TrainSettings(Settings):
+    """All that determines a trained model, beside the store."""
+
+    preset: str = "default"
+    seed: int = Field(1, ge=0)
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The published architecture and loss with an optimiser that learns in tens of epochs (docs/training.md).
+    "default": {"preset": "default"},
+    # As published: SGD without momentum at a fixed 1e-3 for 500 epochs. What the paper leaves open (batch size,
+    # reduction, counts) is filled as docs/training.md says.
+    "paper": {
+        "preset": "paper",
+        "optimiser": {
+            "name": "sgd",
+            "learning_rate": 1e-3,
+            "final_learning_rate": 1e-3,
+            "batch_size": 1024,
+            "epochs": 500,
+            "gradient_clip": 0.0,
+            "reduction": "sum",
+        },
+    },
+}
