@@ -26,6 +26,8 @@ LABELS = {
 SENTENCES = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 EXPECTED = {label: 96 if label == "neutral" else 192 for label in LABELS}
 
+NOT_SPEECH = "song or video"
+
 _NAME = re.compile(r"(\d\d)-(\d\d)-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 _EMOTIONS = tuple(LABELS)
 
@@ -45,7 +47,7 @@ def read_ravdess(root: Path) -> EmotionCorpus:
                 continue
             modality, channel, emotion, _, statement, _, actor = match.groups()
             if (modality, channel) != ("03", "01"):
-                corpus.problems.append(Problem(path.stem, "not plain speech (03-01-...)", str(path)))
+                corpus.problems.append(Problem(path.stem, NOT_SPEECH, str(path)))
                 continue
             label = _EMOTIONS[int(emotion) - 1]
             corpus.add(path.stem, path, SENTENCES[statement], actor, label, style="scripted")

@@ -113,7 +113,7 @@ def test_corrected_chroma_names_the_pitch(frequency: float, pitch: int) -> None:
 
 
 def test_the_reference_loses_lines_that_are_not_the_last_of_their_index() -> None:
-    assert extract(tone(1000), RATE)[5, 21:33].max() < 1e-6
+    assert extract(tone(500), RATE)[5, 21:33].max() < 1e-6  # 520 Hz has the same index
 
 
 @pytest.mark.parametrize("frequency", [400.0, 700.0, 1500.0, 3000.0])
