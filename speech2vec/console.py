@@ -61,8 +61,8 @@ def count_jobs(jobs: int) -> int:
 
 
 def set_up_logging(quiet: bool) -> None:
-    """Log lines go to standard error, so that standard output holds results only."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.INFO, force=True)
+    """Log lines go to standard error, so that standard output holds results only; libraries tell warnings alone."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 

@@ -1,0 +1,138 @@
+"""`speech2vec evaluate` and `speech2vec neighbours`: what word vectors know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.errors import UserError
+
+if TYPE_CHECKING:
+    from speech2vec.evaluation import Model
+    from speech2vec.store import Store
+    from speech2vec.vectors import WordVectors
+
+
+def evaluate(
+    vectors: Annotated[list[Path], typer.Argument(help="word2vec files, text or binary; any number.")],
+    output: console.OutputOption,
+    wordsim: Annotated[
+        Path | None, typer.Option("--wordsim", help="Folder of benchmarks [the two sets that gensim ships].")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run the vectors come from [the folder a vectors file lies in].")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="The run's store [the one it names].")] = None,
+    min_count: Annotated[
+        list[int] | None, typer.Option("--min-count", min=1, help="Rarer words are left out (repeatable) [1 and 5].")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Samples of the bootstrap.")] = 1000,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
+    from speech2vec.evaluation import (
+        Model,
+        distinct_names,
+        evaluate_levels,
+        format_evaluation,
+        only_words,
+        random_control,
+        write_evaluation,
+    )
+    from speech2vec.similarity import read_benchmarks
+    from speech2vec.vectors import read_vectors
+
+    console.set_up_logging(quiet)
+    benchmarks = read_benchmarks(wordsim)
+    console.claim_output(output, force)
+    models = [
+        Model(name, "file", read_vectors(path), path)
+        for name, path in zip(distinct_names(vectors), vectors, strict=True)
+    ]
+    counts = None
+    synthetic = None
+    found = [(model, run or find_run(path)) for model, path in zip(models, vectors, strict=True)]
+    if not any(folder for _, folder in found):
+        if min_count:
+            raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
+        console.log.info("no run is given: no untrained encoder stands beside these vectors")
+    controls: list[Model] = []
+    for model, folder in found:
+        name = f"untrained {folder.name}" if folder else ""
+        if folder is None or any(control.name == name for control in controls):
+            continue
+        try:
+            untrained, corpus = untrained_vectors(folder, store, device, quiet)
+        except UserError as error:
+            if run is not None:
+                raise
+            console.log.warning("no untrained encoder and no counts stand beside '%s': %s", model.name, error)
+            continue
+        controls.append(Model(name, "untrained", only_words(untrained, model.vectors.words)))
+        counts = counts or dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
+        synthetic = synthetic or corpus.synthetic
+    models += [*controls, random_control(models[0].vectors, seed)]
+    if counts is None and min_count:
+        raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
+    levels = evaluate_levels(models, benchmarks, counts, sorted(set(min_count or (1, 5))), seed, resamples)
+    settings = {
+        "seed": seed,
+        "resamples": resamples,
+        "wordsim": str(wordsim) if wordsim else "the two sets that gensim ships",
+        "run": str(run) if run else None,
+    }
+    write_evaluation(output, models, benchmarks, levels, synthetic, settings)
+    print(format_evaluation(models, levels, synthetic))
+    print(f"\nwritten: {output / 'evaluation.json'}, {output / 'scores.csv'}")
+
+
+def neighbours(
+    vectors: Annotated[Path, typer.Argument(help="A word2vec file, text or binary.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="The words whose neighbours are asked for.")],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many neighbours.")] = 10,
+    quiet: console.QuietOption = False,
+) -> None:
+    """Print the words with the nearest vectors, by cosine."""
+    from speech2vec.vectors import read_vectors
+
+    console.set_up_logging(quiet)
+    loaded = read_vectors(vectors)
+    unknown = []
+    for word in words:
+        try:
+            nearest = loaded.neighbours(word, number)
+        except UserError as error:
+            unknown.append(str(error))
+            continue
+        print(f"{word}: " + ", ".join(f"{other} {cosine:.3f}" for other, cosine in nearest))
+    if len(unknown) == len(words):
+        raise UserError("; ".join(unknown))
+    for line in unknown:
+        console.log.error("%s", line)
+    if unknown:
+        raise typer.Exit(console.DONE_WITH_FAILURES)
+
+
+def find_run(vectors: Path) -> Path | None:
+    """The run folder that a vectors file lies in, or None."""
+    for folder in list(vectors.resolve().parents)[:3]:
+        if (folder / "config.toml").is_file() and (folder / "checkpoints").is_dir():
+            return folder
+    return None
+
+
+def untrained_vectors(run: Path, store: Path | None, device: console.Device, quiet: bool) -> tuple[WordVectors, Store]:
+    """Control: the run's encoder as it was before training, its vectors made in the same way."""
+    from speech2vec.encoding import choose_device, encode_instances, load_run
+    from speech2vec.vectors import average_instances
+
+    loaded = load_run(run, store, device=device.value, trained=False)
+    console.log.info("encoding %d words with the untrained encoder", loaded.store.n_words)
+    instances = encode_instances(loaded.model, loaded.store, device=choose_device(device.value))
+    return average_instances(instances, loaded.store.word_id, loaded.store.types), loaded.store
