@@ -58,13 +58,13 @@ class Exported:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def export_aligned(aligned: Path, kind: ExportFormat, folder: Path) -> Iterator[Exported]:
-    """Write the words of an ALIGNED folder below `folder`.
+def export_aligned(aligned: Path, kind: ExportFormat, folder: Path, done: Exported) -> Iterator[str]:
+    """Write the words of an ALIGNED folder below `folder`, counting in `done`.
 
     Yields
     ------
-    Exported
-        The same object after each utterance, up to date.
+    str
+        The id of each utterance, once it is written or has failed.
 
     Raises
     ------
@@ -73,7 +73,6 @@ def export_aligned(aligned: Path, kind: ExportFormat, folder: Path) -> Iterator[
     """
     utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
     folder.mkdir(parents=True, exist_ok=True)
-    done = Exported()
     with _writer(kind, folder) as write:
         for outcome in iterate_aligned(aligned):
             utterance = utterances.get(outcome.utterance_id)
@@ -89,7 +88,7 @@ def export_aligned(aligned: Path, kind: ExportFormat, folder: Path) -> Iterator[
             else:
                 done.n_utterances += 1
                 done.n_words += len(words)
-            yield done
+            yield utterance.utterance_id
 
 
 def _prepared(words: Sequence[Word], utterance: Utterance, kind: ExportFormat, done: Exported) -> list[Interval]:

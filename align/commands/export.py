@@ -29,7 +29,7 @@ def export(
         console.claim_output(output)
     done = Exported()
     with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
-        for done in export_aligned(aligned, kind, folder):
+        for _ in export_aligned(aligned, kind, folder, done):
             tracker.advance()
     print(f"{done.n_utterances:,} utterances, {done.n_words:,} words -> {output}")
     if done.n_clipped:

@@ -1,0 +1,315 @@
+"""The Montreal Forced Aligner behind the `Aligner` protocol: drives the program `mfa`.
+
+The program leaves files out without a word and changes the words it aligns. So it gets a corpus of its own making:
+audio that was decoded to its end, one folder a speaker, names that are unique, transcripts already tokenised; then each
+file that was asked for is looked for by name, and its words are matched to the transcript's.
+
+McAuliffe et al., "Montreal Forced Aligner: trainable text-speech alignment using Kaldi", Interspeech 2017.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import soundfile as sf
+
+from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
+from align.formats import textgrid
+from align.formats.mfa_tables import read_analysis
+from align.formats.tracks import FormatError, Interval, read_text
+from align.matching import match_words
+from align.mfa_program import Ended, MfaProgram
+from speech2vec import audio
+from speech2vec.config import Settings
+from speech2vec.manifest import Utterance, Word
+from speech2vec.transcripts import tokenize
+
+log = logging.getLogger("speech2vec.align")
+
+SAMPLING_RATE = 16000
+SHORTEST_SECONDS = 0.1
+# Nobody speaks faster for a whole utterance; where the program found no path, this is why.
+MOST_WORDS_PER_SECOND = 9.0
+UNKNOWN_PHONE = "spn"
+_LINKED_FORMATS = ("WAV", "FLAC")
+
+
+class MfaSettings(Settings):
+    """Settings of the Montreal Forced Aligner.
+
+    Parameters
+    ----------
+    program : str
+        Its name on PATH, or its path.
+    train : bool
+        Learn the acoustic model from the corpus itself; the dictionary is still needed.
+    dictionary : str
+        A path, or the name of a dictionary that `mfa model download dictionary` fetched.
+    acoustic_model : str
+        A path, or the name of a model that `mfa model download acoustic` fetched; not used by `train`.
+    g2p_model : str
+        A path or name: gives unknown words a pronunciation; without it they are aligned as noise.
+    training_config : str
+        Path of a configuration for `train`; "" is the program's own.
+    keep_model : str
+        Where `train` leaves the model it learned; "" keeps none.
+    beam, retry_beam : int
+        Of the first pass.
+    wide_beam, wide_retry_beam : int
+        Of a second pass over what the first left out; 0 makes no second pass.
+    min_matched : float
+        An utterance is aligned if at least this share of its words was found.
+    """
+
+    program: str = "mfa"
+    train: bool = False
+    dictionary: str = "english_us_arpa"
+    acoustic_model: str = "english_us_arpa"
+    g2p_model: str = ""
+    training_config: str = ""
+    keep_model: str = ""
+    beam: int = 10
+    retry_beam: int = 40
+    wide_beam: int = 100
+    wide_retry_beam: int = 400
+    min_matched: float = 0.5
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An utterance as it is handed over: under a name that is unique, as the program's analysis gives stems only."""
+
+    utterance: Utterance
+    tokens: list[str]
+    duration: float
+    speaker: str
+    name: str
+
+
+class MfaAligner(Aligner):
+    """Aligns with the program `mfa`, all utterances in one run, as it adapts to each speaker.
+
+    Parameters
+    ----------
+    settings : MfaSettings
+    jobs : int
+        Its worker processes.
+    device : str
+        Not used.
+
+    Raises
+    ------
+    AlignmentError
+        If the program, a model or the dictionary is missing or broken.
+    """
+
+    settings_type: ClassVar[type[Settings]] = MfaSettings
+    whole_corpus: ClassVar[bool] = True
+    parallel: ClassVar[bool] = False
+
+    def __init__(self, settings: MfaSettings, *, jobs: int = 1, device: str = "cpu") -> None:
+        self.settings = settings
+        self.jobs = jobs
+        self.program = MfaProgram(settings.program)
+        log.info("%s, version %d.%d", self.program.path, *self.program.version)
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+        """One outcome for each utterance; see `Aligner.align`."""
+        with tempfile.TemporaryDirectory(prefix="speech2vec-mfa-", ignore_cleanup_errors=True) as folder:
+            work = Path(folder)
+            items: list[_Item] = []
+            speakers: dict[str, str] = {}
+            for number, utterance in enumerate(utterances):
+                speaker = speakers.setdefault(utterance.speaker, f"speaker{len(speakers):05d}")
+                item = _hand_over(utterance, speaker, f"utterance{number:07d}", work / "first" / "corpus")
+                if isinstance(item, Failure):
+                    yield item
+                else:
+                    items.append(item)
+            if items:
+                yield from self._align_items(items, work)
+
+    def _align_items(self, items: Sequence[_Item], work: Path) -> Iterator[Outcome]:
+        settings = self.settings
+        model = settings.acoustic_model
+        options: dict[str, object] = {"beam": settings.beam, "retry_beam": settings.retry_beam}
+        options["g2p_model_path"] = _path_or_name(settings.g2p_model)
+        first = work / "first"
+        out = first / "out"
+        dictionary = _path_or_name(settings.dictionary)
+        if settings.train:
+            trained = Path(settings.keep_model).absolute() if settings.keep_model else work / "trained.zip"
+            trained.parent.mkdir(parents=True, exist_ok=True)
+            model = str(trained)
+            options["config_path"] = _path_or_name(settings.training_config)
+            command = self.program.train_command(first / "corpus", dictionary, trained, out, self.jobs, options)
+            options.pop("config_path")
+        else:
+            model = _path_or_name(model)
+            command = self.program.align_command(first / "corpus", dictionary, model, out, self.jobs, options)
+        ended = self.program.run(command, first / "root", first / "screen.txt")
+        left = yield from self._collect(items, out)
+        if ended.exit_code != 0 and len(left) == len(items) and ended.exit_code > 0:
+            raise AlignmentError(f"mfa {_what_failed(ended)}: {ended.cause}")
+        folders = [out]
+        again = [item for item in left if not _too_dense(item)]
+        if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or Path(model).exists()):
+            log.info("%d of %d utterances left out: once more with a wider beam", len(again), len(items))
+            second = work / "second"
+            folders.append(second / "out")
+            _link_again(again, first / "corpus", second / "corpus")
+            options.update(beam=settings.wide_beam, retry_beam=settings.wide_retry_beam)
+            command = self.program.align_command(
+                second / "corpus", dictionary, model, second / "out", self.jobs, options
+            )
+            second_end = self.program.run(command, second / "root", second / "screen.txt")
+            if second_end.exit_code != 0:
+                log.warning("the second pass failed (%s)", second_end.cause)
+            left = [item for item in left if _too_dense(item)] + (yield from self._collect(again, second / "out"))
+        unknown = _unknown_words(folders)
+        for item in left:
+            yield _why_left_out(item, ended, unknown)
+
+    def _collect(self, items: Iterable[_Item], out: Path) -> Generator[Outcome, None, list[_Item]]:
+        """Outcomes of the files that were written; returns the items that have none."""
+        scores = _log_likelihoods(out / "alignment_analysis.csv")
+        left = []
+        for item in items:
+            path = out / item.speaker / f"{item.name}.TextGrid"
+            if path.is_file():
+                yield self._read(item, path, scores.get(item.name))
+            else:
+                left.append(item)
+        return left
+
+    def _read(self, item: _Item, path: Path, score: float | None) -> Outcome:
+        name = item.utterance.utterance_id
+        try:
+            text = read_text(path)
+            words = [word for track in textgrid.read(text) for word in track.words]
+            phones = _phones(text)
+        except FormatError as error:
+            return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"mfa wrote a TextGrid that {error}")
+        matching = match_words(words, item.tokens)
+        if matching is None or len(matching.words) < max(1.0, self.settings.min_matched * len(item.tokens)):
+            detail = matching.describe() if matching else "next to nothing in common"
+            return Failure(name, Reason.WORDS_DIFFER, detail)
+        if matching.missing:
+            log.info("%s: %s", name, matching.describe())
+        offset = item.utterance.start or 0.0
+        return Aligned(
+            name,
+            tuple(
+                Word(name, word.label, round(word.start + offset, 6), round(word.end + offset, 6), score)
+                for word in matching.words
+            ),
+            {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, phones)},
+        )
+
+
+def _hand_over(utterance: Utterance, speaker: str, name: str, corpus: Path) -> _Item | Failure:
+    """Put an utterance into the program's corpus, or say why it cannot be.
+
+    The audio is decoded to its end: one file that libsndfile cannot read ends the program's whole run. What is one
+    channel at 16 kHz already is linked, all else is written anew, as the program loses files at other rates.
+    """
+    tokens = tokenize(utterance.text)
+    if not tokens:
+        return Failure(utterance.utterance_id, Reason.NO_WORDS, utterance.text)
+    try:
+        samples = audio.load(utterance.audio, utterance.start, utterance.end, SAMPLING_RATE, utterance.channel)
+        info = audio.info(utterance.audio)
+    except audio.AudioError as error:
+        return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
+    duration = len(samples) / SAMPLING_RATE
+    if duration < SHORTEST_SECONDS:
+        return Failure(utterance.utterance_id, Reason.AUDIO_TOO_SHORT, f"{duration:.3f} s")
+    folder = corpus / speaker
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = utterance.start is None and utterance.end is None
+    kind = utterance.audio.suffix.lower().lstrip(".")
+    if whole and (info.sampling_rate, info.n_channels) == (SAMPLING_RATE, 1) and kind.upper() in _LINKED_FORMATS:
+        (folder / f"{name}.{kind}").symlink_to(utterance.audio.absolute())
+    else:
+        sf.write(folder / f"{name}.wav", samples, SAMPLING_RATE, subtype="PCM_16")
+    (folder / f"{name}.lab").write_text(" ".join(tokens) + "\n", encoding="utf-8")
+    return _Item(utterance, tokens, duration, speaker, name)
+
+
+def _link_again(items: Iterable[_Item], corpus: Path, again: Path) -> None:
+    """A corpus of some of the files of another."""
+    for item in items:
+        folder = again / item.speaker
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (corpus / item.speaker).glob(f"{item.name}.*"):
+            (folder / path.name).symlink_to(path)
+
+
+def _path_or_name(value: str) -> str:
+    """A path made absolute, as the program runs elsewhere; a name of a downloaded model stays."""
+    path = Path(value).expanduser()
+    return str(path.absolute()) if value and (path.exists() or len(path.parts) > 1) else value
+
+
+def _what_failed(ended: Ended) -> str:
+    if ended.bad_usage:
+        return "does not take the dictionary or the model (a path, or a name for 'mfa model download')"
+    return "ended before it aligned anything"
+
+
+def _log_likelihoods(path: Path) -> dict[str, float]:
+    """Each utterance's log-likelihood by the frame; without the file there are no scores."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = read_analysis(read_text(path))
+    except FormatError as error:
+        log.warning("alignment_analysis.csv %s: words get no score", error)
+        return {}
+    return {row.file: row.log_likelihood for row in rows if row.log_likelihood is not None}
+
+
+def _phones(text: str) -> list[Interval]:
+    """The intervals in which an unknown word was aligned as noise."""
+    try:
+        tracks = textgrid.read(text, tier="phones")
+    except FormatError:
+        return []
+    return [phone for track in tracks for phone in track.words if phone.label == UNKNOWN_PHONE]
+
+
+def _is_unknown(word: Interval, unknown_phones: Sequence[Interval]) -> bool:
+    return any(phone.start < word.end and word.start < phone.end for phone in unknown_phones)
+
+
+def _unknown_words(folders: Iterable[Path]) -> set[str]:
+    """Words that the program had no pronunciation for, from the lists it leaves."""
+    words: set[str] = set()
+    for folder in folders:
+        for path in [*folder.glob("oovs_found_*.txt"), *folder.glob("oov_counts_*.txt")]:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            words.update(line.split()[0] for line in lines if line.strip())
+    return words
+
+
+def _too_dense(item: _Item) -> bool:
+    return len(item.tokens) > MOST_WORDS_PER_SECOND * item.duration
+
+
+def _why_left_out(item: _Item, ended: Ended, unknown: set[str]) -> Failure:
+    """The most likely reason why the program wrote no file, as it gives none itself."""
+    name = item.utterance.utterance_id
+    if ended.exit_code < 0:
+        return Failure(name, Reason.ALIGNER_CRASHED, f"mfa {ended.cause}")
+    if ended.exit_code > 0:
+        return Failure(name, Reason.ALIGNER_FAILED, f"mfa: {ended.cause}")
+    if _too_dense(item):
+        return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
+    own = [token for token in item.tokens if token in unknown]
+    detail = f"words without pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
+    return Failure(name, Reason.NO_ALIGNMENT, detail)
