@@ -1,0 +1,128 @@
+"""`speech2vec same-different` and `speech2vec homophones`: what the vectors of single instances, and of words, know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.errors import UserError
+
+if TYPE_CHECKING:
+    from speech2vec.encoding import LoadedRun
+    from speech2vec.homophones import HomophoneCheck, PhoneticOrSemantic
+
+StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
+CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="best or last.")]
+JsonOption = Annotated[Path | None, typer.Option("-o", "--output", help="Also write everything to this JSON file.")]
+
+
+def same_different(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    output: JsonOption = None,
+    store: StoreOption = None,
+    checkpoint: CheckpointOption = "last",
+    min_characters: Annotated[int, typer.Option("--min-characters", min=1, help="Shorter words are left out.")] = 5,
+    min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="Shorter instances are left out.")] = 0.5,
+    max_instances: Annotated[int, typer.Option("--max-instances", min=2, help="A seeded sample where more.")] = 10_000,
+    warped: Annotated[int, typer.Option("--dtw", min=0, help="Instances compared by time warping; 0 is none.")] = 300,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Are instances of one word closer than instances of two? Average precision, beside its baselines."""
+    from speech2vec.measures import Selection, format_same_different, measure_same_different, settings_json
+    from speech2vec.runs import write_json
+
+    console.set_up_logging(quiet)
+    if output is not None:
+        console.claim_output(output, force)
+    loaded = _load(run, store, checkpoint, device)
+    selection = Selection(min_characters, min_seconds, max_instances)
+    parts = measure_same_different(loaded, selection, warped, seed, quiet)
+    if output is not None:
+        settings = settings_json(loaded, selection, seed)
+        write_json(output, {**settings, "parts": [part.to_json() for part in parts]})
+    print(format_same_different(parts, selection, loaded.store.synthetic))
+
+
+def homophones(
+    vectors: Annotated[Path, typer.Argument(help="Word vectors in word2vec's format, text or binary.")],
+    output: JsonOption = None,
+    run: Annotated[Path | None, typer.Option("--run", help="The run they come from, for halves of one word.")] = None,
+    store: StoreOption = None,
+    checkpoint: CheckpointOption = "last",
+    wordsim: Annotated[
+        Path | None, typer.Option("--wordsim", help="Folder of rated pairs, for synonyms [the sets in gensim].")
+    ] = None,
+    dictionary: Annotated[
+        Path | None, typer.Option("--dictionary", help="Pronunciations [CMUdict in PocketSphinx].")
+    ] = None,
+    min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words take no part (with --run).")] = 5,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Do words that sound the same get the same vector, as they must if vectors come from sound?"""
+    from speech2vec.homophones import check_homophones, homophone_pairs, phonetic_or_semantic
+    from speech2vec.measures import instances_by_row, with_counts
+    from speech2vec.pronunciations import read_dictionary
+    from speech2vec.runs import write_json
+    from speech2vec.similarity import read_benchmarks
+    from speech2vec.vectors import read_vectors
+
+    console.set_up_logging(quiet)
+    if output is not None:
+        console.claim_output(output, force)
+    if run is None and store is not None:
+        raise UserError("--store goes with --run: without a run there are no instances to halve")
+    words = read_vectors(vectors)
+    pronunciations = read_dictionary(dictionary)
+    instances, synthetic = None, False
+    if run is not None:
+        loaded = _load(run, store, checkpoint, device)
+        words, synthetic = with_counts(words, loaded.store), loaded.store.synthetic
+    pairs = homophone_pairs(words, pronunciations, min_count, seed)
+    if run is not None:
+        instances = instances_by_row(loaded, words, pairs.rows(), seed)
+    check = check_homophones(words, pairs, instances, seed)
+    table = phonetic_or_semantic(words, pronunciations, read_benchmarks(wordsim), min_count, seed)
+    if output is not None:
+        settings = {"vectors": str(vectors), "run": str(run) if run else None, "synthetic": synthetic, "seed": seed}
+        write_json(output, {**settings, "homophones": check.to_json(), "near_homophones": table.to_json()})
+    print(_format(check, table, synthetic))
+
+
+def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device) -> LoadedRun:
+    from speech2vec.encoding import load_run
+
+    if checkpoint not in ("best", "last"):
+        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")
+    return load_run(run, store, device.value, checkpoint=checkpoint)
+
+
+def _format(check: HomophoneCheck, table: PhoneticOrSemantic, synthetic: bool) -> str:
+    lines = ["These figures are from SYNTHETIC speech.", ""] if synthetic else []
+    lines += [f"homophones: {check.n_pairs} pairs ({check.n_found} found), {check.n_words:,} words", ""]
+    lines.append(f"  {'':<46}{'mean cosine':>18}{'AUC of homophones against':>28}")
+    rows = [("homophones", check.homophones, None), ("random pairs of like frequency", check.random, check.auc_random)]
+    if check.split_halves is not None:
+        rows.append(("halves of one word, as many instances", check.split_halves, check.auc_split))
+    lines += [f"  {name:<46}{mean!s:>18}{'' if auc is None else str(auc):>28}" for name, mean, auc in rows]
+    lines += [
+        "",
+        f"  a word's homophone among its neighbours: rank {check.median_rank:.0f} of {check.n_words - 1:,} in the "
+        f"median; nearest {check.nearest:.0%}, among the nearest ten {check.in_top_10:.0%}",
+        "",
+        check.verdict,
+    ]
+    if table.kinds:
+        lines += ["", f"  {'':<46}{'mean cosine':>18}{'random':>18}{'AUC':>20}"]
+    for kind in table.kinds:
+        name = f"{kind.kind} ({kind.n_pairs} of {kind.n_found} pairs)"
+        lines.append(f"  {name:<46}{kind.cosine!s:>18}{kind.random!s:>18}{kind.auc_random!s:>20}")
+    return "\n".join([*lines, "", table.sentence])
