@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from speech2vec.config import Settings
+from speech2vec.config import Settings, load_settings
+from speech2vec.errors import UserError
 
 MODELS = ("acoustic", "embedding", "dual")
 
@@ -102,3 +104,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "training": {"epochs": 20, "selection": "last"},
     },
 }
+
+
+def settings_of_preset(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> EmotionSettings:
+    """A preset's settings, changed by a TOML file and by ``key.sub=value``."""
+    if preset not in PRESETS:
+        raise UserError(f"there is no preset '{preset}': {', '.join(PRESETS)}")
+    return load_settings(EmotionSettings, file, overrides, PRESETS[preset])

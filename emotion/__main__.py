@@ -1,0 +1,5 @@
+"""``python -m emotion``."""
+
+from emotion.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""``speech2vec-emotion evaluate``: the scores of a run, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec import console
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where the report is written; default RUN/evaluation.")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap draws.")] = 2000,
+    quiet: console.QuietOption = False,
+) -> None:
+    """WA, UA, macro F1, recall by class and confusion matrix of a run's test utterances.
+
+    Improvised and scripted utterances are reported apart. predictions.csv, which all of it is computed from, lies in
+    the run folder.
+    """
+    from emotion.evaluate import evaluate_run, write_evaluation
+    from emotion.run import Run
+
+    console.set_up_logging(quiet)
+    evaluation = evaluate_run(Run.open(run), draws)
+    folder = output or run / "evaluation"
+    write_evaluation(evaluation, folder)
+    print(evaluation.text())
+    console.log.info("written to %s: report.txt, scores.json, confusion.png", folder)

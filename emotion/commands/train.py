@@ -1,0 +1,69 @@
+"""``speech2vec-emotion train``: a classifier for each fold and seed of a protocol."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emotion.splits import Protocol
+from speech2vec import console
+from speech2vec.errors import UserError
+
+
+class ModelName(str, Enum):
+    acoustic = "acoustic"
+    embedding = "embedding"
+    dual = "dual"
+
+
+def train(
+    prepared: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion prepare' wrote.")],
+    output: console.OutputOption,
+    model: Annotated[ModelName, typer.Option("--model", help="Audio only, words only, or both.")] = ModelName.acoustic,
+    embeddings: Annotated[
+        str | None, typer.Option("--embeddings", help="A word2vec file, random:D, or segments:RUN (with --aligned).")
+    ] = None,
+    aligned: Annotated[
+        Path | None, typer.Option("--aligned", help="Words in time for segments:RUN, from speech2vec-align.")
+    ] = None,
+    protocol: Annotated[Protocol, typer.Option("--protocol", help="Who is tested on.")] = Protocol.speaker_folds,
+    folds: Annotated[int, typer.Option("--folds", min=3, help="Number of speaker folds.")] = 6,
+    preset: Annotated[str, typer.Option("--preset", help="default or paper.")] = "default",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 5,
+    seed: console.SeedOption = 0,
+    config: console.ConfigOption = None,
+    set_: console.SetOption = None,
+    jobs: console.JobsOption = 1,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+) -> None:
+    """Train a classifier, test it by speaker, and write its run folder.
+
+    Each fold of the protocol is trained with each seed; --resume trains what is missing.
+    """
+    from emotion.dataset import Prepared
+    from emotion.evaluate import evaluate_run
+    from emotion.experiment import Plan, continue_run, start_run, train_members, write_predictions
+    from emotion.settings import settings_of_preset
+
+    console.set_up_logging(quiet)
+    settings = settings_of_preset(preset, config, set_ or [])
+    corpus = Prepared.open(prepared)
+    console.claim_output(output, force, resume)
+    plan = Plan(model.value, protocol, embeddings, list(range(seed, seed + seeds)), folds, aligned)
+    if (embeddings or "").startswith("segments:") != (aligned is not None):
+        raise UserError("--embeddings segments:RUN and --aligned ALIGNED go together")
+    if resume and (output / "run.json").exists():
+        run = continue_run(corpus, output, plan, settings)
+    else:
+        run = start_run(corpus, output, plan, settings)
+    train_members(run, corpus, jobs=console.count_jobs(jobs), device=device.value, quiet=quiet)
+    write_predictions(run, corpus)
+    evaluation = evaluate_run(run)
+    print(evaluation.text())
+    console.log.info("next: speech2vec-emotion evaluate %s, or predict %s AUDIO", output, output)
