@@ -44,7 +44,11 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return self.text()
+
+    def text(self, digits: int = 2) -> str:
+        """``0.91 [0.87, 0.94]``."""
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
     @classmethod
     def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
@@ -67,6 +71,15 @@ class Estimate:
     def _from(cls, value: float, resampled: np.ndarray) -> Estimate:
         low, high = np.quantile(resampled, [0.025, 0.975])
         return cls(value, float(low), float(high))
+
+
+def digits_to_tell_apart(estimates: Sequence[Estimate | None], most: int = 5) -> int:
+    """Decimals at which the estimates differ: vectors that share a large common part have cosines close to 1."""
+    values = [estimate.value for estimate in estimates if estimate is not None]
+    for digits in range(2, most):
+        if max(values) - min(values) >= 5 * 10**-digits:
+            return digits
+    return most
 
 
 def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -370,10 +383,11 @@ def _verdict(
     median_rank: float,
     n_words: int,
 ) -> str:
+    digits = digits_to_tell_apart([homophones, random, halves])
     numbers = (
-        f"{n_pairs} homophone pairs have a mean cosine of {homophones.value:.2f}, matched random pairs "
-        f"{random.value:.2f} (AUC {auc_random}), and a word's homophone is its neighbour number {median_rank:.0f} "
-        f"of {n_words - 1:,} in the median"
+        f"{n_pairs} homophone pairs have a mean cosine of {homophones.value:.{digits}f}, matched random pairs "
+        f"{random.value:.{digits}f} (AUC {auc_random}), and a word's homophone is its neighbour number "
+        f"{median_rank:.0f} of {n_words - 1:,} in the median"
     )
     if halves is not None and auc_split is not None:
         if auc_split.low <= 0.5 <= auc_split.high:
@@ -382,7 +396,7 @@ def _verdict(
             relation = "further apart than"
         else:
             relation = "closer than"
-        numbers += f"; they are {relation} two halves of one word ({halves.value:.2f}, AUC {auc_split})"
+        numbers += f"; they are {relation} two halves of one word ({halves.value:.{digits}f}, AUC {auc_split})"
     if n_pairs < MIN_PAIRS:
         return f"Too few homophones to tell: {numbers}."
     if auc_random.low >= SOUND_AUC:

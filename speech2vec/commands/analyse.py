@@ -106,13 +106,16 @@ def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device
 
 
 def _format(check: HomophoneCheck, table: PhoneticOrSemantic, synthetic: bool) -> str:
+    from speech2vec.homophones import digits_to_tell_apart
+
     lines = ["These figures are from SYNTHETIC speech.", ""] if synthetic else []
     lines += [f"homophones: {check.n_pairs} pairs ({check.n_found} found), {check.n_words:,} words", ""]
-    lines.append(f"  {'':<46}{'mean cosine':>18}{'AUC of homophones against':>28}")
+    lines.append(f"  {'':<46}{'mean cosine':>26}{'AUC of homophones against':>28}")
     rows = [("homophones", check.homophones, None), ("random pairs of like frequency", check.random, check.auc_random)]
     if check.split_halves is not None:
         rows.append(("halves of one word, as many instances", check.split_halves, check.auc_split))
-    lines += [f"  {name:<46}{mean!s:>18}{'' if auc is None else str(auc):>28}" for name, mean, auc in rows]
+    digits = digits_to_tell_apart([mean for _, mean, _ in rows])
+    lines += [f"  {name:<46}{mean.text(digits):>26}{'' if auc is None else str(auc):>28}" for name, mean, auc in rows]
     lines += [
         "",
         f"  a word's homophone among its neighbours: rank {check.median_rank:.0f} of {check.n_words - 1:,} in the "
@@ -121,8 +124,9 @@ def _format(check: HomophoneCheck, table: PhoneticOrSemantic, synthetic: bool) -
         check.verdict,
     ]
     if table.kinds:
-        lines += ["", f"  {'':<46}{'mean cosine':>18}{'random':>18}{'AUC':>20}"]
+        lines += ["", f"  {'':<46}{'mean cosine':>26}{'random':>26}{'AUC':>20}"]
     for kind in table.kinds:
         name = f"{kind.kind} ({kind.n_pairs} of {kind.n_found} pairs)"
-        lines.append(f"  {name:<46}{kind.cosine!s:>18}{kind.random!s:>18}{kind.auc_random!s:>20}")
+        digits = digits_to_tell_apart([kind.cosine, kind.random])
+        lines.append(f"  {name:<46}{kind.cosine.text(digits):>26}{kind.random.text(digits):>26}{kind.auc_random!s:>20}")
     return "\n".join([*lines, "", table.sentence])

@@ -1,0 +1,321 @@
+"""Everything that a report says about a run, gathered: what was trained on what, its scores, its vectors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from speech2vec.config import read_toml
+from speech2vec.console import log
+from speech2vec.encoding import CONFIG_FILE, LoadedRun, encode_instances
+from speech2vec.errors import UserError
+from speech2vec.held_out import split
+from speech2vec.homophones import (
+    HomophoneCheck,
+    PhoneticOrSemantic,
+    check_homophones,
+    homophone_pairs,
+    phonetic_or_semantic,
+)
+from speech2vec.measures import (
+    SameDifferentPart,
+    instances_by_row,
+    measure_same_different,
+    measure_speaker,
+    measure_variability,
+)
+from speech2vec.monitoring import decode_pair
+from speech2vec.pronunciations import read_dictionary
+from speech2vec.runs import generator, read_json
+from speech2vec.similarity import read_benchmarks
+from speech2vec.skipgram import pairs as neighbour_pairs
+from speech2vec.trainer import ENVIRONMENT_FILE, METRICS_FILE
+from speech2vec.vectors import WordVectors, average_instances
+
+EVALUATION_FILE = Path("evaluation") / "evaluation.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Finding(Generic[T]):
+    """A measure, or the reason why there is none."""
+
+    value: T | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, measure: Callable[[], T]) -> Finding[T]:
+        """Measure; an input that does not allow it (too few words, one speaker) becomes the reason."""
+        try:
+            return cls(measure())
+        except UserError as error:
+            log.warning("left out of the report: %s", error)
+            return cls(None, str(error))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a run was trained on."""
+
+    label: str
+    synthetic: bool
+    n_words: int
+    n_types: int
+    n_speakers: int
+    n_utterances: int
+    hours_of_words: float
+    hours_of_audio: float | None
+
+
+@dataclass(frozen=True)
+class WordMap:
+    """The most frequent words on two planes.
+
+    Parameters
+    ----------
+    words : list of str
+    seconds : ndarray [shape=(n_words,)], seconds
+        Mean duration.
+    pca, tsne : ndarray [shape=(n_words, 2)]
+    explained : float
+        Share of the variance that the two principal components hold.
+    """
+
+    words: list[str]
+    seconds: np.ndarray
+    pca: np.ndarray
+    tsne: np.ndarray
+    explained: float
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest words of the most frequent words, among themselves.
+
+    Parameters
+    ----------
+    words : list of str
+    counts : ndarray [shape=(n_words,)], int
+    nearest : ndarray [shape=(n_words, n_neighbours)], int
+        Indices into `words`, nearest first.
+    cosines : ndarray [shape=(n_words, n_neighbours)], float32
+    """
+
+    words: list[str]
+    counts: np.ndarray
+    nearest: np.ndarray
+    cosines: np.ndarray
+
+
+@dataclass(frozen=True)
+class DecodedPair:
+    """A held-out neighbour as it is, and as the decoder made it from the centre's vector [shape=(n_frames, n_mfcc)]."""
+
+    centre: str
+    context: str
+    true: np.ndarray
+    decoded: np.ndarray
+    hop_seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All about one run; see the fields' types."""
+
+    name: str
+    settings: dict[str, Any]
+    store_settings: dict[str, Any]
+    environment: dict[str, Any]
+    corpus: Corpus
+    metrics: list[dict[str, Any]]
+    epoch: int | None
+    evaluation: dict[str, Any] | None
+    same_different: Finding[list[SameDifferentPart]]
+    variability: Finding[dict[str, list[dict[str, Any]]]]
+    speaker: Finding[dict[str, dict[str, Any]]]
+    homophones: Finding[HomophoneCheck]
+    phonetic: Finding[PhoneticOrSemantic]
+    decoded: list[DecodedPair] = field(default_factory=list)
+    word_map: WordMap | None = None
+    neighbours: Neighbours | None = None
+
+
+def gather(
+    loaded: LoadedRun,
+    wordsim: Path | None = None,
+    map_words: int = 1_000,
+    searchable_words: int = 5_000,
+    warped_instances: int = 300,
+    seed: int = 0,
+    quiet: bool = False,
+    pictures: bool = True,
+) -> Findings:
+    """Measure everything that a report shows.
+
+    Parameters
+    ----------
+    loaded : LoadedRun
+    wordsim : Path or None
+        Rated pairs, for the synonyms of the second homophone table; None is the sets that gensim ships.
+    map_words, searchable_words : int
+        How many of the most frequent words the map and the neighbours hold.
+    warped_instances : int
+        Instances compared by dynamic time warping; 0 is none.
+    seed : int
+    quiet : bool
+    pictures : bool
+        False leaves out the map, the neighbours and the decoded frames (a comparison of runs).
+    """
+    store, run = loaded.store, loaded.path
+    log.info("encoding %s words", f"{store.n_words:,}")
+    instances = encode_instances(loaded.model, store, device=next(loaded.model.parameters()).device)
+    vectors = average_instances(instances, store.word_id, store.types)
+    del instances
+    pronunciations = read_dictionary()
+
+    def homophones() -> HomophoneCheck:
+        pairs = homophone_pairs(vectors, pronunciations, seed=seed)
+        return check_homophones(vectors, pairs, instances_by_row(loaded, vectors, pairs.rows(), seed), seed)
+
+    log.info("measuring same-different, variance, speaker and homophones")
+    return Findings(
+        name=run.resolve().name,
+        settings=read_toml(run / CONFIG_FILE),
+        store_settings=store.settings,
+        environment=read_json(run / ENVIRONMENT_FILE) if (run / ENVIRONMENT_FILE).exists() else {},
+        corpus=_corpus(loaded),
+        metrics=read_metrics(run),
+        epoch=_whole(loaded.progress.get("epoch")),
+        evaluation=read_evaluation(run),
+        same_different=Finding.of(
+            lambda: measure_same_different(loaded, warped_instances=warped_instances, seed=seed, quiet=quiet)
+        ),
+        variability=Finding.of(lambda: measure_variability(loaded, seed)),
+        speaker=Finding.of(lambda: measure_speaker(loaded, seed)),
+        homophones=Finding.of(homophones),
+        phonetic=Finding.of(lambda: phonetic_or_semantic(vectors, pronunciations, read_benchmarks(wordsim), seed=seed)),
+        decoded=decoded_pairs(loaded, seed=seed) if pictures else [],
+        word_map=map_of(loaded, vectors, map_words, seed) if pictures else None,
+        neighbours=neighbours_of(vectors, searchable_words) if pictures else None,
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _corpus(loaded: LoadedRun) -> Corpus:
+    store = loaded.store
+    audio = store.meta.get("seconds_of_audio")
+    return Corpus(
+        label=str(store.meta.get("corpus_label") or store.path.name),
+        synthetic=store.synthetic,
+        n_words=store.n_words,
+        n_types=len(store.types),
+        n_speakers=len(store.speakers),
+        n_utterances=len(store.utterance_ids),
+        hours_of_words=float((store.end - store.start).sum() / 3600),
+        hours_of_audio=float(audio) / 3600 if audio else None,
+    )
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl; half a line at its end (a run that was killed) is not one."""
+    path = run / METRICS_FILE
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise UserError(f"{path}, line {number}: not valid JSON ({error})") from error
+    return rows
+
+
+def read_evaluation(run: Path) -> dict[str, Any] | None:
+    """What `speech2vec evaluate -o RUN/evaluation` wrote, or None."""
+    path = run / EVALUATION_FILE
+    if not path.exists():
+        return None
+    evaluation = read_json(path)
+    if not isinstance(evaluation, dict) or not {"models", "levels", "benchmarks"} <= evaluation.keys():
+        raise UserError(f"{path} is not what 'speech2vec evaluate' writes; remove it or evaluate again")
+    return evaluation
+
+
+def map_of(loaded: LoadedRun, vectors: WordVectors, n_words: int, seed: int) -> WordMap | None:
+    """Two projections of the most frequent words; None where there are fewer than ten."""
+    rows = np.flatnonzero(vectors.has_direction)[:n_words]
+    if len(rows) < 10:
+        return None
+    unit = vectors.unit(rows).astype(np.float64)
+    centred = unit - unit.mean(axis=0)
+    log.info("mapping %s words", f"{len(rows):,}")
+    pca = PCA(2, random_state=seed).fit(centred)
+    planes = pca.transform(centred)
+    # Vectors that share a large common part differ by little: the unit of distance must not matter to t-SNE.
+    scale = float(centred.std()) or 1.0
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred / scale)
+    store = loaded.store
+    seconds = np.bincount(store.word_id, store.end - store.start, len(store.types)) / np.maximum(store.counts, 1)
+    of_type = dict(zip(store.types, seconds.tolist(), strict=True))
+    words = [vectors.words[row] for row in rows]
+    explained = pca.explained_variance_ratio_.sum()
+    return WordMap(
+        words=words,
+        seconds=np.array([of_type[word] for word in words]),
+        pca=planes,
+        tsne=tsne,
+        explained=float(explained) if math.isfinite(explained) else 0.0,
+    )
+
+
+def neighbours_of(vectors: WordVectors, n_words: int, n_neighbours: int = 12) -> Neighbours | None:
+    """The nearest words of each of the most frequent words."""
+    rows = np.flatnonzero(vectors.has_direction)[:n_words]
+    if len(rows) < 2:
+        return None
+    n_neighbours = min(n_neighbours, len(rows) - 1)
+    unit = vectors.unit(rows)
+    nearest = np.empty((len(rows), n_neighbours), dtype=np.int64)
+    cosines = np.empty((len(rows), n_neighbours), dtype=np.float32)
+    for start in range(0, len(rows), 512):
+        block = unit[start : start + 512] @ unit.T
+        line = np.arange(len(block))
+        block[line, start + line] = -np.inf
+        best = np.argpartition(-block, n_neighbours - 1, axis=1)[:, :n_neighbours]
+        order = np.argsort(-np.take_along_axis(block, best, axis=1), axis=1, kind="stable")
+        best = np.take_along_axis(best, order, axis=1)
+        nearest[start : start + 512] = best
+        cosines[start : start + 512] = np.take_along_axis(block, best, axis=1)
+    counts = vectors.counts[rows] if vectors.counts is not None else np.zeros(len(rows), dtype=np.int64)
+    return Neighbours([vectors.words[row] for row in rows], counts, nearest, cosines)
+
+
+def decoded_pairs(loaded: LoadedRun, n_pairs: int = 3, seed: int = 0) -> list[DecodedPair]:
+    """Some held-out neighbours decoded: drawn with a seed among the longer half of all, so that there is a shape to see."""
+    store = loaded.store
+    rows = split(store, loaded.settings.data.held_out, loaded.settings.seed).held_out
+    centre, context = (rows[side] for side in neighbour_pairs(store.utterance[rows], window=1))
+    long = np.flatnonzero(store.n_frames[context] >= np.median(store.n_frames[context])) if len(context) else []
+    chosen = generator(seed, 8).permutation(long)[:n_pairs]
+    hop = store.settings["hop_length"] / store.settings["sampling_rate"]
+    pictures = []
+    for pair in chosen:
+        decoded, true = decode_pair(loaded.model, store, int(centre[pair]), int(context[pair]))
+        words = [store.types[store.word_id[side[pair]]] for side in (centre, context)]
+        pictures.append(DecodedPair(*words, true=true, decoded=decoded, hop_seconds=hop))
+    return pictures
