@@ -23,7 +23,7 @@ from typing import Any
 from align.base import Aligned, Failure, Outcome, Reason
 from align.formats.mfa_tables import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
-from align.formats.tracks import FormatError, Interval, Track, read_text
+from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
 from align.matching import match_words
 from speech2vec.config import Settings
 from speech2vec.corpora import AUDIO_SUFFIXES
@@ -335,7 +335,9 @@ def _outcome(
         (w for w in words if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end)), None
     )
     if bad is not None:
-        return Failure(name, Reason.IMPOSSIBLE_TIMES, f"{shown}: '{bad.label[:40]}' from {bad.start} to {bad.end} s")
+        return Failure(
+            name, Reason.IMPOSSIBLE_TIMES, f"{shown}: '{shorten(bad.label)}' from {bad.start} to {bad.end} s"
+        )
     matching = match_words(words, tokens)
     if matching is None or len(matching.words) < max(settings.min_matched * len(tokens), 1):
         detail = matching.describe() if matching else "next to nothing in common"

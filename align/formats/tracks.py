@@ -135,8 +135,9 @@ def number(text: str) -> float:
 
 
 def shorten(text: str, width: int = 40) -> str:
-    """A quotation for a message."""
-    return text if len(text) <= width else f"{text[:width]}…"
+    """A quotation for a message: one line, printable, not longer than `width`."""
+    shown = "".join(character if character.isprintable() else " " for character in text[:width])
+    return shown if len(text) <= width else f"{shown}…"
 
 
 def read_text(path: Path) -> str:
