@@ -53,7 +53,7 @@ def _members(archive: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
                     raise UserError(f"{archive}: the member '{info.filename}' is a link or a device, which is refused")
                 yield info.filename, lambda info=info: opened_zip.open(info)  # type: ignore[misc]
         return
-    with tarfile.open(archive, "r|*") as opened_tar:
+    with tarfile.open(archive, "r:*") as opened_tar:
         for member in opened_tar:
             if member.isdir():
                 continue

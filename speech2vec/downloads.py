@@ -22,6 +22,7 @@ from speech2vec.runs import read_json, write_json
 log = logging.getLogger("speech2vec")
 
 _CHUNK = 1 << 20
+_RECEIVED = 1 << 16  # at most this much of what came is lost when a transfer breaks
 _STATE = ".downloads"  # in the output folder: half-fetched files, and a record of what is whole
 
 
@@ -184,15 +185,14 @@ class _Resuming:
 
     def _receive(self, answer: requests.Response, have: int, total: int | None) -> None:
         description = f"fetching {self.part.stem}" + (f" from byte {have:,}" if have else "")
-        size = None if total is None else -(-total // _CHUNK)
         with (
             self.part.open("ab" if have else "wb") as out,
-            Tracker(description, size, "MiB", self.quiet) as tracker,
+            Tracker(description, total, "bytes", self.quiet) as tracker,
         ):
-            tracker.advance(have // _CHUNK)
-            for chunk in answer.iter_content(_CHUNK):
+            tracker.advance(have)
+            for chunk in answer.iter_content(_RECEIVED):
                 out.write(chunk)
-                tracker.advance()
+                tracker.advance(len(chunk))
         got = self.part.stat().st_size
         if total is not None and got != total:
             raise requests.ConnectionError(f"{got} of {total} bytes came")

@@ -1,0 +1,284 @@
+"""`speech2vec evaluate`, `neighbours` and `baseline` as commands: controls, coverage, files, faults."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import typer
+from gensim.models import KeyedVectors
+
+from speech2vec.baselines import BaselineSettings, read_sentences, train_baseline
+from speech2vec.commands.baseline import baseline
+from speech2vec.commands.evaluate import evaluate, find_run, neighbours
+from speech2vec.console import run_app
+from speech2vec.errors import UserError
+from speech2vec.evaluation import distinct_names, keep_frequent, only_words
+from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, Utterance, Word, write_utterances, write_words
+from speech2vec.store import write_store
+from speech2vec.vectors import random_vectors, read_vectors, write_vectors
+
+SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "end"]]
+
+
+def run(*arguments: object) -> int:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    for command in (evaluate, neighbours, baseline):
+        app.command()(command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["speech2vec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            run_app(app)
+    return int(end.value.code or 0)
+
+
+def make_store(path: Path, sentences: list[list[str]], speaker: str = "s") -> Path:
+    """A store whose frames are noise, but for their number: a word has as many as it has letters."""
+    rows = [(f"u{i}", speaker, word) for i, sentence in enumerate(sentences) for word in sentence]
+    n_frames = [len(word) for *_, word in rows]
+    first = np.cumsum([0, *n_frames[:-1]])
+    table = pa.table(
+        {
+            "utterance_id": [row[0] for row in rows],
+            "speaker": [row[1] for row in rows],
+            "word": [row[2] for row in rows],
+            "start": first / 100,
+            "end": (first + n_frames) / 100,
+            "score": pa.nulls(len(rows), pa.float32()),
+            "first_frame": first,
+            "n_frames": n_frames,
+        }
+    )
+    frames = np.random.default_rng(0).standard_normal((sum(n_frames), 13)).astype(np.float32)
+    write_store(path, table, [frames], 13, {"n_mfcc": 13}, synthetic=True)
+    return path
+
+
+@pytest.fixture
+def wordsim(tmp_path: Path) -> Path:
+    """Two small benchmarks over the words w0..w29."""
+    folder = tmp_path / "wordsim"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, n in (("EN-MEN-TR-3k", 120), ("EN-YP-130", 40)):
+        lines = [f"w{a}\tw{b}\t{rating}\n" for a, b, rating in rng.integers(0, 30, (n, 3))]
+        (folder / f"{name}.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run as training leaves it, on a store in which w0 to w9 are rare."""
+    from speech2vec.config import fingerprint, to_toml, validate_settings
+    from speech2vec.presets import TrainSettings
+    from speech2vec.runs import write_json
+
+    sentences = [[f"w{i}" for i in range(30)]] + [[f"w{i}" for i in range(10, 30)] for _ in range(5)]
+    store = make_store(tmp_path / "store", sentences)
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    settings = validate_settings(TrainSettings, {"model": {"vector_size": 8}})
+    (folder / "config.toml").write_text(to_toml(settings))
+    write_json(folder / "store.json", {"path": str(store), "fingerprint": fingerprint({"n_mfcc": 13})})
+    write_vectors(folder / "vectors.txt", random_vectors([f"w{i}" for i in range(30)], 8, seed=1))
+    return folder
+
+
+class TestEvaluate:
+    def test_files_side_by_side(self, tmp_path: Path, wordsim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_vectors(tmp_path / "all.txt", random_vectors([f"w{i}" for i in range(30)], 20))
+        write_vectors(tmp_path / "some.bin", random_vectors([f"W{i}" for i in range(15)], 30), binary=True)
+        out = tmp_path / "out"
+        assert run("evaluate", tmp_path / "all.txt", tmp_path / "some.bin", "--wordsim", wordsim, "-o", out) == 0
+        printed = capsys.readouterr().out
+        assert "over the pairs that every model here covers" in printed
+        result = json.loads((out / "evaluation.json").read_text())
+        assert [(model["name"], model["kind"]) for model in result["models"]] == [
+            ("all", "file"),
+            ("some", "file"),
+            ("random", "random"),
+        ]
+        (level,) = result["levels"]
+        assert level["min_count"] is None
+        whole, half = level["results"]["all"], level["results"]["some"]
+        men = whole["scores"][0]
+        assert (men["benchmark"], men["n_pairs"], men["n_covered"], men["missing"]) == ("MEN", 120, 120, [])
+        assert half["scores"][0]["missing"] == sorted(f"w{i}" for i in range(15, 30))
+        assert whole["common_scores"][0]["n_covered"] == half["scores"][0]["n_covered"]
+        assert men["low"] <= men["rho"] <= men["high"]
+        assert f"{men['rho']:.3f} [{men['low']:.2f}, {men['high']:.2f}]" in printed
+        assert result["published"]["columns"]["Speech2Vec d=10 (published)"]["MEN"] == 0.543
+        with (out / "scores.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        # 3 models, own and common, 2 sets and their mean; 2 published columns of 2 sets
+        assert len(rows) == 3 * 2 * 3 + 4
+        (row,) = [r for r in rows if (r["model"], r["over"], r["benchmark"]) == ("all", "own", "MEN")]
+        assert float(row["rho"]) == pytest.approx(men["rho"], abs=1e-6)
+
+    def test_the_default_sets_are_gensims(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_vectors(tmp_path / "v.txt", random_vectors(["old", "new", "smart", "intelligent"], 4))
+        assert run("evaluate", tmp_path / "v.txt", "-o", tmp_path / "out") == 0
+        printed = capsys.readouterr().out
+        assert "SimLex-999" in printed and "WS-353" in printed
+
+    def test_controls_and_counts_come_from_the_run(
+        self, tmp_path: Path, wordsim: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from speech2vec.encoding import encode_instances, load_run
+        from speech2vec.similarity import evaluate_vectors, read_benchmarks
+        from speech2vec.vectors import average_instances
+
+        out = tmp_path / "out"
+        vectors = run_folder / "vectors.txt"
+        assert run("evaluate", vectors, "--wordsim", wordsim, "-o", out, "--device", "cpu") == 0
+        printed = capsys.readouterr().out
+        assert "SYNTHETIC" in printed
+        result = json.loads((out / "evaluation.json").read_text())
+        assert result["synthetic"] is True
+        assert [model["kind"] for model in result["models"]] == ["file", "untrained", "random"]
+        assert [level["min_count"] for level in result["levels"]] == [1, 5]
+        first, second = (level["results"]["untrained run"] for level in result["levels"])
+        assert (first["n_words"], second["n_words"]) == (30, 20)
+        loaded = load_run(run_folder, trained=False)
+        control = average_instances(
+            encode_instances(loaded.model, loaded.store), loaded.store.word_id, loaded.store.types
+        )
+        expected = evaluate_vectors({"u": control}, read_benchmarks(wordsim))["u"]
+        assert first["scores"][0]["rho"] == pytest.approx(expected.scores[0].rho, abs=1e-6)
+        # By --run the same, for a file that lies elsewhere; and one minimum count only.
+        (tmp_path / "copy.txt").write_bytes(vectors.read_bytes())
+        arguments = ("evaluate", tmp_path / "copy.txt", "--wordsim", wordsim, "-o", tmp_path / "out2")
+        assert run(*arguments, "--run", run_folder, "--min-count", 5) == 0
+        other = json.loads((tmp_path / "out2" / "evaluation.json").read_text())
+        assert [level["min_count"] for level in other["levels"]] == [5]
+        assert other["levels"][0]["results"]["untrained run"]["scores"] == second["scores"]
+
+    def test_a_run_without_its_store(
+        self, tmp_path: Path, wordsim: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "store").rename(tmp_path / "moved")
+        arguments = ("evaluate", run_folder / "vectors.txt", "--wordsim", wordsim)
+        assert run(*arguments, "-o", tmp_path / "a") == 0
+        assert "no untrained encoder and no counts stand beside 'vectors'" in capsys.readouterr().err
+        assert run(*arguments, "-o", tmp_path / "b", "--run", run_folder) == 2
+        assert run(*arguments, "-o", tmp_path / "c", "--store", tmp_path / "moved") == 0
+        result = json.loads((tmp_path / "c" / "evaluation.json").read_text())
+        assert "untrained" in [model["kind"] for model in result["models"]]
+
+    def test_faults(self, tmp_path: Path, wordsim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        good = tmp_path / "v.txt"
+        write_vectors(good, random_vectors(["a", "b"], 4))
+        (tmp_path / "lies.txt").write_text("5 2\na 1 2\n")
+        out = tmp_path / "out"
+        assert run("evaluate", tmp_path / "lies.txt", "-o", out) == 2
+        assert "the header promises 5 words" in capsys.readouterr().err
+        assert run("evaluate", good, "--min-count", 5, "-o", out) == 2
+        assert "--min-count needs the corpus' counts" in capsys.readouterr().err
+        (wordsim / "bad.txt").write_text("a b 1\na b\n")
+        assert run("evaluate", good, "--wordsim", wordsim, "-o", out) == 2
+        assert "bad.txt, line 2" in capsys.readouterr().err
+        assert not out.exists()
+        out.mkdir()
+        (out / "mine").touch()
+        assert run("evaluate", good, "-o", out) == 2
+        assert "--force replaces it" in capsys.readouterr().err
+        assert (out / "mine").exists()
+
+    def test_neighbours(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_vectors(tmp_path / "v.txt", random_vectors(["cat", "dog", "sun"], 4))
+        assert run("neighbours", tmp_path / "v.txt", "cat", "SUN", "-n", 1) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("cat: ") and lines[1].startswith("SUN: ")
+        assert run("neighbours", tmp_path / "v.txt", "cat", "moon") == 1
+        assert "'moon' is not among the 3 words" in capsys.readouterr().err
+        assert run("neighbours", tmp_path / "v.txt", "moon") == 2
+
+    def test_find_run(self, run_folder: Path, tmp_path: Path) -> None:
+        assert find_run(run_folder / "vectors.txt") == run_folder
+        assert find_run(run_folder / "evaluation" / "vectors.txt") == run_folder
+        assert find_run(tmp_path / "vectors.txt") is None
+
+
+def test_keep_frequent_leaves_words_that_the_corpus_lacks() -> None:
+    vectors = random_vectors(["often", "rare", "elsewhere"], 3)
+    kept = keep_frequent(vectors, {"often": 7, "rare": 2}, 5)
+    assert kept.words == ["often", "elsewhere"]
+    np.testing.assert_array_equal(kept["elsewhere"], vectors["elsewhere"])
+    assert only_words(vectors, ["rare", "nowhere"]).words == ["rare"]
+
+
+def test_distinct_names() -> None:
+    assert distinct_names([Path("a/x.txt"), Path("b/y.bin")]) == ["x", "y"]
+    assert distinct_names([Path("a/x.txt"), Path("b/x.txt")]) == ["a/x", "b/x"]
+    assert distinct_names([Path("a/x.txt"), Path("a/x.bin")]) == ["a/x.txt", "a/x.bin"]
+
+
+class TestBaseline:
+    def test_sentences_of_a_store_an_aligned_folder_and_transcripts(self, tmp_path: Path) -> None:
+        store = make_store(tmp_path / "store", SENTENCES)
+        aligned = tmp_path / "aligned"
+        words = [
+            Word(f"u{i}", word, float(k), k + 1.0)
+            for i, sentence in enumerate(SENTENCES)
+            for k, word in enumerate(sentence)
+        ]
+        write_words(aligned / WORDS_FILE, words)
+        said = [Utterance(f"u{i}", Path("x.wav"), " ".join(s).upper(), "s") for i, s in enumerate(SENTENCES)]
+        write_utterances(tmp_path / UTTERANCES_FILE, said)
+        text = tmp_path / "all.text"
+        text.write_text("".join(f"u{i} {' '.join(s).upper()}\n" for i, s in enumerate(SENTENCES)))
+        for source in (store, aligned, tmp_path / UTTERANCES_FILE, text):
+            assert read_sentences(source) == SENTENCES, source
+
+    def test_words_that_go_together_end_up_together(self) -> None:
+        rng = np.random.default_rng(0)
+        topics = [["cat", "dog", "horse", "cow"], ["sun", "moon", "star", "sky"]]
+        sentences = [list(rng.choice(topics[i % 2], 6)) for i in range(600)]
+        for kind in ("word2vec", "fasttext"):
+            for objective in ("skipgram", "cbow"):
+                settings = BaselineSettings(
+                    kind=kind, objective=objective, vector_size=8, epochs=5, sample=0.0, buckets=500
+                )
+                vectors = train_baseline(sentences, settings)
+                nearest = {word for word, _ in vectors.neighbours("cat", 3)}
+                assert nearest == {"dog", "horse", "cow"}, (kind, objective)
+                assert vectors.counts is not None and int(vectors.counts.sum()) == 3600
+
+    def test_the_command_writes_what_gensim_opens_and_repeats_itself(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        store = make_store(tmp_path / "store", SENTENCES * 20)
+        for name in ("a.txt", "b.txt"):
+            assert run("baseline", store, "--vector-size", 6, "--epochs", 2, "-o", tmp_path / name) == 0
+        assert "6 words of 6 dimensions, word2vec skipgram, window 3" in capsys.readouterr().out
+        assert (tmp_path / "a.txt").read_bytes() == (tmp_path / "b.txt").read_bytes()
+        opened = KeyedVectors.load_word2vec_format(str(tmp_path / "a.txt"))
+        assert set(opened.index_to_key) == {"the", "cat", "sat", "dog", "down", "end"}
+        assert read_vectors(tmp_path / "a.txt").words[0] == "the"
+        binary = tmp_path / "f.bin"
+        assert run("baseline", store, "--kind", "fasttext", "--objective", "cbow", "--set", "buckets=100",
+                   "--vector-size", 6, "--epochs", 1, "--binary", "-o", binary) == 0  # fmt: skip
+        assert KeyedVectors.load_word2vec_format(str(binary), binary=True).vector_size == 6
+
+    def test_faults(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        store = make_store(tmp_path / "store", SENTENCES)
+        assert run("baseline", store, "--min-count", 50, "-o", tmp_path / "v") == 2
+        assert "no word comes 50 times or more" in capsys.readouterr().err
+        assert run("baseline", tmp_path, "-o", tmp_path / "v") == 2
+        assert "is no store, no ALIGNED folder" in capsys.readouterr().err
+        assert run("baseline", store, "--vector-size", 0, "-o", tmp_path / "v") == 2
+        assert "vector_size" in capsys.readouterr().err
+        empty = tmp_path / "empty.text"
+        empty.write_text("u1\nu2 \n")
+        with pytest.raises(UserError, match="holds no words"):
+            read_sentences(empty)
+
+    @pytest.mark.corpus
+    def test_the_transcripts_of_real_speech(self, test_data: Path) -> None:
+        sentences = read_sentences(test_data / "librispeech" / "transcripts" / "train-clean-100.text")
+        assert len(sentences) == 28_539
+        assert sum(map(len, sentences)) == 990_101
