@@ -39,16 +39,15 @@ def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
 def _words_written(path: Path, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """Pass `outcomes` on while their words go to `path`, a group of rows at a time: memory does not grow."""
     rows: list[Word] = []
-    with atomic_path(path) as temporary:
-        with pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
-            for outcome in outcomes:
-                if isinstance(outcome, Aligned):
-                    rows.extend(outcome.words)
-                    if len(rows) >= ROWS_AT_ONCE:
-                        writer.write_table(words_table(rows))
-                        rows = []
-                yield outcome
-            writer.write_table(words_table(rows))
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
+        for outcome in outcomes:
+            if isinstance(outcome, Aligned):
+                rows.extend(outcome.words)
+                if len(rows) >= ROWS_AT_ONCE:
+                    writer.write_table(words_table(rows))
+                    rows = []
+            yield outcome
+        writer.write_table(words_table(rows))
 
 
 def write_aligned(

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -180,6 +180,10 @@ def fault_in_words(words: Sequence[Word]) -> str:
     return ""
 
 
+def _with_finite_score(word: Word) -> Word:
+    return word if word.score is None or math.isfinite(word.score) else replace(word, score=None)
+
+
 def account(utterances: Sequence[Utterance], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """Pass `outcomes` on so that each utterance gets exactly one.
 
@@ -207,6 +211,8 @@ def account(utterances: Sequence[Utterance], outcomes: Iterator[Outcome]) -> Ite
                     outcome = Failure(name, Reason.IMPOSSIBLE_TIMES, fault)
                 elif not outcome.words:
                     outcome = Failure(name, Reason.NO_ALIGNMENT, "the aligner gave no words")
+                elif any(word.score is not None and not math.isfinite(word.score) for word in outcome.words):
+                    outcome = replace(outcome, words=tuple(map(_with_finite_score, outcome.words)))
             yield outcome
     except UserError:
         raise

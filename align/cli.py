@@ -1,0 +1,30 @@
+"""The program `speech2vec-align`."""
+
+from __future__ import annotations
+
+import typer
+
+from align.commands.check import check
+from align.commands.export import export
+from align.commands.import_ import import_
+from align.commands.merge import merge
+from align.commands.run import run
+from speech2vec import console
+
+app = typer.Typer(
+    name="speech2vec-align",
+    help="Forced alignment: audio and transcripts in, words in time out, nothing silently missing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.command("import")(import_)
+app.command()(export)
+app.command()(check)
+app.command()(merge)
+
+
+def main() -> None:
+    """Entry point."""
+    console.run_app(app)

@@ -1,0 +1,231 @@
+"""Checking an alignment: what is missing, impossible or improbable in it, and an ALIGNED without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
+from align.base import Aligned, Failure, Outcome, Reason
+from align.pronunciations import Pronunciations
+from speech2vec import audio
+from speech2vec.config import Settings
+from speech2vec.manifest import Utterance, Word, read_utterances, read_words
+from speech2vec.transcripts import tokenize
+
+
+class Kind(str, Enum):
+    """What can be wrong."""
+
+    MISSING = "missing-utterance"
+    UNKNOWN_UTTERANCE = "unknown-utterance"
+    UNREADABLE_AUDIO = "unreadable-audio"
+    WORDS_DIFFER = "words-differ"
+    OUTSIDE = "outside-utterance"
+    OVERLAP = "overlap"
+    ZERO_LENGTH = "zero-length"
+    DURATION = "improbable-duration"
+    LOW_SCORE = "low-score"
+
+
+# What no right alignment has; the other kinds are suspicions.
+FAULTS = frozenset(
+    (Kind.MISSING, Kind.UNKNOWN_UTTERANCE, Kind.WORDS_DIFFER, Kind.OUTSIDE, Kind.OVERLAP, Kind.ZERO_LENGTH)
+)
+# A finding of these concerns the utterance, of the others one word.
+_OF_UTTERANCE = frozenset((Kind.MISSING, Kind.UNKNOWN_UTTERANCE, Kind.UNREADABLE_AUDIO, Kind.WORDS_DIFFER))
+
+
+class CheckSettings(Settings):
+    """Where the improbable begins.
+
+    Parameters
+    ----------
+    tolerance : float, seconds
+        By how much a word may leave its utterance or overlap the next (times are rounded to frames).
+    shortest_phone : float, seconds
+        A word of four phones or more that is shorter than this for each is too short.
+    longest_phone : float, seconds
+        A word that is longer than this for each phone, and than a second, is too long.
+    score_deviations : float
+        A score is low that many standard deviations (estimated from the quartiles) below the median of all.
+    dictionary : Path or None
+        Where phones are counted; None is PocketSphinx's dictionary.
+    """
+
+    tolerance: float = 0.02
+    shortest_phone: float = 0.035
+    longest_phone: float = 0.3
+    score_deviations: float = 4.0
+    dictionary: Path | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong, or improbable, at one place.
+
+    Parameters
+    ----------
+    kind : Kind
+    utterance_id : str
+    position : int or None
+        Which word of the utterance, from 0; None is the utterance as a whole.
+    word : str
+    start, end : float or None, seconds
+    detail : str
+    """
+
+    kind: Kind
+    utterance_id: str
+    position: int | None = None
+    word: str = ""
+    start: float | None = None
+    end: float | None = None
+    detail: str = ""
+
+
+class Checker:
+    """Checks the utterances of an ALIGNED folder, one after the other.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : CheckSettings
+    """
+
+    def __init__(self, folder: Path, settings: CheckSettings | None = None) -> None:
+        self.folder = Path(folder)
+        self.settings = settings or CheckSettings()
+        self.utterances = {utterance.utterance_id: utterance for utterance in read_utterances(self.folder)}
+        self.report = read_report(self.folder)
+        self.pronunciations = Pronunciations(self.settings.dictionary)
+        self.lowest_score = _lowest_usual(
+            read_words(self.folder)["score"].drop_null().to_numpy(), self.settings.score_deviations
+        )
+        self._guessed: Mapping[str, str] = self.report.get("guessed_words", {})
+        self._durations: dict[Path, float | None] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """All findings, utterance by utterance; what is missing comes last."""
+        missing = dict.fromkeys(self.utterances)
+        for aligned in iterate_aligned(self.folder):
+            missing.pop(aligned.utterance_id, None)
+            yield from self.of_utterance(aligned)
+        reasons = {failure.utterance_id: failure for failure in read_failures(self.report)}
+        for name in missing:
+            known = reasons.get(name)
+            detail = f"{known.reason.value}: {known.detail}" if known else "not in the report either"
+            yield Finding(Kind.MISSING, name, detail=detail)
+
+    def of_utterance(self, aligned: Aligned) -> Iterator[Finding]:
+        """The findings of one utterance and its words."""
+        name = aligned.utterance_id
+        utterance = self.utterances.get(name)
+        if utterance is None:
+            yield Finding(Kind.UNKNOWN_UTTERANCE, name, detail="has words, but is not in utterances.jsonl")
+            return
+        said, found = tokenize(utterance.text), [word.word for word in aligned.words]
+        if said != found:
+            yield Finding(Kind.WORDS_DIFFER, name, detail=_first_difference(said, found))
+        first = utterance.start or 0.0
+        last = utterance.end if utterance.end is not None else self._duration(utterance)
+        if last is None:
+            yield Finding(Kind.UNREADABLE_AUDIO, name, detail=f"{utterance.audio}: its length is unknown")
+        previous_end = 0.0
+        for position, word in enumerate(aligned.words):
+            for kind, detail in self._of_word(word, first, last, previous_end):
+                yield Finding(kind, name, position, word.word, word.start, word.end, detail)
+            previous_end = max(previous_end, word.end)
+
+    def _of_word(self, word: Word, first: float, last: float | None, previous_end: float) -> Iterator[tuple[Kind, str]]:
+        slack = self.settings.tolerance + 1e-9
+        if word.start < first - slack or (last is not None and word.end > last + slack):
+            until = "its file's end" if last is None else f"{last:.2f} s"
+            yield Kind.OUTSIDE, f"the utterance lasts from {first:.2f} s to {until}"
+        if word.start < previous_end - slack:
+            yield Kind.OVERLAP, f"the word in front of it ends at {previous_end:.2f} s"
+        duration = word.end - word.start
+        n_phones = self._n_phones(word.word)
+        too_short = n_phones >= 4 and duration < n_phones * self.settings.shortest_phone - 1e-9
+        if duration <= 0:
+            yield Kind.ZERO_LENGTH, ""
+        elif too_short or duration > max(1.0, n_phones * self.settings.longest_phone):
+            yield Kind.DURATION, f"{duration:.2f} s for {n_phones} phones"
+        if word.score is not None and word.score < self.lowest_score:
+            yield Kind.LOW_SCORE, f"{word.score:.2f}, low is below {self.lowest_score:.2f}"
+
+    def _n_phones(self, word: str) -> int:
+        if word in self._guessed:
+            return len(self._guessed[word].split())
+        return len(self.pronunciations.pronounce(word).phones)
+
+    def _duration(self, utterance: Utterance) -> float | None:
+        if utterance.audio not in self._durations:
+            try:
+                self._durations[utterance.audio] = audio.info(utterance.audio).duration
+            except audio.AudioError:
+                self._durations[utterance.audio] = None
+        return self._durations[utterance.audio]
+
+    def write_without(self, kinds: Iterable[Kind], output: Path) -> dict[str, Any]:
+        """Write a new ALIGNED without the words (or utterances) that have a finding of these kinds.
+
+        An utterance that loses all its words is in the new report as dropped, so that the sum stays right.
+
+        Returns
+        -------
+        dict
+            The new report.
+        """
+        unwanted = frozenset(kinds)
+        extra = {"checked": str(self.folder), "dropped": sorted(kind.value for kind in unwanted)}
+        failures = read_failures(self.report)
+        problems = [f for f in failures if f.utterance_id not in self.utterances or f.reason is Reason.DUPLICATE_ID]
+        return write_aligned(
+            output,
+            list(self.utterances.values()),
+            self._kept(unwanted, [f for f in failures if f not in problems]),
+            problems,
+            self.report.get("settings"),
+            extra,
+        )
+
+    def _kept(self, unwanted: frozenset[Kind], failures: list[Failure]) -> Iterator[Outcome]:
+        waiting = set(self.utterances)
+        for aligned in iterate_aligned(self.folder):
+            if aligned.utterance_id not in waiting:
+                continue  # words of an utterance that nobody asked for are nowhere in the new folder
+            waiting.remove(aligned.utterance_id)
+            found = [finding for finding in self.of_utterance(aligned) if finding.kind in unwanted]
+            positions = {finding.position for finding in found}
+            words = tuple(word for i, word in enumerate(aligned.words) if i not in positions)
+            if None in positions or not words:
+                what = ", ".join(sorted({finding.kind.value for finding in found}))
+                yield Failure(aligned.utterance_id, Reason.DROPPED, what)
+            else:
+                guessed = {word.word: aligned.guessed[word.word] for word in words if word.word in aligned.guessed}
+                yield replace(aligned, words=words, guessed=guessed)
+        for failure in failures:
+            waiting.remove(failure.utterance_id)
+            yield failure
+        for name in sorted(waiting):
+            yield Failure(name, Reason.NO_ANSWER, f"neither aligned nor reported in {self.folder}")
+
+
+def _lowest_usual(scores: np.ndarray, deviations: float) -> float:
+    if len(scores) < 20:
+        return -np.inf
+    low, median, high = np.percentile(scores, [25, 50, 75])
+    return float(median - deviations * (high - low) / 1.349)  # a normal distribution's quartile range in deviations
+
+
+def _first_difference(said: list[str], found: list[str]) -> str:
+    for i, (a, b) in enumerate(zip(said, found, strict=False)):
+        if a != b:
+            return f"word {i + 1} is '{b}', the transcript says '{a}'"
+    return f"{len(found)} words, the transcript has {len(said)}"

@@ -1,0 +1,28 @@
+"""``speech2vec-align merge``: shards become one ALIGNED folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from align.commands.summary import summarise
+from speech2vec import console
+
+
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="The ALIGNED folders that 'run --shard K/N' made.")],
+    output: console.OutputOption,
+    force: console.ForceOption = False,
+    quiet: console.QuietOption = False,
+) -> None:
+    """Join the shards of a run into one ALIGNED folder."""
+    from align.merge import merge_aligned
+    from speech2vec.errors import UserError
+
+    console.set_up_logging(quiet)
+    if output.resolve() in {shard.resolve() for shard in shards}:
+        raise UserError(f"{output} is one of the shards: give another -o/--output")
+    console.claim_output(output, force)
+    summarise(merge_aligned(shards, output), output)

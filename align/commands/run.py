@@ -1,0 +1,54 @@
+"""``speech2vec-align run``: a corpus becomes words in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from align.commands.summary import summarise
+from speech2vec import console
+
+
+def run(
+    corpus: Annotated[
+        Path, typer.Argument(help="A folder in LibriSpeech's layout, audio beside .txt/.lab, or an utterances.jsonl.")
+    ],
+    output: console.OutputOption,
+    aligner: Annotated[
+        str, typer.Option("--aligner", help="pocketsphinx, mfa, ctc, or your own: package.module:Class.")
+    ] = "pocketsphinx",
+    mfa_train: Annotated[
+        bool, typer.Option("--mfa-train", help="With --aligner mfa: learn the acoustic model from this corpus.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="K/N", help="Only part K of N; 'merge' joins the parts.")
+    ] = None,
+    config: console.ConfigOption = None,
+    set_: console.SetOption = None,
+    jobs: console.JobsOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+    quiet: console.QuietOption = False,
+) -> None:
+    """Align speech with its transcripts: each word of each utterance gets its time."""
+    from align.base import AlignmentError, load_aligner, settings_type
+    from align.run import align_corpus, parse_shard, shard_of
+    from speech2vec.config import load_settings
+    from speech2vec.corpora import read_corpus
+
+    console.set_up_logging(quiet)
+    overrides = list(set_ or [])
+    if mfa_train:
+        if aligner != "mfa":
+            raise AlignmentError("--mfa-train goes with --aligner mfa")
+        overrides.append("train=true")
+    settings = load_settings(settings_type(load_aligner(aligner)), config, overrides)
+    asked = read_corpus(corpus)
+    if shard is not None:
+        asked = shard_of(asked, *parse_shard(shard))
+    console.claim_output(output, force, resume)
+    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), device.value, shard, quiet)
+    summarise(report, output)

@@ -1,0 +1,138 @@
+"""Two alignments of the same speech against each other: how far their word boundaries lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+
+from align.aligned import iterate_aligned
+from speech2vec.errors import UserError
+from speech2vec.manifest import Word
+
+WITHIN = (0.010, 0.020, 0.050, 0.100)
+# How aligners write a word that they did not know: it may be any word.
+UNKNOWN = frozenset(("<unk>", "unk", "spn", "<spn>"))
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """One word's boundary in both alignments.
+
+    Parameters
+    ----------
+    utterance_id, word : str
+    side : str
+        start or end.
+    first, second : float, seconds
+    """
+
+    utterance_id: str
+    word: str
+    side: str
+    first: float
+    second: float
+
+    @property
+    def difference(self) -> float:
+        """How much later the first alignment sets it, in seconds."""
+        return self.first - self.second
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two alignments have in common, and how far apart they are.
+
+    Parameters
+    ----------
+    n_utterances, n_words : int
+        Compared: in both.
+    only_first, only_second : int
+        Utterances that are in one only.
+    unmatched : int
+        Words of either, in compared utterances, without a partner.
+    differences : ndarray [shape=(2 * n_words,)], seconds
+        First minus second, of all starts and ends.
+    worst : list of Boundary
+        The ten that are furthest apart.
+    """
+
+    n_utterances: int
+    n_words: int
+    only_first: int
+    only_second: int
+    unmatched: int
+    differences: np.ndarray
+    worst: list[Boundary]
+
+    @property
+    def median(self) -> float:
+        """Median absolute difference in seconds."""
+        return float(np.median(np.abs(self.differences)))
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute difference in seconds."""
+        return float(np.abs(self.differences).mean())
+
+    @property
+    def bias(self) -> float:
+        """Mean signed difference in seconds: positive where the first is later."""
+        return float(self.differences.mean())
+
+    def share_within(self, limit: float) -> float:
+        """Share of boundaries that differ by `limit` seconds or less."""
+        return float((np.abs(self.differences) <= limit + 1e-6).mean())
+
+
+def pair_words(first: Sequence[Word], second: Sequence[Word]) -> list[tuple[Word, Word]]:
+    """The words that two alignments of an utterance share, in order; a word unknown to one may be any of the other."""
+    a, b = [word.word for word in first], [word.word for word in second]
+    pairs: list[tuple[Word, Word]] = []
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind == "equal":
+            pairs += zip(first[i1:i2], second[j1:j2], strict=True)
+        elif kind == "replace" and i2 - i1 == j2 - j1:
+            candidates = zip(first[i1:i2], second[j1:j2], strict=True)
+            pairs += [pair for pair in candidates if {pair[0].word, pair[1].word} & UNKNOWN]
+    return pairs
+
+
+def compare(first: Path, second: Path, n_worst: int = 10) -> Comparison:
+    """Compare the word boundaries of two ALIGNED folders.
+
+    Raises
+    ------
+    UserError
+        If they share no utterance, or no word.
+    """
+    others = {aligned.utterance_id: aligned.words for aligned in iterate_aligned(second)}
+    n_utterances = n_words = only_first = unmatched = 0
+    n_second = len(others)
+    differences: list[float] = []
+    worst: list[Boundary] = []
+    for aligned in iterate_aligned(first):
+        words = others.pop(aligned.utterance_id, None)
+        if words is None:
+            only_first += 1
+            continue
+        n_utterances += 1
+        pairs = pair_words(aligned.words, words)
+        n_words += len(pairs)
+        unmatched += len(aligned.words) + len(words) - 2 * len(pairs)
+        boundaries = [
+            Boundary(aligned.utterance_id, a.word, side, getattr(a, side), getattr(b, side))
+            for a, b in pairs
+            for side in ("start", "end")
+        ]
+        differences += [boundary.difference for boundary in boundaries]
+        worst = sorted([*worst, *boundaries], key=lambda boundary: -abs(boundary.difference))[:n_worst]
+    if not n_utterances:
+        raise UserError(f"{first} and {second} have no utterance in common: are they of the same corpus?")
+    if not n_words:
+        raise UserError(f"{first} and {second} have no word in common in {n_utterances} utterances")
+    only_second = n_second - n_utterances
+    return Comparison(n_utterances, n_words, only_first, only_second, unmatched, np.asarray(differences), worst)

@@ -1,0 +1,150 @@
+"""Forced alignment with PocketSphinx: no download, since its English model comes inside its wheel."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pocketsphinx
+
+from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
+from align.pronunciations import Pronunciation, Pronunciations
+from speech2vec import audio
+from speech2vec.config import Settings
+from speech2vec.manifest import Utterance, Word
+from speech2vec.transcripts import tokenize
+
+SAMPLING_RATE = 16000
+# Every phone of the model is three states in a row, none of which can be skipped.
+FRAMES_PER_PHONE = 3
+_ALTERNATIVE = re.compile(r"\(\d+\)$")
+# Densities come as floats: a word so long and improbable that its density underflows gets this logarithm.
+_LOG_SMALLEST = math.log(5e-324)
+
+
+class PocketSphinxSettings(Settings):
+    """What the words' times depend on.
+
+    Parameters
+    ----------
+    model : Path or None
+        Folder of an acoustic model for 16 kHz; None is the English one of the wheel.
+    dictionary : Path or None
+        Pronunciation dictionary; None is the wheel's.
+    beams : tuple of float
+        Beam widths, tried in this order until an alignment is found.
+    silence_probability : float
+        Of a pause between two words.
+    """
+
+    model: Path | None = None
+    dictionary: Path | None = None
+    beams: tuple[float, ...] = (1e-48, 1e-100, 1e-200)
+    silence_probability: float = 0.1
+
+
+class PocketSphinxAligner(Aligner):
+    """Aligns one utterance after the other with `Decoder.set_align_text`.
+
+    A word's score is its acoustic log-likelihood per frame, against the best state of each frame: 0 at best.
+    """
+
+    settings_type = PocketSphinxSettings
+
+    def __init__(self, settings: PocketSphinxSettings, *, jobs: int = 1, device: str = "cpu") -> None:
+        self.settings = settings
+        self.pronunciations = Pronunciations(settings.dictionary)
+        self._decoders: dict[float, pocketsphinx.Decoder] = {}
+        if not settings.beams:
+            raise AlignmentError("setting 'beams' is empty: give at least one beam width")
+        self._decoder(settings.beams[0])
+
+    def _decoder(self, beam: float) -> pocketsphinx.Decoder:
+        if beam not in self._decoders:
+            model = self.settings.model or Path(pocketsphinx.get_model_path("en-us/en-us"))
+            try:
+                self._decoders[beam] = pocketsphinx.Decoder(
+                    hmm=str(model),
+                    dict=str(self.pronunciations.path),
+                    lm=None,
+                    beam=beam,
+                    pbeam=beam,
+                    wbeam=beam,
+                    silprob=self.settings.silence_probability,
+                    # The lattice's best path may end in a word that is not the last one: then nothing is found.
+                    bestpath=False,
+                    loglevel="FATAL",
+                )
+            except (RuntimeError, ValueError) as error:
+                raise AlignmentError(
+                    f"PocketSphinx takes neither the model {model} nor the dictionary {self.pronunciations.path}, "
+                    f"or one of the two: {error}"
+                ) from error
+        return self._decoders[beam]
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+        """One outcome for each utterance, in their order."""
+        for utterance in utterances:
+            yield self._align(utterance)
+
+    def _align(self, utterance: Utterance) -> Outcome:
+        name = utterance.utterance_id
+        tokens = tokenize(utterance.text)
+        if not tokens:
+            return Failure(name, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
+        try:
+            samples = audio.load(utterance.audio, utterance.start, utterance.end, SAMPLING_RATE, utterance.channel)
+        except audio.AudioError as error:
+            return Failure(name, Reason.UNREADABLE_AUDIO, str(error))
+        pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        said = {token: self.pronunciations.pronounce(token) for token in set(tokens)}
+        for beam in self.settings.beams:
+            segments = self._decode(self._decoder(beam), pcm, tokens, said)
+            if segments is not None:
+                words = _words(segments, utterance)
+                guessed = {token: " ".join(p.phones) for token, p in said.items() if p.guessed}
+                return Aligned(name, words, guessed)
+        seconds = len(samples) / SAMPLING_RATE
+        n_phones = sum(len(said[token].phones) for token in tokens)
+        if seconds * 100 < n_phones * FRAMES_PER_PHONE:
+            return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {n_phones} phones")
+        return Failure(name, Reason.NO_ALIGNMENT, f"no path through {len(tokens)} words in {seconds:.2f} s")
+
+    def _decode(
+        self, decoder: pocketsphinx.Decoder, pcm: bytes, tokens: list[str], said: dict[str, Pronunciation]
+    ) -> list[pocketsphinx.Segment] | None:
+        """The segments of the words, one a token; None if no path was found."""
+        for token, pronunciation in said.items():
+            if pronunciation.guessed and decoder.lookup_word(token) is None:
+                decoder.add_word(token, " ".join(pronunciation.phones), False)
+        decoder.set_align_text(" ".join(tokens))
+        decoder.start_utt()
+        try:
+            decoder.process_raw(pcm, full_utt=True)
+        finally:
+            decoder.end_utt()
+        segments = [s for s in decoder.seg() or () if not s.word.startswith(("<", "["))]
+        if [_ALTERNATIVE.sub("", segment.word) for segment in segments] != tokens:
+            return None
+        return segments
+
+
+def _words(segments: list[pocketsphinx.Segment], utterance: Utterance) -> tuple[Word, ...]:
+    offset = utterance.start or 0.0
+    words = []
+    for segment in segments:
+        n_frames = segment.end_frame - segment.start_frame + 1
+        log_density = math.log(segment.ascore) if segment.ascore > 0 else _LOG_SMALLEST
+        words.append(
+            Word(
+                utterance.utterance_id,
+                _ALTERNATIVE.sub("", segment.word),
+                round(offset + segment.start_frame / 100, 6),
+                round(offset + (segment.end_frame + 1) / 100, 6),
+                log_density / n_frames,
+            )
+        )
+    return tuple(words)

@@ -1,0 +1,151 @@
+"""Pronunciations: what the dictionary says, and a guess for every word it does not have."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import pocketsphinx
+
+from align.g2p import JointNgram
+from align.numerals import ordinal, read_digits
+from speech2vec.errors import UserError
+
+_ALTERNATIVE = re.compile(r"\(\d+\)$")
+_RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
+_VOWELS = frozenset("aeiouy")
+# An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
+_LONGEST_SPELLED = 5
+_VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
+_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
+# What a word sounds like that no letter model can read (another script): the acoustic model's unspecific speech.
+UNKNOWN_SPEECH = ("+SPN+",)
+
+
+def default_dictionary() -> Path:
+    """The English dictionary that comes with PocketSphinx (CMUdict without stress)."""
+    return Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """The phones of a word, and whether they were guessed."""
+
+    phones: tuple[str, ...]
+    guessed: bool
+
+
+class Pronunciations:
+    """A pronunciation dictionary that has an answer for every word.
+
+    Unknown words are, in this order: a possessive of another word; read as numbers; spelled (no vowel
+    letter); given to a joint n-gram model learned from this dictionary; unspecific speech.
+
+    Parameters
+    ----------
+    path : Path or None
+        A dictionary with lines ``word PH O NES``, further pronunciations as ``word(2) ...``; None is the default.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read or a line has no phones.
+
+    Examples
+    --------
+    >>> dictionary = Pronunciations()
+    >>> dictionary.pronounce("speech")
+    Pronunciation(phones=('S', 'P', 'IY', 'CH'), guessed=False)
+    >>> dictionary.pronounce("1st").phones
+    ('F', 'ER', 'S', 'T')
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = default_dictionary() if path is None else Path(path)
+        self.entries = _read(self.path)
+        self._guesses: dict[str, tuple[str, ...]] = {}
+
+    @cached_property
+    def model(self) -> JointNgram:
+        """The letter model; learned when the first word needs it (some seconds for 135,000 entries)."""
+        readable = ((w, p) for w, all_ in self.entries.items() if w.replace("'", "").isalpha() for p in all_)
+        return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.entries
+
+    def pronounce(self, word: str) -> Pronunciation:
+        """The first pronunciation of a word in the dictionary, or a guess."""
+        known = self.entries.get(word)
+        if known:
+            return Pronunciation(known[0], False)
+        if word not in self._guesses:
+            self._guesses[word] = self._guess(word)
+        return Pronunciation(self._guesses[word], True)
+
+    def _guess(self, word: str) -> tuple[str, ...]:
+        if word.endswith("'") and word[:-1] in self.entries:
+            return self.entries[word[:-1]][0]
+        if word.endswith("'s") and len(word) > 2:
+            return _with_s(self.pronounce(word[:-2]).phones)
+        phones: list[str] = []
+        for run in _RUNS.findall(word):
+            phones += self._number(run) if run[0].isdecimal() else self._letters(run)
+        return tuple(phones) or UNKNOWN_SPEECH
+
+    def _number(self, run: str) -> list[str]:
+        digits = "".join(str(unicodedata.decimal(c)) for c in run if c.isdecimal())
+        words = read_digits(digits)
+        if run[-1].isalpha():
+            words = ordinal(words)
+        return [phone for word in words for phone in self.pronounce(word).phones]
+
+    def _letters(self, run: str) -> Sequence[str]:
+        plain = unicodedata.normalize("NFKD", run.casefold()).encode("ascii", "ignore").decode()
+        plain = "".join(c for c in plain if c.isalpha())
+        if plain in self.entries:
+            return self.entries[plain][0]
+        own = self.model.pronounce(run) if not plain else ()
+        if own:  # a dictionary in another script
+            return own
+        if len(plain) <= _LONGEST_SPELLED and not _VOWELS.intersection(plain):
+            return [p for letter in plain for p in self._name_of(letter)]
+        return self.model.pronounce(plain)
+
+    def _name_of(self, letter: str) -> tuple[str, ...]:
+        for spelling in (f"{letter}.", letter):
+            if spelling in self.entries:
+                return self.entries[spelling][0]
+        return self.model.pronounce(letter)
+
+
+def _with_s(stem: tuple[str, ...]) -> tuple[str, ...]:
+    """The possessive: its sound depends on the stem's last one."""
+    if stem[-1] in _SIBILANTS:
+        return (*stem, "AH", "Z")
+    return (*stem, "S" if stem[-1] in _VOICELESS else "Z")
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    entries: dict[str, list[tuple[str, ...]]] = {}
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                parts = line.split()
+                if not parts or line.startswith((";;;", "#")):
+                    continue
+                if len(parts) < 2:
+                    raise UserError(f"{path}, line {number}: '{parts[0]}' has no phones")
+                entries.setdefault(_ALTERNATIVE.sub("", parts[0]).lower(), []).append(tuple(parts[1:]))
+    except OSError as error:
+        raise UserError(f"dictionary {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"dictionary {path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    if not entries:
+        raise UserError(f"dictionary {path} is empty")
+    return entries

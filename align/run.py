@@ -1,0 +1,131 @@
+"""Aligning a corpus: resumable, in shards, with every utterance accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from align.aligned import failures_of_corpus, read_report, write_aligned
+from align.base import load_aligner
+from align.journal import JOURNAL_FILE, Journal
+from align.processes import Recipe, align_in_processes
+from speech2vec.config import Settings
+from speech2vec.console import Tracker, log
+from speech2vec.corpora import Corpus
+from speech2vec.errors import UserError
+from speech2vec.manifest import REPORT_FILE
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/8`` -> (2, 8).
+
+    Raises
+    ------
+    UserError
+        If it is not K/N with 1 <= K <= N.
+    """
+    k, slash, n = text.partition("/")
+    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
+        raise UserError(f"--shard takes K/N with K from 1 to N (2/8, say), not '{text}'")
+    return int(k), int(n)
+
+
+def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
+    """Shard `k` of `n`: together they are the corpus; a speaker is cut between two shards at most."""
+    utterances = sorted(corpus.utterances, key=lambda u: (u.speaker, u.utterance_id))
+    problems = sorted(corpus.problems, key=lambda p: (p.utterance_id, p.reason, p.detail))
+    return Corpus(
+        utterances[len(utterances) * (k - 1) // n : len(utterances) * k // n],
+        problems[len(problems) * (k - 1) // n : len(problems) * k // n],
+    )
+
+
+def _digest(corpus: Corpus) -> str:
+    """Changes with the corpus: its utterances, their texts, where they lie."""
+    digest = hashlib.sha256()
+    for utterance in corpus.utterances:
+        row = {**utterance.to_json(), "audio": str(Path(utterance.audio).absolute())}
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
+    for problem in corpus.problems:
+        digest.update(repr(problem).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def align_corpus(
+    corpus: Corpus,
+    output: Path,
+    aligner: str,
+    settings: Settings,
+    jobs: int = 1,
+    device: str = "cpu",
+    shard: str | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Align a corpus into an ALIGNED folder; what an interrupted run left there is not done again.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Already cut to the shard, if there is one.
+    output : Path
+    aligner : str
+        As `align.base.load_aligner` takes it.
+    settings : Settings
+        Of that aligner.
+    jobs : int
+        Processes.
+    device : str
+        cpu or cuda.
+    shard : str or None
+        Which part this is, for the report.
+    quiet : bool
+        No progress.
+
+    Returns
+    -------
+    dict
+        The report (`align.aligned.write_aligned`).
+
+    Raises
+    ------
+    UserError
+        If the folder holds the run of another corpus or other settings.
+    AlignmentError
+        If the aligner cannot work at all.
+    """
+    load_aligner(aligner)
+    recorded = {"aligner": aligner, **settings.model_dump(mode="json")}
+    identity = {"settings": recorded, "corpus": _digest(corpus), "shard": shard}
+    if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists():
+        return _finished(output, identity)
+    with Journal(output / JOURNAL_FILE, identity) as journal:
+        left = [utterance for utterance in corpus.utterances if utterance.utterance_id not in journal]
+        if len(journal):
+            log.info("%d of %d utterances were done before", len(journal), len(corpus.utterances))
+        with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
+            for outcome in align_in_processes(left, Recipe(aligner, settings.model_dump(), device), jobs):
+                journal.add(outcome)
+                tracker.advance()
+        report = write_aligned(
+            output,
+            corpus.utterances,
+            journal.outcomes(corpus.utterances),
+            failures_of_corpus(corpus.problems),
+            recorded,
+            {"corpus": identity["corpus"], "shard": shard},
+        )
+        journal.remove()
+    return report
+
+
+def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    report = read_report(output)
+    changed = sorted(key for key, value in identity.items() if report.get(key) != value)
+    if changed:
+        raise UserError(
+            f"{output} holds a finished alignment with another {' and '.join(changed)}: --force replaces it"
+        )
+    log.info("%s is finished already", output)
+    return report
