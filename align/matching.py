@@ -20,7 +20,7 @@ UNKNOWN = frozenset({"<unk>", "[unk]", "<oov>", "spn", "<spoken_noise>"})
 BRACKETED = frozenset({"[bracketed]"})
 
 # More differences than this between two lists of words: one is not the transcript of the other.
-MAX_DIFFERENCES = 3000
+MAX_DIFFERENCES = 2000
 
 _tokens_of = lru_cache(maxsize=65536)(lambda label: tuple(tokenize(label)))
 

@@ -7,11 +7,10 @@ What is wrong with one utterance only stands in that track's `fault`; the others
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 # A CTM of train-clean-100 (28,539 utterances, a million words) has 44 MB. In memory a character takes up to four
 # bytes, a word some two hundred, a track some four hundred: together these limits stay below a gigabyte.
@@ -25,6 +24,7 @@ SILENCES = frozenset({"", "sp", "sil", "<sil>", "<eps>", "<s>", "</s>", "<p>", "
 WORD_TIERS = frozenset({"words", "word", "ort-mau"})
 
 _LINE = re.compile(r"[^\r\n]+")
+_FLOAT32 = struct.Struct("f")
 
 
 class FormatError(ValueError):
@@ -88,9 +88,22 @@ def shortest(seconds: float) -> float:
     >>> shortest(0.23999999463558197), shortest(3.849625), shortest(0.1)
     (0.24, 3.849625, 0.1)
     """
-    with np.errstate(over="ignore"):
-        narrow = np.float32(seconds)
-    return float(str(narrow)) if float(narrow) == seconds else seconds
+    if not _is_float32(seconds):
+        return seconds
+    return next(
+        (short for short in (round(seconds, n) for n in range(1, 8)) if _is_same_float32(short, seconds)), seconds
+    )
+
+
+def _is_same_float32(decimal: float, narrow: float) -> bool:
+    return _FLOAT32.unpack(_FLOAT32.pack(decimal))[0] == narrow
+
+
+def _is_float32(seconds: float) -> bool:
+    try:
+        return _is_same_float32(seconds, seconds)
+    except OverflowError:
+        return False
 
 
 def lines(text: str) -> Iterator[tuple[int, str]]:

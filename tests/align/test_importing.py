@@ -1,0 +1,405 @@
+"""Import and export: each utterance ends in one place, and what goes out comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from align.aligned import write_aligned
+from align.base import Aligned, Failure, Outcome, Reason, account
+from align.commands.export import export
+from align.commands.import_ import import_
+from align.exporting import Exported, ExportFormat, export_aligned
+from align.formats import textgrid
+from align.formats.tracks import Interval
+from align.importing import ImportSettings, Tally, import_alignments
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word, read_words, write_utterances
+from speech2vec.runs import atomic_folder
+
+WORDS = ["the", "quick", "brown", "fox", "don't", "stop", "now", "ümläut", "a", "3"]
+
+
+def utterance(name: str, text: str = "one two", **more: object) -> Utterance:
+    return Utterance(name, Path(f"/corpus/{name}.wav"), text, "speaker", **more)  # type: ignore[arg-type]
+
+
+def write_textgrid(path: Path, *labels: str, step: float = 1.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [Interval(k * step, (k + 1) * step, label) for k, label in enumerate(labels)]
+    path.write_text(textgrid.write(words, 0.0), encoding="utf-8")
+
+
+def run(
+    utterances: Sequence[Utterance], source: Path, tally: Tally | None = None, format_name: str | None = None
+) -> dict[str, Outcome]:
+    """All outcomes by utterance; each utterance has exactly one."""
+    found = list(import_alignments(utterances, source, ImportSettings(format=format_name), tally or Tally()))
+    names = [outcome.utterance_id for outcome in found]
+    assert sorted(names) == sorted(u.utterance_id for u in utterances)
+    return dict(zip(names, found, strict=True))
+
+
+def times(outcome: Outcome) -> list[tuple[str, float, float]]:
+    assert isinstance(outcome, Aligned), outcome
+    return [(word.word, word.start, word.end) for word in outcome.words]
+
+
+def reason(outcome: Outcome) -> Reason:
+    assert isinstance(outcome, Failure), outcome
+    return outcome.reason
+
+
+def test_files_by_path_and_stem(tmp_path: Path) -> None:
+    write_textgrid(tmp_path / "84" / "121123" / "84-121123-0000.TextGrid", "one", "two")
+    write_textgrid(tmp_path / "a" / "001.TextGrid", "one", "two", step=0.5)
+    corpus = [utterance("84-121123-0000"), utterance("a/001"), utterance("b/001"), utterance("c/002")]
+    outcomes = run(corpus, tmp_path)
+    assert times(outcomes["84-121123-0000"]) == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
+    assert times(outcomes["a/001"]) == [("one", 0.0, 0.5), ("two", 0.5, 1.0)]
+    # The stem 001 alone does not make a file of a's one of b's.
+    assert reason(outcomes["b/001"]) is reason(outcomes["c/002"]) is Reason.NO_ALIGNMENT_FILE
+
+
+def test_a_folder_above_and_a_flat_folder(tmp_path: Path) -> None:
+    corpus = [utterance("a/x"), utterance("b/y")]
+    write_textgrid(tmp_path / "deep" / "out" / "a" / "x.TextGrid", "one", "two")
+    write_textgrid(tmp_path / "flat" / "y.TextGrid", "one", "two")
+    outcomes = run(corpus, tmp_path)
+    assert all(isinstance(outcome, Aligned) for outcome in outcomes.values()) is False
+    assert isinstance(outcomes["a/x"], Aligned)
+    assert isinstance(run(corpus, tmp_path / "flat")["b/y"], Aligned)
+
+
+def test_a_flat_file_that_fits_two_utterances_goes_to_neither(tmp_path: Path) -> None:
+    write_textgrid(tmp_path / "001.TextGrid", "one", "two")
+    outcomes = run([utterance("a/001"), utterance("b/001")], tmp_path)
+    for outcome in outcomes.values():
+        assert reason(outcome) is Reason.NO_ALIGNMENT_FILE
+        assert "001.TextGrid fits a/001, b/001" in outcome.detail  # type: ignore[union-attr]
+
+
+def test_two_files_that_fit_equally_well_are_not_chosen_between(tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        write_textgrid(tmp_path / version / "x.TextGrid", "one", "two")
+    outcome = run([utterance("x")], tmp_path)["x"]
+    assert reason(outcome) is Reason.NO_ALIGNMENT_FILE
+    assert "fit equally well" in outcome.detail  # type: ignore[union-attr]
+
+
+def test_several_utterances_in_a_file_by_name(tmp_path: Path) -> None:
+    (tmp_path / "84-1.alignment.txt").write_text(
+        'u-0 "ONE,TWO" "1.0,2.0"\nu-1 "ONE" "x"\nu-2 "SIX" "1.0"\nu-9 "A" "1"\n'
+    )
+    tally = Tally()
+    outcomes = run([utterance(f"u-{k}") for k in range(4)], tmp_path, tally)
+    assert times(outcomes["u-0"]) == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
+    assert reason(outcomes["u-1"]) is Reason.UNREADABLE_ALIGNMENT
+    assert reason(outcomes["u-2"]) is Reason.WORDS_DIFFER
+    assert reason(outcomes["u-3"]) is Reason.NO_ALIGNMENT_FILE
+    assert tally.without_utterance == ["84-1.alignment.txt: u-9"]
+
+
+def test_the_utterances_of_a_recording_by_speaker_and_time(tmp_path: Path) -> None:
+    audio = Path("/corpus/conv.wav")
+    corpus = [
+        Utterance("conv-1", audio, "one two", "Alice", 0.0, 2.0),
+        Utterance("conv-2", audio, "three", "Bob", 1.5, 3.0),
+        Utterance("conv-3", audio, "four", "Alice", 3.0, 4.0),
+    ]
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n0 5 <exists> 2\n'
+    alice = '"IntervalTier" "Alice - words" 0 5 4 0 1 "one" 1 2 "two" 3 4 "four" 4 5 "five"\n'
+    bob = '"IntervalTier" "Bob - words" 0 5 2 0 1.5 "" 1.5 2.5 "three"\n'
+    (tmp_path / "conv.TextGrid").write_text(head + alice + bob)
+    tally = Tally()
+    outcomes = run(corpus, tmp_path, tally)
+    assert times(outcomes["conv-1"]) == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
+    assert times(outcomes["conv-2"]) == [("three", 1.5, 2.5)]
+    assert times(outcomes["conv-3"]) == [("four", 3.0, 4.0)]
+    assert tally.words_outside_utterances == 1
+
+
+def test_times_under_an_utterances_own_name_count_from_its_start(tmp_path: Path) -> None:
+    audio = Path("/corpus/conv.wav")
+    corpus = [Utterance("conv-1", audio, "one", "a", 10.0, 12.0), Utterance("conv-2", audio, "two", "a", 20.0, 22.0)]
+    (tmp_path / "words.ctm").write_text("conv-1 1 0.5 0.5 one\nconv-2 1 0.25 0.5 two\n")
+    outcomes = run(corpus, tmp_path)
+    assert times(outcomes["conv-1"]) == [("one", 10.5, 11.0)]
+    assert times(outcomes["conv-2"]) == [("two", 20.25, 20.75)]
+    (tmp_path / "words.ctm").write_text("conv 1 10.5 0.5 one\nconv 1 20.25 0.5 two\n")
+    assert run(corpus, tmp_path) == outcomes
+
+
+def test_a_second_alignment_is_named_and_not_used(tmp_path: Path) -> None:
+    (tmp_path / "a.ctm").write_text("x 1 0 1 one\nx 1 1 1 two\n")
+    (tmp_path / "b.ctm").write_text("x 1 0 2 one\nx 1 2 2 two\n")
+    tally = Tally()
+    assert times(run([utterance("x")], tmp_path, tally)["x"]) == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
+    assert tally.ignored == ["b.ctm: x is aligned already"]
+
+
+@pytest.mark.parametrize(("start", "length"), [("nan", "1"), ("-1", "1"), ("1", "-0.5"), ("0", "inf")])
+def test_impossible_times_fail_their_utterance_only(tmp_path: Path, start: str, length: str) -> None:
+    (tmp_path / "a.ctm").write_text(f"x 1 {start} {length} one\nx 1 2 1 two\ny 1 0 1 one\ny 1 1 1 two\n")
+    outcomes = run([utterance("x"), utterance("y")], tmp_path)
+    assert reason(outcomes["x"]) is Reason.IMPOSSIBLE_TIMES
+    assert isinstance(outcomes["y"], Aligned)
+
+
+def test_a_damaged_file_is_the_reason_of_its_utterance(tmp_path: Path) -> None:
+    write_textgrid(tmp_path / "y.TextGrid", "one", "two")
+    text = (tmp_path / "y.TextGrid").read_text()
+    (tmp_path / "x.TextGrid").write_text(text[: len(text) // 2])
+    (tmp_path / "z.TextGrid").write_bytes(b"\x89PNG\r\n\x00\x00")
+    tally = Tally()
+    outcomes = run([utterance("x"), utterance("y"), utterance("z")], tmp_path, tally)
+    assert reason(outcomes["x"]) is reason(outcomes["z"]) is Reason.UNREADABLE_ALIGNMENT
+    assert isinstance(outcomes["y"], Aligned)
+    assert len(tally.unreadable) == len(tally.not_recognised) == 1
+
+
+def test_log_likelihoods_beside_the_files_become_scores(tmp_path: Path) -> None:
+    write_textgrid(tmp_path / "s" / "x.TextGrid", "one", "two")
+    (tmp_path / "alignment_analysis.csv").write_text(
+        "file,begin,end,speaker,overall_log_likelihood\nx,0.0,2.0,s,-98.5\nx,0.0,2.0,other,-1.0\n"
+    )
+    outcome = run([utterance("s/x")], tmp_path)["s/x"]
+    assert isinstance(outcome, Aligned)
+    assert [word.score for word in outcome.words] == [-98.5, -98.5]
+
+
+def test_nothing_to_import_is_the_users_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        run([utterance("x")], tmp_path / "nothing")
+    with pytest.raises(UserError, match="holds no alignment"):
+        run([utterance("x")], tmp_path)
+    write_textgrid(tmp_path / "x.TextGrid", "one", "two")
+    with pytest.raises(UserError, match="no format 'elan'"):
+        run([utterance("x")], tmp_path, format_name="elan")
+
+
+names = st.text(st.sampled_from("ab-/_."), min_size=1, max_size=6).filter(
+    lambda name: all(part and part.strip(".") and not part.startswith(".") for part in name.split("/"))
+)
+lines = st.one_of(
+    st.builds("{} 1 {} {} {}".format, names, st.sampled_from(["0", "1.5", "nan", "-1"]), st.just("0.5"), names),
+    st.builds('{} "ONE,TWO" "{}"'.format, names, st.sampled_from(["1,2", "2,1", "nan,1", "1", ",", "1e999,2"])),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.lists(names, min_size=1, max_size=5, unique=True), data=st.data())
+def test_every_utterance_ends_in_exactly_one_place(
+    ids: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("hostile")
+    for number in range(data.draw(st.integers(0, 4))):
+        stem = data.draw(st.one_of(st.sampled_from(ids), names)).strip("/")
+        path = (
+            folder
+            / f"{number if data.draw(st.booleans()) else ''}"
+            / f"{stem}.{data.draw(st.sampled_from(['ctm', 'txt']))}"
+        )
+        if any(parent.is_file() for parent in path.parents) or path.is_dir():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(data.draw(st.lists(lines, max_size=4))), encoding="utf-8")
+    write_textgrid(folder / f"{ids[0]}.TextGrid", "one", "two")
+    shared = data.draw(st.booleans())
+    corpus = [
+        Utterance(
+            name, Path("/c/all.wav") if shared else Path(f"/c/{name}.wav"), "one two", "s", float(k) if shared else None
+        )
+        for k, name in enumerate(ids)
+    ]
+    outcomes = list(account(corpus, import_alignments(corpus, folder, ImportSettings(), Tally())))
+    assert sorted(outcome.utterance_id for outcome in outcomes) == sorted(ids)
+    report = write_aligned(folder / "aligned", corpus, outcomes)
+    assert report["asked"] == report["aligned"] + len(report["failed"]) == len(ids)
+
+
+@st.composite
+def aligned_corpora(draw: st.DrawFn) -> list[tuple[Utterance, list[Word]]]:
+    corpus = []
+    for name in draw(st.lists(st.sampled_from(["84-1-0000", "84-1-0001", "a/x", "b/x", "y"]), min_size=1, unique=True)):
+        offset = draw(st.sampled_from([None, 0.0, 2.5]))
+        reached, words = round((offset or 0.0) * 100), []
+        for gap, length, word in draw(
+            st.lists(st.tuples(st.integers(0, 2), st.integers(1, 50), st.sampled_from(WORDS)), min_size=1, max_size=6)
+        ):
+            score = draw(st.one_of(st.none(), st.just(-7.5)))
+            words.append(Word(name, word, (reached + gap) / 100, (reached + gap + length) / 100, score))
+            reached += gap + length
+        text = " ".join(word.word for word in words).upper()
+        end = None if offset is None else reached / 100 + 1
+        corpus.append((Utterance(name, Path(f"/nowhere/{name}.wav"), text, "s", offset, end), words))
+    return corpus
+
+
+@pytest.mark.parametrize("kind", list(ExportFormat))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(corpus=aligned_corpora())
+def test_what_is_exported_comes_back(
+    kind: ExportFormat, corpus: list[tuple[Utterance, list[Word]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assume(all("ß" not in word.word for _, words in corpus for word in words))
+    folder = tmp_path_factory.mktemp("round")
+    utterances = [u for u, _ in corpus]
+    write_aligned(folder / "aligned", utterances, [Aligned(u.utterance_id, tuple(words)) for u, words in corpus])
+    done = Exported()
+    assert len(list(export_aligned(folder / "aligned", kind, folder / "out", done))) == len(corpus)
+    assert not done.failed
+    assert done.n_words == sum(len(words) for _, words in corpus)
+    outcomes = run(utterances, folder / "out")
+    for u, words in corpus:
+        back = outcomes[u.utterance_id]
+        assert isinstance(back, Aligned), back
+        assert [word.word for word in back.words] == [word.word for word in words]
+        np.testing.assert_allclose(
+            [(word.start, word.end) for word in back.words], [(word.start, word.end) for word in words], atol=1e-6
+        )
+        if kind in (ExportFormat.ctm, ExportFormat.csv):
+            assert [word.score for word in back.words] == [word.score for word in words]
+
+
+@given(frames=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=5))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wdseg_comes_back_within_a_frame(
+    frames: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("wdseg")
+    rows, reached = ["SFrm EFrm SegAScr Word"], 0
+    for gap, length in frames:
+        rows.append(f"{reached + gap} {reached + gap + length - 1} -500 WORD(2)")
+        reached += gap + length
+    (folder / "x.wdseg").write_text("\n".join([*rows, "Total -1000"]))
+    corpus = [utterance("x", "word " * len(frames))]
+    first = run(corpus, folder)["x"]
+    write_aligned(folder / "aligned", corpus, [first])
+    for kind in ExportFormat:
+        for _ in export_aligned(folder / "aligned", kind, folder / kind.value, Exported()):
+            pass
+        np.testing.assert_allclose(
+            [t[1:] for t in times(run(corpus, folder / kind.value)["x"])], [t[1:] for t in times(first)], atol=0.01
+        )
+
+
+def test_overlaps_are_clipped_and_words_without_length_named(tmp_path: Path) -> None:
+    words = (Word("x", "one", 0.0, 1.0), Word("x", "two", 0.5, 1.5), Word("x", "three", 1.5, 1.5))
+    corpus = [utterance("x", "one two three")]
+    write_aligned(tmp_path / "aligned", corpus, [Aligned("x", words)])
+    done = Exported()
+    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", done))
+    assert (done.n_words, done.n_clipped, done.left_out) == (2, 1, ["x: three"])
+    assert times(run(corpus, tmp_path / "out")["x"]) == [("one", 0.0, 1.0), ("two", 1.0, 1.5)]
+    for kind in (ExportFormat.ctm, ExportFormat.csv):
+        list(export_aligned(tmp_path / "aligned", kind, tmp_path / kind.value, Exported()))
+        assert times(run(corpus, tmp_path / kind.value)["x"]) == [(w.word, w.start, w.end) for w in words]
+
+
+def test_an_id_never_leads_out_of_the_output_folder(tmp_path: Path) -> None:
+    corpus = [utterance("../../evil", "one"), utterance("/abs", "one"), utterance("good", "one")]
+    aligned = [Aligned(u.utterance_id, (Word(u.utterance_id, "one", 0.0, 1.0),)) for u in corpus]
+    write_aligned(tmp_path / "aligned", corpus, aligned)
+    done = Exported()
+    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "deep" / "out", done))
+    assert [name for name, _ in done.failed] == ["../../evil", "/abs"]
+    assert [path.name for path in tmp_path.rglob("*.TextGrid")] == ["good.TextGrid"]
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    write_utterances(corpus, [utterance("x"), utterance("y"), utterance("z", "")])
+    write_textgrid(tmp_path / "in" / "x.TextGrid", "one", "two")
+    with pytest.raises(typer.Exit) as ended:
+        import_(corpus, tmp_path / "in", tmp_path / "aligned", quiet=True)
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().out.startswith("1 of 3 utterances aligned, 2 words")
+    report = json.loads((tmp_path / "aligned" / "report.json").read_text())
+    assert {row["utterance_id"]: row["reason"] for row in report["failed"]} == {
+        "y": "no alignment file",
+        "z": "empty transcript",
+    }
+    assert report["import"]["files"] == {"textgrid": 1}
+    # A second import that fails leaves the first as it was, --force or not.
+    for force in (False, True):
+        with pytest.raises(UserError):
+            import_(corpus, tmp_path / "nothing", tmp_path / "aligned", quiet=True, force=force)
+    assert read_words(tmp_path / "aligned").num_rows == 2
+    export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
+    assert (tmp_path / "out" / "words.ctm").read_text().startswith("x 1 0.000000 1.000000 one\n")
+    with pytest.raises(UserError, match="already there"):
+        export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
+    with pytest.raises(UserError, match="no finished alignment"):
+        export(tmp_path / "in", tmp_path / "out2", quiet=True)
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out") as folder:
+        (folder / "half").write_text("")
+        raise RuntimeError
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.corpus
+def test_librispeech_alignments_of_both_dialects(test_data: Path, librispeech: Path, tmp_path: Path) -> None:
+    for name, n_aligned in (("alignments", 1313), ("alignments_published", 49)):
+        try:
+            import_(librispeech / "dev-clean", test_data / "librispeech" / name, tmp_path / name, quiet=True)
+        except typer.Exit as ended:
+            assert ended.exit_code == 1
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        assert (report["asked"], report["aligned"]) == (1313, n_aligned)
+        assert report["import"]["n_differing"] == report["import"]["n_unreadable"] == 0
+
+
+@pytest.mark.corpus
+def test_textgrids_of_the_montreal_forced_aligner(test_data: Path, librispeech: Path, tmp_path: Path) -> None:
+    source = test_data / "librispeech" / "mfa_textgrids"
+    import_(librispeech / "train-clean-100" / "8226", source, tmp_path / "a", quiet=True)
+    report = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert (report["aligned"], report["words"], report["import"]["n_differing"]) == (60, 1808, 0)
+
+
+@pytest.mark.corpus
+def test_the_four_output_formats_of_mfa_agree(test_data: Path) -> None:
+    folder = test_data / "mfa_samples"
+    texts = {p.stem: p.read_text().strip() for p in (folder / "corpus_with_faults" / "spk_a").glob("spk_a_*.lab")}
+    corpus = [Utterance(f"spk_a/{k}", Path(f"/c/spk_a/{k}.wav"), text, "spk_a") for k, text in texts.items()]
+    found = {
+        kind: run(corpus, folder / "formats" / kind) for kind in ("short_textgrid", "json", "csv", "long_textgrid")
+    }
+    for name in (u.utterance_id for u in corpus):
+        # One run of the program wrote the first three, another (with another model) the last.
+        assert times(found["json"][name]) == times(found["csv"][name]) == times(found["short_textgrid"][name])
+        assert [t[0] for t in times(found["long_textgrid"][name])] == [t[0] for t in times(found["json"][name])]
+        outcome = found["json"][name]
+        assert isinstance(outcome, Aligned)
+        assert all(word.score is not None and word.score < -90 for word in outcome.words)
+
+
+@pytest.mark.corpus
+def test_two_speakers_in_a_file_and_words_changed(test_data: Path) -> None:
+    folder = test_data / "mfa_samples"
+    source = (folder / "corpus_two_speakers_in_a_file" / "conv.TextGrid").read_text()
+    corpus = []
+    for name in ("Alice", "Bob", "Carol"):
+        (tier,) = textgrid.read(source, tier=name)
+        corpus += [
+            Utterance(f"{name}-{k}", Path("/c/conv.wav"), said.label, name, said.start, said.end)
+            for k, said in enumerate(tier.words)
+        ]
+    tally = Tally()
+    for kind in ("conv.TextGrid", "conv.json"):
+        outcomes = run(corpus, folder / "out_for_two_speakers" / kind, tally)
+        assert all(isinstance(outcome, Aligned) for outcome in outcomes.values())
+    assert not tally.differing
+    assert tally.words_outside_utterances == 0
