@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from emotion.commands import evaluate, train
+from emotion.commands import evaluate, export, predict, prepare, train
 from speech2vec.console import run_app
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
+app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(export.export)
 
 
 def main() -> None:

@@ -83,6 +83,7 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         "corpus": prepared.name,
         "composite": prepared.composite,
         "features": prepared.meta["features"],
+        "sampling_rates": prepared.meta.get("sampling_rates", {}),
         "n_features": int(prepared.features.shape[1]),
         "embeddings": pretrained.name if pretrained else None,
         "vector_size": pretrained.vector_size if pretrained else 0,

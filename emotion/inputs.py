@@ -112,6 +112,14 @@ class Batch:
         return self.features, self.n_windows, self.words, self.n_words
 
 
+def stack_windows(segment: np.ndarray, n: int) -> np.ndarray:
+    """`n` windows in a row become one step: [shape=(T, F)] -> [shape=(ceil(T / n), n * F)]; the last is repeated."""
+    if n == 1 or len(segment) == 0:
+        return segment.reshape(len(segment), n * segment.shape[1])
+    short = -len(segment) % n
+    return np.pad(segment, ((0, short), (0, 0)), mode="edge").reshape(-1, n * segment.shape[1])
+
+
 def _pad(sequences: Sequence[np.ndarray], limit: int, fill: bool) -> tuple[Tensor, Tensor]:
     """Zeros after each sequence, up to the longest or (`fill`) up to `limit`; then all steps count as real."""
     lengths = [min(len(sequence), limit) for sequence in sequences]
@@ -126,7 +134,8 @@ def _pad(sequences: Sequence[np.ndarray], limit: int, fill: bool) -> tuple[Tenso
 def collate(examples: Examples, settings: ModelSettings, device: torch.device | str = "cpu") -> Batch:
     """Pad utterances to one batch, as the settings say."""
     fill = settings.padding == "zeros"
-    features, n_windows = _pad(examples.features, settings.max_windows, fill)
+    stacked = [stack_windows(segment, settings.stack) for segment in examples.features]
+    features, n_windows = _pad(stacked, settings.max_windows, fill)
     words, n_words = _pad(examples.words, settings.max_words, fill)
     labels = torch.from_numpy(examples.labels)
     return Batch(features.to(device), n_windows, words.to(device), n_words, labels.to(device))

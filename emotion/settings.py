@@ -33,8 +33,10 @@ class ModelSettings(Settings):
     padding : {"packed", "zeros"}
         "packed" processes real steps only; "zeros" (published) processes `max_windows` and `max_words` steps, with
         zeros after the sequence and no mask.
+    stack : int
+        So many windows in a row make one step of the acoustic Bi-LSTM.
     max_windows, max_words : int
-        Longer sequences are cut (published: 200 and 128).
+        Steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
     train_embeddings : bool
         Whether word vectors are trained along with the rest (published) or stay as they are.
     embedding_scale : float
@@ -48,6 +50,7 @@ class ModelSettings(Settings):
     dropout: Share = 0.3
     pooling: Literal["last", "mean", "attention", "statistics"] = "last"
     padding: Literal["packed", "zeros"] = "packed"
+    stack: Positive = 1
     max_windows: Positive = 1200
     max_words: Positive = 128
     train_embeddings: bool = True

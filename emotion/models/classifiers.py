@@ -4,8 +4,6 @@ All of them take the same four tensors, so that one loop trains, evaluates and e
 it does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +17,7 @@ class Acoustic(nn.Module):
 
     def __init__(self, settings: ModelSettings, n_features: int, n_classes: int) -> None:
         super().__init__()
-        self.encoder = make_encoder(settings, n_features)
+        self.encoder = make_encoder(settings, settings.stack * n_features)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
     def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
@@ -67,7 +65,7 @@ class Dual(nn.Module):
         self, settings: ModelSettings, n_features: int, vectors: Tensor | None, vector_size: int, n_classes: int
     ) -> None:
         super().__init__()
-        self.acoustic = make_encoder(settings, n_features)
+        self.acoustic = make_encoder(settings, settings.stack * n_features)
         self.words = WordTable(vectors, settings.train_embeddings)
         self.embedding = make_encoder(settings, vector_size)
         self.fusion = Dense(2 * settings.dense_size, settings.dense_size, settings.dropout)

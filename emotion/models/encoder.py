@@ -1,7 +1,5 @@
 """A sequence becomes one vector: Bi-LSTM, pooling, dense layer (ENC1 and ENC2 of the paper)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -27,6 +25,7 @@ class Pool(nn.Module):
         super().__init__()
         self.kind = kind
         self.output_size = 2 * size if kind == "statistics" else size
+        self.score: nn.Module = nn.Identity()
         if kind == "attention":
             self.score = nn.Sequential(nn.Linear(size, size // 2), nn.Tanh(), nn.Linear(size // 2, 1, bias=False))
 
@@ -37,7 +36,7 @@ class Pool(nn.Module):
         lengths = lengths.to(outputs.device)[:, None]  # B 1
         real = torch.arange(outputs.shape[1], device=outputs.device)[None] < lengths  # B T
         if self.kind == "attention":
-            scores = self.score(outputs).squeeze(2).masked_fill(~real, torch.finfo(outputs.dtype).min)  # B T
+            scores = self.score(outputs).squeeze(2).masked_fill(~real, -1e9)  # B T
             weights = scores.softmax(dim=1)[:, None]  # B 1 T
             return torch.bmm(weights, outputs).squeeze(1)  # B S
         count = lengths.clamp(min=1)

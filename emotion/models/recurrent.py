@@ -3,8 +3,6 @@
 In the shape comments: B utterances, T steps, F inputs, H units of one direction.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -82,7 +80,7 @@ class BiLSTM(nn.Module):
             The last processed state of each direction; zero for an empty sequence.
         """
         if self.training and self.recurrent_dropout > 0:
-            return self.run_masked(x, lengths, self.draw_mask(len(x)))
+            return self._run_with_drawn_mask(x, lengths)
         return self._run_fused(x, lengths)
 
     def _run_fused(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,10 +89,14 @@ class BiLSTM(nn.Module):
             return outputs, last.transpose(0, 1).flatten(1)
         # Packing refuses empty sequences: they run over one step of padding and are zeroed.
         packed = pack_padded_sequence(x, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
-        packed, (last, _) = self.lstm(packed)
-        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])
+        packed_outputs, (last, _) = self.lstm(packed)
+        outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=x.shape[1])
         some = (lengths > 0).to(x)  # B
         return outputs * some[:, None, None], last.transpose(0, 1).flatten(1) * some[:, None]
+
+    @torch.jit.unused
+    def _run_with_drawn_mask(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.run_masked(x, lengths, self.draw_mask(len(x)))
 
     def run_masked(self, x: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """`forward` with a given mask [shape=(2, B, H)] on the recurrent connection.

@@ -1,0 +1,34 @@
+"""``speech2vec-emotion export``: a run as one TorchScript file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.errors import UserError
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    output: console.OutputOption,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write a run's members as one TorchScript file that gives the same probabilities.
+
+    The file takes features [n_windows, n_features] as extracted and words [n_words] as rows of the vocabulary; its
+    extra file run.json holds labels and the settings of the features.
+    """
+    from emotion.ensemble import export_torchscript
+    from emotion.run import Run
+
+    console.set_up_logging(quiet)
+    if output.suffix not in (".pt", ".ts"):
+        raise UserError(f"{output}: the exported file is TorchScript and ends in .pt or .ts")
+    opened = Run.open(run)
+    console.claim_output(output, force)
+    difference = export_torchscript(opened, output)
+    print(f"{output}: outputs equal the run's within {difference:.1e}")

@@ -1,0 +1,94 @@
+"""``speech2vec-emotion predict``: class probabilities of recordings."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.errors import UserError
+
+if TYPE_CHECKING:
+    from emotion.predict import Prediction
+
+
+class Format(str, Enum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="AUDIO|FOLDER...", help="What is to be classified.")],
+    text: Annotated[str | None, typer.Option("--text", help="What was said; else .txt or .lab beside each.")] = None,
+    chunk: Annotated[str | None, typer.Option("--chunk", help="Cut long recordings: 'vad' or seconds.")] = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="A channel from 0, or 'all'; else their mean.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How the result is written.")] = Format.table,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file; standard output if left out.")] = None,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Class probabilities of each recording, or of each of its chunks and channels."""
+    from emotion.ensemble import load_ensemble
+    from emotion.predict import predict as predict_utterances
+    from emotion.predict import recordings as find_recordings
+    from emotion.run import Run
+    from speech2vec.runs import atomic_path
+
+    console.set_up_logging(quiet)
+    opened = Run.open(run)
+    if output is not None:
+        console.claim_output(output, force)
+    utterances = list(find_recordings(opened, recordings, text, chunk, channel))
+    predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
+    for problem in problems:
+        console.log.error("error: %s: %s", problem.utterance_id, problem.detail)
+    if not predictions:
+        raise UserError("nothing could be classified")
+    result = render(predictions, opened.labels, format_)
+    if output is None:
+        print(result)
+    else:
+        with atomic_path(output) as temporary:
+            temporary.write_text(result + "\n", encoding="utf-8")
+    if problems:
+        raise typer.Exit(console.DONE_WITH_FAILURES)
+
+
+def render(predictions: Sequence[Prediction], labels: Sequence[str], format_: Format) -> str:
+    """Predictions as text: aligned columns, CSV or JSON."""
+    if format_ is Format.json:
+        rows = [
+            {
+                "audio": str(p.audio), "start": round(p.start, 3), "end": round(p.end, 3), "channel": p.channel,
+                "label": p.label, "probabilities": {label: round(p.probabilities[label], 6) for label in labels},
+            }
+            for p in predictions
+        ]  # fmt: skip
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    header = ["audio", "start", "end", "channel", "label", *labels]
+    lines = [
+        [
+            str(p.audio), f"{p.start:.2f}", f"{p.end:.2f}", "" if p.channel is None else str(p.channel), p.label,
+            *(f"{p.probabilities[label]:.4f}" for label in labels),
+        ]
+        for p in predictions
+    ]  # fmt: skip
+    if format_ is Format.csv:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([header, *lines])
+        return out.getvalue().rstrip("\n")
+    widths = [max(len(row[i]) for row in (header, *lines)) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in (header, *lines)
+    )
