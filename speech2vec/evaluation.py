@@ -10,10 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from speech2vec.benchmarks import Benchmark
 from speech2vec.published import SOURCE, published_table
 from speech2vec.runs import atomic_path, environment, write_json
-from speech2vec.similarity import CONFIDENCE, HEADLINE, RESAMPLES, Benchmark, ModelScores, Score, evaluate_vectors
-from speech2vec.vectors import WordVectors, random_vectors
+from speech2vec.similarity import (
+    CONFIDENCE,
+    DRAWS,
+    HEADLINE,
+    RESAMPLES,
+    ModelScores,
+    Score,
+    chance_scores,
+    evaluate_vectors,
+    folded_index,
+)
+from speech2vec.vectors import WordVectors
+
+RANDOM = f"random ({DRAWS} draws)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +37,7 @@ class Model:
     ----------
     name : str
     kind : str
-        ``file``, or the control that it is: ``untrained``, ``random``.
+        ``file``, or the control that it is: ``untrained``.
     vectors : WordVectors
     path : Path or None
     """
@@ -72,11 +85,6 @@ def only_words(vectors: WordVectors, words: Sequence[str]) -> WordVectors:
     return WordVectors(kept, vectors.vectors[rows])
 
 
-def random_control(vectors: WordVectors, seed: int) -> Model:
-    """Random vectors for the same words, of the same size."""
-    return Model("random", "random", random_vectors(vectors.words, vectors.vector_size, seed))
-
-
 def evaluate_levels(
     models: Sequence[Model],
     benchmarks: Sequence[Benchmark],
@@ -85,14 +93,29 @@ def evaluate_levels(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[Level]:
-    """Score all models, once for each minimum count where the corpus' counts are known."""
-    if counts is None:
-        return [Level(None, evaluate_vectors({m.name: m.vectors for m in models}, benchmarks, seed, resamples))]
+    """Score all models and the random control, once for each minimum count where the corpus' counts are known."""
     levels = []
-    for min_count in min_counts:
-        kept = {model.name: keep_frequent(model.vectors, counts, min_count) for model in models}
-        levels.append(Level(min_count, evaluate_vectors(kept, benchmarks, seed, resamples)))
+    for min_count in [None] if counts is None else min_counts:
+        kept = {
+            model.name: model.vectors
+            if counts is None or min_count is None
+            else keep_frequent(model.vectors, counts, min_count)
+            for model in models
+        }
+        results = evaluate_vectors(kept, benchmarks, seed, resamples)
+        results[RANDOM] = _random_control(list(kept.values()), benchmarks, seed)
+        levels.append(Level(min_count, results))
     return levels
+
+
+def _random_control(compared: Sequence[WordVectors], benchmarks: Sequence[Benchmark], seed: int) -> ModelScores:
+    """Random vectors for the words of the first of those compared, of its size."""
+    first = compared[0]
+    vocabularies = [set(folded_index(vectors)) for vectors in compared]
+    own = chance_scores(vocabularies[0], first.vector_size, benchmarks, seed)
+    shared = set.intersection(*vocabularies)
+    common = own if shared == vocabularies[0] else chance_scores(shared, first.vector_size, benchmarks, seed)
+    return ModelScores(len(first), first.vector_size, *own, *common)
 
 
 def published_columns(vector_size: int) -> dict[str, dict[str, float]]:
@@ -102,6 +125,10 @@ def published_columns(vector_size: int) -> dict[str, dict[str, float]]:
         size, table = published_table(model, vector_size)
         columns[f"{title} d={size} (published)"] = table
     return columns
+
+
+def _size(model: Model) -> dict[str, int]:
+    return {"n_words": len(model.vectors), "vector_size": model.vectors.vector_size}
 
 
 def write_evaluation(
@@ -125,11 +152,11 @@ def write_evaluation(
                     "name": model.name,
                     "kind": model.kind,
                     "path": None if model.path is None else str(model.path),
-                    "n_words": len(model.vectors),
-                    "vector_size": model.vectors.vector_size,
+                    **_size(model),
                 }
                 for model in models
-            ],
+            ]
+            + [{"name": RANDOM, "kind": "random", "path": None, **_size(models[0])}],
             "levels": [
                 {"min_count": level.min_count, "results": {name: asdict(r) for name, r in level.results.items()}}
                 for level in levels
@@ -163,9 +190,10 @@ def format_evaluation(models: Sequence[Model], levels: Sequence[Level], syntheti
     lines = []
     if synthetic:
         lines += ["The speech behind these vectors is SYNTHETIC.", ""]
-    lines.append(
-        "Spearman's rho [95 % bootstrap interval]; '-': under three pairs covered. Published: no interval given."
-    )
+    lines += [
+        "Spearman's rho [95 % bootstrap interval over pairs; for random vectors the middle 95 % of draws].",
+        "'-': under three pairs covered, or no variation. Published figures come without coverage and interval.",
+    ]
     for level in levels:
         lines.append("")
         words = ", ".join(f"{name} {result.n_words:,}" for name, result in level.results.items())

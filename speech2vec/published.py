@@ -17,7 +17,7 @@ class PublishedScore:
     Parameters
     ----------
     benchmark : str
-        By the names of `similarity.BENCHMARK_NAMES`.
+        By the names of `benchmarks.BENCHMARK_NAMES`.
     model : str
         ``speech2vec`` or ``word2vec`` (trained on the transcripts of the same speech).
     method : str

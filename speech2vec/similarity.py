@@ -1,4 +1,4 @@
-"""Word similarity: benchmarks of word pairs that people rated, Spearman's rho with coverage and interval.
+"""Word similarity: Spearman's rho of cosines and human ratings, with coverage and interval.
 
 A score is nothing without how many of the pairs it covers and how far chance alone would carry it; so a `Score`
 holds both, and models with different vocabularies are also scored over the pairs that all of them cover.
@@ -6,66 +6,24 @@ holds both, and models with different vocabularies are also scored over the pair
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
-from speech2vec.errors import UserError
+from speech2vec.benchmarks import Benchmark as Benchmark
+from speech2vec.benchmarks import read_benchmarks as read_benchmarks
 from speech2vec.runs import generator
 from speech2vec.vectors import WordVectors
 
-log = logging.getLogger("speech2vec")
-
-# The benchmarks' files in the collection of Faruqui & Dyer (2014) and in gensim, and what the field calls them.
-BENCHMARK_NAMES = {
-    "EN-VERB-143": "Verb-143",
-    "EN-SIMLEX-999": "SimLex-999",
-    "EN-MC-30": "MC-30",
-    "EN-WS-353-ALL": "WS-353",
-    "EN-WS-353-SIM": "WS-353-SIM",
-    "EN-WS-353-REL": "WS-353-REL",
-    "EN-RG-65": "RG-65",
-    "EN-MEN-TR-3k": "MEN",
-    "EN-MTurk-287": "MTurk-287",
-    "EN-MTurk-771": "MTurk-771",
-    "EN-SimVerb-3500": "SimVerb-3500",
-    "EN-RW-STANFORD": "Rare-Word",
-    "EN-YP-130": "YP-130",
-    "wordsim353": "WS-353",
-    "simlex999": "SimLex-999",
-}
 HEADLINE = "MEN"
 MIN_PAIRS = 3  # fewer pairs have no rank correlation worth the name
 MIN_RESAMPLED = 10  # resamples of fewer pairs are so alike that their spread says nothing
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+DRAWS = 100
 _BLOCK = 1 << 19  # elements that the bootstrap holds at a time
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """Word pairs and what people said of them.
-
-    Parameters
-    ----------
-    name : str
-    pairs : list of (str, str)
-        As written in the file, case folded.
-    ratings : np.ndarray [shape=(n_pairs,)]
-        Mean human ratings, in the benchmark's own scale; higher is more similar.
-    """
-
-    name: str
-    pairs: list[tuple[str, str]]
-    ratings: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pairs)
 
 
 @dataclass(frozen=True)
@@ -106,83 +64,6 @@ class ModelScores:
     mean: Score
     common_scores: list[Score]
     common_mean: Score
-
-
-def read_benchmark(path: Path) -> Benchmark:
-    """Read a file of word pairs: ``word1 word2 rating`` in columns set apart by tabs or spaces.
-
-    Lines that start with ``#`` and empty lines are skipped, and so is a first line without a rating (a header);
-    columns after the third are not read. Text that is not UTF-8 is read as Latin-1.
-
-    Raises
-    ------
-    UserError
-        Naming file and line: fewer than three columns, or a rating that is no finite number.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    pairs: list[tuple[str, str]] = []
-    ratings: list[float] = []
-    header_may_come = True
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        columns = [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
-        if len(columns) < 3 or not columns[0] or not columns[1]:
-            raise UserError(f"{path}, line {number}: 'word1 word2 rating' is needed, not '{line.strip()[:60]}'")
-        try:
-            rating = float(columns[2])
-        except ValueError as error:
-            if header_may_come:
-                header_may_come = False
-                log.info("%s, line %d is taken for a header: %s", path, number, line.strip()[:60])
-                continue
-            raise UserError(f"{path}, line {number}: the rating '{columns[2]}' is not a number") from error
-        if not np.isfinite(rating):
-            raise UserError(f"{path}, line {number}: the rating '{columns[2]}' is not a finite number")
-        header_may_come = False
-        pairs.append((columns[0].casefold(), columns[1].casefold()))
-        ratings.append(rating)
-    if not pairs:
-        raise UserError(f"{path} holds no word pairs")
-    return Benchmark(BENCHMARK_NAMES.get(path.stem, path.stem), pairs, np.array(ratings))
-
-
-def read_benchmarks(source: Path | None = None) -> list[Benchmark]:
-    """All benchmarks of a folder (``*.txt``, ``*.tsv``), or one file; without a source the two that gensim ships.
-
-    Known benchmarks come in the order of the Speech2Vec paper's Table 1, others after them by name.
-    """
-    if source is None:
-        shipped = resources.files("gensim") / "test" / "test_data"
-        paths = []
-        for name in ("wordsim353.tsv", "simlex999.txt"):
-            with resources.as_file(shipped / name) as path:
-                paths.append(path)
-    elif source.is_dir():
-        paths = sorted(
-            path
-            for path in source.iterdir()
-            if path.suffix.lower() in {".txt", ".tsv"} and not path.stem.lower().startswith(("readme", "license"))
-        )
-        if not paths:
-            raise UserError(f"{source} holds no word-similarity files (*.txt, *.tsv); 'speech2vec download wordsim'")
-    else:
-        paths = [source]
-    benchmarks = [read_benchmark(path) for path in paths]
-    names = [benchmark.name for benchmark in benchmarks]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{source} holds the benchmark '{name}' more than once")
-    order = {name: place for place, name in enumerate(dict.fromkeys(BENCHMARK_NAMES.values()))}
-    return sorted(benchmarks, key=lambda benchmark: (order.get(benchmark.name, len(order)), benchmark.name))
 
 
 def folded_index(vectors: WordVectors) -> dict[str, int]:
@@ -296,6 +177,58 @@ def _weighted_mean(scores: Sequence[Score], samples: Sequence[np.ndarray]) -> Sc
     stacked = np.nan_to_num(np.stack([sample for _, sample in used]))
     low, high = _interval(weights @ stacked)
     return Score(name, n_pairs, n_covered, rho, low, high)
+
+
+def chance_scores(
+    vocabulary: Collection[str], vector_size: int, benchmarks: Sequence[Benchmark], seed: int = 0, draws: int = DRAWS
+) -> tuple[list[Score], Score]:
+    """What random vectors score: the mean over `draws` sets of them, and the range of the middle 95 % of draws.
+
+    A benchmark's pairs share words, so scores of vectors that know nothing scatter more widely than as many
+    independent pairs would; this range is what chance reaches on these very pairs.
+
+    Parameters
+    ----------
+    vocabulary : collection of str
+        The words that have vectors, case folded.
+    vector_size : int
+    benchmarks : sequence of Benchmark
+    seed, draws : int
+
+    Returns
+    -------
+    list of Score
+        One for each benchmark.
+    Score
+        Their mean, weighted by pairs.
+    """
+    known = set(vocabulary)
+    asked = sorted({word for benchmark in benchmarks for pair in benchmark.pairs for word in pair})
+    index = {word: row for row, word in enumerate(word for word in asked if word in known)}
+    rows = [
+        np.array([(index[a], index[b]) for a, b in benchmark.pairs if a in index and b in index], dtype=np.int64)
+        for benchmark in benchmarks
+    ]
+    rhos = np.full((draws, len(benchmarks)), np.nan)
+    rng = generator(seed)
+    ratings = [
+        np.array([r for (a, b), r in zip(benchmark.pairs, benchmark.ratings, strict=True) if a in index and b in index])
+        for benchmark in benchmarks
+    ]
+    for draw in range(draws):
+        drawn = rng.standard_normal((len(index), vector_size), dtype=np.float32)
+        drawn /= np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        for i, pairs in enumerate(rows):
+            if len(pairs) >= MIN_PAIRS:
+                similarity = np.einsum("nd,nd->n", drawn[pairs[:, 0]], drawn[pairs[:, 1]])
+                rhos[draw, i] = spearman(similarity, ratings[i])
+    scores = []
+    for i, benchmark in enumerate(benchmarks):
+        rho = None if np.isnan(rhos[:, i]).any() else float(rhos[:, i].mean())
+        low, high = (None, None) if rho is None else _interval(rhos[:, i])
+        missing = sorted({word for pair in benchmark.pairs for word in pair if word not in index})
+        scores.append(Score(benchmark.name, len(benchmark), len(rows[i]), rho, low, high, missing))
+    return scores, _weighted_mean(scores, list(rhos.T))
 
 
 def evaluate_vectors(

@@ -36,19 +36,20 @@ def evaluate(
     force: console.ForceOption = False,
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
+    from speech2vec.benchmarks import read_benchmarks
     from speech2vec.evaluation import (
         Model,
         distinct_names,
         evaluate_levels,
         format_evaluation,
         only_words,
-        random_control,
         write_evaluation,
     )
-    from speech2vec.similarity import read_benchmarks
     from speech2vec.vectors import read_vectors
 
     console.set_up_logging(quiet)
+    if len({path.resolve() for path in vectors}) < len(vectors):
+        raise UserError("the same vectors file is given twice")
     benchmarks = read_benchmarks(wordsim)
     console.claim_output(output, force)
     models = [
@@ -62,13 +63,15 @@ def evaluate(
         if min_count:
             raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
         console.log.info("no run is given: no untrained encoder stands beside these vectors")
+    folders = list(dict.fromkeys(folder for _, folder in found if folder))
+    names = dict(zip(folders, distinct_names(folders), strict=True)) if folders else {}
     controls: list[Model] = []
     for model, folder in found:
-        name = f"untrained {folder.name}" if folder else ""
-        if folder is None or any(control.name == name for control in controls):
+        if folder is None or folder not in names:
             continue
+        name = f"untrained {names.pop(folder)}"  # one control for each run
         try:
-            untrained, corpus = untrained_vectors(folder, store, device, quiet)
+            untrained, corpus = untrained_vectors(folder, store, device)
         except UserError as error:
             if run is not None:
                 raise
@@ -77,7 +80,7 @@ def evaluate(
         controls.append(Model(name, "untrained", only_words(untrained, model.vectors.words)))
         counts = counts or dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
         synthetic = synthetic or corpus.synthetic
-    models += [*controls, random_control(models[0].vectors, seed)]
+    models += controls
     if counts is None and min_count:
         raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
     levels = evaluate_levels(models, benchmarks, counts, sorted(set(min_count or (1, 5))), seed, resamples)
@@ -127,7 +130,7 @@ def find_run(vectors: Path) -> Path | None:
     return None
 
 
-def untrained_vectors(run: Path, store: Path | None, device: console.Device, quiet: bool) -> tuple[WordVectors, Store]:
+def untrained_vectors(run: Path, store: Path | None, device: console.Device) -> tuple[WordVectors, Store]:
     """Control: the run's encoder as it was before training, its vectors made in the same way."""
     from speech2vec.encoding import choose_device, encode_instances, load_run
     from speech2vec.vectors import average_instances

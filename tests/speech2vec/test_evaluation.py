@@ -100,7 +100,7 @@ class TestEvaluate:
         assert [(model["name"], model["kind"]) for model in result["models"]] == [
             ("all", "file"),
             ("some", "file"),
-            ("random", "random"),
+            ("random (100 draws)", "random"),
         ]
         (level,) = result["levels"]
         assert level["min_count"] is None
@@ -128,8 +128,9 @@ class TestEvaluate:
     def test_controls_and_counts_come_from_the_run(
         self, tmp_path: Path, wordsim: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        from speech2vec.benchmarks import read_benchmarks
         from speech2vec.encoding import encode_instances, load_run
-        from speech2vec.similarity import evaluate_vectors, read_benchmarks
+        from speech2vec.similarity import evaluate_vectors
         from speech2vec.vectors import average_instances
 
         out = tmp_path / "out"
@@ -187,6 +188,11 @@ class TestEvaluate:
         assert run("evaluate", good, "-o", out) == 2
         assert "--force replaces it" in capsys.readouterr().err
         assert (out / "mine").exists()
+
+    def test_the_same_file_twice(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write_vectors(tmp_path / "v.txt", random_vectors(["a", "b"], 4))
+        assert run("evaluate", tmp_path / "v.txt", tmp_path / "v.txt", "-o", tmp_path / "out") == 2
+        assert "given twice" in capsys.readouterr().err
 
     def test_neighbours(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_vectors(tmp_path / "v.txt", random_vectors(["cat", "dog", "sun"], 4))

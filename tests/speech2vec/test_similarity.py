@@ -12,17 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from speech2vec.benchmarks import BENCHMARK_NAMES, Benchmark, read_benchmark, read_benchmarks
 from speech2vec.errors import UserError
 from speech2vec.published import published_scores, published_table
-from speech2vec.similarity import (
-    BENCHMARK_NAMES,
-    Benchmark,
-    bootstrap_spearman,
-    evaluate_vectors,
-    read_benchmark,
-    read_benchmarks,
-    spearman,
-)
+from speech2vec.similarity import bootstrap_spearman, chance_scores, evaluate_vectors, spearman
 from speech2vec.vectors import WordVectors, random_vectors
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=40)
@@ -253,6 +246,39 @@ class TestEvaluate:
         benchmark = Benchmark("x", [("base", f"w{i}") for i in range(30)], -angles)
         (score,) = evaluate_vectors({"v": WordVectors(words, rows)}, [benchmark])["v"].scores
         assert (score.rho, score.high) == (pytest.approx(1.0), pytest.approx(1.0))
+
+
+class TestChance:
+    def test_coverage_and_range(self) -> None:
+        benchmark = some_benchmark(300)
+        vocabulary = [f"w{i}" for i in range(50)]
+        (score,), mean = chance_scores(vocabulary, 8, [benchmark], draws=200)
+        covered = [a in vocabulary and b in vocabulary for a, b in benchmark.pairs]
+        assert (score.n_pairs, score.n_covered) == (300, sum(covered))
+        assert score.missing == [f"w{i}" for i in range(50, 60)]
+        assert score.rho is not None and score.low is not None and score.high is not None
+        assert abs(score.rho) < 0.05  # not 0: some pairs are a word and itself, with a cosine of 1
+        assert score.low < -0.05 and score.high > 0.05
+        assert (mean.rho, mean.low, mean.high) == pytest.approx((score.rho, score.low, score.high))
+
+    def test_a_fresh_draw_lies_in_the_range_as_often_as_it_says(self) -> None:
+        # Pairs around few words: far from independent, and the range knows.
+        rng = np.random.default_rng(0)
+        pairs = [(f"hub{i % 3}", f"w{i}") for i in range(150)]
+        benchmark = Benchmark("x", pairs, np.repeat([0.0, 1.0, 2.0], 50) + 0.1 * rng.standard_normal(150))
+        words = sorted({word for pair in pairs for word in pair})
+        (score,), _ = chance_scores(words, 3, [benchmark], draws=400)
+        assert score.low is not None and score.high is not None
+        drawn = [
+            evaluate_vectors({"v": random_vectors(words, 3, seed)}, [benchmark], resamples=1)["v"].scores[0].rho
+            for seed in range(1, 201)
+        ]
+        inside = sum(rho is not None and score.low <= rho <= score.high for rho in drawn)
+        assert 178 <= inside <= 199
+
+    def test_too_few_pairs(self) -> None:
+        (score,), mean = chance_scores(["w1"], 4, [some_benchmark()])
+        assert (score.rho, score.low, mean.rho) == (None, None, None)
 
 
 class TestPublished:
