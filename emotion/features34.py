@@ -110,23 +110,26 @@ def extract(
     features = np.empty((n_windows, len(FEATURE_NAMES)))
     if n_windows == 0:
         return features
-    signal -= signal.mean()
-    signal /= max(signal.max(), -signal.min()) + 1e-10
-    if not np.isfinite(signal).all():
+    mean = signal.mean()
+    if not np.isfinite(mean):
         raise UserError("the signal holds samples that are not numbers (NaN or infinite)")
-    features[:, 0] = _zero_crossing_rate(signal, length, step, n_windows)
+    signal -= mean
+    signal /= max(signal.max(), -signal.min()) + 1e-10
     frames = np.lib.stride_tricks.sliding_window_view(signal, length)[::step]
     previous = None
     for first in range(0, n_windows, _BLOCK):
-        previous = _block_features(frames[first : first + _BLOCK], bank, previous, features[first : first + _BLOCK])
+        block, out = frames[first : first + _BLOCK], features[first : first + _BLOCK]
+        stretch = signal[first * step : (first + len(block) - 1) * step + length]
+        out[:, 0] = _zero_crossing_rate(stretch, length, step, len(block))
+        previous = _block_features(block, bank, previous, out)
     return features
 
 
-def _zero_crossing_rate(signal: np.ndarray, length: int, step: int, n_windows: int) -> np.ndarray:
-    """Half the sum of abs(diff(sign)) in each window: a step from or to 0 counts half a crossing."""
+def _zero_crossing_rate(stretch: np.ndarray, length: int, step: int, n_windows: int) -> np.ndarray:
+    """Half the sum of abs(diff(sign)) in each window of a stretch: a step from or to 0 counts half a crossing."""
     starts = np.arange(n_windows) * step
     changes = np.zeros(n_windows, dtype=np.int64)
-    for side in (signal > 0, signal < 0):
+    for side in (stretch > 0, stretch < 0):
         at = np.flatnonzero(side[1:] != side[:-1])
         changes += np.searchsorted(at, starts + length - 1) - np.searchsorted(at, starts)
     return changes / (2 * (length - 1))
