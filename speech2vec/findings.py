@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from speech2vec.benchmarks import read_benchmarks
 from speech2vec.config import read_toml
 from speech2vec.console import log
 from speech2vec.encoding import CONFIG_FILE, LoadedRun, encode_instances
@@ -35,7 +36,6 @@ from speech2vec.measures import (
 from speech2vec.monitoring import decode_pair
 from speech2vec.pronunciations import read_dictionary
 from speech2vec.runs import generator, read_json
-from speech2vec.similarity import read_benchmarks
 from speech2vec.skipgram import pairs as neighbour_pairs
 from speech2vec.trainer import ENVIRONMENT_FILE, METRICS_FILE
 from speech2vec.vectors import WordVectors, average_instances
@@ -306,16 +306,18 @@ def neighbours_of(vectors: WordVectors, n_words: int, n_neighbours: int = 12) ->
 
 
 def decoded_pairs(loaded: LoadedRun, n_pairs: int = 3, seed: int = 0) -> list[DecodedPair]:
-    """Some held-out neighbours decoded: drawn with a seed among the longer half of all, so that there is a shape to see."""
+    """Some held-out neighbours decoded: a seeded draw from the longer half of all, which have a shape to see."""
     store = loaded.store
     rows = split(store, loaded.settings.data.held_out, loaded.settings.seed).held_out
     centre, context = (rows[side] for side in neighbour_pairs(store.utterance[rows], window=1))
-    long = np.flatnonzero(store.n_frames[context] >= np.median(store.n_frames[context])) if len(context) else []
-    chosen = generator(seed, 8).permutation(long)[:n_pairs]
+    if len(context) == 0:
+        return []
+    n_frames = store.n_frames[context]
+    chosen = generator(seed, 8).permutation(np.flatnonzero(n_frames >= np.median(n_frames)))[:n_pairs]
     hop = store.settings["hop_length"] / store.settings["sampling_rate"]
     pictures = []
-    for pair in chosen:
-        decoded, true = decode_pair(loaded.model, store, int(centre[pair]), int(context[pair]))
-        words = [store.types[store.word_id[side[pair]]] for side in (centre, context)]
-        pictures.append(DecodedPair(*words, true=true, decoded=decoded, hop_seconds=hop))
+    for first, second in zip(centre[chosen].tolist(), context[chosen].tolist(), strict=True):
+        decoded, true = decode_pair(loaded.model, store, first, second)
+        said, heard = (store.types[store.word_id[row]] for row in (first, second))
+        pictures.append(DecodedPair(said, heard, true, decoded, hop))
     return pictures

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from speech2vec.benchmarks import Benchmark
 from speech2vec.errors import UserError
 from speech2vec.pronunciations import Phones, homophone_groups, one_phone_apart
 from speech2vec.runs import generator
-from speech2vec.similarity import Benchmark, folded_index
+from speech2vec.similarity import folded_index
 from speech2vec.vectors import WordVectors
 
 MIN_COUNT = 5

@@ -68,11 +68,11 @@ def homophones(
     force: console.ForceOption = False,
 ) -> None:
     """Do words that sound the same get the same vector, as they must if vectors come from sound?"""
+    from speech2vec.benchmarks import read_benchmarks
     from speech2vec.homophones import check_homophones, homophone_pairs, phonetic_or_semantic
     from speech2vec.measures import instances_by_row, with_counts
     from speech2vec.pronunciations import read_dictionary
     from speech2vec.runs import write_json
-    from speech2vec.similarity import read_benchmarks
     from speech2vec.vectors import read_vectors
 
     console.set_up_logging(quiet)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
+from speech2vec.benchmarks import Benchmark
 from speech2vec.errors import UserError
 from speech2vec.homophones import (
     Estimate,
@@ -21,7 +22,6 @@ from speech2vec.homophones import (
     synonym_pairs,
 )
 from speech2vec.pronunciations import homophone_groups, one_phone_apart, read_dictionary
-from speech2vec.similarity import Benchmark
 from speech2vec.vectors import WordVectors
 
 N_SOUNDS = 200
