@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from emotion.commands import evaluate, export, predict, prepare, train
+from emotion.commands import evaluate, export, predict, prepare, tables, train
 from speech2vec.console import run_app
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
 app.command()(prepare.prepare)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(tables.tables)
 app.command()(predict.predict)
 app.command()(export.export)
 

@@ -1,0 +1,71 @@
+"""``speech2vec-emotion tables``: the paper's Tables 1 to 3 on a prepared corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emotion.splits import Protocol
+from speech2vec import console
+from speech2vec.errors import UserError
+
+_VECTORS_HELP = "SIZE=FILE, for one 50=vectors.txt (repeatable)."
+
+
+def tables(
+    prepared: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion prepare' wrote.")],
+    output: console.OutputOption,
+    speech_embeddings: Annotated[list[str] | None, typer.Option("--speech-embeddings", help=_VECTORS_HELP)] = None,
+    word_embeddings: Annotated[list[str] | None, typer.Option("--word-embeddings", help=_VECTORS_HELP)] = None,
+    extra_embeddings: Annotated[
+        list[str] | None, typer.Option("--extra-embeddings", help="One more row a size: SIZE=FILE (repeatable).")
+    ] = None,
+    protocol: Annotated[Protocol, typer.Option("--protocol", help="Who is tested on.")] = Protocol.session5,
+    folds: Annotated[int, typer.Option("--folds", min=3, help="Number of speaker folds.")] = 6,
+    preset: Annotated[str, typer.Option("--preset", help="default or paper.")] = "paper",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 5,
+    seed: console.SeedOption = 0,
+    config: console.ConfigOption = None,
+    set_: console.SetOption = None,
+    jobs: console.JobsOption = 1,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+) -> None:
+    """Train and print Tables 1 to 3, with published figures and random vectors beside; --resume goes on row by row."""
+    from emotion.dataset import Prepared
+    from emotion.settings import settings_of_preset
+    from emotion.tables import make_tables, plan_rows, train_systems, write_tables
+
+    console.set_up_logging(quiet)
+    settings = settings_of_preset(preset, config, set_ or [])
+    corpus = Prepared.open(prepared)
+    rows = plan_rows(_by_size(speech_embeddings), _by_size(word_embeddings), _by_size(extra_embeddings))
+    console.claim_output(output, force, resume)
+    seed_list = list(range(seed, seed + seeds))
+    n_systems = len({row.system for row in rows if row.system})
+    with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
+        results = train_systems(
+            rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), device.value,
+            on_system=lambda title: tracker.advance(note=title),
+        )  # fmt: skip
+    made = make_tables(rows, results, corpus, protocol.value, seeds)
+    write_tables(made, output)
+    print(made.text())
+    console.log.info("written to %s: tables.txt, tables.csv, tables.html, runs/", output)
+
+
+def _by_size(options: Sequence[str] | None) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for option in options or ():
+        size, equals, file = option.partition("=")
+        if not equals or not size.isdigit() or not file:
+            raise UserError(f"vectors are given as SIZE=FILE, for one 50=vectors.txt, not '{option}'")
+        if not Path(file).is_file():
+            raise UserError(f"{file}: there is no such vectors file")
+        found[int(size)] = file
+    return found

@@ -1,0 +1,330 @@
+"""Tables 1 to 3 of the paper on any corpus: its systems trained here, published figures and random vectors beside.
+
+The published figures are those of Krishna & Reddy (2019): IEMOCAP, four classes, session 5, "unweighted accuracy".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion.dataset import Prepared
+from emotion.evaluate import Predictions, Score, score_predictions
+from emotion.experiment import Plan, continue_run, start_run, train_members, write_predictions
+from emotion.metrics import Interval, Resampling, confusion_matrix, interval, measures
+from emotion.run import RUN_FILE, Run
+from emotion.settings import EmotionSettings
+from emotion.splits import Protocol
+from speech2vec.errors import UserError
+from speech2vec.runs import atomic_path
+
+PUBLISHED_N = 1241  # test utterances behind every published figure
+
+
+@dataclass(frozen=True)
+class System:
+    """A classifier that is trained for the tables.
+
+    Parameters
+    ----------
+    model : {"acoustic", "embedding", "dual"}
+    kind : {"speech", "word", "random", "extra", ""}
+        Where its word vectors come from; "" without any.
+    vector_size : int
+        0 without word vectors.
+    source : str or None
+        What ``--embeddings`` would get.
+    """
+
+    model: str
+    kind: str = ""
+    vector_size: int = 0
+    source: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder of its run."""
+        return "-".join(part for part in (self.model, self.kind, str(self.vector_size or "")) if part)
+
+    @property
+    def title(self) -> str:
+        model = "dual encoder" if self.model == "dual" else f"{self.model} only"
+        if not self.kind:
+            return model
+        vectors = {"extra": Path(self.source or "").name}.get(self.kind, self.kind)
+        return f"{model}, {vectors} vectors, d = {self.vector_size}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a system measured here, a published figure, or both."""
+
+    table: int
+    title: str
+    published: float | None
+    system: System | None
+
+
+def plan_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mapping[int, str] | None = None) -> list[Row]:
+    """The rows of all three tables.
+
+    Parameters
+    ----------
+    speech, word : mapping of int to str
+        A vectors file for each vector size.
+    extra : mapping of int to str
+        Further vectors (for one, the published ones), as rows of Tables 1 and 3.
+    """
+    if not speech and not word:
+        raise UserError("tables need vectors: --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
+    kinds = {"speech": speech, "word": word, "extra": extra or {}}
+    sizes = sorted({size for files in kinds.values() for size in files})
+    kinds["random"] = {size: f"random:{size}" for size in sizes}
+    published = read_published()
+    rows = [Row(1, "acoustic only", _published(published, 1, "acoustic"), System("acoustic"))]
+    smallest = sizes[0]
+    for kind, files in kinds.items():
+        if smallest in files:
+            system = System("embedding", kind, smallest, files[smallest])
+            rows.append(Row(1, system.title, _published(published, 1, "embedding", kind, smallest), system))
+    for line in published:
+        if line["table"] == "2":
+            own = line["model"] == "dual"
+            system_2 = System("dual", "speech", smallest, speech[smallest]) if own and smallest in speech else None
+            rows.append(Row(2, line["system"], float(line["accuracy"]), system_2))
+    for size in sizes:
+        for kind, files in kinds.items():
+            if size in files:
+                system = System("dual", kind, size, files[size])
+                rows.append(Row(3, system.title, _published(published, 3, "dual", kind, size), system))
+    return rows
+
+
+def read_published() -> list[dict[str, str]]:
+    """The published figures, as in the paper."""
+    text = resources.files("emotion").joinpath("published.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _published(
+    lines: Sequence[Mapping[str, str]], table: int, model: str, kind: str = "", size: int | None = None
+) -> float | None:
+    for line in lines:
+        wanted = (str(table), model, kind, str(size or ""))
+        if (line["table"], line["model"], line["embeddings"], line["vector_size"]) == wanted:
+            return float(line["accuracy"])
+    return None
+
+
+def train_systems(
+    rows: Sequence[Row],
+    prepared: Prepared,
+    output: Path,
+    protocol: Protocol,
+    settings: EmotionSettings,
+    seeds: Sequence[int],
+    n_folds: int = 6,
+    jobs: int = 1,
+    device: str = "auto",
+    quiet: bool = True,
+    on_system: Callable[[str], None] | None = None,
+) -> dict[System, Predictions]:
+    """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are."""
+    results: dict[System, Predictions] = {}
+    for system in dict.fromkeys(row.system for row in rows if row.system is not None):
+        folder = output / "runs" / system.name
+        plan = Plan(system.model, protocol, system.source, seeds, n_folds)
+        if (folder / RUN_FILE).exists():
+            run = continue_run(prepared, folder, plan, settings)
+        else:
+            run = start_run(prepared, folder, plan, settings)
+        if system.vector_size and run.info["vector_size"] != system.vector_size:
+            raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
+        _finish(run, prepared, jobs, device, quiet)
+        results[system] = Predictions.read(run)
+        if on_system:
+            on_system(system.title)
+    return results
+
+
+def _finish(run: Run, prepared: Prepared, jobs: int, device: str, quiet: bool) -> None:
+    if run.members_missing() or not (run.folder / "predictions.csv").exists():
+        train_members(run, prepared, jobs, device, quiet)
+        write_predictions(run, prepared)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A measure of one system less that of another, on the same utterances."""
+
+    first: str
+    second: str
+    measure: str
+    points: Interval
+
+    @property
+    def significant(self) -> bool:
+        return not self.points.low <= 0.0 <= self.points.high
+
+
+def difference(first: Predictions, second: Predictions, measure: str, n_draws: int = 2000) -> Interval:
+    """`first` less `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances."""
+    if not np.array_equal(first.utterance_id, second.utterance_id):
+        raise UserError("two systems were tested on different utterances and cannot be compared")
+    n_classes = len(first.labels)
+    draws = Resampling.make(np.arange(len(first.true)), n_draws)
+    values, samples = [], []
+    for one in (first, second):
+        confusions = np.array([confusion_matrix(one.true, row, n_classes) for row in one.predicted])
+        values.append(float(measures(confusions)[measure].mean()))
+        samples.append(draws.sample(one.true, one.predicted, n_classes)[measure])
+    return interval(values[0] - values[1], samples[0] - samples[1])
+
+
+def compare_systems(results: Mapping[System, Predictions], measure: str = "UA") -> list[Difference]:
+    """Every two systems of the tables that differ in one thing: the vectors, or the audio beside them."""
+    found = []
+    systems = list(results)
+    for i, second in enumerate(systems):
+        for first in systems[i + 1 :]:
+            same_vectors = (first.kind, first.vector_size) == (second.kind, second.vector_size)
+            other_vectors = first.model == second.model and first.vector_size == second.vector_size
+            audio_alone = first.model == "dual" and second.model == "acoustic"
+            if same_vectors or other_vectors or audio_alone:
+                points = difference(results[first], results[second], measure)
+                found.append(Difference(first.title, second.title, measure, points))
+    return found
+
+
+def published_differences() -> list[str]:
+    """What the published figures themselves can bear, on 1,241 utterances."""
+    lines = [
+        ("dual, speech less word vectors, d = 50", 68.49, 67.12),
+        ("dual, speech vectors, less E-vector + MCNN + LSTM", 68.49, 65.90),
+        ("embedding only, speech less word vectors", 60.03, 60.68),
+    ]
+    text = []
+    for title, a, b in lines:
+        error = 100 * math.sqrt((a / 100 * (1 - a / 100) + b / 100 * (1 - b / 100)) / PUBLISHED_N)
+        low, high = a - b - 1.96 * error, a - b + 1.96 * error
+        verdict = "not significant" if low <= 0 <= high else "significant"
+        text.append(f"{title}: {a - b:+.2f} [{low:+.2f}, {high:+.2f}], {verdict}")
+    return text
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Three tables, ready to be written."""
+
+    corpus: str
+    composite: bool
+    protocol: str
+    n_seeds: int
+    n_test: int
+    rows: list[tuple[Row, dict[str, Score] | None]]
+    differences: list[Difference]
+
+    def text(self) -> str:
+        lines = [self.heading]
+        for number in (1, 2, 3):
+            rows = [(row, scores) for row, scores in self.rows if row.table == number]
+            width = max(len(row.title) for row, _ in rows)
+            lines += ["", f"Table {number}", f"{'':{width}}  published  {'WA':>26}  {'UA':>26}"]
+            for row, scores in rows:
+                cells = [_cell(scores[name]) if scores else "" for name in ("WA", "UA")]
+                lines.append(f"{row.title:{width}}  {_figure(row.published):>9}  {cells[0]:>26}  {cells[1]:>26}")
+        lines += ["", "Differences in points, 95 % interval (paired bootstrap over test utterances)"]
+        lines += [_difference_line(d) for d in self.differences]
+        lines += ["", f"The published figures' own differences ({PUBLISHED_N:,} utterances, independent samples)"]
+        return "\n".join(lines + published_differences())
+
+    @property
+    def heading(self) -> str:
+        composite = " (COMPOSITE: compares with nothing published)" if self.composite else ""
+        return (
+            f"{self.corpus}{composite}, {self.protocol}, {self.n_test:,} test utterances, {self.n_seeds} seed(s): "
+            "mean ± deviation over seeds [95 % over utterances]; published: IEMOCAP, session 5"
+        )
+
+    def csv_rows(self) -> list[list[Any]]:
+        header = ["table", "system", "published"]
+        header += [f"{m} {part}" for m in ("WA", "UA", "macro F1") for part in ("mean", "deviation", "low", "high")]
+        body: list[list[Any]] = [header]
+        for row, scores in self.rows:
+            line: list[Any] = [row.table, row.title, "" if row.published is None else row.published]
+            for name in ("WA", "UA", "macro F1"):
+                score = scores[name] if scores else None
+                values = (
+                    []
+                    if score is None
+                    else [score.mean, score.deviation, score.by_utterance.low, score.by_utterance.high]
+                )
+                line += [round(100 * value, 2) for value in values] if values else [""] * 4
+            body.append(line)
+        return body
+
+    def html(self) -> str:
+        parts = [f"<!doctype html><meta charset=utf-8><title>Tables</title><p>{escape(self.heading)}</p>"]
+        for number in (1, 2, 3):
+            parts.append(f"<h2>Table {number}</h2><table><tr><th>system<th>published<th>WA<th>UA")
+            for row, scores in self.rows:
+                if row.table == number:
+                    cells = [
+                        row.title,
+                        _figure(row.published),
+                        *(_cell(scores[n]) if scores else "" for n in ("WA", "UA")),
+                    ]
+                    parts.append("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells))
+            parts.append("</table>")
+        parts.append("<h2>Differences</h2><ul>")
+        parts += [f"<li>{escape(_difference_line(d))}" for d in self.differences]
+        parts.append(f"</ul><h2>The published figures' own</h2><ul><li>{'<li>'.join(published_differences())}</ul>")
+        return "\n".join(parts)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _cell(score: Score) -> str:
+    low, high = 100 * score.by_utterance.low, 100 * score.by_utterance.high
+    return f"{100 * score.mean:.1f} ± {100 * score.deviation:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _difference_line(d: Difference) -> str:
+    value, low, high = (100 * number for number in (d.points.value, d.points.low, d.points.high))
+    verdict = "significant" if d.significant else "not significant"
+    return f"{d.measure}: {d.first} less {d.second}: {value:+.1f} [{low:+.1f}, {high:+.1f}], {verdict}"
+
+
+def make_tables(
+    rows: Sequence[Row], results: Mapping[System, Predictions], prepared: Prepared, protocol: str, n_seeds: int
+) -> Tables:
+    """Scores and differences of trained systems."""
+    scores = {system: score_predictions(predictions).scores for system, predictions in results.items()}
+    n_test = len(next(iter(results.values())).true)
+    lines = [(row, scores[row.system] if row.system else None) for row in rows]
+    return Tables(prepared.name, prepared.composite, protocol, n_seeds, n_test, lines, compare_systems(results))
+
+
+def write_tables(tables: Tables, folder: Path) -> None:
+    """Write tables.txt, tables.csv and tables.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(tables.csv_rows())
+    for name, text in (
+        ("tables.txt", tables.text() + "\n"),
+        ("tables.csv", out.getvalue()),
+        ("tables.html", tables.html()),
+    ):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,53 @@
+"""Measures against scikit-learn; intervals against what is known of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from emotion.metrics import Resampling, confusion_matrix, interval, measures, recalls
+
+pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@settings(max_examples=80, deadline=None)
+@given(pairs)
+@pytest.mark.filterwarnings("ignore:y_pred contains classes:UserWarning")
+def test_equal_to_sklearn(rows):
+    true, predicted = np.array(rows).T
+    confusion = confusion_matrix(true, predicted, 4)
+    np.testing.assert_array_equal(confusion, sk.confusion_matrix(true, predicted, labels=range(4)))
+    found = measures(confusion)
+    there = sorted(set(true.tolist()))
+    assert found["WA"] == pytest.approx(sk.accuracy_score(true, predicted))
+    assert found["UA"] == pytest.approx(sk.recall_score(true, predicted, labels=there, average="macro"))
+    assert found["macro F1"] == pytest.approx(sk.f1_score(true, predicted, labels=there, average="macro"))
+    np.testing.assert_allclose(recalls(confusion)[there], sk.recall_score(true, predicted, labels=there, average=None))
+
+
+def test_a_draw_is_the_confusion_of_its_utterances():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(0, 3, 20), rng.integers(0, 3, 20)
+    draws = Resampling.make(np.repeat(np.arange(5), 4), n_draws=7)
+    stacked = draws.confusions(true, predicted, 3)
+    for draw, confusion in zip(draws.draws, stacked, strict=True):
+        rows = np.repeat(np.arange(20), draw[draws.unit].astype(int))
+        np.testing.assert_array_equal(confusion, confusion_matrix(true[rows], predicted[rows], 3))
+
+
+def test_interval_of_accuracy_is_about_the_binomial_one():
+    rng = np.random.default_rng(1)
+    true = rng.integers(0, 4, 1241)
+    predicted = np.where(rng.random(1241) < 0.68, true, (true + 1) % 4)
+    sample = Resampling.make(np.arange(1241)).sample(true, predicted[None], 4)["WA"]
+    value = (true == predicted).mean()
+    found = interval(value, sample)
+    error = np.sqrt(value * (1 - value) / 1241)
+    assert found.low == pytest.approx(value - 1.96 * error, abs=0.005)
+    assert found.high == pytest.approx(value + 1.96 * error, abs=0.005)
+
+
+def test_same_draws_for_the_same_seed():
+    first, second = (Resampling.make(np.arange(9), 10, seed=3).draws for _ in range(2))
+    np.testing.assert_array_equal(first, second)

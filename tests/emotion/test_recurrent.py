@@ -1,0 +1,127 @@
+"""The recurrent layer: equal to torch's where it must be, its dropout where it should be."""
+
+import pytest
+import torch
+
+from emotion.models.encoder import Encoder
+from emotion.models.recurrent import BiLSTM, reverse_within
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(0)
+    lengths = torch.tensor([9, 3, 0, 5, 1])
+    x = torch.randn(5, 9, 6, dtype=torch.double)
+    for row, length in enumerate(lengths):
+        x[row, length:] = 0
+    return x, lengths
+
+
+def no_mask(layer, n):
+    return torch.ones(2, n, layer.hidden_size, dtype=torch.double)
+
+
+def test_loop_equals_fused_kernel_with_its_gradients(batch):
+    x, lengths = batch
+    layer = BiLSTM(6, 4, 0.2).double()
+    x.requires_grad_()
+    found = []
+    for outputs, last in (layer.run_masked(x, lengths, no_mask(layer, 5)), layer.eval()(x, lengths)):
+        weights = torch.arange(outputs.numel(), dtype=torch.double).reshape(outputs.shape).cos()
+        loss = (outputs * weights).sum() + (last * weights[:, 0]).sum()
+        found.append((outputs, last, *torch.autograd.grad(loss, [x, *layer.parameters()])))
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs)
+
+
+def test_gradient_with_dropout_is_that_of_finite_differences(batch):
+    layer = BiLSTM(3, 2, 0.5).double()
+    mask = layer.draw_mask(2)
+    x = torch.randn(2, 4, 3, dtype=torch.double, requires_grad=True)
+    weights = list(layer.parameters())
+    lengths = torch.tensor([4, 2])
+    assert torch.autograd.gradcheck(lambda x, *_: layer.run_masked(x, lengths, mask), (x, *weights))
+
+
+def test_dropped_unit_never_feeds_back():
+    """With unit 0 masked, the recurrent weights that leave unit 0 change nothing, at any step."""
+    torch.manual_seed(1)
+    layer = BiLSTM(3, 4, 0.5)
+    x, lengths = torch.randn(1, 12, 3), torch.tensor([12])
+    mask = torch.full((2, 1, 4), 2.0)
+    mask[:, :, 0] = 0
+    before = layer.run_masked(x, lengths, mask)[0]
+    with torch.no_grad():
+        layer.lstm.weight_hh_l0[:, 0] += 5
+        layer.lstm.weight_hh_l0_reverse[:, 0] += 5
+    torch.testing.assert_close(layer.run_masked(x, lengths, mask)[0], before)
+    with torch.no_grad():
+        layer.lstm.weight_hh_l0[:, 1] += 5
+    assert not torch.allclose(layer.run_masked(x, lengths, mask)[0], before)
+
+
+def test_mask_is_drawn_once_for_each_sequence_and_only_in_training(monkeypatch):
+    layer = BiLSTM(3, 64, 0.25)
+    drawn = []
+    draw = layer.draw_mask
+    monkeypatch.setattr(layer, "draw_mask", lambda n: drawn.append(draw(n)) or drawn[-1])
+    x, lengths = torch.randn(50, 7, 3), torch.full((50,), 7)
+    layer.train()(x, lengths)
+    assert len(drawn) == 1 and drawn[0].shape == (2, 50, 64)
+    values, counts = drawn[0].unique(return_counts=True)
+    torch.testing.assert_close(values, torch.tensor([0.0, 1 / 0.75]))
+    assert abs(counts[0] / counts.sum() - 0.25) < 0.03
+    assert not torch.equal(drawn[0][0, 0], drawn[0][0, 1])
+    layer.eval()(x, lengths)
+    assert len(drawn) == 1
+
+
+def test_training_differs_from_evaluation_only_through_the_mask(batch):
+    x, lengths = batch
+    layer = BiLSTM(6, 4, 0.5).double()
+    evaluated = layer.eval()(x, lengths)[1]
+    assert not torch.allclose(layer.train()(x, lengths)[1], evaluated)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "attention", "statistics"])
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_changes_nothing(batch, pooling, training):
+    """Each utterance alone gives what it gives in a padded batch, whatever lies in the padding."""
+    x, lengths = batch
+    torch.manual_seed(2)
+    encoder = Encoder(6, 4, 5, 0.3, 0.0, pooling).double().train(training)
+    mask = encoder.recurrent.draw_mask(5)
+    dirty = x.clone()
+    for row, length in enumerate(lengths):
+        dirty[row, length:] = 7.0
+    together = _encode(encoder, dirty, lengths, mask)
+    for row, length in enumerate(lengths):
+        alone = x[row : row + 1, : max(1, int(length))]
+        single = _encode(encoder, alone, lengths[row : row + 1], mask[:, row : row + 1])
+        torch.testing.assert_close(single[0], together[row])
+
+
+def _encode(encoder, x, lengths, mask):
+    if not encoder.training:
+        return encoder(x, lengths)
+    outputs, last = encoder.recurrent.run_masked(x, lengths, mask)
+    return encoder.dense(encoder.pool(outputs, last, lengths))
+
+
+def test_last_is_the_last_processed_state_of_each_direction(batch):
+    x, lengths = batch
+    layer = BiLSTM(6, 4).double().eval()
+    outputs, last = layer(x, lengths)
+    for row, length in enumerate(lengths):
+        if length:
+            torch.testing.assert_close(last[row, :4], outputs[row, length - 1, :4])
+            torch.testing.assert_close(last[row, 4:], outputs[row, 0, 4:])
+        else:
+            assert not last[row].any() and not outputs[row].any()
+
+
+def test_reverse_within_is_its_own_inverse(batch):
+    x, lengths = batch
+    turned = reverse_within(x, lengths)
+    assert torch.equal(turned[0, 0], x[0, 8]) and torch.equal(turned[3, 4], x[3, 0])
+    assert torch.equal(reverse_within(turned, lengths), x)
