@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports NumPy or torch: small matrices gain nothing from threads, and tests run beside each other.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

@@ -1,0 +1,112 @@
+"""The packed LSTM against torch's own, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from speech2vec.lstm import Packing, packed_lstm
+
+lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
+
+
+@given(lengths_lists)
+def test_packing_holds_every_frame_once_longest_sequence_first(lengths: list[int]) -> None:
+    packing = Packing.of(torch.tensor(lengths))
+    held = list(zip(packing.order[packing.sequence].tolist(), packing.time.tolist(), strict=True))
+    assert sorted(held) == [(s, t) for s, n in enumerate(lengths) for t in range(n)]
+    assert packing.batch_sizes == sorted(packing.batch_sizes, reverse=True)
+    assert packing.time.tolist() == [t for t, n in enumerate(packing.batch_sizes) for _ in range(n)]
+
+
+@given(lengths_lists)
+def test_last_rows_are_the_last_step_of_each_sequence(lengths: list[int]) -> None:
+    packing = Packing.of(torch.tensor(lengths))
+    rows = packing.last_rows()
+    assert packing.time[rows].tolist() == (packing.lengths - 1).tolist()
+    assert packing.sequence[rows].tolist() == list(range(len(lengths)))
+
+
+def reference(x: Tensor, h0: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    """An LSTM as in a textbook, for one sequence [shape=(T, F)]."""
+    h, c, states = h0, torch.zeros_like(h0), []
+    for frame in x:
+        i, f, o, candidate = (frame @ weights["input"] + weights["bias"] + h @ weights["recurrent"]).chunk(4)
+        c = f.sigmoid() * c + i.sigmoid() * candidate.tanh()
+        h = o.sigmoid() * c.tanh()
+        states.append(h)
+    return torch.stack(states)
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths_lists, st.booleans(), st.integers(0, 2**31))
+def test_states_and_gradients_equal_those_of_a_textbook_lstm(lengths: list[int], start: bool, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    F, H, n = 3, 4, torch.tensor(lengths)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=draw).requires_grad_()
+
+    weights = {"input": random(F, 4 * H), "bias": random(4 * H), "recurrent": random(H, 4 * H)}
+    x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), 4 * H)
+    first = n.cumsum(0) - n
+    leaves = [x, constant, *weights.values()] + ([h0] if start else [])
+
+    packing = Packing.of(n)
+    rows = first[packing.order][packing.sequence] + packing.time
+    ours = packed_lstm(
+        torch.addmm(weights["bias"], x, weights["input"]),
+        rows,
+        weights["recurrent"],
+        packing,
+        constant[packing.order],
+        h0[packing.order] if start else None,
+    )
+    factor = torch.randn(ours.shape, dtype=torch.float64, generator=draw)
+    our_gradients = torch.autograd.grad((ours * factor).sum(), leaves)
+
+    slow = []
+    for s, length in enumerate(lengths):
+        own = {**weights, "bias": weights["bias"] + constant[s]}
+        initial = h0[s] if start else torch.zeros(H, dtype=torch.float64)
+        slow.append(reference(x[first[s] : first[s] + length], initial, own))
+    theirs = torch.stack(
+        [slow[s][t] for s, t in zip(packing.order[packing.sequence], packing.time.tolist(), strict=True)]
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    for mine, other in zip(our_gradients, torch.autograd.grad((theirs * factor).sum(), leaves), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
+
+
+def test_states_equal_those_of_torch_in_float32() -> None:
+    torch.manual_seed(0)
+    H, n = 25, torch.tensor([40, 7, 1, 23])
+    layer = nn.LSTM(13, H)
+    x, first = torch.randn(int(n.sum()), 13), n.cumsum(0) - n
+    order = [*range(2 * H), *range(3 * H, 4 * H), *range(2 * H, 3 * H)]  # torch has the candidate before the output
+    packing = Packing.of(n)
+    rows = first[packing.order][packing.sequence] + packing.time
+    table = x @ layer.weight_ih_l0[order].t() + (layer.bias_ih_l0 + layer.bias_hh_l0)[order]
+    ours = packed_lstm(table, rows, layer.weight_hh_l0[order].t().contiguous(), packing)
+    for s in range(len(n)):
+        theirs, _ = layer(x[first[s] : first[s] + n[s]])
+        mine = ours[packing.order[packing.sequence] == s]
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_states_on_a_gpu_equal_those_on_the_cpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.manual_seed(0)
+    n = torch.randint(1, 60, (32,))
+    table, recurrent = torch.randn(int(n.sum()), 40), torch.randn(10, 40) / 4
+    results = []
+    for device in ("cpu", "cuda"):
+        packing = Packing.of(n.to(device))
+        rows = (n.cumsum(0) - n).to(device)[packing.order][packing.sequence] + packing.time
+        results.append(packed_lstm(table.to(device), rows, recurrent.to(device), packing).cpu())
+    torch.testing.assert_close(*results, rtol=0, atol=1e-5)

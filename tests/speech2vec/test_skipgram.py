@@ -1,0 +1,84 @@
+"""Pairs inside one utterance, every pair once, the same order for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speech2vec.skipgram import Sampler, pairs
+from speech2vec.vocabulary import keep_instances, keep_probability
+
+utterance_lengths = st.lists(st.integers(1, 8), min_size=1, max_size=12)
+
+
+def obvious_pairs(utterance: np.ndarray, window: int) -> set[tuple[int, int]]:
+    n = len(utterance)
+    return {(i, j) for i in range(n) for j in range(n) if 0 < abs(i - j) <= window and utterance[i] == utterance[j]}
+
+
+@given(utterance_lengths, st.integers(1, 5))
+def test_pairs_are_the_neighbours_within_an_utterance(lengths: list[int], window: int) -> None:
+    utterance = np.repeat(np.arange(len(lengths)), lengths)
+    centre, context = pairs(utterance, window)
+    found = list(zip(centre.tolist(), context.tolist(), strict=True))
+    assert len(found) == len(set(found))
+    assert set(found) == obvious_pairs(utterance, window)
+
+
+def sampler(lengths: list[int], batch_size: int, keep: np.ndarray | None = None, seed: int = 3) -> Sampler:
+    utterance = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    word_id = np.arange(len(utterance), dtype=np.int32) % 4
+    rows = np.arange(len(utterance)) * 2 + 1
+    return Sampler(rows, word_id, utterance, np.ones(4) if keep is None else keep, 2, batch_size, seed)
+
+
+@given(utterance_lengths, st.integers(1, 40), st.integers(0, 5))
+def test_an_epoch_holds_every_pair_once(lengths: list[int], batch_size: int, epoch: int) -> None:
+    drawn = sampler(lengths, batch_size)
+    found: list[tuple[int, int]] = []
+    for positions in drawn.epoch(epoch):
+        batch = drawn.batch(positions)
+        found += zip(batch.words[batch.centre].tolist(), batch.words[batch.context].tolist(), strict=True)
+    expected = {(int(drawn.rows[i]), int(drawn.rows[j])) for i, j in obvious_pairs(drawn.utterance, 2)}
+    assert len(found) == len(set(found)) == drawn.n_pairs()
+    assert set(found) == expected
+
+
+def test_batches_are_about_as_large_as_asked() -> None:
+    drawn = sampler([8] * 200, 100)
+    sizes = [len(drawn.batch(positions).centre) for positions in drawn.epoch(0)]
+    assert abs(np.mean(sizes[:-1]) - 100) < 26  # an utterance of eight words has 26 pairs
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return np.concatenate(sampler([3] * 50, 20, seed=seed).epoch(epoch)).tolist()
+
+    assert order(3, 1) == order(3, 1)
+    assert order(3, 1) != order(3, 2)
+    assert order(3, 1) != order(4, 1)
+
+
+def test_words_left_out_do_not_part_their_neighbours() -> None:
+    # The words of type 1 are left out before windows are taken, as in word2vec.
+    drawn = sampler([4], 100, keep=np.array([1.0, 0.0, 1.0, 1.0]))
+    (positions,) = drawn.epoch(0)
+    batch = drawn.batch(positions)
+    assert positions.tolist() == [0, 2, 3]
+    assert len(batch.centre) == 6 == drawn.n_pairs()
+
+
+def test_min_count_and_subsampling_keep_what_word2vec_keeps() -> None:
+    counts = np.array([1000, 100, 4])
+    probability = keep_probability(counts, min_count=5, sample=1e-2)
+    total = 1100
+    expected = [min(1.0, np.sqrt(1e-2 * total / c) + 1e-2 * total / c) for c in counts[:2]]
+    np.testing.assert_allclose(probability, [*expected, 0.0])
+    kept = keep_instances(np.zeros(20_000, dtype=np.int64), probability, np.random.default_rng(0))
+    assert kept.mean() == pytest.approx(probability[0], abs=0.01)
+
+
+def test_utterances_of_one_word_make_no_batch() -> None:
+    assert sampler([1, 1, 1], 10).epoch(0) == []
