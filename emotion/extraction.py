@@ -24,7 +24,8 @@ BAD_AUDIO = "unusable audio"
 TOO_SHORT = "shorter than one window"
 BAD_FEATURES = "features are not numbers"
 
-_CHUNK = 32  # utterances handed to a process at a time
+_CHUNK = 32  # utterances handed to a process at a time, at most
+_WORTH_PROCESSES = 100_000_000  # bytes of audio; below, one process is done before others have started
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,21 @@ def extract_all(
     utterances : sequence of Utterance
     settings : FeatureSettings
     jobs : int
-        Processes. Each computes on one thread; memory is that of the longest recording in each.
+        Processes, where there is enough to do. Each computes on one thread; memory is that of the longest recording
+        in each.
 
     Raises
     ------
     UserError
         A process died (most often: out of memory).
     """
-    chunks = [utterances[i : i + _CHUNK] for i in range(0, len(utterances), _CHUNK)]
-    if jobs <= 1 or len(chunks) <= 1:
+    if jobs <= 1 or _n_bytes(utterances) < _WORTH_PROCESSES:
         with threadpool_limits(1):
             for utterance in utterances:
                 yield extract_utterance(utterance, settings)
         return
+    size = min(_CHUNK, max(1, len(utterances) // (8 * jobs)))
+    chunks = [utterances[i : i + size] for i in range(0, len(utterances), size)]
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(chunks)), context, initializer=_one_thread) as pool:
@@ -102,6 +105,11 @@ def extract_all(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _n_bytes(utterances: Sequence[Utterance]) -> int:
+    paths = {utterance.audio for utterance in utterances}
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _one_thread() -> None:

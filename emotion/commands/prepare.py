@@ -13,11 +13,9 @@ from speech2vec import console
 from speech2vec.config import load_settings
 from speech2vec.errors import UserError
 
-KINDS = "iemocap, ravdess, emodb, crema-d, meld, table or composite"
-
 
 def prepare(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{KINDS}.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What corpus it is.")],
     output: console.OutputOption,
     root: Annotated[
         Path | None, typer.Argument(metavar="ROOT", help="The corpus' folder; the file itself for 'table'.")
@@ -34,9 +32,11 @@ def prepare(
 ) -> None:
     """Read an emotion corpus, compute the 34 features, and check its counts.
 
-    The four classes neu, hap, sad and ang are kept; --set labels=full keeps all labels of the corpus. Utterances left
-    out are in report.json, by name and reason. A COMPOSITE set pairs the audio of one prepared set with texts of
-    another of the same label: speech2vec-emotion prepare composite --audio DIR --text DIR --seed 1 -o OUT.
+    KIND is iemocap, ravdess, emodb, crema-d, meld, table or composite; ROOT the corpus' folder, for a table its file
+    (CSV, TSV or JSONL). The four classes neu, hap, sad and ang are kept; --set labels=full keeps all labels of the
+    corpus. Utterances left out are in report.json, by name and reason. A COMPOSITE set pairs the audio of one prepared
+    set with texts of another of the same label:
+    speech2vec-emotion prepare composite --audio DIR --text DIR --seed 1 -o OUT.
     """
     from emotion.corpora.registry import read_emotion_corpus
     from emotion.dataset import Prepared

@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 import typer
 
+from emotion import extraction
 from emotion.commands.prepare import prepare
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.dataset import Prepared
@@ -132,7 +133,8 @@ def test_labels_outside_the_four_are_explained(
     assert Prepared.open(tmp_path / "p").labels == ("bored", "keen")
 
 
-def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path) -> None:
+def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "_WORTH_PROCESSES", 0)
     rng = generator(4)
     sounds = {f"u{i:03}": rng.normal(0, 0.1, int(rng.integers(0, 6000))).astype(np.float32) for i in range(80)}
     table = write_table(tmp_path, sounds)
