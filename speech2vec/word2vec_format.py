@@ -24,6 +24,7 @@ _HEADER_LIMIT = 200
 _WORD_LIMIT = 4096
 # A number of a text file takes at most this many bytes, its separator included.
 _NUMBER_LIMIT = 40
+_RELEASE = 64 << 20  # bytes
 
 
 def write_word2vec(path: Path, words: Sequence[str], vectors: np.ndarray, binary: bool = False) -> None:
@@ -183,6 +184,7 @@ def _read_binary(file: BinaryIO, rows: _Rows) -> None:
     n_bytes = 4 * rows.vector_size
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         position = file.tell()
+        released = 0
         newlines: bool | None = None  # whether rows end with a newline: the first row tells
         for number in range(1, rows.n_words + 1):
             space = data.find(b" ", position, position + _WORD_LIMIT)
@@ -199,6 +201,10 @@ def _read_binary(file: BinaryIO, rows: _Rows) -> None:
             if newlines is None:
                 newlines = data[position : position + 1] == b"\n"
             position += newlines
+            if position - released > _RELEASE:
+                released = position // mmap.PAGESIZE * mmap.PAGESIZE
+                if hasattr(mmap, "MADV_DONTNEED"):  # what has been read need not stay in memory
+                    data.madvise(mmap.MADV_DONTNEED, 0, released)
         left = data[position:].strip(b"\n") if len(data) - position < 64 else data[position : position + 64]
         if left:
             raise UserError(

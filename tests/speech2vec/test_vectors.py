@@ -206,7 +206,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("binary", [False, True])
     def test_memory_holds_the_vectors_once(self, tmp_path: Path, binary: bool) -> None:
-        vectors = some_vectors(20_000, 100)
+        vectors = some_vectors(4_000, 100)
         write_vectors(tmp_path / "v", vectors, binary)
         tracemalloc.start()
         read = read_vectors(tmp_path / "v")
