@@ -82,12 +82,13 @@ def prepare_corpus(
     """
     settings = settings or PrepareSettings()
     left_out = list(corpus.problems)
-    wanted: list[Utterance] = []
+    wanted: list[tuple[Utterance, str]] = []
     for utterance in corpus.utterances:
-        if label_of(utterance, settings.labels) is None:
+        label = label_of(utterance, settings.labels)
+        if label is None:
             left_out.append(Problem(utterance.utterance_id, OUTSIDE, utterance.extras["label_full"]))
         else:
-            wanted.append(utterance)
+            wanted.append((utterance, label))
     if not wanted:
         found = Counter(u.extras["label_full"] for u in corpus.utterances)
         raise UserError(
@@ -96,10 +97,9 @@ def prepare_corpus(
         )
     sampling_rates: Counter[int] = Counter()
     with atomic_folder(output) as folder, PreparedWriter(folder, len(FEATURE_NAMES)) as writer:
-        spoken = [utterance for utterance in wanted if not utterance.extras.get("text_only")]
+        spoken = [utterance for utterance, _ in wanted if not utterance.extras.get("text_only")]
         results = extract_all(spoken, settings.features, jobs)
-        for utterance in track(wanted, "features", len(wanted), "utterances", quiet):
-            label = label_of(utterance, settings.labels) or ""
+        for utterance, label in track(wanted, "features", len(wanted), "utterances", quiet):
             if utterance.extras.get("text_only"):
                 writer.add(utterance, None, None, label)
                 continue

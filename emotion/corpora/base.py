@@ -50,7 +50,7 @@ class EmotionCorpus:
     notes: list[Problem] = field(default_factory=list)
     expected: Mapping[str, int] = field(default_factory=dict)
     expected_sessions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    _seen: set[str] = field(default_factory=set, init=False, repr=False)
 
     def add(
         self,
