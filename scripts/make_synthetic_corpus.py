@@ -1,0 +1,72 @@
+"""A SYNTHETIC corpus in LibriSpeech's layout: text spoken by espeak-ng, with the exact time of every word.
+
+    python -m scripts.make_synthetic_corpus -o corpus                              # the Lee corpus, from gensim
+    python -m scripts.make_synthetic_corpus train-clean-100.text -o corpus --subset train-clean-100
+
+writes
+
+    corpus/SUBSET/SPEAKER/CHAPTER/*.flac, *.trans.txt              16 kHz, mono
+    corpus/alignments/SUBSET/SPEAKER/CHAPTER/*.alignment.txt       the synthesiser's own word times
+    corpus/SPEAKERS.TXT  SYNTHETIC.md  synthetic.json              who speaks; that and how it was made
+
+A killed run goes on with `--resume`; several machines share the work by
+`--shard 0/4`, `--shard 1/4`, ... into the same folder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.synthetic_corpus import UNMAPPED, lee_chapters, make_corpus, read_chapters
+from speech2vec import console
+from speech2vec.errors import UserError
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``1/4`` -> (1, 4): the second of four shards."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise UserError(f"--shard takes I/N with I from 0 to N-1 (for one, 0/4), not '{text}'")
+    return int(match[1]), int(match[2])
+
+
+def command(
+    output: console.OutputOption,
+    transcripts: Annotated[
+        Path | None, typer.Argument(help="Lines 'SPEAKER-CHAPTER-NUMBER WORDS'; none is the Lee corpus, from gensim.")
+    ] = None,
+    subset: Annotated[str, typer.Option(help="Name of the subset's folder.")] = "synthetic",
+    speakers: Annotated[int, typer.Option(min=1, help="Speakers of the Lee corpus.")] = 10,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Stop after the chapter that reaches this.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="espeak-ng languages (repeatable): en-us, en, ...")] = None,
+    shard: Annotated[str, typer.Option(help="Only this part of the chapters: I/N.")] = "0/1",
+    seed: console.SeedOption = 0,
+    jobs: console.JobsOption = 0,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+    resume: console.ResumeOption = False,
+) -> None:
+    """Speak text into a SYNTHETIC corpus in LibriSpeech's layout, with exact word times."""
+    console.set_up_logging(quiet)
+    part = parse_shard(shard)
+    chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
+    if not chapters:
+        raise UserError(f"{transcripts}: holds no line of text")
+    console.claim_output(output, force, resume or part[1] > 1)
+    made = make_corpus(chapters, output, subset, language or ["en-us"], seed, part, jobs, quiet)
+    print(
+        f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"
+    )
+    if made.unmapped:
+        print(f"{len(made.unmapped)} utterance(s) left out, by name and reason in {output / UNMAPPED}")
+        raise typer.Exit(console.DONE_WITH_FAILURES)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    console.run_app(app)

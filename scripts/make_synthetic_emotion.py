@@ -1,0 +1,147 @@
+"""A small SYNTHETIC tree in IEMOCAP's layout: espeak-ng speaks, and each class has its way of speaking.
+
+    python -m scripts.make_synthetic_emotion -o tree
+
+Five sessions of two speakers each; pitch, rate, liveliness and loudness depend on the class (and scatter from one
+utterance to the next); what is said is drawn without regard to the class, so that words can tell nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from scripts.make_iemocap_like import Turn, write_dialogue
+from scripts.synthesis import Voice, in_fresh_processes, speak
+from scripts.synthetic_corpus import MARKER, as_recorded, draw_voices, lee_chapters
+from speech2vec import console
+from speech2vec.runs import atomic_folder, generator, write_json
+
+DIALOGUES = ("impro01", "script01_1")
+_STREAM_TEXT, _STREAM_DIALOGUE = 3, 4
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a class is spoken, against the speaker's neutral voice.
+
+    Parameters
+    ----------
+    pitch, pitch_range : int
+        Steps of espeak-ng's scale.
+    rate : float
+        Times as fast.
+    loudness : float, dB
+    """
+
+    pitch: int
+    pitch_range: int
+    rate: float
+    loudness: float
+
+
+MANNERS = {
+    "neu": Manner(0, 0, 1.0, 0.0),
+    "hap": Manner(14, 25, 1.12, 3.0),
+    "sad": Manner(-14, -25, 0.8, -8.0),
+    "ang": Manner(6, 15, 1.2, 7.0),
+}
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """What one process speaks: turns of two speakers, each a class and its words."""
+
+    session: Path
+    name: str
+    voices: dict[str, Voice]
+    turns: list[tuple[str, str, list[str]]]
+    seed: tuple[int, ...]
+
+
+def turn(speaker: str, label: str, words: list[str], voice: Voice, rng: np.random.Generator) -> Turn:
+    """One utterance in the manner of its class."""
+    manner = MANNERS[label]
+    spoken = replace(
+        voice,
+        pitch=int(np.clip(voice.pitch + manner.pitch + rng.normal(0, 4), 0, 99)),
+        pitch_range=int(np.clip(voice.pitch_range + manner.pitch_range + rng.normal(0, 6), 0, 99)),
+        rate=int(np.clip(voice.rate * manner.rate * rng.normal(1, 0.06), 90, 300)),
+    )
+    speech = speak([words], spoken)
+    gain = 10 ** ((manner.loudness - 9.0 + rng.normal(0, 1.5)) / 20)
+    samples, times = as_recorded(replace(speech, samples=speech.samples * np.float32(gain)), rng)
+    text = " ".join(words).capitalize() + "."
+    return Turn(speaker, label, text, samples, [(word, *time) for word, time in zip(words, times, strict=True)])
+
+
+def make_dialogue(dialogue: Dialogue) -> int:
+    """Speak one dialogue and write its files; how many utterances it has."""
+    rng = generator(*dialogue.seed)
+    turns = [turn(who, label, words, dialogue.voices[who], rng) for who, label, words in dialogue.turns]
+    return len(write_dialogue(dialogue.session, dialogue.name, turns))
+
+
+def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
+    """Every session's dialogues; the classes take turns, so that each is heard from each speaker."""
+    stories = lee_chapters(1, None)
+    sentences = [list(chain(*clauses)) for story in stories for clauses in story.utterances.values()]
+    sentences = [words for words in sentences if len(words) <= 12]
+    rng = generator(seed, _STREAM_TEXT)
+    voices = draw_voices([f"{number}{sex}" for number in range(1, 6) for sex in "FM"], ["en-us"], seed)
+    made = []
+    for number in range(1, 6):
+        for index, name in enumerate(DIALOGUES):
+            labels = rng.permutation([label for label in MANNERS for _ in range(turns // len(MANNERS))])
+            texts = rng.choice(len(sentences), size=len(labels), replace=False)
+            rows = [
+                ("FM"[i % 2], str(label), sentences[text])
+                for i, (label, text) in enumerate(zip(labels, texts, strict=True))
+            ]
+            both = {sex: voices[f"{number}{sex}"][1] for sex in "FM"}
+            stream = (seed, _STREAM_DIALOGUE, number, index)
+            made.append(Dialogue(root / f"Session{number}", f"Ses{number:02}{'FM'[index]}_{name}", both, rows, stream))
+    return made
+
+
+def command(
+    output: console.OutputOption,
+    turns: Annotated[int, typer.Option(min=4, help="Utterances of each of the ten dialogues.")] = 40,
+    seed: console.SeedOption = 0,
+    jobs: console.JobsOption = 0,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Speak a small SYNTHETIC tree in IEMOCAP's layout, one way of speaking a class."""
+    console.set_up_logging(quiet)
+    console.claim_output(output, force)
+    with atomic_folder(output) as folder, console.Tracker("speaking", 10, "dialogues", quiet) as tracker:
+        total = 0
+        preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]
+        for done in in_fresh_processes(
+            make_dialogue, dialogues(folder, turns, seed), console.count_jobs(jobs), preload
+        ):
+            total += done
+            tracker.advance()
+        (folder / MARKER).write_text(
+            "# SYNTHETIC speech\n\n"
+            "Nothing here was said, or felt, by a person: espeak-ng spoke, one way of speaking a class.\n"
+            "Results on it say that a program works; they are not results on emotion.\n",
+            encoding="utf-8",
+        )
+        manners = {label: vars(manner) for label, manner in MANNERS.items()}
+        write_json(
+            folder / "synthetic.json", {"synthetic": True, "seed": seed, "utterances": total, "manners": manners}
+        )
+    print(f"SYNTHETIC: {total} utterances of 10 voices in IEMOCAP's layout in {output}")
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    console.run_app(app)
