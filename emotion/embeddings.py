@@ -130,6 +130,10 @@ def is_random(source: str) -> bool:
     return source == RANDOM or source.startswith(RANDOM + ":")
 
 
+def is_segments(source: str | None) -> bool:
+    return bool(source) and str(source).startswith(SEGMENTS + ":")
+
+
 def random_size(source: str) -> int:
     """The D of ``random:D``; 50 where it is left out."""
     size = source.partition(":")[2] or "50"

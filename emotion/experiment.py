@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from emotion.dataset import Prepared
-from emotion.embeddings import Pretrained, Vocabulary, coverage, load_pretrained
+from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained
 from emotion.inputs import Examples, Scaler, check_features, normalise_by_speaker
 from emotion.run import PREDICTIONS_FILE, Member, Run
+from emotion.segments import WordSegments, encode_words, segments_coverage
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol, Split, check_split, make_splits
 from emotion.trainer import fit, predict_proba
@@ -72,7 +73,14 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
     vocabulary: Vocabulary | None = None
     pretrained: Pretrained | None = None
     found: dict[str, Any] = {}
-    if plan.model != "acoustic":
+    segments: WordSegments | None = None
+    if plan.model != "acoustic" and is_segments(plan.embeddings):
+        if plan.aligned is None:
+            raise UserError("--embeddings segments:RUN needs --aligned ALIGNED, from speech2vec-align")
+        source = Path(str(plan.embeddings).partition(":")[2])
+        segments = encode_words(source, plan.aligned, list(prepared.utterance_id))
+        found = segments_coverage(segments)
+    elif plan.model != "acoustic":
         assert plan.embeddings is not None  # check_inputs
         vocabulary = Vocabulary.of_texts(list(prepared.text))
         pretrained = load_pretrained(plan.embeddings, vocabulary)
@@ -85,8 +93,8 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         "features": prepared.meta["features"],
         "sampling_rates": prepared.meta.get("sampling_rates", {}),
         "n_features": int(prepared.features.shape[1]),
-        "embeddings": pretrained.name if pretrained else None,
-        "vector_size": pretrained.vector_size if pretrained else 0,
+        "embeddings": pretrained.name if pretrained else "segments" if segments else None,
+        "vector_size": pretrained.vector_size if pretrained else segments.vectors.shape[1] if segments else 0,
         "coverage": found,
     }
     ids = prepared.utterance_id
@@ -98,7 +106,7 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         }
         for split in splits
     }
-    return Run.create(folder, info, settings, parts, vocabulary, pretrained)
+    return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments)
 
 
 def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSettings) -> Run:
@@ -165,6 +173,10 @@ def make_examples(run: Run, prepared: Prepared) -> Examples:
     words = [np.zeros(0, dtype=np.int64)] * n
     if run.vocabulary is not None:
         words = run.vocabulary.rows(list(prepared.text))
+    elif run.segments is not None:
+        words = run.segments.of_each()
+        if len(words) != n:
+            raise UserError(f"{run.folder} has word vectors of {len(words)} utterances, {prepared.folder} holds {n}")
     return Examples(features, words, prepared.label_index)
 
 

@@ -93,6 +93,11 @@ def recordings(
     UserError
         The model needs text and there is none; text is given for chunks or for several files.
     """
+    if run.uses_text and run.segments is not None:
+        raise UserError(
+            f"{run.folder} was trained on vectors of each word's own sound (segments), which predict cannot make: "
+            "train with a vectors file to classify new recordings"
+        )
     files = find_audio(paths)
     if text is not None and len(files) > 1:
         raise UserError("--text is what was said in ONE recording; beside several put .txt files")

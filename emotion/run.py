@@ -1,7 +1,8 @@
 """The run folder: everything that a trained classifier needs, and nothing outside it.
 
 ``run.json`` (model, labels, features, protocol), ``config.toml``, ``environment.json``, ``splits.json``,
-``vocabulary.json``, ``pretrained.safetensors`` (the vectors training starts from) and, for each fold and seed,
+``vocabulary.json``, ``pretrained.safetensors`` (the vectors training starts from) or ``segments.safetensors`` (those of
+the corpus' own words) and, for each fold and seed,
 ``members/FOLD/seed-N/`` with ``model.safetensors`` (weights and feature scaling), ``member.json``, ``metrics.jsonl``
 and ``test_probabilities.npy``; ``predictions.csv`` once all members are there. None of them can hold code.
 """
@@ -26,6 +27,7 @@ from torch import nn
 from emotion.embeddings import Pretrained, Vocabulary
 from emotion.inputs import Scaler
 from emotion.models import build
+from emotion.segments import WordSegments
 from emotion.settings import EmotionSettings
 from emotion.trainer import Fitted
 from speech2vec.config import load_settings, to_toml
@@ -34,6 +36,7 @@ from speech2vec.runs import append_json_line, atomic_folder, atomic_path, enviro
 
 FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
+SEGMENTS_FILE = "segments.safetensors"
 VOCABULARY_FILE, PRETRAINED_FILE, PREDICTIONS_FILE = "vocabulary.json", "pretrained.safetensors", "predictions.csv"
 
 
@@ -82,6 +85,7 @@ class Run:
         splits: dict[str, dict[str, list[str]]],
         vocabulary: Vocabulary | None,
         pretrained: Pretrained | None,
+        segments: WordSegments | None = None,
     ) -> Run:
         """Write a new run folder; ``run.json`` comes last and makes it whole."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +99,8 @@ class Run:
             with atomic_path(folder / PRETRAINED_FILE) as temporary:
                 arrays = {name: getattr(pretrained, name) for name in ("vectors", "known", "mean", "deviation")}
                 save_arrays(arrays, temporary, metadata={"name": pretrained.name})
+        if segments is not None:
+            segments.save(folder / SEGMENTS_FILE)
         write_json(folder / RUN_FILE, {"format": FORMAT, **info})
         return cls.open(folder)
 
@@ -118,6 +124,12 @@ class Run:
     @property
     def labels(self) -> tuple[str, ...]:
         return tuple(self.info["labels"])
+
+    @cached_property
+    def segments(self) -> WordSegments | None:
+        """Vectors of the corpus' own words, where the run was trained on them."""
+        path = self.folder / SEGMENTS_FILE
+        return WordSegments.load(path) if path.exists() else None
 
     @property
     def model_name(self) -> str:

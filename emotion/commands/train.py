@@ -47,17 +47,28 @@ def train(
     Each fold of the protocol is trained with each seed; --resume trains what is missing.
     """
     from emotion.dataset import Prepared
+    from emotion.embeddings import is_segments
     from emotion.evaluate import evaluate_run
-    from emotion.experiment import Plan, continue_run, start_run, train_members, write_predictions
+    from emotion.experiment import (
+        Plan,
+        check_inputs,
+        continue_run,
+        split_prepared,
+        start_run,
+        train_members,
+        write_predictions,
+    )  # fmt: skip
     from emotion.settings import settings_of_preset
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
-    console.claim_output(output, force, resume)
     plan = Plan(model.value, protocol, embeddings, list(range(seed, seed + seeds)), folds, aligned)
-    if (embeddings or "").startswith("segments:") != (aligned is not None):
+    if is_segments(embeddings) != (aligned is not None):
         raise UserError("--embeddings segments:RUN and --aligned ALIGNED go together")
+    check_inputs(corpus, plan.model, embeddings)
+    split_prepared(corpus, protocol, folds)
+    console.claim_output(output, force, resume)
     if resume and (output / "run.json").exists():
         run = continue_run(corpus, output, plan, settings)
     else:

@@ -36,7 +36,9 @@ class WordTable(nn.Module):
         super().__init__()
         self.table: nn.Embedding | None = None
         if vectors is not None:
-            self.table = nn.Embedding.from_pretrained(vectors.clone(), freeze=not trainable, padding_idx=0)
+            rows = vectors.clone()
+            rows[0] = 0.0
+            self.table = nn.Embedding.from_pretrained(rows, freeze=not trainable, padding_idx=0)
 
     def forward(self, words: Tensor) -> Tensor:
         """[shape=(B, N)] or [shape=(B, N, d)] -> [shape=(B, N, d)]."""

@@ -1,0 +1,211 @@
+"""The program from the command line, on a generated corpus: each class has its pitch and its words."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from typer.testing import CliRunner
+
+from emotion.cli import app
+from speech2vec.errors import UserError
+from speech2vec.vectors import WordVectors, write_vectors
+
+LABELS = ("neu", "hap", "sad", "ang")
+SMALL = ("--set", "model.hidden_size=12", "--set", "model.dense_size=16", "--set", "training.epochs=3", "--quiet")
+
+
+def invoke(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Prepared utterances of five sessions (a speaker each), word vectors, and trained runs."""
+    folder = tmp_path_factory.mktemp("emotion")
+    rng = np.random.default_rng(0)
+    rows = []
+    for speaker in range(1, 6):
+        for i in range(8):
+            label = LABELS[i % 4]
+            time = np.arange(int(16000 * rng.uniform(0.5, 0.9))) / 16000
+            tone = np.sin(2 * np.pi * (200 + 150 * (i % 4) + 10 * speaker) * time)
+            name = f"s{speaker}-{i}.wav"
+            sf.write(folder / name, 0.3 * tone + 0.01 * rng.standard_normal(len(time)), 16000)
+            text = "[LAUGHTER]" if i == 7 else f"word{i % 4} and more"
+            rows.append([name, text, f"s{speaker}", label, str(speaker)])
+    with (folder / "table.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([["audio", "text", "speaker", "label", "session"], *rows])
+    words = ["word0", "word1", "word2", "and"]
+    for size in (8, 12):
+        vectors = WordVectors(words, rng.standard_normal((4, size)).astype(np.float32))
+        write_vectors(folder / f"vectors{size}.txt", vectors)
+    invoke("prepare", "table", folder / "table.csv", "-o", folder / "prepared", "--jobs", 1, "--quiet")
+    dual = ("--model", "dual", "--embeddings", folder / "vectors8.txt", "--protocol", "session5", "--seeds", 2)
+    folder.joinpath("train-dual.txt").write_text(
+        invoke("train", folder / "prepared", "-o", folder / "dual", *dual, *SMALL)
+    )
+    return folder
+
+
+def test_train_writes_a_whole_run(home):
+    assert "UA" in (home / "train-dual.txt").read_text()
+    info = json.loads((home / "dual" / "run.json").read_text())
+    assert info["vector_size"] == 8 and info["coverage"]["texts_without_words"] == 5
+    assert info["coverage"]["types_without_vector"] == 2
+    rows = list(csv.DictReader((home / "dual" / "predictions.csv").open()))
+    assert len(rows) == 2 * 8 and {row["speaker"] for row in rows} == {"s5"}
+    total = [sum(float(row[f"p_{label}"]) for label in LABELS) for row in rows]
+    np.testing.assert_allclose(total, 1, atol=1e-4)
+    member = json.loads((home / "dual" / "members" / "session5" / "seed-1" / "member.json").read_text())
+    assert member["best_epoch"] == 3  # session5 selects nothing
+
+
+def test_scaling_is_fitted_on_the_training_part_only(home):
+    from emotion.dataset import Prepared
+    from emotion.run import Run
+
+    prepared, run = Prepared.open(home / "prepared"), Run.open(home / "dual")
+    train = set(run.splits["session5"]["train"])
+    own = np.concatenate([prepared.segment(i) for i, name in enumerate(prepared.utterance_id) if name in train])
+    np.testing.assert_allclose(run.load_member("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_evaluate_writes_report_scores_and_figure(home):
+    text = invoke("evaluate", home / "dual", "--quiet")
+    scores = json.loads((home / "dual" / "evaluation" / "scores.json").read_text())
+    ua = scores["parts"]["all"]["UA"]
+    assert ua["by_utterance"]["low"] <= ua["mean"] <= ua["by_utterance"]["high"]
+    assert f"{100 * ua['mean']:.1f} %" in text
+    assert (home / "dual" / "evaluation" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_resume_trains_only_what_is_missing(home, tmp_path):
+    command = ("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "leave-one-session-out", *SMALL)
+    invoke(*command, "--seeds", 1)
+    kept = tmp_path / "run" / "members" / "1" / "seed-0" / "model.safetensors"
+    gone = tmp_path / "run" / "members" / "3" / "seed-0"
+    before, lost = kept.stat().st_mtime_ns, (gone / "model.safetensors").read_bytes()
+    for path in gone.iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="already there"):
+        invoke(*command, "--seeds", 1)
+    with pytest.raises(UserError, match="not trained to its end"):
+        invoke("evaluate", tmp_path / "run", "--quiet")
+    with pytest.raises(UserError, match="started with seeds"):
+        invoke(*command, "--seeds", 2, "--resume")
+    invoke(*command, "--seeds", 1, "--resume")
+    assert kept.stat().st_mtime_ns == before and (gone / "model.safetensors").read_bytes() == lost
+
+
+@pytest.fixture(scope="module")
+def moved(home, tmp_path_factory):
+    """The run folder alone, somewhere else: it must need nothing beside it."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("elsewhere") / "run"
+    shutil.copytree(home / "dual", folder)
+    return folder
+
+
+def test_predict_equals_the_test_probabilities(home, moved):
+    texts = {row["audio"]: row["text"] for row in csv.DictReader((home / "table.csv").open())}
+    wanted: dict[str, list[float]] = {}
+    for row in csv.DictReader((moved / "predictions.csv").open()):
+        wanted.setdefault(row["utterance_id"], []).append(float(row["p_sad"]))
+    name = "s5-2.wav"
+    key = next(key for key in wanted if key.startswith("s5-2") or key.endswith("s5-2"))
+    found = json.loads(invoke("predict", moved, home / name, "--text", texts[name], "--format", "json", "--quiet"))
+    assert found[0]["probabilities"]["sad"] == pytest.approx(np.mean(wanted[key]), abs=2e-6)
+    assert found[0]["label"] == max(found[0]["probabilities"], key=found[0]["probabilities"].get)
+
+
+def test_predict_without_text_says_what_to_do(home, moved):
+    with pytest.raises(UserError, match=r"needs text: --text, or a .txt or .lab file beside it"):
+        invoke("predict", moved, home / "s5-2.wav")
+
+
+def test_predict_takes_recordings_apart(home, tmp_path):
+    invoke("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "session5-dev", "--seeds", 1, *SMALL)
+    long, _ = sf.read(home / "s5-2.wav")
+    silence = np.zeros(16000)
+    stereo = np.stack([np.concatenate([long, silence, long]), np.concatenate([long, silence, 0 * long])], axis=1)
+    sf.write(tmp_path / "long.wav", stereo, 16000)
+    args = ("predict", tmp_path / "run", tmp_path / "long.wav", "--format", "csv", "--quiet")
+    rows = list(csv.DictReader(invoke(*args, "--chunk", "vad", "--channel", "all").splitlines()))
+    assert [row["channel"] for row in rows] == ["0", "0", "1"]
+    assert float(rows[1]["start"]) == pytest.approx(len(long) / 16000 + 1, abs=0.1)
+    even = list(csv.DictReader(invoke(*args, "--chunk", 0.5).splitlines()))
+    assert all(float(row["end"]) - float(row["start"]) <= 0.51 for row in even) and len(even) >= 4
+    with pytest.raises(UserError, match="'vad' or seconds"):
+        invoke(*args, "--chunk", "nonsense")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    out = invoke("predict", tmp_path / "run", tmp_path / "long.wav", tmp_path / "empty.wav", "--quiet", code=1)
+    assert "long.wav" in out
+
+
+def test_export_gives_equal_outputs(home, tmp_path):
+    invoke("export", home / "dual", "-o", tmp_path / "model.pt", "--quiet")
+    extra = {"run.json": ""}
+    loaded = torch.jit.load(str(tmp_path / "model.pt"), _extra_files=extra)
+    assert json.loads(extra["run.json"])["labels"] == list(LABELS)
+    from emotion.ensemble import load_ensemble
+    from emotion.run import Run
+
+    features, words = torch.randn(23, 34), torch.tensor([2, 3, 1])
+    with torch.inference_mode():
+        difference = loaded(features, words) - load_ensemble(Run.open(home / "dual"))(features, words)
+    assert difference.abs().max() < 1e-5
+    with pytest.raises(UserError, match=r"\.pt or \.ts"):
+        invoke("export", home / "dual", "-o", tmp_path / "model.bin")
+
+
+def test_tables(home, tmp_path):
+    vectors = [f"--speech-embeddings={d}={home / f'vectors{d}.txt'}" for d in (8, 12)]
+    command = ("tables", home / "prepared", *vectors, f"--word-embeddings=8={home / 'vectors8.txt'}", "--seeds", 2)
+    command += ("-o", tmp_path / "out", "--preset", "default", *SMALL)
+    text = invoke(*command)
+    assert "Table 3" in text and "random vectors, d = 12" in text and "68.49" in text
+    assert "+1.37 [-2.31, +5.05], not significant" in text
+    rows = list(csv.DictReader((tmp_path / "out" / "tables.csv").open()))
+    assert [row["table"] for row in rows].count("2") == 5
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
+    assert len(before) == 2 * 9
+    assert invoke(*command, "--resume") == text
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
+    # The same vectors under two names make the same system: their difference is exactly nothing.
+    assert "dual encoder, word vectors, d = 8 less dual encoder, speech vectors, d = 8: +0.0 [+0.0, +0.0]" in text
+
+
+def test_bad_input_is_one_clear_line(home, tmp_path):
+    prepared = home / "prepared"
+    with pytest.raises(UserError, match="needs --embeddings"):
+        invoke("train", prepared, "-o", tmp_path / "a", "--model", "dual")
+    with pytest.raises(UserError, match=r"unknown setting 'model.hidden'"):
+        invoke("train", prepared, "-o", tmp_path / "a", "--set", "model.hidden=3")
+    with pytest.raises(UserError, match="no preset 'papre'"):
+        invoke("train", prepared, "-o", tmp_path / "a", "--preset", "papre")
+    with pytest.raises(UserError, match="is no run of speech2vec-emotion"):
+        invoke("predict", tmp_path, home / "s1-1.wav")
+    run = tmp_path / "old"
+    run.mkdir()
+    (run / "run.json").write_text('{"format": 0}')
+    with pytest.raises(UserError, match="run of format 0, this version reads 1"):
+        invoke("evaluate", run)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_class_missing_from_training_is_named(home, tmp_path):
+    rows = list(csv.reader((home / "table.csv").open()))
+    kept = [rows[0]] + [[str(home / r[0]), *r[1:]] for r in rows[1:] if r[3] != "sad" or r[2] == "s5"]
+    with (tmp_path / "table.csv").open("w", newline="") as out:
+        csv.writer(out).writerows(kept)
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
+    with pytest.raises(UserError, match="no training utterance of class sad"):
+        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "session5", *SMALL)
