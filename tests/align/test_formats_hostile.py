@@ -145,6 +145,8 @@ BOMBS = {
     "json words": ('{"words": [', '{"word":"a","start":1,"end":2},'),
     "json one number": ('{"words": [', "1"),
     "json nested": ('{"words": ', "["),
+    "json dicts within the limit": ('{"words": [', '{"":{}},' + " " * 130),
+    "json lists within the limit": ('{"tiers": {"words": {"entries": [', "[1,2,[3]]," + " " * 130),
     "white space": ("", " \n"),
     "nothing": ("", "\0"),
 }
