@@ -55,12 +55,40 @@ class FeatureSettings(Settings):
     window, hop : float, seconds
     compat : "pyaudioanalysis" or "corrected"
         See `extract`.
+    level : bool
+        One more column: each window's level in dB below full scale. The 34 features are computed after dividing by
+        the recording's peak and do not know how loud it was.
     """
 
     sampling_rate: int = Field(16000, ge=7000)
     window: float = Field(0.1, gt=0)
     hop: float = Field(0.1, gt=0)
     compat: Compat = "pyaudioanalysis"
+    level: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return (*FEATURE_NAMES, "level") if self.level else FEATURE_NAMES
+
+
+def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Each window's level, dB below full scale, from its energy and the peak that `extract` divided by.
+
+    Parameters
+    ----------
+    signal : ndarray [shape=(n_samples,)]
+        In [-1, 1].
+    features : ndarray [shape=(n_windows, 34)]
+        What `extract` gave for it.
+
+    Returns
+    -------
+    ndarray [shape=(n_windows, 1)]
+        From -100 (silence) to 0.
+    """
+    peak = np.abs(signal - signal.mean(dtype=np.float64)).max()
+    return 10 * np.log10(features[:, 1:2] * peak**2 + 1e-10)
 
 
 def extract(
@@ -164,9 +192,7 @@ def _block_features(frames: np.ndarray, bank: _Bank, previous: np.ndarray | None
     out[:, 3], out[:, 4] = _centroid_and_spread(moments, spectrum.max(axis=1))
     out[:, 5] = _entropy(block_energies, energy)
     out[:, 6] = _flux(spectrum, energy, moments[:, 0] + n_lines * _EPS, previous)
-    cumulated = np.cumsum(power, axis=1)
-    cumulated += _EPS
-    out[:, 7] = (cumulated > _ROLLOFF * power.sum(axis=1, keepdims=True)).argmax(axis=1) / n_lines
+    out[:, 7] = _rolloff(power, block_energies, _ROLLOFF * energy) / n_lines
 
     mel = spectrum[:, : len(bank.filters)] @ bank.filters
     out[:, 8:21] = np.log10(mel + _EPS) @ bank.dct
@@ -189,6 +215,19 @@ def _sub_block_energies(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _entropy(energies: np.ndarray, total: np.ndarray) -> np.ndarray:
     shares = energies / (total + _EPS)[:, np.newaxis]
     return -(shares * np.log2(shares + _EPS)).sum(axis=1)
+
+
+def _rolloff(power: np.ndarray, block_energies: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """First line where the cumulated power passes the threshold [shape=(n,)]; summed line by line in its block only."""
+    n_lines = power.shape[1]
+    size = n_lines // _SUB_BLOCKS
+    before = np.zeros((len(power), _SUB_BLOCKS + 1))
+    np.cumsum(block_energies, axis=1, out=before[:, 1:])
+    limit = threshold[:, np.newaxis] - _EPS
+    block = (before[:, 1:] <= limit).sum(axis=1, keepdims=True)
+    lines = np.minimum(block * size + np.arange(max(size, n_lines - _SUB_BLOCKS * size)), n_lines - 1)
+    cumulated = np.take_along_axis(before, block, axis=1) + np.cumsum(np.take_along_axis(power, lines, axis=1), axis=1)
+    return np.minimum(block[:, 0] * size + (cumulated <= limit).sum(axis=1), n_lines - 1)
 
 
 def _centroid_and_spread(moments: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

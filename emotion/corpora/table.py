@@ -77,7 +77,8 @@ def read_table(path: Path) -> EmotionCorpus:
 def _check_columns(found: Mapping[str, Any], where: str) -> None:
     missing = [name for name in COLUMNS if name not in found]
     if missing:
-        raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, found))}")
+        names = ", ".join(" ".join(str(name).split())[:40] for name in list(found)[:20])
+        raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; it has {names or 'none'}")
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -85,9 +86,12 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    _check_columns(dict.fromkeys(reader.fieldnames or ()), str(path))
-    for row in reader:
-        yield reader.line_num, row
+    try:
+        _check_columns(dict.fromkeys(reader.fieldnames or ()), str(path))
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
