@@ -14,6 +14,11 @@ from speech2vec.errors import UserError
 
 # libsndfile's log of a RIFF header whose chunk promises more bytes than the file has.
 _SHORT_CHUNK = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
+# What libsndfile gives as the length of a FLAC stream that does not tell it (written to a pipe, say).
+_UNKNOWN_LENGTH = 2**63 - 1
+_OGG_PAGE = 65307  # bytes, at most (RFC 3533, section 6)
+_OGG_HEADER = 27
+_OGG_LAST_PAGE = 4
 
 
 class AudioError(UserError):
@@ -45,21 +50,43 @@ class AudioInfo:
 def _open(path: Path) -> sf.SoundFile:
     path = Path(path)
     try:
-        return sf.SoundFile(path)
+        file = sf.SoundFile(path)
     except sf.LibsndfileError as error:
         if not path.exists():
             raise AudioError(f"{path}: there is no such audio file") from error
         if path.is_file() and path.stat().st_size == 0:
             raise AudioError(f"{path}: the audio file is empty (0 bytes)") from error
-        raise AudioError(f"{path}: not a readable audio file ({error.error_string.strip()})") from error
-    except (TypeError, OSError) as error:
+        # For an MP3 cut off in its first frames libsndfile says that the file "does not exist".
+        reason = error.error_string.strip()
+        reason = "no sound in it can be decoded" if reason.startswith("File does not exist") else reason
+        raise AudioError(f"{path}: not a readable audio file ({reason})") from error
+    except (TypeError, ValueError, OSError) as error:
         raise AudioError(f"{path}: not a readable audio file ({error})") from error
+    if file.frames >= _UNKNOWN_LENGTH:
+        file.close()
+        raise AudioError(
+            f"{path}: its header does not tell its length (written to a pipe?): encode it again, to a file"
+        )
+    return file
 
 
 def info(path: Path) -> AudioInfo:
     """Sampling rate, length and channels, from the header alone."""
     with _open(path) as file:
         return AudioInfo(file.samplerate, file.frames, file.channels)
+
+
+def _ogg_is_cut(path: Path) -> bool:
+    """Whether an Ogg file lacks the page that ends its stream (RFC 3533): libsndfile reads it without a word."""
+    with Path(path).open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _OGG_PAGE))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < _OGG_HEADER or not page[5] & _OGG_LAST_PAGE:
+        return True
+    lengths = page[_OGG_HEADER : _OGG_HEADER + page[26]]
+    return len(page) < _OGG_HEADER + page[26] + sum(lengths)
 
 
 def load(
@@ -100,15 +127,17 @@ def load(
             raise AudioError(f"{path}: has {n_channels} channel(s), channel {channel} was asked for (the first is 0)")
         first = round((start or 0.0) * rate)
         last = file.frames if end is None else round(end * rate)
-        if first >= file.frames and file.frames > 0:
+        if file.format == "OGG" and _ogg_is_cut(path):
+            raise AudioError(f"{path}: truncated (the page that ends an Ogg stream is missing)")
+        if first >= file.frames > 0:
             raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part from {start:.2f} s was asked for")
+        wanted = max(0, min(last, file.frames) - first)
         try:
             if first:
                 file.seek(first)
-            samples = file.read(max(0, min(last, file.frames) - first), dtype="float32", always_2d=True)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
         except sf.LibsndfileError as error:
             raise AudioError(f"{path}: cannot be decoded to its end ({error.error_string.strip()})") from error
-        wanted = min(last, file.frames) - first
         # An MP3's length is known from its header to a few coder frames only.
         tolerance = 4 * 1152 if file.format == "MPEG" else 0
         if len(samples) < wanted - tolerance:
@@ -117,9 +146,13 @@ def load(
             raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part up to {end:.2f} s was asked for")
     if len(samples) == 0:
         raise AudioError(f"{path}: holds no samples")
+    if n_channels == 1:
+        channel = 0  # the mean of one channel, without its cost
     mono = samples[:, channel] if channel is not None else samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite)")
     if sampling_rate is not None and sampling_rate != rate:
         mono = soxr.resample(mono, rate, sampling_rate)
+        if len(mono) == 0:
+            raise AudioError(f"{path}: its {len(samples)} samples at {rate} Hz are none at {sampling_rate} Hz")
     return np.ascontiguousarray(mono, dtype=np.float32)

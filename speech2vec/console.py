@@ -66,10 +66,17 @@ def set_up_logging(quiet: bool) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def claim_output(path: Path, force: bool = False, resume: bool = False) -> None:
-    """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays)."""
+def claim_output(path: Path, force: bool = False, resume: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays).
+
+    Call it once the input is known to be good: what is there is lost only for something better. None of `inputs` may
+    be the output or lie in it.
+    """
     if force and resume:
         raise UserError("--force starts anew and --resume goes on: give one of the two")
+    for given in inputs:
+        if path.resolve() in (given.resolve(), *given.resolve().parents):
+            raise UserError(f"-o/--output {path} is or holds the input {given}: give another")
     if not path.exists() or resume:
         return
     if path.is_dir() and not any(path.iterdir()):
@@ -182,6 +189,9 @@ def run_app(app: typer.Typer) -> None:
     except click.Abort:
         fail("interrupted", 130)
     except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 on
+            error.show()
+            raise SystemExit(USER_ERROR) from None
         fail(error.format_message())
     except KeyboardInterrupt:
         fail("interrupted", 130)
@@ -189,4 +199,7 @@ def run_app(app: typer.Typer) -> None:
         # The reader went away (`... | head`): nothing is wrong, and nothing more can be said.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         raise SystemExit(DONE) from None
+    except OSError as error:
+        # A full disk, a folder that may not be written to; a bug would not come as an error of the system.
+        fail(f"{error.filename or 'writing'}: {error.strerror or error}")
     raise SystemExit(code if isinstance(code, int) else DONE)

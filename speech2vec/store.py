@@ -7,7 +7,6 @@ other; ``meta.json`` is written last, so a folder without it is not (yet) a stor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
 from speech2vec.manifest import WORDS_FILE
-from speech2vec.runs import atomic_path, write_json
+from speech2vec.runs import atomic_path, read_json, write_json
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
@@ -115,7 +114,7 @@ class Store:
             If the folder is no whole store, or its parts do not fit each other.
         """
         path = Path(path)
-        meta = _read_meta(path)
+        meta = read_meta(path)
         try:
             frames = np.load(path / FRAMES_FILE, mmap_mode="r")
             table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
@@ -163,16 +162,17 @@ class Store:
         )
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta.json of a store, or a `UserError` that says why the folder is none."""
     file = path / META_FILE
     if not file.exists():
         reason = "there is no such folder" if not path.exists() else f"it holds no {META_FILE}"
         raise UserError(f"{path} is no store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
+    meta = read_json(file)
     try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        settings, stored = meta["settings"], meta["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is not the meta.json of a store: {error}") from error
+        settings, stored, _ = meta["settings"], meta["fingerprint"], meta["settings"]["n_mfcc"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file} is not the {META_FILE} of a store: it lacks {error}") from error
     if fingerprint(settings) != stored:
         raise UserError(f"{file}: its settings do not have its fingerprint {stored}: it was changed by hand")
     return meta
@@ -190,7 +190,7 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
 def write_store(
     path: Path, words: pa.Table, frames: Iterable[np.ndarray], n_mfcc: int, settings: dict[str, Any], **meta: Any
 ) -> None:
-    """Write a store: the frames first, ``meta.json`` (which makes it one) last.
+    """Write a store: the frames first, ``meta.json`` (which makes it one) last; that of an older store goes first.
 
     Parameters
     ----------
@@ -205,6 +205,7 @@ def write_store(
         More for meta.json.
     """
     path.mkdir(parents=True, exist_ok=True)
+    (path / META_FILE).unlink(missing_ok=True)
     total = int(pc.sum(words["n_frames"]).as_py() or 0)
     with atomic_path(path / FRAMES_FILE) as temporary:
         out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(total, n_mfcc))

@@ -45,8 +45,7 @@ def features(
     console.set_up_logging(quiet)
     settings = load_settings(MfccSettings, config, set_ or ())
     share = parse_shard(shard)
-    console.claim_output(output, force, resume)
-    result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet)
+    result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet, force, resume)
     _tell(result, output, f"shard {shard} of store" if shard else "store")
 
 
@@ -60,8 +59,7 @@ def merge(
     from speech2vec.extraction import merge as merge_shards
 
     console.set_up_logging(quiet)
-    console.claim_output(output, force)
-    _tell(merge_shards(shards, output), output, "store")
+    _tell(merge_shards(shards, output, force), output, "store")
 
 
 def _tell(result, output: Path, what: str) -> None:  # type: ignore[no-untyped-def]  # its module is heavy
