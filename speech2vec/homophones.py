@@ -392,7 +392,7 @@ def _verdict(
     )
     if halves is not None and auc_split is not None:
         if auc_split.low <= 0.5 <= auc_split.high:
-            relation = "no further apart than"
+            relation = "not distinguishably further apart than"
         elif auc_split.value < 0.5:
             relation = "further apart than"
         else:

@@ -183,7 +183,7 @@ def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np
 def _compare_with_warping(
     store: Store, by_name: Mapping[str, Representation], rows: np.ndarray, quiet: bool
 ) -> SameDifferentPart:
-    part = _compare(f"sample of {len(rows)} instances", store, by_name, rows)
+    part = _compare("a sample, with time warping", store, by_name, rows)
     pairs = np.column_stack(np.triu_indices(len(rows), k=1))
     with Tracker("warping", len(pairs), "pairs", quiet) as tracker:
         distances = dtw_distances([store.segment(int(row)) for row in rows], pairs, tracker.advance)

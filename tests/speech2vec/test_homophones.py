@@ -61,7 +61,7 @@ def test_vectors_from_sound_pass_with_and_without_instances(dictionary) -> None:
     assert check.median_rank == 1
     assert check.nearest > 0.95
     assert check.verdict.startswith("These vectors behave as vectors from sound must: 40 homophone pairs")
-    assert "no further apart than two halves" in check.verdict
+    assert "not distinguishably further apart than two halves" in check.verdict
 
     from_file = check_homophones(vectors, pairs)
     assert from_file.split_halves is None and from_file.auc_split is None

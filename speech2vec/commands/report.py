@@ -1,0 +1,83 @@
+"""`speech2vec report` and `speech2vec compare`: what runs learned, as a page to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec import console
+from speech2vec.errors import UserError
+
+WordsimOption = Annotated[
+    Path | None, typer.Option("--wordsim", help="Folder of rated pairs, for synonyms [the sets in gensim].")
+]
+CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="best or last.")]
+WarpedOption = Annotated[int, typer.Option("--dtw", min=0, help="Instances compared by time warping; 0 is none.")]
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    output: console.OutputOption,
+    store: Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")] = None,
+    checkpoint: CheckpointOption = "last",
+    wordsim: WordsimOption = None,
+    warped: WarpedOption = 300,
+    map_words: Annotated[int, typer.Option("--map-words", min=10, help="Most frequent words on the map.")] = 1_000,
+    words: Annotated[int, typer.Option("--words", min=2, max=65_536, help="Words one can search for.")] = 5_000,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
+    from speech2vec.encoding import load_run
+    from speech2vec.findings import gather
+    from speech2vec.report import statements, write_report
+
+    console.set_up_logging(quiet)
+    _check(checkpoint)
+    console.claim_output(output, force)
+    loaded = load_run(run, store, device.value, checkpoint=checkpoint)
+    findings = gather(loaded, wordsim, map_words, words, warped, seed, quiet)
+    write_report(findings, output)
+    if findings.corpus.synthetic:
+        print("These figures are from SYNTHETIC speech.")
+    for sentence in statements(findings):
+        print(sentence)
+    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB; open it in a browser, it needs no network)")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="What 'speech2vec train' wrote; two or more.")],
+    output: console.OutputOption,
+    checkpoint: CheckpointOption = "last",
+    wordsim: WordsimOption = None,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write one self-contained page that sets several runs side by side."""
+    from speech2vec.comparison import write_comparison
+    from speech2vec.encoding import load_run
+    from speech2vec.findings import gather
+
+    console.set_up_logging(quiet)
+    _check(checkpoint)
+    if len(runs) < 2:
+        raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
+    console.claim_output(output, force)
+    found = []
+    for run in runs:
+        console.log.info("measuring %s", run)
+        loaded = load_run(run, None, device.value, checkpoint=checkpoint)
+        found.append(gather(loaded, wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
+    write_comparison(found, output)
+    print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")
+
+
+def _check(checkpoint: str) -> None:
+    if checkpoint not in ("best", "last"):
+        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")

@@ -1,0 +1,142 @@
+"""Several runs side by side, in the form of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speech2vec.charts import Dot, DotChart, DotRow, Line, dot_chart, line_chart
+from speech2vec.findings import Findings
+from speech2vec.measures import TRAINED, UNTRAINED
+from speech2vec.report import flat_settings, render, statements, summary, training_facts
+from speech2vec.report_charts import Level, auc_chart, curve, level_title, own_model, worth_of
+from speech2vec.similarity import HEADLINE
+
+STYLES = ("s0", "s1", "s3", "s4", "s7", "s8", "s9", "s2")
+
+Styled = Sequence[tuple[str, str, Findings]]
+
+
+def write_comparison(runs: Sequence[Findings], output: Path) -> None:
+    """Write several runs side by side."""
+    render("compare.html", output, comparison_context(runs))
+
+
+def distinct_run_names(runs: Sequence[Findings]) -> list[str]:
+    """The runs' folder names, numbered where two are the same."""
+    names = [found.name for found in runs]
+    return [f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names, start=1)]
+
+
+def comparison_context(runs: Sequence[Findings]) -> dict[str, Any]:
+    """All that the template of a comparison shows."""
+    names = distinct_run_names(runs)
+    styled = [
+        (name, STYLES[number % len(STYLES)], found)
+        for number, (name, found) in enumerate(zip(names, runs, strict=True))
+    ]
+    return {
+        "title": f"Speech2Vec: {len(runs)} runs compared",
+        "names": names,
+        "runs": runs,
+        "summaries": [summary(found) for found in runs],
+        "synthetic": [name for name, found in zip(names, runs, strict=True) if found.corpus.synthetic],
+        "different": different_settings(runs),
+        "facts": side_by_side([training_facts(found) for found in runs]),
+        "loss": line_chart(
+            [Line(name, style, curve(found.metrics, "dev_loss")) for name, style, found in styled],
+            "epoch",
+            "held-out mean squared error per coefficient",
+        ),
+        "worth": line_chart(
+            [Line(name, style, worth_of(found.metrics, "dev_shuffled")) for name, style, found in styled],
+            "epoch",
+            "loss more with z of other words, %",
+        ),
+        "levels": compared_levels(styled),
+        "unscored": [name for name, _, found in styled if found.evaluation is None],
+        "same_different": compared_same_different(styled),
+        "auc": auc_chart(styled),
+        "speaker": compared_speaker(styled),
+        "statements": [(name, statements(found)) for name, _, found in styled],
+    }
+
+
+def different_settings(runs: Sequence[Findings]) -> list[tuple[str, list[str]]]:
+    """The settings in which runs differ, those of training and those of features: (key, a value for each run)."""
+    every = [
+        dict(flat_settings({**found.settings, "features": found.store_settings, "corpus": found.corpus.label}))
+        for found in runs
+    ]
+    keys = list(dict.fromkeys(key for one in every for key in one))
+    rows = [(key, [one.get(key, "–") for one in every]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def side_by_side(tables: Sequence[Sequence[tuple[str, str]]]) -> list[tuple[str, list[str]]]:
+    """Several two-column tables as one with a column for each."""
+    every = [dict(table) for table in tables]
+    keys = list(dict.fromkeys(key for one in every for key in one))
+    return [(key, [one.get(key, "–") for one in every]) for key in keys]
+
+
+def compared_levels(styled: Styled) -> list[Level]:
+    """The runs' scores, a chart for each minimum count that any of them was evaluated at."""
+    by_count: dict[int, dict[str, DotRow]] = {}
+    for name, style, found in styled:
+        if found.evaluation is None:
+            continue
+        own = own_model(found.evaluation)
+        for level in found.evaluation["levels"]:
+            rows = by_count.setdefault(level["min_count"] or 1, {})
+            controls = [model["name"] for model in found.evaluation["models"] if model["kind"] == "untrained"]
+            for model in [own, *controls[:1]]:
+                result = level["results"][model]
+                for score in [*result["scores"], result["mean"]]:
+                    benchmark = "mean of all sets" if score is result["mean"] else score["benchmark"]
+                    strong = benchmark == HEADLINE or score is result["mean"]
+                    row = rows.setdefault(benchmark, DotRow(benchmark, f"{score['n_pairs']:,} pairs", [], strong))
+                    if score["rho"] is not None:
+                        note = f"{score['n_covered']:,} of {score['n_pairs']:,} pairs"
+                        title, look = (name, style) if model == own else (f"{name}, untrained", f"{style} hollow")
+                        row.dots.append(Dot(title, look, score["rho"], score["low"], score["high"], note))
+    return [
+        Level(
+            level_title(count),
+            dot_chart(
+                sorted(rows.values(), key=lambda row: not row.strong), "Spearman's ρ with people's ratings", (0.0,)
+            ),
+        )
+        for count, rows in sorted(by_count.items())
+    ]
+
+
+def compared_same_different(styled: Styled) -> DotChart | None:
+    """Average precision of all runs on their own speakers, trained and untrained."""
+    rows = []
+    for label, key in (("all pairs", "ap"), ("across speakers only", "ap_cross_speaker")):
+        dots = []
+        for name, style, found in styled:
+            if found.same_different.value:
+                results = found.same_different.value[0].results
+                for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
+                    value = getattr(results[kind], key)
+                    if value == value:
+                        title = name if kind == TRAINED else f"{name}, untrained"
+                        dots.append(Dot(title, look, value, note=f"{results[kind].n_instances:,} instances"))
+        rows.append(DotRow(label, "each on its own corpus", dots))
+    return dot_chart(rows, "average precision", include=(0.0,))
+
+
+def compared_speaker(styled: Styled) -> DotChart | None:
+    """Accuracy of the speaker probe of all runs."""
+    dots = [
+        Dot(
+            name, style, 100 * row["accuracy"], 100 * row["low"], 100 * row["high"], f"chance {100 * row['chance']:.1f}"
+        )
+        for name, style, found in styled
+        if found.speaker.value is not None
+        for row in [found.speaker.value[TRAINED]]
+    ]
+    return dot_chart([DotRow("speaker named rightly", "by a linear probe", dots)], "% of words", include=(0.0,))
