@@ -161,8 +161,9 @@ class Evaluation:
             lines.append(f"{name} ({part.n} utterances)")
             for measure, score in part.scores.items():
                 speakers = f", over speakers {_range(score.by_speaker)}" if score.by_speaker else ""
+                seeds = f" ± {100 * score.deviation:.1f} over seeds" if len(info["seeds"]) > 1 else ""
                 lines.append(
-                    f"  {measure:9s} {100 * score.mean:5.1f} % ± {100 * score.deviation:.1f} over seeds, "
+                    f"  {measure:9s} {100 * score.mean:5.1f} %{seeds}, "
                     f"95 % interval over utterances {_range(score.by_utterance)}{speakers}"
                 )
             lines.append("  recall    " + "  ".join(f"{k} {100 * v:.1f} %" for k, v in part.recalls.items()))

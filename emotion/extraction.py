@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from emotion.features34 import FeatureSettings, extract
+from emotion.features34 import FeatureSettings, extract, window_level
 from speech2vec import audio
 from speech2vec.corpora import Problem
 from speech2vec.errors import UserError
@@ -34,7 +34,7 @@ class Extracted:
 
     Parameters
     ----------
-    features : ndarray [shape=(n_windows, 34)], float32
+    features : ndarray [shape=(n_windows, n_features)], float32
     duration : float, seconds
     sampling_rate : int, Hz
         The file's own, before it was resampled: it bounds the bandwidth.
@@ -54,6 +54,8 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
         return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
     duration = len(signal) / settings.sampling_rate
     features = extract(signal, settings.sampling_rate, settings.window, settings.hop, settings.compat)
+    if settings.level:
+        features = np.hstack([features, window_level(signal, features)])
     if len(features) == 0:
         return Problem(utterance.utterance_id, TOO_SHORT, f"{utterance.audio}: {duration:.3f} s of {settings.window} s")
     if not np.isfinite(features).all():

@@ -13,7 +13,7 @@ from emotion.corpora.composite import pair
 from emotion.corpora.ravdess import NOT_SPEECH
 from emotion.dataset import Prepared, PreparedWriter
 from emotion.extraction import Extracted, extract_all
-from emotion.features34 import FEATURE_NAMES, FeatureSettings
+from emotion.features34 import FeatureSettings
 from speech2vec.config import Settings, fingerprint
 from speech2vec.console import track
 from speech2vec.corpora import Problem
@@ -96,7 +96,7 @@ def prepare_corpus(
             "(--set labels=full takes them as they are)"
         )
     sampling_rates: Counter[int] = Counter()
-    with atomic_folder(output) as folder, PreparedWriter(folder, len(FEATURE_NAMES)) as writer:
+    with atomic_folder(output) as folder, PreparedWriter(folder, len(settings.features.names)) as writer:
         spoken = [utterance for utterance, _ in wanted if not utterance.extras.get("text_only")]
         results = extract_all(spoken, settings.features, jobs)
         for utterance, label in track(wanted, "features", len(wanted), "utterances", quiet):
@@ -191,7 +191,7 @@ def feature_columns(settings: FeatureSettings) -> dict[str, Any]:
     return {
         "features": settings.model_dump(mode="json"),
         "fingerprint": fingerprint(settings),
-        "feature_names": FEATURE_NAMES,
+        "feature_names": settings.names,
     }
 
 

@@ -111,66 +111,70 @@ class BiLSTM(nn.Module):
         weight_hh = torch.stack((hh, hh_back)).transpose(1, 2)  # 2 H 4H
         bias = torch.stack((bias_ih + bias_hh, bias_ih_back + bias_hh_back))  # 2 4H
         projected = torch.baddbmm(bias[:, None], inputs.flatten(1, 2), weight_ih.transpose(1, 2))  # 2 B*T 4H
-        steps = projected.unflatten(1, (B, T)).transpose(1, 2)  # 2 T B 4H
-        outputs, last = _Recurrence.apply(steps, weight_hh, mask, lengths)  # 2 T B H, 2 B H
-        forward, backward = outputs.transpose(1, 2)  # each B T H
+        steps = projected.unflatten(1, (B, T)).permute(2, 0, 1, 3)  # T 2 B 4H
+        outputs, last = _Recurrence.apply(steps, weight_hh, mask, lengths)  # T 2 B H, 2 B H
+        forward, backward = outputs.permute(1, 2, 0, 3)  # each B T H
         return torch.cat((forward, reverse_within(backward, lengths)), dim=2), last.transpose(0, 1).flatten(1)
 
 
 class _Recurrence(torch.autograd.Function):
     """The recurrent part of the LSTM with its gradient written out.
 
-    Autograd would record a dozen small operations a step; here a step is one matrix product and its gates, and the
-    weights' gradient is one product over all steps at the end. Checked against autograd in the tests.
+    Autograd would record a dozen small operations a step; here a step is one matrix product and its gates, all
+    derivatives are taken for all steps at once, and so is the weights' gradient. Checked against autograd in the tests.
     """
 
     @staticmethod
     def forward(ctx, steps: Tensor, weight: Tensor, mask: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def, override]
-        _, T, B, _ = steps.shape
+        T, _, B, _ = steps.shape
         H = weight.shape[1]
-        gates = steps.new_empty(T, 2, B, 4 * H)
+        gates = steps.clone(memory_format=torch.contiguous_format)  # T 2 B 4H
         cells = steps.new_zeros(T + 1, 2, B, H)  # cells[t] goes into step t
         hidden = steps.new_zeros(T + 1, 2, B, H)
         tanh_cells = steps.new_empty(T, 2, B, H)
         running = (torch.arange(T, device=lengths.device)[:, None] < lengths).to(steps)[:, None, :, None]  # T 1 B 1
-        all_run = lengths.amin().item() == T if T else True
+        shortest = int(lengths.min())
         for t in range(T):
-            gate = torch.baddbmm(steps[:, t], hidden[t] * mask, weight, out=gates[t])  # 2 B 4H
+            gate = gates[t].baddbmm_(hidden[t] * mask, weight)  # 2 B 4H
             gate[..., : 2 * H].sigmoid_()
             gate[..., 2 * H : 3 * H].tanh_()
             gate[..., 3 * H :].sigmoid_()
             i, f, g, o = gate.chunk(4, dim=-1)
             cell = torch.mul(f, cells[t], out=cells[t + 1]).addcmul_(i, g)
             torch.mul(o, torch.tanh(cell, out=tanh_cells[t]), out=hidden[t + 1])
-            if not all_run:  # a sequence that has ended keeps its state
+            if t >= shortest:  # a sequence that has ended keeps its state
                 cell.lerp_(cells[t], 1 - running[t])
                 hidden[t + 1].lerp_(hidden[t], 1 - running[t])
         ctx.save_for_backward(gates, cells, tanh_cells, hidden, weight, mask, running)
-        outputs = (hidden[1:] * running).transpose(0, 1)  # 2 T B H
-        return outputs, hidden[T].clone()
+        ctx.shortest = shortest
+        return hidden[1:] * running, hidden[T].clone()  # T 2 B H, 2 B H
 
     @staticmethod
     def backward(ctx, grad_outputs: Tensor, grad_last: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def, override]
         gates, cells, tanh_cells, hidden, weight, mask, running = ctx.saved_tensors
-        T = len(gates)
-        grad_gates = torch.empty_like(gates)
+        i, f, g, o = gates.chunk(4, dim=-1)  # each T 2 B H
+        # What each gate's input does to the cell (in, forget, cell gate) and to the state (out gate).
+        slopes = torch.stack((g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g**2), tanh_cells * o * (1 - o)), 3)
+        state_to_cell = o * (1 - tanh_cells**2)
+        grad_gates = torch.empty_like(slopes)  # T 2 B 4 H
         grad_hidden = grad_last.clone()  # 2 B H, what comes from later steps
         grad_cell = torch.zeros_like(grad_hidden)
         weight_t = weight.transpose(1, 2)  # 2 4H H
-        for t in reversed(range(T)):
-            i, f, g, o = gates[t].chunk(4, dim=-1)
-            run = running[t]  # 1 B 1
-            here = (grad_hidden + grad_outputs[:, t]) * run
-            cell = torch.addcmul(grad_cell * run, here * o, 1 - tanh_cells[t] ** 2)
-            di, df, dg, do = grad_gates[t].chunk(4, dim=-1)
-            torch.mul(cell * g, i * (1 - i), out=di)
-            torch.mul(cell * cells[t], f * (1 - f), out=df)
-            torch.mul(cell * i, 1 - g**2, out=dg)
-            torch.mul(here * tanh_cells[t], o * (1 - o), out=do)
-            # A sequence that had ended at t passes its gradients on as they are.
-            grad_hidden = torch.addcmul(grad_hidden * (1 - run), torch.bmm(grad_gates[t], weight_t), mask)
-            grad_cell = torch.addcmul(grad_cell * (1 - run), cell, f)
-        by_direction = grad_gates.transpose(0, 1)  # 2 T B 4H
+        for t in reversed(range(len(gates))):
+            ended = t >= ctx.shortest  # some sequence has: it passes its gradients on as they are
+            here, cell = grad_hidden + grad_outputs[t], grad_cell
+            if ended:
+                here, cell = here * running[t], cell * running[t]
+            cell = torch.addcmul(cell, here, state_to_cell[t])
+            torch.mul(cell[:, :, None], slopes[t, :, :, :3], out=grad_gates[t, :, :, :3])
+            torch.mul(here, slopes[t, :, :, 3], out=grad_gates[t, :, :, 3])
+            into_hidden = torch.bmm(grad_gates[t].flatten(2), weight_t).mul_(mask)
+            into_cell = cell * f[t]
+            if ended:
+                into_hidden.addcmul_(grad_hidden, 1 - running[t])
+                into_cell.addcmul_(grad_cell, 1 - running[t])
+            grad_hidden, grad_cell = into_hidden, into_cell
+        grad_steps = grad_gates.flatten(3)  # T 2 B 4H
+        by_direction = grad_steps.transpose(0, 1).flatten(1, 2)  # 2 T*B 4H
         states = (hidden[:-1] * mask).transpose(0, 1).flatten(1, 2)  # 2 T*B H
-        grad_weight = torch.bmm(states.transpose(1, 2), by_direction.flatten(1, 2))  # 2 H 4H
-        return by_direction, grad_weight, None, None
+        return grad_steps, torch.bmm(states.transpose(1, 2), by_direction), None, None

@@ -209,3 +209,72 @@ def test_a_class_missing_from_training_is_named(home, tmp_path):
     invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
     with pytest.raises(UserError, match="no training utterance of class sad"):
         invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "session5", *SMALL)
+
+
+def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
+    from speech2vec.cli import app as speech2vec_app
+    from speech2vec.manifest import Word, read_utterances, write_utterances, write_words
+
+    utterances = read_utterances(home / "prepared")
+    aligned = tmp_path / "aligned"
+    write_utterances(aligned / "utterances.jsonl", utterances)
+    # One utterance has no aligned word, as where alignment failed.
+    spans = [("one", 0.0, 0.2), ("two", 0.2, 0.45)]
+    write_words(aligned / "words.parquet", [Word(u.utterance_id, w, a, b) for u in utterances[1:] for w, a, b in spans])
+    (aligned / "report.json").write_text(json.dumps({"asked": 40, "aligned": 39, "words": 78, "failed": []}))
+    for command in (
+        ("features", aligned, "-o", tmp_path / "store", "--jobs", 1, "--quiet"),
+        ("train", tmp_path / "store", "-o", tmp_path / "words", "--set", "model.vector_size=6", "--set",
+         "optimiser.epochs=1", "--quiet"),
+    ):  # fmt: skip
+        result = CliRunner().invoke(speech2vec_app, [str(a) for a in command])
+        assert result.exit_code == 0, (result.output, result.exception)
+    run = tmp_path / "run"
+    command = ("train", home / "prepared", "-o", run, "--model", "dual", "--protocol", "session5", "--seeds", 1, *SMALL)
+    with pytest.raises(UserError, match="go together"):
+        invoke(*command, "--embeddings", f"segments:{tmp_path / 'words'}")
+    invoke(*command, "--embeddings", f"segments:{tmp_path / 'words'}", "--aligned", aligned)
+    info = json.loads((run / "run.json").read_text())
+    assert info["vector_size"] == 6 and info["coverage"] == {"tokens": 78, "texts_without_words": 1}
+
+    from emotion.run import Run
+    from speech2vec.encoding import encode_instances, load_run
+
+    loaded = load_run(tmp_path / "words")
+    vectors = encode_instances(loaded.model, loaded.store)
+    own = Run.open(run).segments.of_each()
+    assert len(own[0]) == 0
+    rows = np.flatnonzero(loaded.store.utterance == loaded.store.utterance_ids.index(utterances[3].utterance_id))
+    np.testing.assert_allclose(own[3], vectors[rows], atol=1e-5)
+    with pytest.raises(UserError, match="trained on vectors of each word's own sound"):
+        invoke("predict", run, home / "s1-1.wav", "--text", "one two")
+    invoke("export", run, "-o", tmp_path / "model.pt", "--quiet")
+
+
+def test_processes_give_what_one_gives(home, tmp_path):
+    command = ("train", home / "prepared", "--protocol", "session5", "--seeds", 2, *SMALL)
+    for jobs in (1, 2):
+        invoke(*command, "-o", tmp_path / str(jobs), "--jobs", jobs)
+    one, two = (list(csv.DictReader((tmp_path / str(jobs) / "predictions.csv").open())) for jobs in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        assert first["utterance_id"] == second["utterance_id"]
+        assert float(first["p_sad"]) == pytest.approx(float(second["p_sad"]), abs=1e-4)
+
+
+def test_level_is_the_window_s_loudness_whatever_the_peak(tmp_path):
+    from emotion.features34 import extract, window_level
+
+    rng = np.random.default_rng(0)
+    signal = 0.1 * rng.standard_normal(16000)
+    signal[8000:] *= 3
+    quiet, loud = (window_level(gain * signal, extract(gain * signal, 16000)) for gain in (0.5, 1.0))
+    np.testing.assert_allclose(loud - quiet, 20 * np.log10(2), atol=1e-6)
+    frames = (signal - signal.mean()).reshape(10, 1600)
+    np.testing.assert_allclose(loud[:, 0], 10 * np.log10((frames**2).mean(axis=1)), atol=1e-4)
+    assert window_level(np.zeros(1600), extract(np.zeros(1600), 16000))[0, 0] == -100
+    sf.write(tmp_path / "a.wav", signal, 16000)
+    (tmp_path / "t.csv").write_text("audio,text,speaker,label\na.wav,hello,s,neu\n")
+    invoke("prepare", "table", tmp_path / "t.csv", "-o", tmp_path / "p", "--set", "features.level=true", "--quiet")
+    from emotion.dataset import Prepared
+
+    assert Prepared.open(tmp_path / "p").features.shape == (10, 35)
