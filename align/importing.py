@@ -4,8 +4,7 @@ Which file belongs to which utterance:
 
 - a track that its file names (``.alignment.txt``, CTM, CSV) goes to the utterance of that id, else to the recording of
   that name;
-- a file without names goes by its path: the path below the folder of alignments, without its suffix, or the
-  utterance's id (or the path of its audio) must be the tail of the other, and no other utterance may fit as well.
+- a file without names goes by its path below the folder of alignments (`align.targets`).
 
 Times count from the start of the utterance where its own name was given, and from the start of the recording where the
 recording's was (Kaldi's rule). The words of a recording go to its utterances by speaker and time.
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from align.formats.mfa_tables import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
 from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
 from align.matching import match_words
+from align.targets import Index, Target, path_of
 from speech2vec.config import Settings
 from speech2vec.corpora import AUDIO_SUFFIXES
 from speech2vec.errors import UserError
@@ -104,8 +104,8 @@ def import_alignments(
         raise UserError(f"there is no format '{settings.format}': give {', '.join(READERS)}")
     files = list_files(source)
     root = source if source.is_dir() else source.parent
-    index = _Index(utterances)
-    owners, unclear = index.owners({path: _relative(path, root) for path in files})
+    index = Index(utterances)
+    owners, unclear = index.owners({path: path.relative_to(root).with_suffix("").parts for path in files})
     scores = _Scores(root, files)
     answered: set[str] = set()
     damaged: dict[str, str] = {}
@@ -168,105 +168,9 @@ def list_files(source: Path) -> list[Path]:
     )
 
 
-def _relative(path: Path, root: Path) -> tuple[str, ...]:
-    return path.relative_to(root).with_suffix("").parts
-
-
-@dataclass(frozen=True)
-class _Target:
-    """What a file or a track may speak of: one utterance by its id, or a recording with its utterances."""
-
-    utterances: tuple[Utterance, ...]
-    by_recording: bool
-    paths: tuple[tuple[str, ...], ...]
-
-
-class _Index:
-    """Utterances by their ids and recordings by their paths."""
-
-    def __init__(self, utterances: Iterable[Utterance]) -> None:
-        recordings: dict[Path, list[Utterance]] = defaultdict(list)
-        for utterance in utterances:
-            recordings[utterance.audio].append(utterance)
-        self.by_id: dict[str, _Target] = {}
-        self._by_stem: dict[str, list[_Target]] = defaultdict(list)
-        for audio, own in recordings.items():
-            audio_path = audio.with_suffix("").parts
-            if len(own) == 1 and own[0].start is None:
-                # One utterance in its file: its id and its audio's path both mean it, and its times are the file's.
-                target = _Target(tuple(own), True, (_parts(own[0].utterance_id), audio_path))
-                self.by_id[own[0].utterance_id] = target
-                self._add(target)
-                continue
-            self._add(_Target(tuple(own), True, (audio_path,)))
-            for utterance in own:
-                target = _Target((utterance,), False, (_parts(utterance.utterance_id),))
-                self.by_id[utterance.utterance_id] = target
-                self._add(target)
-
-    def _add(self, target: _Target) -> None:
-        for stem in {path[-1] for path in target.paths if path}:
-            self._by_stem[stem].append(target)
-
-    def find(self, path: Sequence[str]) -> list[_Target]:
-        """The targets that a path fits best: more than one if they fit equally well."""
-        exact = self.by_id.get("/".join(path))
-        if exact is not None:
-            return [exact]
-        best, found = 0, []
-        for target in self._by_stem.get(path[-1], ()) if path else ():
-            fit = max(_tail_in_common(path, own) for own in target.paths)
-            if fit > best:
-                best, found = fit, [target]
-            elif fit == best and fit:
-                found.append(target)
-        return found
-
-    def owners(self, files: Mapping[Path, tuple[str, ...]]) -> tuple[dict[Path, _Target], dict[str, str]]:
-        """The target of each file, and for utterances for which that is unclear, why."""
-        owners: dict[Path, _Target] = {}
-        unclear: dict[str, str] = {}
-        fits: dict[int, list[tuple[int, Path]]] = defaultdict(list)
-        for path, parts in files.items():
-            found = self.find(parts) or self.find(_without_second_suffix(parts))
-            if len(found) == 1:
-                owners[path] = found[0]
-                fit = max(_tail_in_common(parts, own) for own in found[0].paths)
-                fits[id(found[0])].append((fit, path))
-            for target in found[1:] and found:
-                others = ", ".join(t.utterances[0].utterance_id for t in found[:3])
-                unclear.update((u.utterance_id, f"{path.name} fits {others}") for u in target.utterances)
-        for claims in fits.values():
-            best = max(fit for fit, _ in claims)
-            winners = [path for fit, path in claims if fit == best]
-            for fit, path in claims:
-                if fit < best:
-                    del owners[path]
-            if len({files[path] for path in winners}) > 1:
-                names = " and ".join(str(path) for path in winners[:2])
-                for path in winners:
-                    unclear.update((u.utterance_id, f"{names} fit equally well") for u in owners.pop(path).utterances)
-        return owners, unclear
-
-
-def _parts(utterance_id: str) -> tuple[str, ...]:
-    return tuple(part for part in utterance_id.split("/") if part)
-
-
-def _without_second_suffix(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """``x.alignment`` (of x.alignment.txt), ``x.words``: the stem may have a suffix of its own."""
-    return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
-
-
-def _tail_in_common(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many parts two paths share at their ends, if one of them is the whole tail of the other; else 0."""
-    shorter = min(len(a), len(b))
-    return shorter if shorter and tuple(a[-shorter:]) == tuple(b[-shorter:]) else 0
-
-
 def _addressed(
-    tracks: Sequence[Track], owner: _Target | None, index: _Index
-) -> Iterator[tuple[_Target | None, list[Track], str]]:
+    tracks: Sequence[Track], owner: Target | None, index: Index
+) -> Iterator[tuple[Target | None, list[Track], str]]:
     """Tracks together with what they speak of, by the names inside the file or else by the file's."""
     by_name: dict[str, list[Track]] = defaultdict(list)
     for track in tracks:
@@ -275,12 +179,12 @@ def _addressed(
         if not name:
             yield owner, own, name
             continue
-        found = index.find(_parts(name))
+        found = index.find(path_of(name))
         yield (found[0] if len(found) == 1 else None), own, name
 
 
 def _shared_out(
-    target: _Target, tracks: Sequence[Track], tally: Tally
+    target: Target, tracks: Sequence[Track], tally: Tally
 ) -> Iterator[tuple[Utterance, list[Interval], str]]:
     """The words of a target's tracks, shared out to its utterances."""
     fault = next((track.fault for track in tracks if track.fault), "")

@@ -10,6 +10,7 @@ import typer
 
 from align.aligned import failures_of_corpus, write_aligned
 from align.base import Outcome, account
+from align.commands.summary import summarise
 from align.importing import ImportSettings, Tally, import_alignments
 from speech2vec import console
 from speech2vec.config import load_settings, validate_settings
@@ -29,13 +30,13 @@ def import_(
     ] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="The TextGrid tier that holds the words.")] = None,
     config: console.ConfigOption = None,
-    overrides: console.SetOption = None,
+    set_: console.SetOption = None,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
     """Import alignments: TextGrid, .alignment.txt, CTM, CSV, MFA's JSON, wdseg, Whisper's JSON."""
     console.set_up_logging(quiet)
-    settings = load_settings(ImportSettings, config, overrides or ())
+    settings = load_settings(ImportSettings, config, set_ or ())
     given = {"format": format_name, "tier": tier}
     settings = validate_settings(
         ImportSettings, {**settings.model_dump(), **{k: v for k, v in given.items() if v is not None}}
@@ -63,9 +64,6 @@ def import_(
             {"aligner": "import", "alignments": alignments.name, **settings.model_dump()},
             extra,
         )
-    print(f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words -> {output}")
-    for reason, count in report["reasons"].items():
-        print(f"  {count:,} failed: {reason}")
     for name, what in (
         ("not_recognised", "files in no format that is known"),
         ("unreadable", "files that cannot be read"),
@@ -74,6 +72,5 @@ def import_(
         ("differing", "utterances whose words differ from the transcript"),
     ):
         if getattr(tally, name):
-            print(f"  {len(getattr(tally, name)):,} {what} (named in report.json)")
-    if report["failed"]:
-        raise typer.Exit(console.DONE_WITH_FAILURES)
+            print(f"{len(getattr(tally, name)):,} {what} (named in report.json)")
+    summarise(report, output)
