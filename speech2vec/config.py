@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from speech2vec.errors import UserError
 
@@ -27,6 +28,15 @@ class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys refused, types checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name:
+            kind = cls.model_fields[info.field_name].annotation
+            if {int, float} & {kind, *get_args(kind)} and bool not in get_args(kind):
+                raise ValueError("a number is needed")
+        return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -112,9 +122,18 @@ def fingerprint(settings: Settings | Mapping[str, Any]) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-        return f"{value:.1f}"
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float):
+        return repr(value)  # with a point or an exponent, and inf and nan, as in TOML
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_toml_key(k)} = {_toml_value(v)}' for k, v in value.items() if v is not None)}}}"
+    # What JSON escapes is a TOML string's escape as well; TOML wants one more.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
 def to_toml(settings: Settings) -> str:
@@ -123,8 +142,8 @@ def to_toml(settings: Settings) -> str:
     tables: list[str] = []
     for key, value in settings.model_dump(mode="json").items():
         if isinstance(value, dict):
-            lines = [f"{k} = {_toml_value(v)}" for k, v in value.items() if v is not None]
-            tables.append("\n".join([f"\n[{key}]", *lines]))
+            lines = [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None]
+            tables.append("\n".join([f"\n[{_toml_key(key)}]", *lines]))
         elif value is not None:
-            plain.append(f"{key} = {_toml_value(value)}")
+            plain.append(f"{_toml_key(key)} = {_toml_value(value)}")
     return "\n".join([*plain, *tables]) + "\n"

@@ -28,7 +28,7 @@ from rich.text import Text
 
 from speech2vec.errors import UserError
 
-DONE, DONE_WITH_FAILURES, USER_ERROR = 0, 1, 2
+DONE, DONE_WITH_FAILURES, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 log = logging.getLogger("speech2vec")
 T = TypeVar("T")
@@ -187,14 +187,14 @@ def run_app(app: typer.Typer) -> None:
     except UserError as error:
         fail(str(error))
     except click.Abort:
-        fail("interrupted", 130)
+        fail("interrupted", INTERRUPTED)
     except click.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 on
             error.show()
             raise SystemExit(USER_ERROR) from None
         fail(error.format_message())
     except KeyboardInterrupt:
-        fail("interrupted", 130)
+        fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader went away (`... | head`): nothing is wrong, and nothing more can be said.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
@@ -202,4 +202,6 @@ def run_app(app: typer.Typer) -> None:
     except OSError as error:
         # A full disk, a folder that may not be written to; a bug would not come as an error of the system.
         fail(f"{error.filename or 'writing'}: {error.strerror or error}")
+    if code == INTERRUPTED:  # some versions of typer make Ctrl-C this exit code
+        fail("interrupted", INTERRUPTED)
     raise SystemExit(code if isinstance(code, int) else DONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from speech2vec.errors import UserError
@@ -110,26 +111,29 @@ def _read_text(path: Path) -> str:
 def _read_librispeech(transcripts: list[Path]) -> Corpus:
     utterances: dict[str, Utterance] = {}
     problems: list[Problem] = []
-    for transcript in transcripts:
-        audio = {path.stem: path for path in audio_files(transcript.parent)}
-        try:
-            lines = _read_text(transcript).splitlines()
-        except UnicodeDecodeError as error:
-            problems.append(Problem(transcript.name, BAD_TRANSCRIPT, f"{transcript} is not UTF-8 ({error.reason})"))
-            problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items()]
-            continue
-        for line in lines:
-            if not line.strip():
+    for folder, files in groupby(transcripts, key=lambda path: path.parent):
+        audio: dict[str, Path] = {}
+        for path in audio_files(folder):
+            if audio.setdefault(path.stem, path) != path:
+                problems.append(Problem(path.stem, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+        named: set[str] = set()
+        for transcript in files:
+            try:
+                lines = _read_text(transcript).split("\n")
+            except UnicodeDecodeError as error:
+                problems.append(Problem(transcript.name, BAD_TRANSCRIPT, f"{transcript} is not UTF-8 ({error.reason})"))
                 continue
-            name, _, text = line.strip().partition(" ")
-            if name in utterances:
-                problems.append(Problem(name, DUPLICATE, f"again in {transcript}"))
-            elif name not in audio:
-                problems.append(Problem(name, NO_AUDIO, f"named in {transcript}"))
-            else:
-                speaker = name.split("-")[0]
-                utterances[name] = Utterance(name, audio.pop(name).absolute(), text.strip(), speaker)
-        problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items() if name not in utterances]
+            for line in filter(str.strip, lines):
+                name, *text = line.split(maxsplit=1)
+                named.add(name)
+                if name in utterances:
+                    problems.append(Problem(name, DUPLICATE, f"again in {transcript}"))
+                elif name not in audio:
+                    problems.append(Problem(name, NO_AUDIO, f"named in {transcript}"))
+                else:
+                    speaker = name.split("-")[0]
+                    utterances[name] = Utterance(name, audio[name].absolute(), " ".join(text).strip(), speaker)
+        problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items() if name not in named]
     return _with_empty_ones_apart(list(utterances.values()), problems)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -97,15 +99,23 @@ class Word:
 _KNOWN_KEYS = {"utterance_id", "audio", "text", "speaker", "start", "end", "channel"}
 
 
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
 def _utterance_from_json(row: object, folder: Path) -> Utterance:
     if not isinstance(row, dict):
         raise ValueError("a line must hold a JSON object")
     for key in ("utterance_id", "audio", "text", "speaker"):
         if not isinstance(row.get(key), str):
             raise ValueError(f"'{key}' is missing or is not a string")
+        row[key].encode()  # half a surrogate pair ("\\ud800") is refused: neither Parquet nor a terminal takes it
+    for key in ("utterance_id", "audio"):
+        if not row[key] or "\0" in row[key]:
+            raise ValueError(f"'{key}' is empty or holds a null character")
     for key in ("start", "end"):
         value = row.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0):
+        if value is not None and not _is_time(value):
             raise ValueError(f"'{key}' must be a number of seconds, 0 or more, not {value!r}")
     channel = row.get("channel")
     if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
@@ -135,13 +145,13 @@ def iterate_utterances(path: Path) -> Iterator[Utterance]:
     path = Path(path)
     seen: set[str] = set()
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
                     utterance = _utterance_from_json(json.loads(line), path.parent)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise UserError(f"{path}, line {number}: {error}") from error
                 if utterance.utterance_id in seen:
                     raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' comes twice")
@@ -181,7 +191,13 @@ def write_words(path: Path, words: pa.Table | Iterable[Word]) -> None:
 
 
 def read_words(path: Path) -> pa.Table:
-    """Read a ``words.parquet``, or that of a folder, as a table with the columns of `WORDS_SCHEMA`."""
+    """Read a ``words.parquet``, or that of a folder, as a table with the columns of `WORDS_SCHEMA`.
+
+    Raises
+    ------
+    UserError
+        If it is not there, is no such table, or holds a word without its utterance or times.
+    """
     path = Path(path)
     path = path / WORDS_FILE if path.is_dir() else path
     try:
@@ -193,7 +209,15 @@ def read_words(path: Path) -> pa.Table:
     missing = [name for name in WORDS_SCHEMA.names if name not in table.column_names]
     if missing:
         raise UserError(f"{path} lacks the column(s) {', '.join(missing)}")
+    for name in ("utterance_id", "word", "start", "end"):
+        if table[name].null_count:
+            raise UserError(f"{path} has a row without '{name}'")
     try:
-        return table.select(WORDS_SCHEMA.names).cast(WORDS_SCHEMA)
+        table = table.select(WORDS_SCHEMA.names).cast(WORDS_SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise UserError(f"{path} has a column of the wrong type: {str(error).splitlines()[0]}") from error
+    for name in ("start", "end"):
+        finite = np.isfinite(table[name].to_numpy())
+        if not finite.all():
+            raise UserError(f"{path}, row {int(finite.argmin())}: '{name}' is not a number of seconds")
+    return table

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Tags such as [LAUGHTER], <noise> or (inaudible) are not words that were said.
 _TAG = re.compile(r"\[[^\]]*\]|<[^>]*>|\(\([^)]*\)\)|\{[^}]*\}")
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?|'[^\W_]+")
+# A letter or digit with what is written above or below it, where no single character holds both.
+_LETTERS = r"(?:[^\W_][\u0300-\u036f]*)+"
+_WORD = re.compile(rf"{_LETTERS}(?:'{_LETTERS})*'?|'{_LETTERS}")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
 
 
@@ -20,7 +23,8 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("'Twas the dogs' bone.")
     ["'twas", 'the', "dogs'", 'bone']
     """
-    return _WORD.findall(_TAG.sub(" ", text.translate(_APOSTROPHES)).lower())
+    text = _TAG.sub(" ", text.translate(_APOSTROPHES)).lower()
+    return _WORD.findall(unicodedata.normalize("NFC", text))
 
 
 def tags(text: str) -> list[str]:
