@@ -21,8 +21,8 @@ SAMPLING_RATE = 16000
 # Every phone of the model is three states in a row, none of which can be skipped.
 FRAMES_PER_PHONE = 3
 _ALTERNATIVE = re.compile(r"\(\d+\)$")
-# Densities come as floats: a word so long and improbable that its density underflows gets this logarithm.
-_LOG_SMALLEST = math.log(5e-324)
+# Viterbi scores are kept divided by this (SENSCR_SHIFT of its acmod.h), and given out so.
+SCORE_SCALE = 1024
 
 
 class PocketSphinxSettings(Settings):
@@ -137,7 +137,7 @@ def _words(segments: list[pocketsphinx.Segment], utterance: Utterance) -> tuple[
     words = []
     for segment in segments:
         n_frames = segment.end_frame - segment.start_frame + 1
-        log_density = math.log(segment.ascore) if segment.ascore > 0 else _LOG_SMALLEST
+        log_density = math.log(segment.ascore) * SCORE_SCALE
         words.append(
             Word(
                 utterance.utterance_id,

@@ -144,14 +144,14 @@ def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: in
 
 
 def _buried(worker: _Worker, whole: bool, parts: deque[Sequence[Utterance]]) -> Iterator[Failure]:
-    """A process died: report the utterance it was at, and put the others back to be done."""
+    """A process died: its utterances are put back one by one, so that the next death names the one at fault."""
     worker.end()
     code = worker.process.exitcode
     if not worker.ready:
         raise AlignmentError(f"the aligner's process ended with exit code {code} while it was starting")
     waiting = list(worker.waiting.values())
-    at_fault, rest = (waiting, []) if whole else (waiting[:1], waiting[1:])
-    for utterance in at_fault:
-        yield Failure(utterance.utterance_id, Reason.ALIGNER_CRASHED, f"its process ended with exit code {code}")
-    if rest:
-        parts.appendleft(rest)
+    if whole or len(waiting) == 1:
+        for utterance in waiting:
+            yield Failure(utterance.utterance_id, Reason.ALIGNER_CRASHED, f"its process ended with exit code {code}")
+    else:
+        parts.extendleft([utterance] for utterance in reversed(waiting))

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import pocketsphinx
@@ -69,11 +69,10 @@ class Pronunciations:
         self.entries = _read(self.path)
         self._guesses: dict[str, tuple[str, ...]] = {}
 
-    @cached_property
+    @property
     def model(self) -> JointNgram:
         """The letter model; learned when the first word needs it (some seconds for 135,000 entries)."""
-        readable = ((w, p) for w, all_ in self.entries.items() if w.replace("'", "").isalpha() for p in all_)
-        return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+        return _learn(self.path)
 
     def __contains__(self, word: str) -> bool:
         return word in self.entries
@@ -149,3 +148,9 @@ def _read(path: Path) -> dict[str, list[tuple[str, ...]]]:
     if not entries:
         raise UserError(f"dictionary {path} is empty")
     return entries
+
+
+@lru_cache(maxsize=4)
+def _learn(path: Path) -> JointNgram:
+    readable = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
+    return JointNgram((word.replace("'", ""), phones) for word, phones in readable)

@@ -1,0 +1,255 @@
+"""Forced alignment with a CTC model: the characters of the transcript on the emissions of a wav2vec2-type network.
+
+References
+----------
+L. Kürzinger et al., "CTC-Segmentation of Large Corpora for German End-to-End Speech Recognition", SPECOM 2020.
+V. Pratap et al., "Scaling Speech Technology to 1,000+ Languages", 2023, section 3.1 (forced alignment, star token).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+
+from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
+from align.numerals import read_digits
+from speech2vec import audio
+from speech2vec.config import Settings
+from speech2vec.manifest import Utterance, Word
+from speech2vec.transcripts import tokenize
+
+# Steps of the trellis (frames times labels) that fit into memory: a byte each, 20 to 30 minutes of read speech.
+MAX_TRELLIS = 3_000_000_000
+_DIGITS = re.compile(r"\d+")
+_SEPARATOR = "|"
+
+
+class CtcSettings(Settings):
+    """What the words' times depend on.
+
+    Parameters
+    ----------
+    bundle : str
+        A bundle of `torchaudio.pipelines` with character labels: WAV2VEC2_ASR_BASE_960H, MMS_FA, ...
+    weights : Path or None
+        The bundle's weights on disk; None lets torchaudio download them (once).
+    chunk, context : float, seconds
+        Audio goes through the network in chunks of this length, each with this much more on both sides.
+    """
+
+    bundle: str = "WAV2VEC2_ASR_BASE_960H"
+    weights: Path | None = None
+    chunk: float = 30.0
+    context: float = 2.0
+
+
+@dataclass(frozen=True)
+class CtcModel:
+    """A network that gives characters their probabilities, frame by frame.
+
+    Parameters
+    ----------
+    network : Module
+        Waveform [shape=(1, n_samples)] to (logits [shape=(1, n_frames, n_labels)], lengths or None).
+    labels : sequence of str
+        The character of each output; the first is the blank.
+    sampling_rate : int, Hz
+    hop_length : int, samples
+        From one frame to the next.
+    """
+
+    network: torch.nn.Module
+    labels: Sequence[str]
+    sampling_rate: int = 16000
+    hop_length: int = 320
+
+    @torch.inference_mode()
+    def emissions(self, samples: np.ndarray, chunk: float = 30.0, context: float = 2.0) -> torch.Tensor:
+        """Log-probabilities of the labels, and 0 for the star that stands for anything.
+
+        Parameters
+        ----------
+        samples : ndarray [shape=(n_samples,)]
+        chunk, context : float, seconds
+
+        Returns
+        -------
+        Tensor [shape=(n_frames, n_labels + 1)]
+        """
+        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        hop = self.hop_length
+        step = max(1, round(chunk * self.sampling_rate / hop))  # in frames
+        margin = round(context * self.sampling_rate / hop)
+        parts = []
+        for first in range(0, max(1, len(samples) // hop), step):
+            begin = max(0, first - margin)
+            piece = samples[begin * hop : (first + step + margin) * hop + hop]
+            is_last = (first + step) * hop >= len(samples) // hop * hop
+            logits = self.network(torch.from_numpy(piece)[None].to(device))[0][0, :, : len(self.labels)]
+            end = None if is_last else first - begin + step
+            parts.append(torch.log_softmax(logits.float(), dim=-1)[first - begin : end].cpu())
+        log_probabilities = torch.cat(parts)
+        return torch.cat([log_probabilities, torch.zeros(len(log_probabilities), 1)], dim=1)
+
+
+def label_words(words: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """The labels of each word; characters without a label are left out, a word without any is the star.
+
+    Examples
+    --------
+    >>> label_words(["ab", "é", "東"], ["-", "a", "b", "e"])
+    [[1, 2], [3], [4]]
+    """
+    star = len(labels)
+    # The bundles write either capitals or small letters; the blank and the star of theirs are no characters.
+    number = {label.lower(): i for i, label in enumerate(labels) if i > 0 and label not in ("*", _SEPARATOR)}
+    numbered = []
+    for word in words:
+        spoken = _DIGITS.sub(lambda run: "".join(read_digits(_plain_digits(run[0]))), word)
+        # An accent that has no label goes, its letter stays.
+        plain = [d for c in spoken for d in (c if c in number else unicodedata.normalize("NFKD", c)) if d in number]
+        numbered.append([number[c] for c in plain] or [star])
+    return numbered
+
+
+def _plain_digits(run: str) -> str:
+    return "".join(str(unicodedata.decimal(digit)) for digit in run)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A label on the path: its frames, and the sum of its probabilities over them."""
+
+    first: int
+    last: int
+    total: float
+
+
+def align_labels(emissions: torch.Tensor, targets: Sequence[int]) -> list[_Span]:
+    """The best path of `targets` through `emissions`.
+
+    Parameters
+    ----------
+    emissions : Tensor [shape=(n_frames, n_labels)], log-probabilities
+    targets : sequence of int
+
+    Returns
+    -------
+    list of _Span
+        One for each target.
+    """
+    path, scores = torchaudio.functional.forced_align(
+        emissions[None].contiguous(), torch.tensor([list(targets)], dtype=torch.int32), blank=0
+    )
+    spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=0)
+    return [_Span(span.start, span.end, span.score * (span.end - span.start)) for span in spans]
+
+
+class CtcAligner(Aligner):
+    """Aligns one utterance after the other; a word's score is the mean probability of its characters' frames.
+
+    A CTC model marks a character where it is surest, not over its whole length: a word's end tends to be early.
+    """
+
+    settings_type = CtcSettings
+    parallel = False
+
+    def __init__(
+        self, settings: CtcSettings, *, jobs: int = 1, device: str = "cpu", model: CtcModel | None = None
+    ) -> None:
+        self.settings = settings
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.set_num_threads(max(1, jobs))
+        self.model = model or load_bundle(settings.bundle, settings.weights, device)
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+        """One outcome for each utterance, in their order."""
+        for utterance in utterances:
+            yield self._align(utterance)
+
+    def _align(self, utterance: Utterance) -> Outcome:
+        name, model = utterance.utterance_id, self.model
+        words = tokenize(utterance.text)
+        if not words:
+            return Failure(name, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
+        try:
+            samples = audio.load(
+                utterance.audio, utterance.start, utterance.end, model.sampling_rate, utterance.channel
+            )
+        except audio.AudioError as error:
+            return Failure(name, Reason.UNREADABLE_AUDIO, str(error))
+        labelled = label_words(words, model.labels)
+        separator = [model.labels.index(_SEPARATOR)] if _SEPARATOR in model.labels else []
+        targets = [label for i, word in enumerate(labelled) for label in ([*separator, *word] if i else word)]
+        seconds = len(samples) / model.sampling_rate
+        # Too short for the network is too short for its words; equal neighbours need a blank between them.
+        needed = len(targets) + sum(a == b for a, b in itertools.pairwise(targets))
+        n_frames = len(samples) // model.hop_length
+        if n_frames <= needed:
+            return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
+        if n_frames * (2 * len(targets) + 1) > MAX_TRELLIS:
+            return Failure(name, Reason.NO_ALIGNMENT, f"{seconds / 60:.0f} minutes in one piece are too long: cut it")
+        emissions = model.emissions(samples, self.settings.chunk, self.settings.context)
+        if len(emissions) < needed:
+            return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
+        spans = align_labels(emissions, targets)
+        return Aligned(name, tuple(_words(words, labelled, len(separator), spans, utterance, model, seconds)))
+
+
+def _words(
+    words: Sequence[str],
+    labelled: Sequence[Sequence[int]],
+    n_between: int,
+    spans: Sequence[_Span],
+    utterance: Utterance,
+    model: CtcModel,
+    seconds: float,
+) -> Iterator[Word]:
+    frame = model.hop_length / model.sampling_rate
+    offset = utterance.start or 0.0
+    at = 0
+    for word, own in zip(words, labelled, strict=True):
+        mine = spans[at : at + len(own)]
+        at += len(own) + n_between
+        score = sum(span.total for span in mine) / sum(span.last - span.first for span in mine)
+        end = min(mine[-1].last * frame, seconds)
+        yield Word(
+            utterance.utterance_id, word, round(offset + mine[0].first * frame, 6), round(offset + end, 6), score
+        )
+
+
+def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> CtcModel:
+    """A model of `torchaudio.pipelines`; its weights from disk or by torchaudio's own download.
+
+    Raises
+    ------
+    AlignmentError
+        If there is no such bundle, it has no labels, or its weights cannot be had.
+    """
+    bundle = getattr(torchaudio.pipelines, name, None)
+    if bundle is None or not hasattr(bundle, "get_labels"):
+        raise AlignmentError(f"torchaudio has no bundle '{name}' with character labels (WAV2VEC2_ASR_BASE_960H has)")
+    options: dict[str, object] = {"weights_only": True, "map_location": "cpu"}
+    if weights is not None:
+        if not Path(weights).is_file():
+            raise AlignmentError(f"weights {weights}: there is no such file")
+        # A file of that name in the cache folder is not downloaded.
+        options |= {"model_dir": str(Path(weights).parent), "file_name": Path(weights).name}
+    try:
+        network = bundle.get_model(dl_kwargs=options)
+    except OSError as error:
+        raise AlignmentError(
+            f"the weights of {name} cannot be downloaded ({error}): --set weights=FILE takes them from disk"
+        ) from error
+    except Exception as error:
+        raise AlignmentError(f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return CtcModel(network.to(device).eval(), bundle.get_labels(), int(bundle.sample_rate))

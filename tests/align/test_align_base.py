@@ -1,0 +1,115 @@
+"""The protocol's promises: each utterance gets exactly one answer, whatever the aligner does."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
+from align.base import Aligned, AlignmentError, Failure, Outcome, Reason, account, load_aligner
+from speech2vec import corpora
+from speech2vec.manifest import Utterance, Word, read_utterances, read_words
+
+
+def utterance(name: str, text: str = "a b") -> Utterance:
+    return Utterance(name, Path("a.wav"), text, "s")
+
+
+def aligned(name: str, *times: tuple[float, float]) -> Aligned:
+    return Aligned(name, tuple(Word(name, "a", start, end, -1.0) for start, end in times))
+
+
+answers = st.sampled_from(["words", "failure", "none", "nan", "reversed", "no words", "nan score"])
+
+
+def answer(name: str, how: str) -> list[Outcome]:
+    return {
+        "words": [aligned(name, (0.0, 0.5), (0.5, 0.5))],
+        "failure": [Failure(name, Reason.NO_ALIGNMENT, "")],
+        "none": [],
+        "nan": [aligned(name, (0.0, math.nan))],
+        "reversed": [aligned(name, (0.5, 0.2))],
+        "no words": [aligned(name)],
+        "nan score": [Aligned(name, (Word(name, "a", 0.0, 1.0, math.nan),))],
+    }[how]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(answers, max_size=12), st.integers(0, 12), st.booleans(), st.randoms())
+def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise_at, raises, random):
+    asked = [utterance(f"u{i:02}") for i in range(len(hows))]
+
+    def outcomes() -> Iterator[Outcome]:
+        given_answers = [o for u, how in zip(asked, hows, strict=True) for o in answer(u.utterance_id, how)]
+        random.shuffle(given_answers)
+        for i, outcome in enumerate(given_answers):
+            if raises and i == raise_at:
+                raise ZeroDivisionError("a fault of the aligner")
+            yield outcome
+
+    got = list(account(asked, outcomes()))
+    assert sorted(o.utterance_id for o in got) == [u.utterance_id for u in asked]
+    problems = [Failure("x", Reason.NO_AUDIO, "named in a list")]
+    folder = tmp_path_factory.mktemp("aligned")
+    report = write_aligned(folder, asked, got, problems, {"aligner": "test"})
+    assert report["asked"] == len(asked) + 1 == report["aligned"] + len(report["failed"])
+    assert sum(report["reasons"].values()) == len(report["failed"])
+    back = list(iterate_aligned(folder))
+    assert [o.utterance_id for o in back] == [o.utterance_id for o in got if isinstance(o, Aligned)]
+    assert report["words"] == read_words(folder).num_rows
+    assert {f.utterance_id for f in read_failures(read_report(folder))} | {o.utterance_id for o in back} == {
+        *(u.utterance_id for u in asked),
+        "x",
+    }
+    assert len(read_utterances(folder)) == len(asked)
+
+
+def test_reasons_of_answers():
+    hows = ["words", "failure", "none", "nan", "reversed", "no words", "nan score"]
+    asked = [utterance(how) for how in hows]
+    got = {o.utterance_id: o for o in account(asked, iter([o for how in hows for o in answer(how, how)]))}
+    assert isinstance(got["words"], Aligned)
+    assert got["none"].reason is Reason.NO_ANSWER
+    assert got["nan"].reason is got["reversed"].reason is Reason.IMPOSSIBLE_TIMES
+    assert got["no words"].reason is Reason.NO_ALIGNMENT
+    assert got["nan score"].words[0].score is None
+
+
+@pytest.mark.parametrize("names", [["u", "u"], ["other"]])
+def test_an_answer_nobody_asked_for_stops_the_run(names):
+    with pytest.raises(AlignmentError, match="the aligner answered"):
+        list(account([utterance("u")], iter([aligned(name, (0.0, 1.0)) for name in names])))
+
+
+def test_every_problem_of_a_corpus_has_a_reason():
+    named = {
+        corpora.NO_AUDIO,
+        corpora.NO_TRANSCRIPT,
+        corpora.EMPTY_TRANSCRIPT,
+        corpora.BAD_TRANSCRIPT,
+        corpora.DUPLICATE,
+    }
+    assert {Reason(text).value for text in named} == named
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "there is no aligner 'nonsense'"),
+        ("no_such_module:Thing", "cannot be imported"),
+        ("align.base:Nothing", "has no class Nothing"),
+        ("align.base:Word", "no class with a method align"),
+    ],
+)
+def test_unknown_aligners_are_named(name, message):
+    with pytest.raises(AlignmentError, match=message):
+        load_aligner(name)
+
+
+def test_a_module_in_the_working_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "own_aligner_here.py").write_text("class Mine:\n    def align(self, utterances): ...\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_aligner("own_aligner_here:Mine").__name__ == "Mine"

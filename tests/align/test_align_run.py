@@ -1,0 +1,220 @@
+"""A run over a corpus: several processes, crashes, resume after kill -9, shards and their merge."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from align.aligned import iterate_aligned, read_report
+from align.base import Aligned, AlignmentError, Failure, Reason
+from align.cli import app
+from align.journal import JOURNAL_FILE, Journal
+from align.merge import merge_aligned
+from align.processes import UTTERANCES_PER_PART
+from align.run import align_corpus, parse_shard, shard_of
+from speech2vec.config import Settings
+from speech2vec.corpora import Corpus, Problem
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word, read_words, write_utterances
+
+OWN = '''
+import os, time
+from align.base import Aligned, Failure, Reason
+from speech2vec.manifest import Word
+
+class Mine:
+    """What it does with an utterance is the utterance's text."""
+    def __init__(self, settings, *, jobs=1, device="cpu"):
+        if os.environ.get("OWN_BROKEN"):
+            os._exit(3)
+    def align(self, utterances):
+        for u in utterances:
+            if u.text == "crash":
+                os._exit(9)
+            if u.text == "raise":
+                raise ValueError("cannot")
+            if u.text == "silent":
+                continue
+            if u.text == "slow":
+                time.sleep(0.05)
+            with open("done.txt", "a") as done:
+                done.write(u.utterance_id + "\\n")
+            if u.text == "fail":
+                yield Failure(u.utterance_id, Reason.NO_ALIGNMENT, "")
+            else:
+                yield Aligned(u.utterance_id, (Word(u.utterance_id, u.text, 0.1, 0.2, -1.0),), {"slow": "S L OW"})
+'''
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> str:
+    (tmp_path / "own_aligner.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    return "own_aligner:Mine"
+
+
+def corpus(*texts: str) -> Corpus:
+    return Corpus([Utterance(f"u{i:03}", Path("a.wav"), text, f"s{i % 3}") for i, text in enumerate(texts)])
+
+
+def test_crashes_exceptions_and_silence_cost_one_utterance_each(own, tmp_path):
+    texts = ["hello"] * 70
+    texts[3], texts[40], texts[41], texts[50] = "crash", "silent", "fail", "crash"
+    report = align_corpus(corpus(*texts), tmp_path / "out", own, Settings(), jobs=2)
+    reasons = {failure["utterance_id"]: failure["reason"] for failure in report["failed"]}
+    assert reasons == {
+        "u003": Reason.ALIGNER_CRASHED.value,
+        "u040": Reason.NO_ANSWER.value,
+        "u041": Reason.NO_ALIGNMENT.value,
+        "u050": Reason.ALIGNER_CRASHED.value,
+    }
+    assert report["aligned"] == 66
+    assert [a.utterance_id for a in iterate_aligned(tmp_path / "out")] == sorted(
+        f"u{i:03}" for i in range(70) if f"u{i:03}" not in reasons
+    )
+
+
+def test_an_exception_fails_what_was_not_answered_in_its_part(own, tmp_path):
+    report = align_corpus(corpus("a", "raise", "b"), tmp_path / "out", own, Settings())
+    assert [(f["utterance_id"], f["reason"]) for f in report["failed"]] == [
+        ("u001", Reason.ALIGNER_FAILED.value),
+        ("u002", Reason.ALIGNER_FAILED.value),
+    ]
+    assert report["failed"][0]["detail"] == "ValueError: cannot"
+
+
+def test_an_aligner_that_does_not_start_ends_the_run(own, tmp_path, monkeypatch):
+    monkeypatch.setenv("OWN_BROKEN", "1")
+    with pytest.raises(AlignmentError, match="exit code 3 while it was starting"):
+        align_corpus(corpus("a"), tmp_path / "out", own, Settings())
+
+
+def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
+    asked = corpus(*["slow"] * 120)
+    write_utterances(tmp_path / "all.jsonl", asked.utterances)
+    command = [sys.executable, "-m", "align", "run", "all.jsonl", "-o", "out", "--aligner", own, "--jobs", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([*command, "--quiet"], env=environment)
+    journal = tmp_path / "out" / JOURNAL_FILE
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 20):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)  # its own processes notice
+    done_by_then = (tmp_path / "done.txt").read_text().split()
+    time.sleep(0.5)
+    assert (tmp_path / "done.txt").read_text().split() == done_by_then, "a process outlived its parent"
+    journalled = [json.loads(line)["utterance_id"] for line in journal.read_text().splitlines()[1:] if line[-1] == "}"]
+    with journal.open("a") as half:
+        half.write('{"utterance_id": "u119", "wor')
+    (tmp_path / "done.txt").write_text("")
+
+    again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    second = (tmp_path / "done.txt").read_text().split()
+    assert sorted([*journalled, *second]) == [u.utterance_id for u in asked.utterances]
+    report = read_report(tmp_path / "out")
+    assert (report["asked"], report["aligned"], report["guessed_pronunciations"]) == (120, 120, 120)
+    assert read_words(tmp_path / "out")["utterance_id"].to_pylist() == [u.utterance_id for u in asked.utterances]
+    assert not journal.exists()
+    finished = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0 and "120 of 120" in finished.stdout
+
+
+def test_another_corpus_or_other_settings_are_not_mixed_in(own, tmp_path):
+    align_corpus(corpus("a"), tmp_path / "out", own, Settings())
+    with pytest.raises(UserError, match="another corpus: --force"):
+        align_corpus(corpus("a", "b"), tmp_path / "out", own, Settings())
+    with Journal(tmp_path / "begun" / JOURNAL_FILE, {"settings": {"aligner": "mfa"}, "corpus": "x"}):
+        pass
+    with pytest.raises(UserError, match="begun with another corpus and settings"):
+        align_corpus(corpus("a"), tmp_path / "begun", own, Settings())
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), max_size=8), st.integers(0, 400))
+def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path_factory, kinds, cut):
+    path = tmp_path_factory.mktemp("journal") / JOURNAL_FILE
+    utterances = [Utterance(f"ü{i}", Path("a.wav"), "x", "s") for i in range(len(kinds))]
+    outcomes = [
+        Aligned(u.utterance_id, (Word(u.utterance_id, "x", 0.1, 1 / 3, -0.123456789),), {"x": "EH K S"})
+        if kind
+        else Failure(u.utterance_id, Reason.NO_ALIGNMENT, "näh")
+        for u, kind in zip(utterances, kinds, strict=True)
+    ]
+    with Journal(path, {"corpus": "c"}) as journal:
+        for outcome in outcomes:
+            journal.add(outcome)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut])
+    lines = max(0, whole[:cut].count(b"\n") - 1)
+    with Journal(path, {"corpus": "c"}) as journal:
+        assert len(journal) == lines
+        for outcome in outcomes[lines:]:
+            journal.add(outcome)
+        assert list(journal.outcomes(utterances)) == outcomes
+
+
+@given(st.integers(0, 30), st.integers(0, 7), st.integers(1, 6))
+def test_shards_are_the_corpus(n_utterances, n_problems, n):
+    asked = corpus(*["a"] * n_utterances)
+    asked.problems = [Problem(f"p{i}", "no audio") for i in range(n_problems)]
+    shards = [shard_of(asked, k, n) for k in range(1, n + 1)]
+    assert sorted(u.utterance_id for s in shards for u in s.utterances) == [u.utterance_id for u in asked.utterances]
+    assert sorted(p.utterance_id for s in shards for p in s.problems) == [p.utterance_id for p in asked.problems]
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/", "-1/2"])
+def test_bad_shards(text):
+    with pytest.raises(UserError, match="--shard takes K/N"):
+        parse_shard(text)
+
+
+def test_merged_shards_are_the_run_in_one_piece(own, tmp_path):
+    asked = corpus("a", "fail", "slow", "b", "c", "silent", "d")
+    asked.problems = [Problem("u000", "duplicate id", "again"), Problem("x", "no audio")]
+    whole = align_corpus(asked, tmp_path / "whole", own, Settings())
+    folders = [tmp_path / f"shard{k}" for k in (1, 2, 3)]
+    for k, folder in enumerate(folders, start=1):
+        align_corpus(shard_of(asked, k, 3), folder, own, Settings(), shard=f"{k}/3")
+    merged = merge_aligned(folders, tmp_path / "merged")
+    same = ("asked", "aligned", "words", "guessed_pronunciations", "failed", "fingerprint")
+    assert {key: merged[key] for key in same} == {key: whole[key] for key in same}
+    assert sorted(read_words(tmp_path / "merged").to_pylist(), key=str) == sorted(
+        read_words(tmp_path / "whole").to_pylist(), key=str
+    )
+    with pytest.raises(UserError, match=r"2/3 are missing"):
+        merge_aligned([folders[0], folders[2]], tmp_path / "half")
+    with pytest.raises(UserError, match="is in "):
+        merge_aligned([tmp_path / "whole", tmp_path / "merged"], tmp_path / "twice")
+
+
+def test_the_command_says_what_failed_and_ends_with_its_code(own, tmp_path):
+    write_utterances(tmp_path / "some.jsonl", corpus("a", "fail").utterances)
+    write_utterances(tmp_path / "none.jsonl", corpus("fail", "fail").utterances)
+    run = CliRunner().invoke(app, ["run", "some.jsonl", "-o", "out", "--aligner", own, "--jobs", "1"])
+    assert run.exit_code == 1
+    assert "1 of 2 utterances aligned" in run.output and "not aligned: u001: no alignment found" in run.output
+    again = CliRunner().invoke(app, ["run", "some.jsonl", "-o", "out", "--aligner", own, "--jobs", "1"])
+    assert isinstance(again.exception, UserError) and "already there" in str(again.exception)
+    nothing = CliRunner().invoke(app, ["run", "none.jsonl", "-o", "out2", "--aligner", own, "--jobs", "1"])
+    assert isinstance(nothing.exception, UserError) and "no utterance was aligned" in str(nothing.exception)
+    assert read_report(tmp_path / "out2")["asked"] == 2
+
+
+def test_memory_does_not_grow_with_the_corpus(own, tmp_path):
+    """The parent keeps a place in the journal for each utterance, not its words."""
+    assert UTTERANCES_PER_PART < 100
+    with Journal(tmp_path / JOURNAL_FILE, {}) as journal:
+        journal.add(Aligned("u", tuple(Word("u", "w", float(i), float(i + 1)) for i in range(1000))))
+        assert [value for value in vars(journal).values() if isinstance(value, dict)] == [{"u": 3}]

@@ -1,0 +1,142 @@
+"""Checking one alignment, comparing two, leaving out what is wrong."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from align.aligned import read_report, write_aligned
+from align.base import Aligned, Failure, Outcome, Reason
+from align.check import Checker, Kind
+from align.cli import app
+from align.compare import compare, pair_words
+from speech2vec.errors import UserError
+from speech2vec.manifest import Utterance, Word, read_words
+
+
+def words(name: str, *entries: tuple) -> Aligned:
+    return Aligned(name, tuple(Word(name, *entry) for entry in entries))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    sf.write(tmp_path / "a.wav", np.zeros(4 * 16000), 16000)
+    texts = {
+        "good": "speech is",
+        "differs": "speech was",
+        "bad": "hippopotamus is is is is",
+        "lost": "a",
+        "failed": "b",
+    }
+    asked = [Utterance(name, tmp_path / "a.wav", text, "s", start=0.5) for name, text in texts.items()]
+    outcomes: list[Outcome] = [
+        words("good", ("speech", 0.5, 1.0, -1.0), ("is", 1.0, 1.3, -1.1)),
+        words("differs", ("speech", 0.5, 1.0, -1.0), ("is", 1.0, 1.3, -1.0)),
+        words(
+            "bad",
+            ("hippopotamus", 0.1, 0.2, -1.0),
+            ("is", 0.15, 0.4, -1.0),
+            ("is", 0.6, 0.6, -1.0),
+            ("is", 0.7, 2.9, -1.0),
+            ("is", 3.0, 4.5, -50.0),
+        ),
+        words("lost", ("a", 1.0, 1.2, -1.0)),
+        Failure("failed", Reason.NO_ALIGNMENT, "no path"),
+    ]
+    path = tmp_path / "aligned"
+    write_aligned(path, asked, outcomes, [Failure("x", Reason.NO_AUDIO, "")], {"aligner": "test"})
+    # One utterance's words are lost without a word in the report, as happens outside of this program.
+    table = read_words(path)
+    from speech2vec.manifest import write_words
+
+    write_words(path / "words.parquet", table.filter(np.array(table["utterance_id"]) != "lost"))
+    return path
+
+
+def test_every_kind_is_found_where_it_is(folder):
+    checker = Checker(folder)
+    checker.lowest_score = -10.0  # so few words have no usual score
+    found = [(f.kind, f.utterance_id, f.position) for f in checker.findings()]
+    assert sorted(found, key=str) == sorted(
+        [
+            (Kind.WORDS_DIFFER, "differs", None),
+            (Kind.OUTSIDE, "bad", 0),
+            (Kind.DURATION, "bad", 0),
+            (Kind.OUTSIDE, "bad", 1),
+            (Kind.OVERLAP, "bad", 1),
+            (Kind.ZERO_LENGTH, "bad", 2),
+            (Kind.DURATION, "bad", 3),
+            (Kind.OUTSIDE, "bad", 4),
+            (Kind.DURATION, "bad", 4),
+            (Kind.LOW_SCORE, "bad", 4),
+            (Kind.MISSING, "lost", None),
+            (Kind.MISSING, "failed", None),
+        ],
+        key=str,
+    )
+
+
+def test_low_scores_lie_far_below_the_usual(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    entries = [("is", i * 1.0, i + 0.5, float(score)) for i, score in enumerate(rng.normal(-1, 0.2, 200))]
+    entries[77] = ("is", 77.0, 77.5, -4.0)
+    write_aligned(tmp_path / "b", [Utterance("u", Path("none.wav"), "is " * 200, "s")], [words("u", *entries)])
+    found = list(Checker(tmp_path / "b").findings())
+    assert [(f.position, f.kind) for f in found if f.kind is Kind.LOW_SCORE] == [(77, Kind.LOW_SCORE)]
+    assert [f.kind for f in found if f.position is None] == [Kind.UNREADABLE_AUDIO]
+
+
+def test_dropping_keeps_the_sum_right(folder, tmp_path):
+    arguments = ["check", str(folder), "-o", str(tmp_path / "new"), "--findings", str(tmp_path / "all.csv")]
+    for kind in (Kind.OUTSIDE, Kind.ZERO_LENGTH, Kind.DURATION, Kind.WORDS_DIFFER):
+        arguments += ["--drop", kind.value]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1, result.output
+    report = read_report(tmp_path / "new")
+    assert {f["utterance_id"]: f["reason"] for f in report["failed"]} == {
+        "differs": "dropped by check",
+        "bad": "dropped by check",
+        "failed": "no alignment found",
+        "lost": "no answer from the aligner",
+        "x": "no audio",
+    }
+    assert (report["asked"], report["aligned"], report["words"]) == (6, 1, 2)
+    with (tmp_path / "all.csv").open() as rows:
+        assert {row["kind"] for row in csv.DictReader(rows)} >= {"words-differ", "overlap", "missing-utterance"}
+
+
+def test_known_differences_are_measured(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = [Utterance(name, Path("a.wav"), "a b c", "s") for name in ("u", "v", "w")]
+    reference = [("x", 0.5, 1.0), ("a", 1.0, 2.0), ("b", 2.0, 3.0), ("<unk>", 3.0, 4.0)]
+    moved = [("a", 1.005, 2.02), ("b", 2.02, 3.0), ("c", 3.0, 4.2)]
+    write_aligned(first, asked[:2], [words("u", *moved), words("v", *moved)])
+    write_aligned(second, asked[::2], [words("u", *reference), words("w", *reference)])
+    result = compare(first, second)
+    assert (result.n_utterances, result.n_words, result.only_first, result.only_second) == (1, 3, 1, 1)
+    assert result.unmatched == 1
+    assert np.allclose(sorted(result.differences), [0, 0, 0.005, 0.02, 0.02, 0.2])
+    assert [result.share_within(limit) for limit in (0.01, 0.02, 0.1)] == [3 / 6, 5 / 6, 5 / 6]
+    assert (result.worst[0].word, result.worst[0].side) == ("c", "end")
+    run = CliRunner().invoke(
+        app, ["check", str(first), "--against", str(second), "--histogram", str(tmp_path / "h.png")]
+    )
+    assert "median 12.5 ms, mean 40.8 ms, bias +40.8 ms" in run.output
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_words_are_paired_in_order_and_never_by_place_alone():
+    first = [Word("u", word, i, i + 1) for i, word in enumerate(["the", "cat", "sat"])]
+    second = [Word("u", word, i, i + 1) for i, word in enumerate(["the", "big", "cat", "ran"])]
+    assert [(a.word, b.word) for a, b in pair_words(first, second)] == [("the", "the"), ("cat", "cat")]
+
+
+def test_strangers_are_not_compared(folder, tmp_path):
+    write_aligned(tmp_path / "other", [Utterance("o", Path("a"), "a", "s")], [words("o", ("a", 0.0, 1.0))])
+    with pytest.raises(UserError, match="no utterance in common"):
+        compare(folder, tmp_path / "other")
+    with pytest.raises(UserError, match="no finished alignment"):
+        read_report(tmp_path / "nothing")

@@ -1,0 +1,156 @@
+"""CTC alignment on emissions made up for the purpose, and with a tiny network trained here on tones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from align.base import Aligned, AlignmentError, Failure, Reason, account
+from align.ctc import CtcAligner, CtcModel, CtcSettings, align_labels, label_words, load_bundle
+from speech2vec.manifest import Utterance
+
+RATE, HOP = 8000, 160
+LABELS = ("-", "|", "A", "B", "C")
+TONES = {"A": 500.0, "B": 1200.0, "C": 2500.0}
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_certain_emissions_give_back_their_times(runs):
+    """Each label lasts as long as it was made to, with blanks between."""
+    path = [label for label, n, blanks in runs for label in [label] * n + [0] * blanks]
+    emissions = torch.full((len(path), 5), -10.0)
+    emissions[torch.arange(len(path)), torch.tensor(path)] = -0.01
+    spans = align_labels(emissions, [label for label, _, _ in runs])
+    at = 0
+    for (_, n, blanks), span in zip(runs, spans, strict=True):
+        assert (span.first, span.last) == (at, at + n)
+        assert span.total / n == pytest.approx(np.exp(-0.01), abs=1e-5)
+        at += n + blanks
+
+
+def test_words_become_labels():
+    labels = ("-", "|", "E", "A", "F", "O", "U", "R", "'")
+    assert label_words(["fée", "4", "東京", "-"], labels) == [[4, 2, 2], [4, 5, 6, 7], [9], [9]]
+    assert label_words(["é"], ("-", "e", "é")) == [[2]]
+
+
+class Network(torch.nn.Module):
+    """One linear layer on the spectrum: the smallest network that a CTC loss can teach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = torch.nn.Linear(201, len(LABELS))
+
+    def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, None]:
+        frames = waveform.unfold(1, 400, HOP) * torch.hann_window(400)
+        return self.output(torch.log1p(torch.fft.rfft(frames).abs())), None
+
+
+def sing(text: str, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """A tone a character, silence a space; the samples, and when each word starts and ends."""
+    parts, times, at, start = [], [], 0.2, 0.2
+    parts.append(np.zeros(round(0.2 * RATE)))
+    for character in text + " ":
+        length = round(float(rng.uniform(0.1, 0.2)) * RATE)
+        if character == " ":
+            times.append((start, at))
+            parts.append(np.zeros(length))
+            start = at + length / RATE
+        else:
+            parts.append(0.3 * np.sin(2 * np.pi * TONES[character] * np.arange(length) / RATE))
+            # Equal neighbours would be one tone.
+            parts.append(np.zeros(round(0.04 * RATE)))
+            at += 0.04
+        at += length / RATE
+    samples = np.concatenate(parts) + 0.003 * rng.standard_normal(sum(map(len, parts)))
+    return samples.astype(np.float32), times
+
+
+@pytest.fixture(scope="module")
+def model() -> CtcModel:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    network = Network()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.03)
+    for step in range(300):
+        text = " ".join("".join(rng.choice(list("ABC"), rng.integers(1, 4))) for _ in range(3))
+        samples, _ = sing(text, rng)
+        logits = network(torch.from_numpy(samples)[None])[0]
+        targets = torch.tensor([LABELS.index("|" if c == " " else c) for c in text])
+        loss = torch.nn.functional.ctc_loss(
+            torch.log_softmax(logits, -1).transpose(0, 1), targets[None], (logits.shape[1],), (len(targets),)
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step == 0:
+            first = loss.item()
+    assert loss.item() < first / 4
+    return CtcModel(network.eval(), LABELS, RATE, HOP)
+
+
+def aligner(model: CtcModel, **settings: float) -> CtcAligner:
+    return CtcAligner(CtcSettings(**settings), model=model)
+
+
+def test_a_trained_network_finds_the_words(model, tmp_path):
+    rng = np.random.default_rng(1)
+    text = "AB CAC B BCA AA C ABC"
+    samples, times = sing(text, rng)
+    sf.write(tmp_path / "a.wav", np.concatenate([np.zeros(RATE), samples]), RATE)
+    utterance = Utterance("u", tmp_path / "a.wav", text, "s", start=1.0)
+    (outcome,) = account([utterance], aligner(model).align([utterance]))
+    assert isinstance(outcome, Aligned)
+    assert [word.word for word in outcome.words] == text.lower().split()
+    for word, (start, end) in zip(outcome.words, times, strict=True):
+        assert abs(word.start - 1.0 - start) < 0.15  # a peak lies anywhere in its tone
+        assert abs(word.end - 1.0 - end) < 0.3
+        assert 0.0 < word.score <= 1.0
+
+
+def test_chunks_give_what_one_piece_gives(model):
+    samples, _ = sing("ABC CAB AAC BB " * 20, np.random.default_rng(2))
+    whole = model.emissions(samples, chunk=1e6, context=0.0)
+    for chunk, context in ((1.0, 0.1), (3.3, 0.5), (0.02, 0.1)):
+        assert torch.allclose(model.emissions(samples, chunk, context), whole, atol=1e-4)
+
+
+def test_failures_have_their_reasons(model, tmp_path):
+    sf.write(tmp_path / "a.wav", np.zeros(RATE // 10), RATE)
+    sf.write(tmp_path / "tiny.wav", np.zeros(10), RATE)
+    asked = [
+        Utterance("long text", tmp_path / "a.wav", "abc " * 50, "s"),
+        Utterance("tiny", tmp_path / "tiny.wav", "a", "s"),
+        Utterance("no words", tmp_path / "a.wav", "[laughter]", "s"),
+        Utterance("no audio", tmp_path / "b.wav", "a", "s"),
+    ]
+    got = {o.utterance_id: o for o in account(asked, aligner(model).align(asked))}
+    assert all(isinstance(o, Failure) for o in got.values())
+    assert got["long text"].reason is got["tiny"].reason is Reason.AUDIO_TOO_SHORT
+    assert got["no words"].reason is Reason.NO_WORDS
+    assert got["no audio"].reason is Reason.UNREADABLE_AUDIO
+
+
+def test_a_word_without_a_label_is_still_aligned(model, tmp_path):
+    samples, times = sing("AB CC BA", np.random.default_rng(3))
+    sf.write(tmp_path / "a.wav", samples, RATE)
+    utterance = Utterance("u", tmp_path / "a.wav", "ab 東京 ba", "s")
+    (outcome,) = aligner(model).align([utterance])
+    assert isinstance(outcome, Aligned) and [word.word for word in outcome.words] == ["ab", "東京", "ba"]
+    assert abs(outcome.words[2].start - times[2][0]) < 0.15
+
+
+def test_weights_come_from_disk_and_bad_ones_are_named(tmp_path, monkeypatch):
+    with pytest.raises(AlignmentError, match="no bundle 'NOTHING'"):
+        load_bundle("NOTHING")
+    with pytest.raises(AlignmentError, match="no such file"):
+        load_bundle("WAV2VEC2_ASR_BASE_960H", tmp_path / "none.pt")
+    (tmp_path / "bad.pt").write_bytes(b"no weights")
+    with pytest.raises(AlignmentError, match="cannot be loaded"):
+        load_bundle("WAV2VEC2_ASR_BASE_960H", Path(tmp_path / "bad.pt"))

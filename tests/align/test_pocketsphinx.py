@@ -1,0 +1,117 @@
+"""PocketSphinx: reasons of failure on made-up sound; times and scores on real speech."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from align.aligned import write_aligned
+from align.base import Aligned, AlignmentError, Failure, Reason, account
+from align.compare import compare
+from align.importing import ImportSettings, Tally, import_alignments
+from align.pocketsphinx import PocketSphinxAligner, PocketSphinxSettings
+from speech2vec import audio
+from speech2vec.corpora import read_corpus
+from speech2vec.manifest import Utterance
+from speech2vec.transcripts import tokenize
+
+
+@pytest.fixture(scope="module")
+def aligner() -> PocketSphinxAligner:
+    return PocketSphinxAligner(PocketSphinxSettings())
+
+
+@pytest.fixture
+def noise(tmp_path) -> Path:
+    path = tmp_path / "noise.wav"
+    sf.write(path, 0.1 * np.random.default_rng(0).standard_normal((16000, 2)), 16000)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "reason"),
+    [
+        ("[laughter] -- ...", (None, None), Reason.NO_WORDS),
+        ("hello world " * 20, (None, None), Reason.AUDIO_TOO_SHORT),
+        ("hello", (0.5, 0.51), Reason.AUDIO_TOO_SHORT),
+        ("hello", (0.5, 3.0), Reason.UNREADABLE_AUDIO),
+        ("hello", (5.0, 6.0), Reason.UNREADABLE_AUDIO),
+    ],
+)
+def test_reasons(aligner, noise, text, part, reason):
+    utterance = Utterance("u", noise, text, "s", *part)
+    (outcome,) = account([utterance], aligner.align([utterance]))
+    assert isinstance(outcome, Failure) and outcome.reason is reason
+
+
+def test_missing_audio_and_channel(aligner, noise, tmp_path):
+    asked = [Utterance("a", tmp_path / "no.wav", "a", "s"), Utterance("b", noise, "a", "s", channel=2)]
+    assert [o.reason for o in aligner.align(asked)] == [Reason.UNREADABLE_AUDIO] * 2
+
+
+def test_what_cannot_work_is_said_at_once(tmp_path):
+    (tmp_path / "own.dict").write_text("hello NO SUCH PHONES\n")
+    with pytest.raises(AlignmentError, match="takes neither the model"):
+        PocketSphinxAligner(PocketSphinxSettings(model=tmp_path))
+    with pytest.raises(AlignmentError, match="'beams' is empty"):
+        PocketSphinxAligner(PocketSphinxSettings(beams=()))
+
+
+@pytest.fixture(scope="module")
+def speaker(librispeech) -> list[Utterance]:
+    return read_corpus(librispeech / "train-clean-100" / "8226").utterances
+
+
+@pytest.mark.corpus
+def test_agrees_with_mfa_on_real_speech(aligner, speaker, test_data, tmp_path):
+    """The first twelve utterances, two of them with words that no dictionary has."""
+    some = speaker[:12]
+    outcomes = list(account(some, aligner.align(some)))
+    assert all(isinstance(outcome, Aligned) for outcome in outcomes)
+    assert sum(len(outcome.guessed) for outcome in outcomes) > 0
+    for utterance, outcome in zip(some, outcomes, strict=True):
+        assert [word.word for word in outcome.words] == tokenize(utterance.text)
+        assert all(-20 < word.score <= 0 for word in outcome.words)
+    write_aligned(tmp_path / "own", some, outcomes)
+    textgrids = test_data / "librispeech" / "mfa_textgrids" / "train-clean-100"
+    imported = import_alignments(some, textgrids, ImportSettings(), Tally())
+    write_aligned(tmp_path / "mfa", some, account(some, imported))
+    comparison = compare(tmp_path / "own", tmp_path / "mfa")
+    assert comparison.n_words > 250
+    assert comparison.median <= 0.015
+    assert comparison.share_within(0.05) >= 0.93
+    assert comparison.share_within(0.1) >= 0.98
+
+
+@pytest.mark.corpus
+def test_parts_of_a_long_file_and_the_long_file_itself(aligner, speaker, tmp_path):
+    some = speaker[:6]
+    alone = {o.utterance_id: o.words for o in aligner.align(some)}
+    pieces = [audio.load(utterance.audio) for utterance in some]
+    ends = np.cumsum([len(piece) for piece in pieces]) / 16000
+    starts = [0.0, *ends[:-1]]
+    long = np.zeros((sum(map(len, pieces)), 2), dtype=np.float32)
+    long[:, 1] = np.concatenate(pieces)
+    sf.write(tmp_path / "long.flac", long, 16000)
+    parts = [
+        Utterance(u.utterance_id, tmp_path / "long.flac", u.text, "s", float(start), float(end), 1)
+        for u, start, end in zip(some, starts, ends, strict=True)
+    ]
+    for start, outcome in zip(starts, aligner.align(parts), strict=True):
+        assert np.allclose([w.start - start for w in outcome.words], [w.start for w in alone[outcome.utterance_id]])
+    whole = Utterance("whole", tmp_path / "long.flac", " ".join(u.text for u in some), "s", channel=1)
+    (outcome,) = aligner.align([whole])
+    expected = [w.start + start for start, u in zip(starts, some, strict=True) for w in alone[u.utterance_id]]
+    apart = np.abs(np.array([w.start for w in outcome.words]) - expected)
+    assert np.median(apart) <= 0.01 and (apart <= 0.05).mean() > 0.97
+
+
+@pytest.mark.corpus
+def test_a_wider_beam_is_tried_when_the_narrow_one_finds_nothing(speaker):
+    narrow = PocketSphinxAligner(PocketSphinxSettings(beams=(1e-1,)))
+    both = PocketSphinxAligner(PocketSphinxSettings(beams=(1e-1, 1e-48)))
+    (failed,) = narrow.align(speaker[:1])
+    (found,) = both.align(speaker[:1])
+    assert isinstance(failed, Failure) and failed.reason is Reason.NO_ALIGNMENT
+    assert isinstance(found, Aligned)
