@@ -156,13 +156,12 @@ import resource, sys
 from pathlib import Path
 from align.formats.recognise import READERS, read_tracks
 from align.formats.tracks import FormatError, read_text
-for name in (None, sys.argv[2]):
-    try:
-        found = read_tracks(read_text(Path(sys.argv[1])), name)
-        print(name, "read", sum(len(track.words) for track in found[1]) if found else None)
-        found = None
-    except FormatError as error:
-        print(name, "refused:", str(error)[:80])
+try:
+    text = read_text(Path(sys.argv[1]))
+    found = read_tracks(text) or read_tracks(text, sys.argv[2])
+    print("read", sum(len(track.words) for track in found[1]))
+except FormatError as error:
+    print("refused:", str(error)[:80])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
