@@ -285,6 +285,7 @@ def vectors_data(neighbours: Neighbours | None, word_map: WordMap | None) -> dic
         "each": neighbours.nearest.shape[1],
         "nearest": _base64(neighbours.nearest),
         "cosines": _base64((neighbours.cosines.clip(-1, 1).astype(np.float64) + 1) / 2 * 65535),
+        "map": None,
     }
     if word_map is not None:
         data["map"] = {

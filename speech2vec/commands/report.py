@@ -32,13 +32,14 @@ def report(
     force: console.ForceOption = False,
 ) -> None:
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
+    console.set_up_logging(quiet)
+    _check(checkpoint)
+    console.claim_output(output, force)
+    # After the checks: these take seconds to import.
     from speech2vec.encoding import load_run
     from speech2vec.findings import gather
     from speech2vec.report import statements, write_report
 
-    console.set_up_logging(quiet)
-    _check(checkpoint)
-    console.claim_output(output, force)
     loaded = load_run(run, store, device.value, checkpoint=checkpoint)
     findings = gather(loaded, wordsim, map_words, words, warped, seed, quiet)
     write_report(findings, output)
@@ -60,15 +61,16 @@ def compare(
     force: console.ForceOption = False,
 ) -> None:
     """Write one self-contained page that sets several runs side by side."""
-    from speech2vec.comparison import write_comparison
-    from speech2vec.encoding import load_run
-    from speech2vec.findings import gather
-
     console.set_up_logging(quiet)
     _check(checkpoint)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
     console.claim_output(output, force)
+    # After the checks: these take seconds to import.
+    from speech2vec.comparison import write_comparison
+    from speech2vec.encoding import load_run
+    from speech2vec.findings import gather
+
     found = []
     for run in runs:
         console.log.info("measuring %s", run)

@@ -1,0 +1,51 @@
+"""A made-up corpus in which every phone of CMUdict has its own frames: homophones sound alike, and nothing means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from speech2vec.mfcc import MfccSettings
+from speech2vec.pronunciations import read_dictionary
+from speech2vec.store import STORE_SCHEMA, Store, write_store
+
+_HOMOPHONES = """
+ate eight blue blew brake break cell sell dear deer fair fare flour flower hair hare hear here hole whole
+knight night made maid mail male meat meet pale pail plain plane road rode sail sale sea see
+"""
+_RATED = """
+happy cheerful smart intelligent window door doctor nurse bottle container river water teacher student forest
+winter summer gallon quart apple orange planet people music bread butter money cash street avenue
+"""
+HOMOPHONES, RATED = _HOMOPHONES.split(), _RATED.split()
+WORDS = [*HOMOPHONES, *RATED]
+
+
+def spoken_store(path: Path, speakers: int = 4, utterances: int = 28, seed: int = 0, **meta: object) -> Store:
+    """Utterances of eight random words each; phones last 8 to 13 frames, speakers differ by an offset."""
+    draw = np.random.default_rng(seed)
+    dictionary = read_dictionary()
+    n_mfcc = 13
+    phones = sorted({phone for word in WORDS for phone in dictionary[word]})
+    sound = {phone: draw.normal(size=n_mfcc) for phone in phones}
+    rows: dict[str, list[object]] = {name: [] for name in STORE_SCHEMA.names}
+    frames: list[np.ndarray] = []
+    total = 0
+    for speaker in range(speakers):
+        offset = draw.normal(size=n_mfcc) / 4
+        for utterance in range(utterances):
+            time = 0.0
+            for word in draw.choice(WORDS, 8):
+                said = np.concatenate([np.tile(sound[p], (int(draw.integers(8, 14)), 1)) for p in dictionary[word]])
+                said = said + offset + draw.normal(size=said.shape) / 3
+                end = time + len(said) / 100
+                values = (f"s{speaker}-{utterance}", f"s{speaker}", word, time, end, None, total, len(said))
+                for name, value in zip(STORE_SCHEMA.names, values, strict=True):
+                    rows[name].append(value)
+                frames.append(said.astype(np.float32))
+                total, time = total + len(said), end
+    settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
+    write_store(path, pa.table(rows, schema=STORE_SCHEMA), [np.concatenate(frames)], n_mfcc, settings, **meta)
+    return Store.open(path)
