@@ -251,6 +251,7 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
     invoke("export", run, "-o", tmp_path / "model.pt", "--quiet")
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_gives(home, tmp_path):
     command = ("train", home / "prepared", "--protocol", "session5", "--seeds", 2, *SMALL)
     for jobs in (1, 2):
