@@ -118,13 +118,16 @@ class Store:
         try:
             frames = np.load(path / FRAMES_FILE, mmap_mode="r")
             table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
+        except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
             raise UserError(f"store {path} cannot be read: {str(error).splitlines()[0]}") from error
         missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
         if missing:
             raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
-        if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"]:
-            raise UserError(f"{path / FRAMES_FILE} has shape {frames.shape}, its meta.json says otherwise")
+        wrong = [f.name for f in STORE_SCHEMA if f.type != _NAME and table.schema.field(f.name).type != f.type]
+        if wrong:
+            raise UserError(f"{path / WORDS_FILE} has a column of the wrong type: {', '.join(wrong)}")
+        if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"] or frames.dtype != np.float32:
+            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, not what a store holds")
         n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
         first_frame = table["first_frame"].to_numpy()
         if len(n_frames) == 0:
@@ -132,8 +135,8 @@ class Store:
         if n_frames.min() < 1:
             word = table["word"][int(n_frames.argmin())].as_py()
             raise UserError(f"store {path}: the word '{word}' in row {int(n_frames.argmin())} has no frames")
-        if int((first_frame + n_frames).max()) > len(frames):
-            raise UserError(f"store {path}: words.parquet points beyond the {len(frames)} frames of frames.npy")
+        if first_frame.min() < 0 or int((first_frame + n_frames).max()) > len(frames):
+            raise UserError(f"store {path}: {WORDS_FILE} points beyond the {len(frames)} frames of {FRAMES_FILE}")
         spelled, word_ids = _dictionary(table["word"])
         counts = np.bincount(word_ids, minlength=len(spelled))
         order = np.lexsort((np.array(spelled), -counts))

@@ -1,0 +1,564 @@
+"""From ALIGNED to a store: the right frames for each word, whatever is killed, sharded, broken or in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from scipy.signal import resample
+
+from speech2vec import audio, extraction
+from speech2vec.cli import main
+from speech2vec.errors import UserError
+from speech2vec.extraction import cut_words, extract, merge
+from speech2vec.manifest import Utterance, Word, write_utterances, write_words
+from speech2vec.mfcc import MfccSettings, mfcc
+from speech2vec.store import Store
+
+RATE = 16000
+SETTINGS = MfccSettings()
+
+
+def speechlike(seconds: float, seed: int) -> np.ndarray:
+    """Noise whose loudness and colour change, so that frames differ."""
+    random = np.random.default_rng(seed)
+    n_samples = round(seconds * RATE)
+    edges = np.arange(0, n_samples + 1600, 1600)
+    loudness = np.interp(np.arange(n_samples), edges, random.uniform(0.01, 0.5, len(edges)))
+    coloured = np.convolve(random.standard_normal(n_samples), [1, random.uniform(-0.9, 0.9)], "same")
+    return (loudness * coloured / 4).astype(np.float32)
+
+
+def make_aligned(folder: Path, n_utterances: int = 5, seconds: float = 1.0, suffix: str = ".flac") -> Path:
+    """Two utterances to a speaker, a word every 0.2 s with a silence between words."""
+    utterances, words = [], []
+    for i in range(n_utterances):
+        name = f"u{i:04d}"
+        audio_file = folder / f"{name}{suffix}"
+        folder.mkdir(parents=True, exist_ok=True)
+        sf.write(audio_file, speechlike(seconds, i), RATE)
+        starts = np.arange(0.05, seconds - 0.1, 0.2).round(2)
+        said = [f"w{(i + k) % 4}" for k in range(len(starts))]
+        utterances.append(Utterance(name, audio_file, " ".join(said), f"s{i // 2}"))
+        for k, (word, start) in enumerate(zip(said, starts.tolist(), strict=True)):
+            words.append(Word(name, word, start, round(start + 0.03 * (k % 5 + 1), 2), -float(k)))
+    write_utterances(folder / "utterances.jsonl", utterances)
+    write_words(folder / "words.parquet", words)
+    return folder
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Path:
+    return make_aligned(tmp_path / "aligned")
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of two utterances, so that few utterances make several."""
+    monkeypatch.setattr(extraction, "_PART", 2)
+
+
+def change_words(aligned: Path, change: Callable[[list[Word]], Sequence[Word]]) -> None:
+    words = [Word(**row) for row in pq.read_table(aligned / "words.parquet").to_pylist()]
+    write_words(aligned / "words.parquet", change(words))
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
+
+
+def features(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the real program."""
+    command = [sys.executable, "-m", "speech2vec", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+Program = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    """As `features`, without starting a process."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["speech2vec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert isinstance(caught.value.code, int)
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+def one_error(told: str, ended: tuple[int, str, str]) -> None:
+    """The program ended with exit code 2 and this one line."""
+    code, out, err = ended
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("error: ") and told in err
+
+
+def slow_store(aligned: Path, settings: MfccSettings) -> tuple[list[np.ndarray], list[str]]:
+    """Raw frames of each word by a loop over frames, and the group that it is normalised with."""
+    lines = (aligned / "utterances.jsonl").read_text().splitlines()
+    utterances = {row["utterance_id"]: row for row in map(json.loads, lines)}
+    segments, groups = [], []
+    for row in pq.read_table(aligned / "words.parquet").to_pylist():
+        utterance = utterances[row["utterance_id"]]
+        frames = mfcc(audio.load(Path(utterance["audio"])), settings)
+        chosen = [f for f in range(len(frames)) if row["start"] - 1e-6 <= f * 0.01 < row["end"] - 1e-6]
+        segments.append(frames[chosen].astype(np.float64))
+        by = {"speaker": utterance["speaker"], "utterance": utterance["utterance_id"]}
+        groups.append(by.get(settings.normalise, "all"))
+    return segments, groups
+
+
+@pytest.mark.parametrize("normalise", ["speaker", "utterance", "corpus", "none"])
+def test_every_word_has_its_frames_normalised(tmp_path: Path, aligned: Path, small_parts: None, normalise: str) -> None:
+    settings = MfccSettings.model_validate({"normalise": normalise})
+    result = extract(aligned, tmp_path / "store", settings, quiet=True)
+    store = Store.open(tmp_path / "store")
+    segments, groups = slow_store(aligned, settings)
+    assert store.n_words == len(segments) == result.n_words
+    assert result.n_frames == sum(map(len, segments)) == len(store.frames)
+    for i, segment in enumerate(segments):
+        if normalise != "none":
+            pooled = np.concatenate([s for s, group in zip(segments, groups, strict=True) if group == groups[i]])
+            segment = (segment - pooled.mean(axis=0)) / pooled.std(axis=0)
+        np.testing.assert_allclose(store.segment(i), segment, atol=2e-4)
+    if normalise in ("speaker", "corpus"):
+        assert sorted(store.meta["normalisation"]) == sorted({g if g != "all" else "corpus" for g in groups})
+
+
+def test_rows_follow_the_aligned_words(tmp_path: Path, aligned: Path, small_parts: None) -> None:
+    extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    rows = pq.read_table(tmp_path / "store" / "words.parquet").to_pylist()
+    given_rows = pq.read_table(aligned / "words.parquet").to_pylist()
+    assert [{key: row[key] for key in given_rows[0]} for row in rows] == given_rows
+    assert {row["utterance_id"]: row["speaker"] for row in rows}["u0002"] == "s1"
+    n_frames = [row["n_frames"] for row in rows]
+    assert [row["first_frame"] for row in rows] == [0, *np.cumsum(n_frames)[:-1].tolist()]
+
+
+def test_a_constant_coefficient_does_not_explode(tmp_path: Path, aligned: Path) -> None:
+    for file in aligned.glob("*.flac"):
+        sf.write(file, np.zeros(RATE), RATE)
+    extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    assert np.abs(Store.open(tmp_path / "store").frames).max() < 0.1
+
+
+times = st.lists(st.tuples(st.floats(-0.05, 1.2), st.floats(0, 0.5)), min_size=1, max_size=8)
+
+
+@hypothesis_settings(max_examples=60)
+@given(times, st.floats(0.1, 1.0), st.sampled_from([None, 0.25]))
+def test_any_word_is_inside_with_frames_or_outside_without(
+    tmp_path_factory: pytest.TempPathFactory, spans: list[tuple[float, float]], seconds: float, offset: float | None
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.wav"
+    sf.write(file, speechlike(seconds + (offset or 0), 1), RATE)
+    shift = offset or 0.0
+    start = np.array([start for start, _ in spans])
+    end = start + np.array([length for _, length in spans])
+    cut = cut_words(Utterance("u", file, "x", "s", start=offset), start + shift, end + shift, SETTINGS)
+    frames = mfcc(audio.load(file, offset), SETTINGS)
+    assert len(cut.frames) == cut.n_frames.sum()
+    begin = 0
+    for first, last, n in zip(start, end, cut.n_frames, strict=True):
+        if 0 <= first < last < seconds - 0.001:
+            assert n > 0, "a word inside its audio is never lost"
+        if first > seconds + 0.001 or last > seconds + 0.11:
+            assert n == 0
+        if n:
+            word = cut.frames[begin : begin + n]
+            nearest, first_centre = round((first + last) / 2 / 0.01), int(np.ceil((first - 1e-6) / 0.01))
+            candidates = [max(0, min(nearest, len(frames) - 1) + d) for d in (-1, 0, 1)] if n == 1 else [first_centre]
+            assert any(np.array_equal(word, frames[c : c + n]) for c in candidates)
+        begin += n
+
+
+def test_a_word_between_the_last_centre_and_the_end_has_the_last_frame(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", speechlike(1.0, 1)[:15990], RATE)  # the last centre lies at 0.99 s
+    cut = cut_words(Utterance("u", tmp_path / "a.wav", "x", "s"), np.array([0.9955]), np.array([0.9993]), SETTINGS)
+    assert cut.n_frames.tolist() == [1]
+
+
+def test_processes_and_shards_make_the_same_bytes(tmp_path: Path) -> None:
+    """In processes of their own: parts of the real size, several of them."""
+    aligned = make_aligned(tmp_path / "aligned", n_utterances=150, seconds=0.4, suffix=".wav")
+    extract(aligned, tmp_path / "one", SETTINGS, jobs=1, quiet=True)
+    code, out, err = features("features", aligned, "-o", tmp_path / "many", "--jobs", 2, "--quiet")
+    assert (code, err) == (0, "") and "words" in out
+    shards = [tmp_path / f"shard{k}" for k in (1, 2)]
+    for k, shard in enumerate(shards, start=1):
+        extract(aligned, shard, SETTINGS, shard=(k, 2), quiet=True)
+    assert features("merge", shards[1], shards[0], "-o", tmp_path / "merged", "--quiet")[0] == 0
+    expected = contents(tmp_path / "one")
+    assert set(expected) == {"frames.npy", "words.parquet", "meta.json"}
+    assert contents(tmp_path / "many") == expected
+    assert contents(tmp_path / "merged") == expected
+    assert Store.open(tmp_path / "merged").n_words == 300
+
+
+def living_children(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_parts_done", [1, 3])
+def test_killed_while_several_processes_extract_and_resumed(tmp_path: Path, n_parts_done: int) -> None:
+    aligned = make_aligned(tmp_path / "aligned", n_utterances=64 * 6, seconds=0.3, suffix=".wav")
+    extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
+    store = tmp_path / "killed"
+    command = [sys.executable, "-m", "speech2vec", "features", str(aligned), "-o", str(store), "--jobs", "2", "--quiet"]
+    process = subprocess.Popen(command)
+    until = time.monotonic() + 60
+    while len(list(store.glob("parts/*.parquet"))) < n_parts_done and time.monotonic() < until:
+        time.sleep(0.002)
+    children = living_children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list(store.glob("parts/*.parquet"))) >= n_parts_done
+    assert not (store / "meta.json").exists(), "the kill came too late to show anything"
+    assert len(children) >= 2
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(Path(f"/proc/{child}").exists() for child in children), "a process outlived its parent"
+    kept = {file: file.stat().st_mtime_ns for file in store.glob("parts/*.parquet")}
+    (store / "parts" / ".000005.npy.1.tmp").write_bytes(b"what a killed process was writing")
+    assert features("features", aligned, "-o", store, "--quiet")[0] == 2
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert features("features", aligned, "-o", store, "--jobs", 2, "--quiet", "--resume")[0] == 0
+    assert contents(store) == contents(tmp_path / "whole")
+    assert sorted(path.name for path in store.iterdir()) == ["frames.npy", "meta.json", "words.parquet"]
+
+
+def test_resume_keeps_what_is_done_and_of_a_whole_store_everything(
+    tmp_path: Path, aligned: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    done = []
+
+    def until_the_second(part: extraction.Part, settings: MfccSettings, parts: Path) -> int:
+        if part.number == 1 and not done:
+            done.append(part.number)
+            raise KeyboardInterrupt
+        return extract_part(part, settings, parts)
+
+    extract_part = extraction.extract_part
+    monkeypatch.setattr(extraction, "extract_part", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        extract(aligned, store, SETTINGS, quiet=True)
+    assert [path.name for path in sorted(store.glob("parts/*.parquet"))] == ["000000.parquet"]
+    monkeypatch.setattr(extraction, "extract_part", extract_part)
+    for changed in (MfccSettings(n_mfcc=12), MfccSettings(normalise="none")):
+        with pytest.raises(UserError, match="parts of another extraction"):
+            extract(aligned, store, changed, quiet=True, resume=True)
+    with pytest.raises(UserError, match="parts of another extraction"):
+        extract(aligned, store, SETTINGS, shard=(1, 2), quiet=True, resume=True)
+    first = extract(aligned, store, SETTINGS, quiet=True, resume=True)
+    extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
+    before = contents(store)
+    assert before == contents(tmp_path / "whole")
+    assert extract(aligned, store, SETTINGS, quiet=True, resume=True) == first
+    with pytest.raises(UserError, match="made with other settings or words"):
+        extract(aligned, store, MfccSettings(n_mfcc=12), quiet=True, resume=True)
+    change_words(aligned, lambda words: words[1:])
+    with pytest.raises(UserError, match="made with other settings or words"):
+        extract(aligned, store, SETTINGS, quiet=True, resume=True)
+    assert contents(store) == before
+
+
+def test_killed_while_the_store_is_written(tmp_path: Path, aligned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    write_store = extraction.write_store
+
+    def killed(*arguments: object, **more: object) -> None:
+        (store / ".frames.npy.77.tmp").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "write_store", killed)
+    with pytest.raises(KeyboardInterrupt):
+        extract(aligned, store, SETTINGS, quiet=True)
+    with pytest.raises(UserError, match="is no store"):
+        Store.open(store)
+    monkeypatch.setattr(extraction, "write_store", write_store)
+    extract(aligned, store, SETTINGS, quiet=True, resume=True)
+    assert sorted(path.name for path in store.iterdir()) == ["frames.npy", "meta.json", "words.parquet"]
+
+
+def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Program) -> None:
+    store = tmp_path / "store"
+    code, out, err = program("features", aligned, "-o", store)
+    assert (code, err) == (0, "") and out.startswith(f"store {store}: 25 words, ")
+    before = contents(store)
+    to_store = ("-o", store, "--force")
+    one_error("is already there; --force", program("features", aligned, "-o", store))
+    one_error("is not there; 'speech2vec-align run'", program("features", tmp_path, *to_store))
+    one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
+    one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
+    one_error("is or holds the input", program("features", aligned, "-o", aligned, "--force"))
+    one_error("give one of the two", program("features", aligned, *to_store, "--resume"))
+    one_error("other settings or words", program("features", aligned, "-o", store, "--resume", "--set", "n_mfcc=12"))
+    one_error("is no shard", program("merge", store, *to_store))
+    one_error("holds no extraction to resume", program("features", aligned, "-o", Path(__file__).parent, "--resume"))
+    assert contents(store) == before
+    assert program("features", aligned, *to_store, "--set", "n_mfcc=12", "--quiet")[0] == 0
+    assert Store.open(store).n_mfcc == 12
+
+
+def corrupt(what: str, file: Path) -> str:
+    """Break one audio file; returns what is told of it."""
+    samples = speechlike(1.0, 0)
+    if what == "missing":
+        file.unlink()
+        return "there is no such audio file"
+    if what == "empty":
+        sf.write(file, samples[:0], RATE, format="WAV")
+        return "holds no samples"
+    if what == "nan":
+        samples[100] = np.nan
+        sf.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+        return "not numbers"
+    if what == "huge":
+        sf.write(file, samples * np.float32(1e30), RATE, format="WAV", subtype="FLOAT")
+        return "samples too large"
+    if what == "text":
+        file.write_text("not sound" * 50)
+        return "not a readable audio file"
+    sf.write(file, samples, RATE, format=what)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return {"FLAC": "cannot be decoded to its end"}.get(what, "truncated")
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "nan", "huge", "text", "WAV", "FLAC", "MP3", "OGG"])
+def test_a_broken_file_is_listed_and_the_rest_goes_through(tmp_path: Path, aligned: Path, what: str) -> None:
+    told = corrupt(what, aligned / "u0001.flac")
+    result = extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    assert [(f["utterance_id"], f["reason"]) for f in result.failed] == [("u0001", "unreadable audio")]
+    assert told in result.failed[0]["detail"]
+    store = Store.open(tmp_path / "store")
+    assert store.utterance_ids == ["u0000", "u0002", "u0003", "u0004"]
+    assert store.meta["failed"] == result.failed
+
+
+def test_failures_are_printed_and_the_exit_code_is_1(tmp_path: Path, aligned: Path, program: Program) -> None:
+    corrupt("FLAC", aligned / "u0001.flac")
+    change_words(aligned, lambda words: [*words, Word("u0004", "late", 7.0, 7.5)])
+    for extra in ((), ("--resume",)):
+        code, out, err = program("features", aligned, "-o", tmp_path / "store", *extra)
+        lines = out.splitlines()
+        assert (code, err, len(lines)) == (1, "", 3)
+        assert lines[0].startswith(f"store {tmp_path / 'store'}: 20 words")
+        assert lines[1].startswith("  not (wholly) used: u0001: unreadable audio (")
+        assert lines[2].startswith("  not (wholly) used: u0004: words outside audio (1 of 6 words lie outside its 1.00")
+        assert lines[2].endswith(": late)")
+    for name in range(5):
+        (aligned / f"u{name:04d}.flac").write_bytes(b"")
+    one_error("no word could be used: ", program("features", aligned, "-o", tmp_path / "none"))
+    assert not (tmp_path / "none" / "meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate", "n_channels", "tolerance"),
+    [(".wav", 44100, 2, 0.35), (".wav", 22050, 1, 0.35), (".mp3", 16000, 1, 3.0), (".ogg", 16000, 2, 3.0)],
+)
+def test_other_formats_rates_and_channels_give_the_same_words(
+    tmp_path: Path, aligned: Path, suffix: str, rate: int, n_channels: int, tolerance: float
+) -> None:
+    """Each utterance replaced, under its .flac name, by another encoding of the same sound."""
+    settings = MfccSettings(normalise="none", fmax=6000)
+    expected = extract(aligned, tmp_path / "flac", settings, quiet=True)
+    for file in aligned.glob("*.flac"):
+        samples = audio.load(file, sampling_rate=RATE)
+        samples = resample(samples, rate) if rate != RATE else samples  # each lasts a second
+        other = file.with_suffix(suffix)
+        sf.write(other, np.repeat(samples[:, None], n_channels, axis=1), rate)
+        other.replace(file)
+    result = extract(aligned, tmp_path / "other", settings, quiet=True)
+    assert not result.failed
+    assert (result.n_words, result.n_frames) == (expected.n_words, expected.n_frames)
+    difference = np.abs(Store.open(tmp_path / "flac").frames - Store.open(tmp_path / "other").frames)
+    assert np.median(difference) < tolerance / 5
+    assert difference.mean() < tolerance
+
+
+def test_parts_of_files_and_channels(tmp_path: Path) -> None:
+    """Utterances that are stretches of one long recording of two speakers, times from the start of the file."""
+    left, right = speechlike(3.0, 1), speechlike(3.0, 2)
+    sf.write(tmp_path / "call.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    rows = [("a", 0, 0.5, 1.5), ("b", 1, 1.0, 2.0)]
+    utterances = [Utterance(n, tmp_path / "call.wav", "x", n, s, e, channel=c) for n, c, s, e in rows]
+    write_utterances(tmp_path / "utterances.jsonl", utterances)
+    write_words(tmp_path / "words.parquet", [Word(n, "x", s + 0.3, s + 0.5) for n, _, s, _ in rows])
+    extract(tmp_path, tmp_path / "store", MfccSettings(normalise="none"), quiet=True)
+    store = Store.open(tmp_path / "store")
+    for i, (samples, begin) in enumerate(((left, 0.5), (right, 1.0))):
+        frames = mfcc(samples[round(begin * RATE) : round((begin + 1) * RATE)])
+        np.testing.assert_allclose(store.segment(i), frames[30:50], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda p: write_words(p / "words.parquet", []), "holds no aligned words"),
+        (lambda p: (p / "words.parquet").unlink(), "is not there; 'speech2vec-align run'"),
+        (lambda p: (p / "words.parquet").write_bytes(b"PAR1"), "is not a readable Parquet file"),
+        (lambda p: (p / "utterances.jsonl").unlink(), "cannot be read: No such file"),
+        (lambda p: (p / "utterances.jsonl").write_text("{}"), "line 1: 'utterance_id' is missing"),
+        (lambda p: (p / "utterances.jsonl").write_bytes(b"\xff"), "is not UTF-8"),
+        (lambda p: (p / "utterances.jsonl").write_text(""), "'u0000' for one"),
+        (lambda p: change_words(p, lambda w: [*w[1:], w[0]]), "do not lie together"),
+        (lambda p: change_words(p, lambda w: [w[1], w[0], *w[2:]]), "'u0000' are not in order of time"),
+        (lambda p: change_words(p, lambda w: [Word("u", "x", float("nan"), 1.0)]), "'start' is not a number"),
+    ],
+)
+def test_an_aligned_folder_that_cannot_be_used(
+    tmp_path: Path,
+    aligned: Path,
+    damage: Callable[[Path], object],
+    told: str,
+) -> None:
+    damage(aligned)
+    with pytest.raises(UserError, match=told) as caught:
+        extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def shards(tmp_path: Path, aligned: Path, small_parts: None) -> list[Path]:
+    folders = [tmp_path / f"shard{k}" for k in (1, 2)]
+    for k, folder in enumerate(folders, start=1):
+        extract(aligned, folder, SETTINGS, shard=(k, 2), quiet=True)
+    return folders
+
+
+def test_shards_that_do_not_belong_together(
+    tmp_path: Path, aligned: Path, shards: list[Path], small_parts: None
+) -> None:
+    one, _ = shards
+    extract(aligned, tmp_path / "other", MfccSettings(n_mfcc=12), shard=(2, 2), quiet=True)
+    extract(aligned, tmp_path / "third", SETTINGS, shard=(3, 3), quiet=True)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a").write_text("kept")
+    for given_shards, told in (
+        ([one], "is shard 1 of 2, but 1 folder"),
+        ([one, one], r"shards \[1, 1\] were given"),
+        ([one, tmp_path / "other"], "are not shards of one extraction"),
+        ([one, tmp_path / "third"], "is shard 3 of 3, but 2 folder"),
+        ([one, aligned], "is no shard of a feature extraction"),
+        ([one, tmp_path / "none"], "is no shard of a feature extraction"),
+    ):
+        with pytest.raises(UserError, match=told):
+            merge(given_shards, tmp_path / "store", force=True)
+    with pytest.raises(UserError, match="is or holds the input"):
+        merge(shards, one, force=True)
+    with pytest.raises(UserError, match="is already there"):
+        merge(shards, tmp_path / "store")
+    assert (tmp_path / "store" / "a").read_text() == "kept"
+    merge(shards, tmp_path / "store", force=True)
+    assert Store.open(tmp_path / "store").n_words == 25
+    assert all((shard / "parts" / "plan.json").exists() for shard in shards), "shards stay what they were"
+
+
+def test_shards_that_are_not_whole(tmp_path: Path, aligned: Path, shards: list[Path]) -> None:
+    frames = shards[0] / "parts" / "000000.npy"
+    whole = frames.read_bytes()
+    for half in (whole[: len(whole) // 2], b""):
+        frames.write_bytes(half)
+        with pytest.raises(UserError, match="is missing or damaged"):
+            merge(shards, tmp_path / "store")
+        assert not (tmp_path / "store" / "meta.json").exists()
+    frames.write_bytes(whole)
+    words = shards[1] / "parts" / "000001.parquet"
+    content = words.read_bytes()
+    words.write_bytes(content[:100])
+    with pytest.raises(UserError, match="is missing or damaged"):
+        merge(shards, tmp_path / "new")
+    words.unlink()
+    with pytest.raises(UserError, match="is not finished"):
+        merge(shards, tmp_path / "new")
+    (shards[1] / "parts" / "plan.json").write_text("{")
+    with pytest.raises(UserError, match="is not valid JSON"):
+        merge(shards, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_more_shards_than_parts(tmp_path: Path, aligned: Path) -> None:
+    folders = [tmp_path / f"shard{k}" for k in (1, 2, 3)]
+    for k, folder in enumerate(folders, start=1):
+        extract(aligned, folder, SETTINGS, shard=(k, 3), quiet=True)
+    extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
+    merge(folders, tmp_path / "merged")
+    assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
+
+
+def test_synthetic_speech_is_called_so(tmp_path: Path, aligned: Path, small_parts: None) -> None:
+    extract(aligned, tmp_path / "real", SETTINGS, quiet=True)
+    (aligned / "synthetic.json").write_text("{}")
+    extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    for k in (1, 2):
+        extract(aligned, tmp_path / f"shard{k}", SETTINGS, shard=(k, 2), quiet=True)
+    merge([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "merged")
+    found = {name: Store.open(tmp_path / name).synthetic for name in ("real", "store", "merged")}
+    assert found == {"real": False, "store": True, "merged": True}
+
+
+def test_a_part_carries_its_own_words_only_to_another_process(aligned: Path, small_parts: None) -> None:
+    change_words(aligned, lambda words: [*words, *(Word("u0004", "x" * 20, 1.0, 1.0) for _ in range(20000))])
+    plan = extraction.Plan(aligned)
+    assert len(plan) == 3
+    assert len(pickle.dumps(plan.part(0))) < 20_000 < 200_000 < len(pickle.dumps(plan.part(2)))
+
+
+@pytest.mark.corpus
+def test_real_speech(tmp_path: Path, librispeech: Path) -> None:
+    """Words of a real alignment, cut by hand from MFCC of the whole file."""
+    alignments = librispeech.parent / "alignments" / "train-clean-100"
+    files = sorted(alignments.rglob("*.alignment.txt"))[:6]
+    utterances, words = [], []
+    for file in files:
+        for line in file.read_text().splitlines():
+            name, said, ends = line.split(" ", 2)
+            speaker, chapter, _ = name.split("-")
+            recording = librispeech / "train-clean-100" / speaker / chapter / f"{name}.flac"
+            if not recording.exists():
+                continue
+            utterances.append(Utterance(name, recording, "real", speaker))
+            edges = [0.0, *map(float, ends.strip().strip('"').split(","))]
+            for word, begin, end in zip(said.strip('"').split(","), edges[:-1], edges[1:], strict=True):
+                if word:
+                    words.append(Word(name, word.lower(), begin, end))
+    assert len(words) > 50
+    write_utterances(tmp_path / "aligned" / "utterances.jsonl", utterances)
+    write_words(tmp_path / "aligned" / "words.parquet", words)
+    result = extract(tmp_path / "aligned", tmp_path / "store", SETTINGS, quiet=True)
+    assert not result.failed
+    store = Store.open(tmp_path / "store")
+    segments, groups = slow_store(tmp_path / "aligned", SETTINGS)
+    for i, segment in enumerate(segments):
+        pooled = np.concatenate([s for s, group in zip(segments, groups, strict=True) if group == groups[i]])
+        np.testing.assert_allclose(store.segment(i), (segment - pooled.mean(axis=0)) / pooled.std(axis=0), atol=2e-4)
