@@ -37,6 +37,8 @@ PLAN_FILE = "plan.json"
 _PART = 64
 # A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.
 _OVERHANG = 0.1
+# Samples lie in [-1, 1], in floating-point files about so; the power of these would leave float32.
+_LOUDEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -357,9 +359,10 @@ def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings
         If the audio cannot be read, or its samples are too large for features in float32.
     """
     samples = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
+    peak = float(np.abs(samples).max())
+    if peak > _LOUDEST:
+        raise audio.AudioError(f"{utterance.audio}: samples too large to compute features (up to {peak:.1e}, not 1)")
     frames = mfcc(samples, settings)
-    if not np.isfinite(frames).all():
-        raise audio.AudioError(f"{utterance.audio}: samples too large to compute features (up to {abs(samples).max()})")
     seconds = len(samples) / settings.sampling_rate
     offset = utterance.start or 0.0
     start, end = start - offset, end - offset
