@@ -217,7 +217,7 @@ def _corpus(loaded: LoadedRun) -> Corpus:
     store = loaded.store
     audio = store.meta.get("seconds_of_audio")
     return Corpus(
-        label=str(store.meta.get("corpus_label") or f"store {store.path.name}"),
+        label=str(store.meta.get("corpus_label") or store.path.name),
         synthetic=store.synthetic,
         n_words=store.n_words,
         n_types=len(store.types),

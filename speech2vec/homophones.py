@@ -29,6 +29,7 @@ MAX_INSTANCES_A_WORD = 400
 # Homophones of vectors that come from sound beat matched random pairs nearly always; those of text hardly ever do.
 SOUND_AUC = 0.8
 MIN_PAIRS = 10
+MIN_KIND_PAIRS = 30
 SYNONYM_SHARE = 0.2
 
 _RANDOM_A_PAIR = 10
@@ -496,7 +497,10 @@ def _phonetic_sentence(kinds: Mapping[str, PairKind]) -> str:
         absent = "one phone apart" if near is None else "known as synonyms"
         return f"Too few words to tell whether similarity is phonetic or semantic: no pairs {absent}."
     sound, meaning = near.auc_random, synonyms.auc_random
-    if sound.low > 0.5 and meaning.low > 0.5:
+    fewer = min(near, synonyms, key=lambda kind: kind.n_pairs)
+    if fewer.n_pairs < MIN_KIND_PAIRS:
+        opening = f"Too few {fewer.kind} to tell whether similarity is phonetic or semantic"
+    elif sound.low > 0.5 and meaning.low > 0.5:
         if sound.low > meaning.high:
             opening = "Similarity is more phonetic than semantic"
         elif meaning.low > sound.high:
@@ -504,7 +508,8 @@ def _phonetic_sentence(kinds: Mapping[str, PairKind]) -> str:
         else:
             opening = "Similarity is as phonetic as it is semantic"
     elif sound.low > 0.5 or meaning.low > 0.5:
-        opening = f"Similarity is {'phonetic, not semantic' if sound.low > 0.5 else 'semantic, not phonetic'}"
+        shown, absent = ("phonetic", "semantic") if sound.low > 0.5 else ("semantic", "phonetic")
+        opening = f"Similarity is {shown}, and nothing {absent} shows"
     else:
         opening = "Similarity is neither phonetic nor semantic beyond chance"
     return (

@@ -128,7 +128,7 @@ def summary(found: Findings) -> str:
     return (
         f"A Speech2Vec {model.get('objective', '')} model of {model.get('vector_size', '?')} dimensions, trained for "
         f"{epochs} on {corpus.n_words:,} spoken words ({corpus.n_types:,} different ones, {corpus.n_speakers:,} "
-        f"speakers){audio}: {kind} ({corpus.label})."
+        f"speakers){audio}: {kind}; corpus: {corpus.label}."
     )
 
 

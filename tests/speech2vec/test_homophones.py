@@ -175,13 +175,21 @@ def test_phonetic_and_semantic_vectors_are_told_apart(dictionary) -> None:
     semantic = np.array([meaning[word] for word in words])
 
     for vectors, start, kind in (
-        (phonetic, "Similarity is phonetic, not semantic", "near-homophones"),
-        (semantic, "Similarity is semantic, not phonetic", "synonyms"),
+        (phonetic, "Similarity is phonetic, and nothing semantic shows", "near-homophones"),
+        (semantic, "Similarity is semantic, and nothing phonetic shows", "synonyms"),
     ):
         table = phonetic_or_semantic(WordVectors(words, vectors.astype(np.float32), counts), dictionary, [benchmark])
         assert table.sentence.startswith(start)
         assert {row.kind: row.auc_random.value > 0.9 for row in table.kinds}[kind]
         json.dumps(table.to_json(), allow_nan=False)
+
+
+def test_a_handful_of_synonyms_decides_nothing(dictionary) -> None:
+    vectors, _ = spoken(dictionary, from_sound=True)
+    benchmark = Benchmark("few", [("w1", "w50"), ("w2", "w60"), *[("x", f"y{i}") for i in range(8)]], -np.arange(10.0))
+    table = phonetic_or_semantic(vectors, dictionary, [benchmark])
+    assert table.sentence.startswith("Too few synonyms to tell whether similarity is phonetic or semantic: ")
+    assert "2 synonyms with AUC" in table.sentence
 
 
 def test_without_synonyms_the_second_table_says_so(dictionary) -> None:
