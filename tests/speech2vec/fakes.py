@@ -1,0 +1,39 @@
+"""Small stores of made-up speech: each word has its own shape in time, each speaker an offset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from speech2vec.mfcc import MfccSettings
+from speech2vec.store import STORE_SCHEMA, Store, write_store
+
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
+
+
+def made_up_store(
+    path: Path, speakers: int = 5, utterances: int = 8, words: int = 6, n_mfcc: int = 5, seed: int = 0
+) -> Store:
+    """A store in which each word says which one follows, so that there is something to learn."""
+    draw = np.random.default_rng(seed)
+    shapes = draw.normal(size=(len(WORDS), 14, n_mfcc)).cumsum(axis=1) / 2
+    rows: dict[str, list[object]] = {name: [] for name in STORE_SCHEMA.names}
+    frames: list[np.ndarray] = []
+    total = 0
+    for speaker in range(speakers):
+        offset = draw.normal(size=n_mfcc) / 3
+        for utterance in range(utterances):
+            word, time = int(draw.integers(len(WORDS))), 0.0
+            for _ in range(words):
+                n = int(draw.integers(6, 15))
+                frames.append(shapes[word, :n] + offset + draw.normal(size=(n, n_mfcc)) / 10)
+                values = (f"s{speaker}-{utterance}", f"s{speaker}", WORDS[word], time, time + n / 100, None, total, n)
+                for name, value in zip(STORE_SCHEMA.names, values, strict=True):
+                    rows[name].append(value)
+                total, time = total + n, time + n / 100
+                word = (word + 1) % len(WORDS)
+    settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
+    write_store(path, pa.table(rows, schema=STORE_SCHEMA), [np.concatenate(frames)], n_mfcc, settings)
+    return Store.open(path)

@@ -1,0 +1,198 @@
+"""Training learns, resumes to the bit after SIGKILL, and stops with one line when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import made_up_store
+
+from speech2vec import checkpoint as checkpoints
+from speech2vec.encoding import checkpoint_file, encode_instances, encode_segments, load_run
+from speech2vec.errors import UserError
+from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
+from speech2vec.store import Store
+from speech2vec.trainer import EpochEnd, learning_rate, train
+
+CPU = torch.device("cpu")
+
+
+def small(epochs: int = 3, learning_rate: float = 1e-2, batch_size: int = 60, **model: object) -> TrainSettings:
+    return TrainSettings(
+        model=ModelSettings(vector_size=16, **model),  # type: ignore[arg-type]
+        data=DataSettings(held_out=0.2, window=1),
+        optimiser=OptimiserSettings(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return made_up_store(tmp_path_factory.mktemp("made-up") / "store")
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoints.load(checkpoint_file(run, "last")).weights
+
+
+def test_training_beats_its_controls_on_held_out_speakers(store: Store, tmp_path: Path) -> None:
+    settings = small(epochs=6, batch_size=30, teacher_forcing=False)
+    metrics = train(store, tmp_path / "run", settings, CPU, quiet=True).metrics
+    assert [values["epoch"] for values in metrics] == list(range(7))
+    last = metrics[-1]
+    assert last["dev_loss"] < 0.9 * last["dev_mean_frame"]
+    assert last["dev_loss"] < 0.7 * last["dev_shuffled_within"]
+    assert last["dev_loss"] < 0.7 * last["dev_shuffled"]
+
+
+def test_with_teacher_forcing_it_beats_the_previous_frame(tmp_path: Path) -> None:
+    store = made_up_store(tmp_path / "store", speakers=10)
+    last = train(store, tmp_path / "run", small(epochs=8, batch_size=30), CPU, quiet=True).metrics[-1]
+    assert last["dev_loss"] < last["dev_previous_frame"]
+    assert last["dev_loss"] < 0.8 * last["dev_shuffled"]
+
+
+def test_the_same_seed_gives_the_same_weights(store: Store, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        train(store, tmp_path / name, small(1), CPU, quiet=True)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def command(store: Store, run: Path, *more: str) -> list[str]:
+    chosen = ["model.vector_size=8", "optimiser.epochs=6", "optimiser.batch_size=30", "data.held_out=0.2"]
+    options = [word for text in chosen for word in ("--set", text)]
+    fixed = ["--device", "cpu", "--checkpoint-every", "3", "--evaluate-every", "0", "--quiet"]
+    return [sys.executable, "-m", "speech2vec", "train", str(store.path), "-o", str(run), *options, *fixed, *more]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_resumes_to_the_same_bits(store: Store, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole = tmp_path / "whole"
+    subprocess.run(command(store, whole), check=True, env=environment, capture_output=True)
+    killed, draw, kills = tmp_path / "killed", np.random.default_rng(0), 0
+    last = checkpoint_file(killed, "last")
+    for _ in range(5):
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        process = subprocess.Popen(command(store, killed, "--resume"), env=environment)
+        while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
+            time.sleep(0.001)  # until this attempt has written a checkpoint of its own: it must get on
+        time.sleep(draw.uniform(0, 0.05))
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills >= 3, "the run ended before it could be killed: nothing was tested"
+    subprocess.run(command(store, killed, "--resume"), check=True, env=environment, capture_output=True)
+    first, second = checkpoints.load(checkpoint_file(whole)), checkpoints.load(checkpoint_file(killed))
+    assert first.weights.keys() == second.weights.keys()
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    assert all(torch.equal(first.optimiser[name], second.optimiser[name]) for name in first.optimiser)
+    lines = [json.loads(line) for line in (killed / "metrics.jsonl").read_text().splitlines()]
+    expected = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [values["epoch"] for values in lines] == list(range(7))
+    for ours, theirs in zip(lines, expected, strict=True):
+        assert ours["dev_loss"] == theirs["dev_loss"]
+        assert ours.get("train_loss") == theirs.get("train_loss")
+
+
+def test_a_write_that_fails_keeps_the_checkpoint_that_was_there(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(store, tmp_path / "run", small(1), CPU, quiet=True)
+    before = checkpoint_file(tmp_path / "run", "last").read_bytes()
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left.*the last one is whole"):
+        train(store, tmp_path / "run", small(1), CPU, resume=False, quiet=True)
+    assert checkpoint_file(tmp_path / "run", "last").read_bytes() == before
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_where(store: Store, tmp_path: Path) -> None:
+    diverging = TrainSettings(
+        model=ModelSettings(vector_size=8, teacher_forcing=False),
+        optimiser=OptimiserSettings(
+            name="sgd", learning_rate=1e6, epochs=3, batch_size=30, gradient_clip=0.0, reduction="sum"
+        ),
+    )
+    with pytest.raises(UserError, match=r"the loss became (nan|inf) at step \d+ .*smaller optimiser.learning_rate"):
+        train(store, tmp_path / "run", diverging, CPU, quiet=True)
+
+
+def test_a_truncated_checkpoint_and_one_of_another_size_are_named(store: Store, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", small(1), CPU, quiet=True)
+    file = checkpoint_file(tmp_path / "run", "last")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="truncated or no checkpoint"):
+        load_run(tmp_path / "run", checkpoint="last")
+    file.write_bytes(whole)
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text().replace("vector_size = 16", "vector_size = 10"))
+    with pytest.raises(UserError, match=r"is of another model: '.*' has shape"):
+        load_run(tmp_path / "run", checkpoint="last")
+
+
+def test_a_run_is_not_resumed_with_other_settings_or_another_store(store: Store, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", small(1), CPU, quiet=True)
+    with pytest.raises(UserError, match="begun with other settings"):
+        train(store, tmp_path / "run", small(2), CPU, resume=True, quiet=True)
+    other = made_up_store(tmp_path / "other", speakers=3)
+    with pytest.raises(UserError, match="begun on another store"):
+        train(other, tmp_path / "run", small(1), CPU, resume=True, quiet=True)
+
+
+def test_evaluation_is_plugged_in_from_above(store: Store, tmp_path: Path) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def watch(end: EpochEnd) -> dict[str, float]:
+        seen.append((end.epoch, end.last))
+        return {"words_held_out": float(len(end.split.held_out))}
+
+    metrics = train(store, tmp_path / "run", small(2), CPU, on_epoch_end=watch, quiet=True).metrics
+    assert seen == [(0, False), (1, False), (2, True)]
+    assert all(values["words_held_out"] == 48 for values in metrics)
+    assert list((tmp_path / "run").glob("events.*"))
+
+
+def test_held_out_speakers_are_never_trained_on(store: Store, tmp_path: Path) -> None:
+    def watch(end: EpochEnd) -> dict[str, float]:
+        assert not set(store.speaker[end.split.train]) & set(store.speaker[end.split.held_out])
+        return {}
+
+    train(store, tmp_path / "run", small(1), CPU, on_epoch_end=watch, quiet=True)
+
+
+def test_one_word_utterances_cannot_be_trained_on(tmp_path: Path) -> None:
+    lonely = made_up_store(tmp_path / "store", words=1)
+    with pytest.raises(UserError, match="no utterance has two words"):
+        train(lonely, tmp_path / "run", small(1), CPU, quiet=True)
+
+
+def test_a_loaded_run_encodes_a_store_and_loose_segments_alike(store: Store, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", small(1), CPU, quiet=True)
+    trained, untrained = load_run(tmp_path / "run"), load_run(tmp_path / "run", trained=False)
+    indices = np.array([5, 0, 17])
+    from_store = encode_instances(trained.model, trained.store, indices)
+    loose = encode_segments(trained.model, [store.segment(i) for i in indices])
+    np.testing.assert_allclose(from_store, loose, atol=1e-6)
+    np.testing.assert_allclose(encode_instances(trained.model, store)[indices], from_store, atol=1e-6)
+    assert np.abs(encode_instances(untrained.model, store, indices) - from_store).max() > 1e-3
+
+
+def test_the_learning_rate_falls_along_half_a_cosine() -> None:
+    settings = OptimiserSettings(learning_rate=1.0, final_learning_rate=0.1)
+    assert learning_rate(settings, 0.0) == 1.0
+    assert learning_rate(settings, 0.5) == pytest.approx(0.55)
+    assert learning_rate(settings, 1.0) == pytest.approx(0.1)
