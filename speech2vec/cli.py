@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import typer
 
-from speech2vec.commands import features, train
+from speech2vec.commands import analyse, baseline, download, evaluate, features, report, train
 from speech2vec.console import run_app
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-app.command()(features.features)
-app.command()(features.merge)
-app.command()(train.train)
-app.command()(train.export)
+for command in (
+    download.download,
+    features.features,
+    features.merge,
+    baseline.baseline,
+    train.train,
+    train.export,
+    evaluate.evaluate,
+    evaluate.neighbours,
+    analyse.same_different,
+    analyse.homophones,
+    report.report,
+    report.compare,
+):
+    app.command()(command)
 
 
 def main() -> None:
