@@ -36,7 +36,7 @@ log = logging.getLogger("speech2vec")
 # espeak-ng's variants that a listener follows without effort (no whisper, no robot) and that sound the same in each
 # process (f2, f3 and f5 do not).
 VARIANTS = {
-    "F": ("f1", "f4", "Alicia", "Andrea", "Annie", "anika", "belinda", "linda", "steph", "steph2"),
+    "F": ("f1", "f4", "Andrea", "Annie", "anika", "belinda", "linda", "steph", "steph2"),
     "M": ("m1", "m3", "m4", "m7", "Alex", "Andy", "Denis", "Gene", "Hugo", "Jacky", "Lee", "Marco", "Michael", "adam",
           "antonio", "benjamin", "david", "edward", "ian", "john", "paul", "quincy", "steph3", "travis", "victor"),
 }  # fmt: skip

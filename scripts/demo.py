@@ -1,0 +1,203 @@
+"""The whole chain, with the programs that a person would call: from audio and transcripts to vectors, scores, a report.
+
+    python -m scripts.demo                                    # speaks its own, SYNTHETIC, corpus first
+    python -m scripts.demo --corpus LibriSpeech/dev-clean     # a corpus in LibriSpeech's layout, or any other
+
+Each command is shown before it runs, so that it can be copied. A second call goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from speech2vec import console
+from speech2vec.corpora import SYNTHETIC_FILE, is_synthetic
+from speech2vec.errors import UserError
+
+WORDS = 10_000  # of synthetic speech: 1.1 hours
+# Steps whose figures are shown again at the end.
+ALIGNMENT_ERROR = "Measure the aligner's error against them"
+SAME_DIFFERENT = "Do instances of one word lie together? Trained and untrained"
+SIMILARITY = "Word similarity, beside its controls"
+EMOTION = "Scores of a classifier"
+NAMES = ("speech2vec", "speech2vec-align", "speech2vec-emotion")
+
+
+@dataclass
+class Chain:
+    """Runs commands one after the other and keeps what they print."""
+
+    folder: Path
+    started: float = field(default_factory=time.monotonic)
+    printed: dict[str, str] = field(default_factory=dict)
+
+    def run(self, title: str, *command: str | Path) -> str:
+        """Run one command, shown and timed; its standard output is printed and returned.
+
+        Parameters
+        ----------
+        title : str
+        command : str or Path
+            A string is split at its blanks into words, a path is one word.
+
+        Raises
+        ------
+        UserError
+            If it ends with a code other than 0 or 1 (done, with failures listed).
+        """
+        words = [word for part in command for word in (part.split() if isinstance(part, str) else [str(part)])]
+        minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
+        print(f"\n[{minutes}:{seconds:02d}] {title}\n$ {shlex.join(words)}", flush=True)
+        with subprocess.Popen(program(words), stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                print(f"  {line}", end="", flush=True)
+                lines.append(line)
+        if process.returncode not in (console.DONE, console.DONE_WITH_FAILURES):
+            raise UserError(
+                f"the demo stopped at '{shlex.join(words)}' (code {process.returncode}); "
+                f"what is in {self.folder} stays, and the same call goes on from there"
+            )
+        self.printed[title] = "".join(lines)
+        return self.printed[title]
+
+
+def program(words: list[str]) -> list[str]:
+    """The command as it is started: the programs of this environment, whether it is active or not."""
+    if words[0] in NAMES:
+        return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+    return [sys.executable, *words[1:]] if words[0] == "python" else words
+
+
+def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> Path:
+    """From a corpus to a run with vectors, scores and a report; the run's folder."""
+    out = chain.folder
+    aligned, store, run = out / "aligned", out / "store", out / "run"
+    vectors, baseline = run / "vectors.txt", out / "word2vec.txt"
+    chain.run("Align audio and transcripts", "speech2vec-align run", corpus, "-o", aligned, "--resume")
+    if exact is None:
+        chain.run("Check the alignment", "speech2vec-align check", aligned)
+    else:
+        known = out / "exact"
+        title = "Import the word times that the synthesiser reported"
+        chain.run(title, "speech2vec-align import", corpus, "--alignments", exact, "-o", known, "--force")
+        chain.run(ALIGNMENT_ERROR, "speech2vec-align check", aligned, "--against", known)
+    chain.run("MFCC of every word", "speech2vec features", aligned, "-o", store, "--resume")
+    settings = f"--vector-size 50 --epochs {epochs} --set optimiser.batch_size=256 --evaluate-every 0"
+    chain.run("Train Speech2Vec", "speech2vec train", store, "-o", run, settings, "--resume")
+    chain.run("A vector for each word", "speech2vec export", run, "-o", vectors, "--force")
+    chain.run(SAME_DIFFERENT, "speech2vec same-different", run, "-o", run / "same-different.json", "--force")
+    title = "Word2Vec on the transcripts, to compare with"
+    chain.run(title, "speech2vec baseline", store, "--kind word2vec --min-count 1 -o", baseline, "--force")
+    outputs = ("--run", run, "-o", run / "evaluation", "--force")
+    chain.run(SIMILARITY, "speech2vec evaluate", vectors, baseline, *outputs)
+    outputs = ("--run", run, "-o", run / "homophones.json", "--force")
+    chain.run("Words that sound the same", "speech2vec homophones", vectors, *outputs, "--min-count 2")
+    chain.run("Nearest neighbours", "speech2vec neighbours", vectors, "people time -n 5")
+    chain.run("The report", "speech2vec report", run, "-o", out / "report.html", "--force")
+    return run
+
+
+def emotion(chain: Chain, vectors: Path) -> None:
+    """An emotion classifier on a synthetic tree: audio only, and audio with the words' vectors."""
+    out = chain.folder / "emotion"
+    tree, prepared = out / "SYNTHETIC-tree", out / "prepared"
+    if not (tree / SYNTHETIC_FILE).exists():
+        title = "SYNTHETIC emotional speech in IEMOCAP's layout"
+        chain.run(title, "python -m scripts.make_synthetic_emotion -o", tree, "--force")
+    title = "Acoustic features and labels (the counts differ from IEMOCAP's: this is not IEMOCAP)"
+    chain.run(title, "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--name SYNTHETIC --force")
+    for model, more in (("acoustic", ()), ("dual", ("--embeddings", vectors))):
+        run = out / model
+        title = f"Train the {model} classifier; session 5's speakers are tested"
+        settings = f"--model {model} --protocol session5-dev --seeds 1 --quiet --force"
+        chain.run(title, "speech2vec-emotion train", prepared, "-o", run, settings, *more)
+        chain.run(f"{EMOTION}: {model}", "speech2vec-emotion evaluate", run)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def lines_with(text: str, *starts: str) -> list[str]:
+    """The lines that start (after blanks) with one of `starts`."""
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(starts)]
+
+
+def closing(chain: Chain, corpus: Path, synthetic: bool) -> list[str]:
+    """What has been made and what it says, read from the files that the programs wrote."""
+    out = chain.folder
+    label = "SYNTHETIC speech: " if synthetic else ""
+    report = read_json(out / "aligned" / "report.json")
+    rows = [
+        f"{label}{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words, "
+        f"{len(report['failed'])} failed"
+    ]
+    for title, starts in (
+        (ALIGNMENT_ERROR, ("boundary difference", "within")),
+        (SAME_DIFFERENT, ("same-different", "trained", "untrained")),
+        (SIMILARITY, ("headline", "MEN")),
+    ):
+        rows += [label + line for line in lines_with(chain.printed.get(title, ""), *starts)]
+    metrics = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [row for row in metrics if "dev_loss" in row]
+    first, last = losses[0], losses[-1]
+    rows.append(
+        f"{label}held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "
+        f"(mean frame {last['dev_mean_frame']:.4f}, z shuffled {last['dev_shuffled']:.4f})"
+    )
+    for model in ("acoustic", "dual"):
+        for line in lines_with(chain.printed.get(f"{EMOTION}: {model}", ""), "UA")[:1]:
+            rows.append(f"SYNTHETIC emotion, {model}: {' '.join(line.split())} (chance 25 %)")
+    return [
+        "",
+        f"The report: {out / 'report.html'}",
+        *(f"  {row}" for row in rows),
+        *(["  The text of the synthetic tree is drawn without regard to the class: words cannot help here."]),
+        *(["  Figures on SYNTHETIC speech say that the chain works, and nothing about speech."] if synthetic else []),
+        "",
+        "Next, a folder of your own (LibriSpeech's layout, or audio with a .txt or .lab beside each file):",
+        "  make demo CORPUS=path/to/folder",
+        f"and the emotion classifier on a real corpus: {Path(sys.executable).with_name('speech2vec-emotion')} "
+        "prepare ravdess path/to/RAVDESS -o prepared",
+    ]
+
+
+def command(
+    corpus: Annotated[
+        Path | None, typer.Option(help="A corpus of your own; none is a SYNTHETIC one, spoken first.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Everything is written below this.")] = Path("demo"),
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = 3,
+) -> None:
+    """Run the whole chain, from audio to a report, with the programs that a person would call."""
+    if corpus is not None and not corpus.exists():
+        raise UserError(f"--corpus {corpus}: there is no such folder")
+    chain = Chain(output / (corpus.resolve().name if corpus else "synthetic"))
+    exact = None
+    if corpus is None:
+        corpus = chain.folder / "corpus"
+        print("SYNTHETIC speech: espeak-ng speaks the input of this demo; no figure below is a result on speech.")
+        title = "Speak a SYNTHETIC corpus in LibriSpeech's layout"
+        chain.run(title, f"python -m scripts.make_synthetic_corpus --max-words {WORDS} --resume -o", corpus)
+        exact = corpus / "alignments"
+    run = embeddings(chain, corpus, epochs, exact)
+    emotion(chain, run / "vectors.txt")
+    synthetic = is_synthetic(corpus.absolute() / "any")
+    print("\n".join(closing(chain, corpus, synthetic)))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    console.run_app(app)
