@@ -12,7 +12,7 @@ setup: $(STAMP)
 # The stamp is written last: a set-up that failed is tried again, one that went through is not repeated.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is needed; this is " + sys.version.split()[0] + ". Set PYTHON=python3.11, say." if not (3, 10) <= sys.version_info[:2] <= (3, 13) else 0)'
-	@echo "Setting up $(VENV): about 3 GB to download, most of it torch's CUDA libraries (docs/install.md has the small CPU pair)."
+	@echo "Setting up $(VENV): about 2.3 GB to download, most of it torch and CUDA (docs/install.md has the small CPU pair)."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	    { rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,docs]'
@@ -28,7 +28,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 docs: $(STAMP)
-	@$(BIN)/mkdocs build --strict --quiet --site-dir site && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site && echo "site/index.html"
 
 clean:
 	rm -rf demo site .hypothesis .mypy_cache .ruff_cache
