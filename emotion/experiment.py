@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from emotion.splits import Protocol, Split, check_split, make_splits
 from emotion.trainer import fit, predict_proba
 from speech2vec.console import Tracker
 from speech2vec.errors import UserError
+from speech2vec.processes import in_processes
 from speech2vec.runs import atomic_path
 
 
@@ -218,17 +218,9 @@ def train_members(run: Run, prepared: Prepared, jobs: int = 1, device: str = "au
                 train_member(run, prepared, examples, fold, seed, device, lambda row: tracker.advance(note=_note(row)))
             return
         # Each process keeps to one thread: folds side by side are faster than one fold on all cores.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(jobs, len(missing)), context, _start_worker, (run.folder, prepared.folder)
-        ) as pool:
-            futures = [pool.submit(_work, fold, seed, device) for fold, seed in missing]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    tracker.advance(run.settings.training.epochs)
-            finally:
-                pool.shutdown(cancel_futures=True)
+        work = partial(_train_in_process, run.folder, prepared.folder, device)
+        for _ in in_processes(work, missing, min(jobs, len(missing))):
+            tracker.advance(run.settings.training.epochs)
 
 
 def _note(row: dict[str, Any]) -> str:
@@ -236,18 +228,16 @@ def _note(row: dict[str, Any]) -> str:
     return f"loss {row['train_loss']:.3f}{development}"
 
 
-_worker: tuple[Run, Prepared, Examples]
+def _train_in_process(run_folder: Path, prepared_folder: Path, device: str, member: tuple[str, int]) -> None:
+    train_member(*_opened(run_folder, prepared_folder), *member, device)
 
 
-def _start_worker(run_folder: Path, prepared_folder: Path) -> None:
-    global _worker
+@lru_cache(maxsize=1)
+def _opened(run_folder: Path, prepared_folder: Path) -> tuple[Run, Prepared, Examples]:
+    """What a process needs for all of its members."""
     torch.set_num_threads(1)
     run, prepared = Run.open(run_folder), Prepared.open(prepared_folder)
-    _worker = run, prepared, make_examples(run, prepared)
-
-
-def _work(fold: str, seed: int, device: str) -> None:
-    train_member(*_worker, fold, seed, device)
+    return run, prepared, make_examples(run, prepared)
 
 
 def scaled(examples: Examples, scaler: Scaler) -> Examples:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from emotion.features34 import FeatureSettings, extract, window_level
 from speech2vec import audio
 from speech2vec.corpora import Problem
-from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
+from speech2vec.processes import in_processes
 
 BAD_AUDIO = "unusable audio"
 TOO_SHORT = "shorter than one window"
@@ -81,32 +75,13 @@ def extract_all(
     UserError
         A process died (most often: out of memory).
     """
-    if jobs <= 1 or _n_bytes(utterances) < _WORTH_PROCESSES:
-        with threadpool_limits(1):
-            for utterance in utterances:
-                yield extract_utterance(utterance, settings)
-        return
-    size = min(_CHUNK, max(1, len(utterances) // (8 * jobs)))
-    chunks = [utterances[i : i + size] for i in range(0, len(utterances), size)]
-    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(chunks)), context, initializer=_one_thread) as pool:
-        waiting: deque[Future[list[Extracted | Problem]]] = deque()
-        left = iter(chunks)
-        try:
-            # A few chunks ahead keep every process busy; more would pile up results.
-            for chunk in islice(left, 3 * jobs):
-                waiting.append(pool.submit(_extract_chunk, chunk, settings))
-            while waiting:
-                done = waiting.popleft().result()
-                for chunk in islice(left, 1):
-                    waiting.append(pool.submit(_extract_chunk, chunk, settings))
-                yield from done
-        except BrokenProcessPool as error:
-            raise UserError("a process that computed features died (out of memory?): try fewer --jobs") from error
-        finally:
-            for future in waiting:
-                future.cancel()
+    if _n_bytes(utterances) < _WORTH_PROCESSES:
+        jobs = 1
+    size = min(_CHUNK, max(1, len(utterances) // (8 * max(1, jobs))))
+    chunks = (utterances[i : i + size] for i in range(0, len(utterances), size))
+    work = partial(_extract_chunk, settings=settings)
+    for done in in_processes(work, chunks, jobs, in_order=True):
+        yield from done
 
 
 def _n_bytes(utterances: Sequence[Utterance]) -> int:
@@ -114,9 +89,5 @@ def _n_bytes(utterances: Sequence[Utterance]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _one_thread() -> None:
-    threadpool_limits(1)
-
-
 def _extract_chunk(utterances: Sequence[Utterance], settings: FeatureSettings) -> list[Extracted | Problem]:
-    return list(map(partial(extract_utterance, settings=settings), utterances))
+    return [extract_utterance(utterance, settings) for utterance in utterances]
