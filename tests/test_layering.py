@@ -19,7 +19,7 @@ MAY_IMPORT = {
 }
 GROUND_FLOOR = {
     f"speech2vec.{name}"
-    for name in ("manifest", "corpora", "audio", "transcripts", "config", "runs", "console", "errors")
+    for name in ("manifest", "corpora", "audio", "transcripts", "config", "runs", "console", "errors", "processes")
 }
 # Facts about words that both the aligners and the homophone check need; no torch either.
 SHARED_WITH_ALIGN = GROUND_FLOOR | {"speech2vec", "speech2vec.pronunciations"}
