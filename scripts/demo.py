@@ -29,6 +29,7 @@ ALIGNMENT_ERROR = "Measure the aligner's error against them"
 SAME_DIFFERENT = "Do instances of one word lie together? Trained and untrained"
 SIMILARITY = "Word similarity, beside its controls"
 EMOTION = "Scores of a classifier"
+MODELS = ("acoustic", "dual")
 NAMES = ("speech2vec", "speech2vec-align", "speech2vec-emotion")
 
 
@@ -117,8 +118,9 @@ def emotion(chain: Chain, vectors: Path) -> None:
         chain.run(title, "python -m scripts.make_synthetic_emotion -o", tree, "--force")
     title = "Acoustic features and labels (the counts differ from IEMOCAP's: this is not IEMOCAP)"
     chain.run(title, "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--name SYNTHETIC --force")
-    for model, more in (("acoustic", ()), ("dual", ("--embeddings", vectors))):
+    for model in MODELS:
         run = out / model
+        more = ("--embeddings", vectors) if model == "dual" else ()
         title = f"Train the {model} classifier; session 5's speakers are tested"
         settings = f"--model {model} --protocol session5-dev --seeds 1 --quiet --force"
         chain.run(title, "speech2vec-emotion train", prepared, "-o", run, settings, *more)
@@ -134,42 +136,52 @@ def lines_with(text: str, *starts: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip().startswith(starts)]
 
 
-def closing(chain: Chain, corpus: Path, synthetic: bool) -> list[str]:
-    """What has been made and what it says, read from the files that the programs wrote."""
-    out = chain.folder
-    label = "SYNTHETIC speech: " if synthetic else ""
-    report = read_json(out / "aligned" / "report.json")
-    rows = [
-        f"{label}{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words, "
-        f"{len(report['failed'])} failed"
-    ]
-    for title, starts in (
-        (ALIGNMENT_ERROR, ("boundary difference", "within")),
-        (SAME_DIFFERENT, ("same-different", "trained", "untrained")),
-        (SIMILARITY, ("headline", "MEN")),
-    ):
-        rows += [label + line for line in lines_with(chain.printed.get(title, ""), *starts)]
-    metrics = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
+def figures(chain: Chain) -> list[str]:
+    """The figures on speech, from what the programs wrote (the aligner's error: from what `check` printed)."""
+    aligned, run = chain.folder / "aligned", chain.folder / "run"
+    report = read_json(aligned / "report.json")
+    rows = [f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words"]
+    rows += lines_with(chain.printed.get(ALIGNMENT_ERROR, ""), "boundary difference", "within")
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [row for row in metrics if "dev_loss" in row]
     first, last = losses[0], losses[-1]
     rows.append(
-        f"{label}held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "
-        f"(mean frame {last['dev_mean_frame']:.4f}, z shuffled {last['dev_shuffled']:.4f})"
+        f"held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "
+        f"(mean frame {last['dev_mean_frame']:.4f}; vectors shuffled between words {last['dev_shuffled']:.4f})"
     )
-    for model in ("acoustic", "dual"):
-        for line in lines_with(chain.printed.get(f"{EMOTION}: {model}", ""), "UA")[:1]:
-            rows.append(f"SYNTHETIC emotion, {model}: {' '.join(line.split())} (chance 25 %)")
+    results = read_json(run / "same-different.json")["parts"][0]["results"]
+    precisions = [f"{name} {result['ap']:.3f}" for name, result in results.items() if result["ap"] is not None]
+    rows.append(f"same-different average precision: {', '.join(precisions)}")
+    for level in read_json(run / "evaluation" / "evaluation.json")["levels"]:
+        scores = []
+        for name, result in level["results"].items():
+            mean = result["mean"]
+            if mean["rho"] is not None:
+                scores.append(f"{name} {mean['rho']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]")
+                covered = f"{mean['n_covered']:,} of {mean['n_pairs']:,} pairs"
+        if scores:
+            rows.append(f"word similarity, min_count {level['min_count']}, {covered}: {', '.join(scores)}")
+    rows.append(read_json(run / "homophones.json")["homophones"]["verdict"])
+    return rows
+
+
+def closing(chain: Chain, synthetic: bool) -> list[str]:
+    """What has been made, what it says, and what to do next."""
+    rows = [f"{'SYNTHETIC speech: ' if synthetic else ''}{row}" for row in figures(chain)]
+    for model in MODELS:
+        for line in lines_with(chain.printed[f"{EMOTION}: {model}"], "UA")[:1]:
+            rows.append(f"SYNTHETIC emotion, {model}: {' '.join(line.split())}; chance is 25 %")
+    if synthetic:
+        rows.append("Figures on SYNTHETIC speech say that the chain works, and nothing about speech.")
+    rows.append("The words of the SYNTHETIC emotional speech are drawn without regard to the class: they cannot help.")
     return [
         "",
-        f"The report: {out / 'report.html'}",
+        f"The report: {chain.folder / 'report.html'}",
         *(f"  {row}" for row in rows),
-        *(["  The text of the synthetic tree is drawn without regard to the class: words cannot help here."]),
-        *(["  Figures on SYNTHETIC speech say that the chain works, and nothing about speech."] if synthetic else []),
         "",
         "Next, a folder of your own (LibriSpeech's layout, or audio with a .txt or .lab beside each file):",
         "  make demo CORPUS=path/to/folder",
-        f"and the emotion classifier on a real corpus: {Path(sys.executable).with_name('speech2vec-emotion')} "
-        "prepare ravdess path/to/RAVDESS -o prepared",
+        "and an emotion classifier of real speech: docs/quickstart-emotion.md",
     ]
 
 
@@ -178,7 +190,7 @@ def command(
         Path | None, typer.Option(help="A corpus of your own; none is a SYNTHETIC one, spoken first.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Everything is written below this.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = 10,
 ) -> None:
     """Run the whole chain, from audio to a report, with the programs that a person would call."""
     if corpus is not None and not corpus.exists():
@@ -194,7 +206,7 @@ def command(
     run = embeddings(chain, corpus, epochs, exact)
     emotion(chain, run / "vectors.txt")
     synthetic = is_synthetic(corpus.absolute() / "any")
-    print("\n".join(closing(chain, corpus, synthetic)))
+    print("\n".join(closing(chain, synthetic)))
 
 
 if __name__ == "__main__":
