@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import pocketsphinx
-
 from align.g2p import JointNgram
 from align.numerals import ordinal, read_digits
-from speech2vec.errors import UserError
+from speech2vec.pronunciations import dictionary_path, read_dictionary
 
-_ALTERNATIVE = re.compile(r"\(\d+\)$")
 _RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
 _VOWELS = frozenset("aeiouy")
 # An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
@@ -24,11 +21,6 @@ _VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
 _SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 # What a word sounds like that no letter model can read (another script): the acoustic model's unspecific speech.
 UNKNOWN_SPEECH = ("+SPN+",)
-
-
-def default_dictionary() -> Path:
-    """The English dictionary that comes with PocketSphinx (CMUdict without stress)."""
-    return Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class Pronunciations:
     Parameters
     ----------
     path : Path or None
-        A dictionary with lines ``word PH O NES``, further pronunciations as ``word(2) ...``; None is the default.
+        As `speech2vec.pronunciations.read_dictionary` takes it.
 
     Raises
     ------
@@ -65,7 +57,7 @@ class Pronunciations:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = default_dictionary() if path is None else Path(path)
+        self.path = dictionary_path() if path is None else Path(path)
         self.entries = _read(self.path)
         self._guesses: dict[str, tuple[str, ...]] = {}
 
@@ -129,25 +121,7 @@ def _with_s(stem: tuple[str, ...]) -> tuple[str, ...]:
     return (*stem, "S" if stem[-1] in _VOICELESS else "Z")
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path) -> dict[str, list[tuple[str, ...]]]:
-    entries: dict[str, list[tuple[str, ...]]] = {}
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                parts = line.split()
-                if not parts or line.startswith((";;;", "#")):
-                    continue
-                if len(parts) < 2:
-                    raise UserError(f"{path}, line {number}: '{parts[0]}' has no phones")
-                entries.setdefault(_ALTERNATIVE.sub("", parts[0]).lower(), []).append(tuple(parts[1:]))
-    except OSError as error:
-        raise UserError(f"dictionary {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"dictionary {path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    if not entries:
-        raise UserError(f"dictionary {path} is empty")
-    return entries
+_read = lru_cache(maxsize=4)(read_dictionary)
 
 
 @lru_cache(maxsize=4)

@@ -34,7 +34,7 @@ from speech2vec.measures import (
     measure_variability,
 )
 from speech2vec.monitoring import decode_pair
-from speech2vec.pronunciations import read_dictionary
+from speech2vec.pronunciations import first_pronunciations
 from speech2vec.runs import generator, read_json
 from speech2vec.skipgram import pairs as neighbour_pairs
 from speech2vec.trainer import ENVIRONMENT_FILE, METRICS_FILE
@@ -180,7 +180,7 @@ def gather(
     instances = encode_instances(loaded.model, store, device=next(loaded.model.parameters()).device)
     vectors = average_instances(instances, store.word_id, store.types)
     del instances
-    pronunciations = read_dictionary()
+    pronunciations = first_pronunciations()
 
     def homophones() -> HomophoneCheck:
         pairs = homophone_pairs(vectors, pronunciations, seed=seed)

@@ -22,34 +22,44 @@ def dictionary_path() -> Path:
     return Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
 
 
-def read_dictionary(path: Path | None = None) -> dict[str, Phones]:
-    """The first-listed pronunciation of each word; the further ones (``a(2) EY``) are rarer and left out.
+def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
+    """The pronunciations of each word, lower case, as they are listed.
 
     Parameters
     ----------
     path : Path or None
-        A dictionary in CMUdict's format; None is the one of PocketSphinx. Stress digits are dropped.
+        A dictionary in CMUdict's format (``word PH O NES``, further pronunciations as ``word(2) ...``, comments after
+        ``;;;`` or ``#``); None is the one of PocketSphinx.
 
     Raises
     ------
     UserError
-        The file is missing, or a line has a word without phones.
+        The file cannot be read, holds no words, or a line has a word without phones.
     """
     path = dictionary_path() if path is None else Path(path)
+    pronunciations: dict[str, list[Phones]] = {}
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip() or line.startswith((";;;", "#")):
+                    continue
+                spelled, *phones = line.partition(" #")[0].split()
+                if not phones:
+                    raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
+                pronunciations.setdefault(_VARIANT.sub("", spelled).lower(), []).append(tuple(phones))
     except OSError as error:
         raise UserError(f"pronunciation dictionary {path} cannot be read: {error.strerror}") from error
-    pronunciations: dict[str, Phones] = {}
-    for number, line in enumerate(lines, start=1):
-        if line.startswith((";;;", "##")) or not line.strip():
-            continue
-        spelled, *phones = line.split()
-        if not phones:
-            raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
-        word = _VARIANT.sub("", spelled).lower()
-        pronunciations.setdefault(word, tuple(phone.rstrip("012") for phone in phones))
+    except UnicodeDecodeError as error:
+        where = f"{error.reason} at byte {error.start}"
+        raise UserError(f"pronunciation dictionary {path} is not UTF-8 text ({where}): convert it") from error
+    if not pronunciations:
+        raise UserError(f"pronunciation dictionary {path} is empty")
     return pronunciations
+
+
+def first_pronunciations(path: Path | None = None) -> dict[str, Phones]:
+    """The first-listed pronunciation of each word, without stress; the further ones (``a(2) EY``) are rarer."""
+    return {word: tuple(phone.rstrip("012") for phone in listed[0]) for word, listed in read_dictionary(path).items()}
 
 
 def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Phones]) -> list[list[str]]:

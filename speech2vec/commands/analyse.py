@@ -71,7 +71,7 @@ def homophones(
     from speech2vec.benchmarks import read_benchmarks
     from speech2vec.homophones import check_homophones, homophone_pairs, phonetic_or_semantic
     from speech2vec.measures import instances_by_row, with_counts
-    from speech2vec.pronunciations import read_dictionary
+    from speech2vec.pronunciations import first_pronunciations
     from speech2vec.runs import write_json
     from speech2vec.vectors import read_vectors
 
@@ -81,7 +81,7 @@ def homophones(
     if run is None and store is not None:
         raise UserError("--store goes with --run: without a run there are no instances to halve")
     words = read_vectors(vectors)
-    pronunciations = read_dictionary(dictionary)
+    pronunciations = first_pronunciations(dictionary)
     instances, synthetic = None, False
     if run is not None:
         loaded = _load(run, store, checkpoint, device)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from speech2vec.mfcc import MfccSettings
-from speech2vec.pronunciations import read_dictionary
+from speech2vec.pronunciations import first_pronunciations
 from speech2vec.store import STORE_SCHEMA, Store, write_store
 
 _HOMOPHONES = """
@@ -26,7 +26,7 @@ WORDS = [*HOMOPHONES, *RATED]
 def spoken_store(path: Path, speakers: int = 4, utterances: int = 28, seed: int = 0, **meta: object) -> Store:
     """Utterances of eight random words each; phones last 8 to 13 frames, speakers differ by an offset."""
     draw = np.random.default_rng(seed)
-    dictionary = read_dictionary()
+    dictionary = first_pronunciations()
     n_mfcc = 13
     phones = sorted({phone for word in WORDS for phone in dictionary[word]})
     sound = {phone: draw.normal(size=n_mfcc) for phone in phones}

@@ -21,7 +21,7 @@ from speech2vec.homophones import (
     phonetic_or_semantic,
     synonym_pairs,
 )
-from speech2vec.pronunciations import homophone_groups, one_phone_apart, read_dictionary
+from speech2vec.pronunciations import first_pronunciations, homophone_groups, one_phone_apart, read_dictionary
 from speech2vec.vectors import WordVectors
 
 N_SOUNDS = 200
@@ -200,7 +200,7 @@ def test_without_synonyms_the_second_table_says_so(dictionary) -> None:
 
 
 def test_the_dictionary_in_the_wheel_holds_the_homophones_of_the_dispute() -> None:
-    pronunciations = read_dictionary()
+    pronunciations = first_pronunciations()
     assert pronunciations["ate"] == pronunciations["eight"] == ("EY", "T")
     assert pronunciations["a"] == ("AH",)  # the first-listed, not a(2)
     assert len(pronunciations) > 100_000
@@ -225,10 +225,11 @@ def test_near_homophones_differ_in_one_phone_that_is_not_the_last() -> None:
 
 def test_a_dictionary_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "words.dict"
-    file.write_text(";;; comment\nRead R EH1 D\nREAD(2) R IY1 D\n\nred R EH1 D\n", encoding="utf-8")
-    assert read_dictionary(file) == {"read": ("R", "EH", "D"), "red": ("R", "EH", "D")}
+    file.write_text(";;; comment\nRead R EH1 D\nREAD(2) R IY1 D\n\nred R EH1 D # colour\n", encoding="utf-8")
+    assert first_pronunciations(file) == {"read": ("R", "EH", "D"), "red": ("R", "EH", "D")}
+    assert read_dictionary(file) == {"read": [("R", "EH1", "D"), ("R", "IY1", "D")], "red": [("R", "EH1", "D")]}
     file.write_text("red R EH D\nblue\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"words\.dict, line 2: 'blue' has no phones"):
-        read_dictionary(file)
+        first_pronunciations(file)
     with pytest.raises(UserError, match="cannot be read"):
-        read_dictionary(tmp_path / "none.dict")
+        first_pronunciations(tmp_path / "none.dict")
