@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -208,7 +208,8 @@ class PreparedWriter:
         Parameters
         ----------
         utterance : Utterance
-            Its extras hold ``label_full`` and, where the corpus has them, ``session``, ``style``, ``dialogue``.
+            Its extras hold ``label_full`` and, where the corpus has them, ``session``, ``style``, ``dialogue`` and
+            ``sex``.
         windows : ndarray [shape=(n_windows, n_features)] or None
             None where there is text only.
         duration : float or None, seconds
@@ -231,18 +232,7 @@ class PreparedWriter:
                 **row,
             }
         )
-        self.utterances.append(
-            Utterance(
-                utterance.utterance_id,
-                utterance.audio,
-                utterance.text,
-                utterance.speaker,
-                utterance.start,
-                utterance.end,
-                utterance.channel,
-                extras,
-            )
-        )
+        self.utterances.append(replace(utterance, extras=extras))
         self._n_windows += n_windows
 
     def finish(self, meta: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:

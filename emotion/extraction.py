@@ -48,10 +48,10 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
         return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
     duration = len(signal) / settings.sampling_rate
     features = extract(signal, settings.sampling_rate, settings.window, settings.hop, settings.compat)
-    if settings.level:
-        features = np.hstack([features, window_level(signal, features)])
     if len(features) == 0:
         return Problem(utterance.utterance_id, TOO_SHORT, f"{utterance.audio}: {duration:.3f} s of {settings.window} s")
+    if settings.level:
+        features = np.hstack([features, window_level(signal, features)])
     if not np.isfinite(features).all():
         return Problem(utterance.utterance_id, BAD_FEATURES, str(utterance.audio))
     return Extracted(features.astype(np.float32), duration, rate)

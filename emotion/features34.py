@@ -56,8 +56,8 @@ class FeatureSettings(Settings):
     compat : "pyaudioanalysis" or "corrected"
         See `extract`.
     level : bool
-        One more column: each window's level in dB below full scale. The 34 features are computed after dividing by
-        the recording's peak and do not know how loud it was.
+        One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
+        recording's peak and do not know how loud it was.
     """
 
     sampling_rate: int = Field(16000, ge=7000)
@@ -73,7 +73,7 @@ class FeatureSettings(Settings):
 
 
 def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Each window's level, dB below full scale, from its energy and the peak that `extract` divided by.
+    """Each window's level, dB re full scale, from its energy and the peak that `extract` divided by.
 
     Parameters
     ----------

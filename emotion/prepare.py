@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,19 +156,10 @@ def prepare_composite(audio: Prepared, text: Prepared, output: Path, seed: int) 
                 "composite": True,
                 "text_id": text.utterance_id[j],
             }
-            if audio.session[i] is not None:
-                extras["session"] = audio.session[i]
             sound = sounds[i]
-            utterance = Utterance(
-                f"{sound.utterance_id}+{text.utterance_id[j]}",
-                sound.audio,
-                texts[j].text,
-                sound.speaker,
-                sound.start,
-                sound.end,
-                sound.channel,
-                extras,
-            )
+            extras |= {name: sound.extras[name] for name in ("session", "sex") if sound.extras.get(name) is not None}
+            name = f"{sound.utterance_id}+{text.utterance_id[j]}"
+            utterance = replace(sound, utterance_id=name, text=texts[j].text, extras=extras)
             writer.add(utterance, audio.segment(i), float(audio.duration[i]), audio.label[i])
         meta = {
             "kind": "composite",

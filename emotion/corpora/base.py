@@ -31,8 +31,9 @@ class EmotionCorpus:
         The corpus' own labels in their order, each to one of the four classes or to None.
     utterances : list of Utterance
         All that can be used, whatever their label. Their extras are ``label`` (one of the four classes or None),
-        ``label_full``, and where the corpus has them ``session``, ``style`` ("improvised" or "scripted") and
-        ``dialogue``; ``text_only`` is true where there is no audio (``audio`` then says where it would lie).
+        ``label_full``, and where the corpus has them ``session``, ``style`` ("improvised" or "scripted"),
+        ``dialogue`` and ``sex`` (of the speaker: "female" or "male"); ``text_only`` is true where there is no audio
+        (``audio`` then says where it would lie).
     problems : list of Problem
         What cannot become an utterance, by name and reason.
     notes : list of Problem

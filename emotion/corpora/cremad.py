@@ -5,10 +5,11 @@ Names such as ``1001_DFA_ANG_XX``: actor, sentence, emotion that was asked for, 
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
-from emotion.corpora.base import BAD_NAME, EmotionCorpus
+from emotion.corpora.base import BAD_NAME, EmotionCorpus, decode_text
 from speech2vec.corpora import Problem, audio_files
 from speech2vec.errors import UserError
 
@@ -28,21 +29,35 @@ SENTENCES = {
     "TSI": "The surface is slick",
     "WSI": "We'll stop in a couple of minutes",
 }
+ACTORS = "VideoDemographics.csv"
 
 _NAME = re.compile(r"(1\d{3})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX|X)")  # one file of the release ends in a single X
 
 
 def read_cremad(root: Path) -> EmotionCorpus:
-    """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above."""
+    """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above.
+
+    The actors' sex is told by the release's ``VideoDemographics.csv``, where that lies in or above the audio's folder.
+    """
     corpus = EmotionCorpus("crema-d", LABELS, expected=EXPECTED)
     folder = next((root / name for name in ("AudioWAV", "AudioMP3") if (root / name).is_dir()), root)
+    sexes = _sexes(next((path for path in (folder / ACTORS, folder.parent / ACTORS) if path.is_file()), None))
     for path in audio_files(folder):
         match = _NAME.fullmatch(path.stem)
         if not match or match[2] not in SENTENCES:
             corpus.problems.append(Problem(path.stem, BAD_NAME, str(path)))
             continue
         speaker, sentence, label, _ = match.groups()
-        corpus.add(path.stem, path, SENTENCES[sentence], speaker, label, style="scripted")
+        corpus.add(path.stem, path, SENTENCES[sentence], speaker, label, style="scripted", sex=sexes.get(speaker))
     if not corpus.utterances:
         raise UserError(f"{root} holds no CREMA-D audio (AudioWAV/1001_DFA_ANG_XX.wav and so on)")
     return corpus
+
+
+def _sexes(table: Path | None) -> dict[str, str]:
+    """Each actor's sex; a row that does not say it is passed over."""
+    if table is None:
+        return {}
+    rows = csv.DictReader(decode_text(table.read_bytes()).splitlines())
+    said = {str(row.get("ActorID")): str(row.get("Sex")).lower() for row in rows}
+    return {actor: sex for actor, sex in said.items() if sex in ("female", "male")}

@@ -42,6 +42,7 @@ SENTENCES = {
     "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
+MALE = frozenset(("03", "10", "11", "12", "15"))
 
 _NAME = re.compile(r"(\d\d)([ab]\d\d)([NFTWLEA])([a-z])")
 _LETTERS = dict(zip("NFTWLEA", LABELS, strict=True))
@@ -57,7 +58,8 @@ def read_emodb(root: Path) -> EmotionCorpus:
             corpus.problems.append(Problem(path.stem, BAD_NAME, str(path)))
             continue
         speaker, sentence, letter, _ = match.groups()
-        corpus.add(path.stem, path, SENTENCES[sentence], speaker, _LETTERS[letter], style="scripted")
+        sex = "male" if speaker in MALE else "female"
+        corpus.add(path.stem, path, SENTENCES[sentence], speaker, _LETTERS[letter], style="scripted", sex=sex)
     if not corpus.utterances:
         raise UserError(f"{root} holds no EmoDB audio (wav/03a01Fa.wav and so on)")
     return corpus

@@ -133,6 +133,7 @@ def _read_dialogue(corpus: EmotionCorpus, session: Path, evaluation: Path) -> No
             session=number,
             style="improvised" if style == "impro" else "scripted",
             dialogue=dialogue,
+            sex="female" if letter == "F" else "male",
         )
     unlabelled = sorted(audio.keys() - labelled)
     corpus.problems += [Problem(name, NO_LABEL, f"not in {evaluation}") for name in unlabelled]

@@ -50,7 +50,8 @@ def read_ravdess(root: Path) -> EmotionCorpus:
                 corpus.problems.append(Problem(path.stem, NOT_SPEECH, str(path)))
                 continue
             label = _EMOTIONS[int(emotion) - 1]
-            corpus.add(path.stem, path, SENTENCES[statement], actor, label, style="scripted")
+            sex = "male" if int(actor) % 2 else "female"
+            corpus.add(path.stem, path, SENTENCES[statement], actor, label, style="scripted", sex=sex)
     if not corpus.utterances:
         raise UserError(f"{root} holds no RAVDESS speech (Actor_01/03-01-01-01-01-01-01.wav and so on)")
     return corpus

@@ -14,7 +14,6 @@ from speech2vec.corpora import Problem
 from speech2vec.errors import UserError
 
 COLUMNS = ("audio", "text", "speaker", "label")
-OPTIONAL_COLUMNS = ("utterance_id", "session", "style", "dialogue", "start", "end", "channel")
 
 # Names that other corpora use for the four classes.
 _CLASSES = {
@@ -34,7 +33,7 @@ def read_table(path: Path) -> EmotionCorpus:
     path : Path
         CSV (comma, semicolon or tab) with a header, or JSONL. Columns ``audio`` (relative to the table's folder;
         empty: text only), ``text``, ``speaker``, ``label``; and, where there is such a thing, ``utterance_id``,
-        ``session``, ``style``, ``dialogue``, ``start`` and ``end`` (seconds), ``channel``.
+        ``session``, ``style``, ``dialogue``, ``sex`` (the speaker's), ``start`` and ``end`` (seconds), ``channel``.
 
     Returns
     -------
@@ -69,6 +68,7 @@ def read_table(path: Path) -> EmotionCorpus:
             session=_text(row, "session") or None,
             style=_text(row, "style") or None,
             dialogue=_text(row, "dialogue") or None,
+            sex=_text(row, "sex").lower() or None,
             text_only=True if not audio else None,
         )
     return corpus

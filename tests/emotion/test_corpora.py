@@ -27,6 +27,10 @@ def touch_audio(path: Path) -> None:
     sf.write(path, np.zeros(160, np.float32), 16000)
 
 
+def sexes(corpus: EmotionCorpus) -> dict[str, str | None]:
+    return {u.speaker: u.extras.get("sex") for u in corpus.utterances}
+
+
 def by_name(corpus: EmotionCorpus) -> dict[str, tuple[str, str | None, str, str]]:
     return {u.utterance_id: (u.speaker, u.extras["label"], u.extras["label_full"], u.text) for u in corpus.utterances}
 
@@ -45,6 +49,7 @@ def test_iemocap_is_read_with_its_oddities(iemocap: Path) -> None:
         name = utterance.utterance_id
         assert utterance.speaker == name[:5] + name.rsplit("_", 1)[1][0]
         assert utterance.extras["session"] == name[4]
+        assert utterance.extras["sex"] == {"F": "female", "M": "male"}[utterance.speaker[-1]]
         assert utterance.extras["dialogue"] == name.rsplit("_", 1)[0]
         assert utterance.extras["style"] == ("improvised" if "impro" in name else "scripted")
     assert len({u.speaker for u in corpus.utterances}) == 10
@@ -119,6 +124,7 @@ def test_ravdess_in_its_original_layout(tmp_path: Path) -> None:
         "03-01-08-02-02-02-07": ("07", None, "surprised", "Dogs are sitting by the door"),
         "03-01-05-01-02-01-12": ("12", "ang", "angry", "Dogs are sitting by the door"),
     }
+    assert sexes(corpus) == {"07": "male", "12": "female"}
     assert [p.reason for p in corpus.problems] == ["song or video", "not a name of this corpus"]
     assert corpus.expected["neutral"] == 96 and sum(corpus.expected.values()) == 1440
     assert "angry: 1 instead of 192" in (corpus.count_differences("full") or [])
@@ -157,6 +163,7 @@ def test_emodb(tmp_path: Path) -> None:
     assert found["16b10Wb"][:3] == ("16", "ang", "anger")
     assert found["08a05Nc"][:3] == ("08", "neu", "neutral")
     assert found["11b02La"][:3] == ("11", None, "boredom")
+    assert sexes(corpus) == {"03": "male", "08": "female", "11": "male", "16": "female"}
     assert [p.utterance_id for p in corpus.problems] == ["03a99Fa"]
     assert sum(corpus.expected.values()) == 535
 
@@ -168,6 +175,12 @@ def test_cremad(tmp_path: Path) -> None:
     assert by_name(corpus)["1001_DFA_ANG_XX"] == ("1001", "ang", "ANG", "Don't forget a jacket")
     assert by_name(corpus)["1002_WSI_FEA_LO"][1] is None
     assert len(corpus.utterances) == 4 and sum(corpus.expected.values()) == 7442
+    assert set(sexes(corpus).values()) == {None}
+    actors = "ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Caucasian,Not Hispanic\n1002,21,Female,,\n1040,30,,,\n"
+    (tmp_path / "VideoDemographics.csv").write_text(actors)
+    told = {"1001": "male", "1002": "female", "1040": None, "1091": None}
+    assert sexes(read_emotion_corpus("crema-d", tmp_path)) == told
+    assert sexes(read_emotion_corpus("crema-d", tmp_path / "AudioWAV")) == told
 
 
 MELD_ROWS = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n" + "".join(
@@ -199,7 +212,15 @@ def test_meld_with_audio(tmp_path: Path) -> None:
 
 def test_a_table_in_csv_tsv_and_jsonl(tmp_path: Path) -> None:
     rows = [
-        {"audio": "a/x.wav", "text": "Yes,  sir.", "speaker": "s1", "label": "Happy", "session": "2", "start": "0.5"},
+        {
+            "audio": "a/x.wav",
+            "text": "Yes,  sir.",
+            "speaker": "s1",
+            "label": "Happy",
+            "session": "2",
+            "start": "0.5",
+            "sex": "F",
+        },
         {"audio": "a/y.wav", "text": "", "speaker": "s2", "label": "bored", "session": "", "start": ""},
         {"audio": "", "text": "only text", "speaker": "s2", "label": "neutral", "session": "", "start": ""},
         {"audio": "a/z.wav", "text": "no label", "speaker": "s2", "label": "", "session": "", "start": ""},
@@ -216,7 +237,7 @@ def test_a_table_in_csv_tsv_and_jsonl(tmp_path: Path) -> None:
     corpus = read_emotion_corpus("table", tmp_path / "t.jsonl")
     first, second, third = corpus.utterances
     assert (first.audio, first.text, first.start) == (tmp_path / "a/x.wav", "Yes, sir.", 0.5)
-    assert first.extras == {"label": "hap", "label_full": "Happy", "session": "2"}
+    assert first.extras == {"label": "hap", "label_full": "Happy", "session": "2", "sex": "f"}
     assert second.extras["label"] is None
     assert third.extras["text_only"]
     assert [p.reason for p in corpus.problems] == ["no label", "duplicate id"]
