@@ -8,7 +8,7 @@ from typing import Any
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
 from align.base import Failure, Outcome, Reason
-from align.run import parse_shard
+from speech2vec.console import parse_shard
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance, read_utterances
 

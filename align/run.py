@@ -18,20 +18,6 @@ from speech2vec.errors import UserError
 from speech2vec.manifest import REPORT_FILE
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/8`` -> (2, 8).
-
-    Raises
-    ------
-    UserError
-        If it is not K/N with 1 <= K <= N.
-    """
-    k, slash, n = text.partition("/")
-    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
-        raise UserError(f"--shard takes K/N with K from 1 to N (2/8, say), not '{text}'")
-    return int(k), int(n)
-
-
 def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
     """Shard `k` of `n`: together they are the corpus; a speaker is cut between two shards at most."""
     utterances = sorted(corpus.utterances, key=lambda u: (u.speaker, u.utterance_id))

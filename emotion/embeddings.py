@@ -134,6 +134,13 @@ def is_segments(source: str | None) -> bool:
     return bool(source) and str(source).startswith(SEGMENTS + ":")
 
 
+def source_path(source: str | None) -> Path | None:
+    """The vectors file, or the RUN of ``segments:RUN``; None where vectors are drawn."""
+    if source is None or is_random(source):
+        return None
+    return Path(source.partition(":")[2] if is_segments(source) else source)
+
+
 def random_size(source: str) -> int:
     """The D of ``random:D``; 50 where it is left out."""
     size = source.partition(":")[2] or "50"

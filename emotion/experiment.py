@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from emotion.dataset import Prepared
-from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained
+from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained, source_path
 from emotion.inputs import Examples, Scaler, check_features, normalise_by_speaker
 from emotion.run import PREDICTIONS_FILE, Member, Run
 from emotion.segments import WordSegments, encode_words, segments_coverage
@@ -77,7 +77,8 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
     if plan.model != "acoustic" and is_segments(plan.embeddings):
         if plan.aligned is None:
             raise UserError("--embeddings segments:RUN needs --aligned ALIGNED, from speech2vec-align")
-        source = Path(str(plan.embeddings).partition(":")[2])
+        source = source_path(plan.embeddings)
+        assert source is not None  # is_segments
         segments = encode_words(source, plan.aligned, list(prepared.utterance_id))
         found = segments_coverage(segments)
     elif plan.model != "acoustic":

@@ -10,12 +10,11 @@ writes
     corpus/SPEAKERS.TXT  SYNTHETIC.md  synthetic.json              who speaks; that and how it was made
 
 A killed run goes on with `--resume`; several machines share the work by
-`--shard 0/4`, `--shard 1/4`, ... into the same folder.
+`--shard 1/4`, `--shard 2/4`, ... into the same folder.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -24,14 +23,6 @@ import typer
 from scripts.synthetic_corpus import UNMAPPED, lee_chapters, make_corpus, read_chapters
 from speech2vec import console
 from speech2vec.errors import UserError
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``1/4`` -> (1, 4): the second of four shards."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not int(match[1]) < int(match[2]):
-        raise UserError(f"--shard takes I/N with I from 0 to N-1 (for one, 0/4), not '{text}'")
-    return int(match[1]), int(match[2])
 
 
 def command(
@@ -43,7 +34,7 @@ def command(
     speakers: Annotated[int, typer.Option(min=1, help="Speakers of the Lee corpus.")] = 10,
     max_words: Annotated[int | None, typer.Option(min=1, help="Stop after the chapter that reaches this.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="espeak-ng languages (repeatable): en-us, en, ...")] = None,
-    shard: Annotated[str, typer.Option(help="Only this part of the chapters: I/N.")] = "0/1",
+    shard: Annotated[str, typer.Option(help="Only part K of N of the chapters: K/N.")] = "1/1",
     seed: console.SeedOption = 0,
     jobs: console.JobsOption = 0,
     quiet: console.QuietOption = False,
@@ -52,12 +43,12 @@ def command(
 ) -> None:
     """Speak text into a SYNTHETIC corpus in LibriSpeech's layout, with exact word times."""
     console.set_up_logging(quiet)
-    part = parse_shard(shard)
+    k, n = console.parse_shard(shard)
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
         raise UserError(f"{transcripts}: holds no line of text")
-    console.claim_output(output, force, resume or part[1] > 1)
-    made = make_corpus(chapters, output, subset, language or ["en-us"], seed, part, jobs, quiet)
+    console.claim_output(output, force, resume or n > 1, inputs=[transcripts])
+    made = make_corpus(chapters, output, subset, language or ["en-us"], seed, (k - 1, n), jobs, quiet)
     print(
         f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"
     )

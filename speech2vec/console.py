@@ -50,6 +50,9 @@ JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 is 
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Only errors and the result.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already at the output.")]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="K/N", help="Only part K of N; 'merge' joins the parts.")
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
 
 
@@ -60,33 +63,64 @@ def count_jobs(jobs: int) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/8`` -> (2, 8).
+
+    Raises
+    ------
+    UserError
+        If it is not K/N with 1 <= K <= N.
+    """
+    k, slash, n = text.partition("/")
+    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
+        raise UserError(f"--shard takes K/N with K from 1 to N (2/8, say), not '{text}'")
+    return int(k), int(n)
+
+
 def set_up_logging(quiet: bool) -> None:
     """Log lines go to standard error, so that standard output holds results only; libraries tell warnings alone."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def claim_output(path: Path, force: bool = False, resume: bool = False, inputs: Iterable[Path] = ()) -> None:
+def claim_output(
+    path: Path, force: bool = False, resume: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> None:
     """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays).
 
-    Call it once the input is known to be good: what is there is lost only for something better. None of `inputs` may
-    be the output or lie in it.
+    Call it once the input is known to be good: what is there is lost only for something better.
+
+    Parameters
+    ----------
+    path : Path
+    force, resume : bool
+    inputs : iterable of path or None
+        None of them may be the output or lie in it.
     """
-    if force and resume:
-        raise UserError("--force starts anew and --resume goes on: give one of the two")
-    for given in inputs:
-        if path.resolve() in (given.resolve(), *given.resolve().parents):
-            raise UserError(f"-o/--output {path} is or holds the input {given}: give another")
-    if not path.exists() or resume:
+    check_output(path, force, resume, inputs)
+    if not force or not _holds_something(path):
         return
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if not force:
-        raise UserError(f"{path} is already there; --force replaces it, another -o/--output keeps it")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def check_output(
+    path: Path, force: bool = False, resume: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """The refusals of `claim_output` alone: for what replaces its output itself, once the new one is whole."""
+    if force and resume:
+        raise UserError("--force starts anew and --resume goes on: give one of the two")
+    for given in inputs:
+        if given is not None and path.resolve() in ((whole := Path(given).resolve()), *whole.parents):
+            raise UserError(f"-o/--output {path} is or holds the input {given}: give another")
+    if _holds_something(path) and not (force or resume):
+        raise UserError(f"{path} is already there; --force replaces it, another -o/--output keeps it")
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 class _Rate(ProgressColumn):

@@ -53,9 +53,7 @@ def check(
     if histogram and not against:
         raise UserError("--histogram draws the differences to another alignment: give it with --against")
     if output:
-        if output.resolve() == aligned.resolve():
-            raise UserError(f"{output} is what is checked: give another -o/--output")
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[aligned, against])
 
     checker = Checker(aligned, load_settings(CheckSettings, config, set_ or []))
     found = list(checker.findings())

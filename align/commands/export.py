@@ -25,8 +25,7 @@ def export(
     """Export words in time: TextGrids, a CTM, a CSV or .alignment.txt files."""
     console.set_up_logging(quiet)
     total = int(read_report(aligned).get("aligned", 0))
-    if not force:
-        console.claim_output(output)
+    console.check_output(output, force, inputs=[aligned])
     done = Exported()
     with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
         for _ in export_aligned(aligned, kind, folder, done):

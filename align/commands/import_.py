@@ -42,8 +42,7 @@ def import_(
         ImportSettings, {**settings.model_dump(), **{k: v for k, v in given.items() if v is not None}}
     )
     found = read_corpus(corpus)
-    if not force:
-        console.claim_output(output)
+    console.check_output(output, force, inputs=[corpus, alignments])
     tally = Tally()
     extra: dict[str, object] = {}
 

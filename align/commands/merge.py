@@ -19,10 +19,7 @@ def merge(
 ) -> None:
     """Join the shards of a run into one ALIGNED folder."""
     from align.merge import merge_aligned
-    from speech2vec.errors import UserError
 
     console.set_up_logging(quiet)
-    if output.resolve() in {shard.resolve() for shard in shards}:
-        raise UserError(f"{output} is one of the shards: give another -o/--output")
-    console.claim_output(output, force)
+    console.claim_output(output, force, inputs=shards)
     summarise(merge_aligned(shards, output), output)

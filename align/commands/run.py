@@ -22,9 +22,7 @@ def run(
     mfa_train: Annotated[
         bool, typer.Option("--mfa-train", help="With --aligner mfa: learn the acoustic model from this corpus.")
     ] = False,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="K/N", help="Only part K of N; 'merge' joins the parts.")
-    ] = None,
+    shard: console.ShardOption = None,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
     jobs: console.JobsOption = 0,
@@ -35,7 +33,7 @@ def run(
 ) -> None:
     """Align speech with its transcripts: each word of each utterance gets its time."""
     from align.base import AlignmentError, load_aligner, settings_type
-    from align.run import align_corpus, parse_shard, shard_of
+    from align.run import align_corpus, shard_of
     from speech2vec.config import load_settings
     from speech2vec.corpora import read_corpus
 
@@ -48,7 +46,7 @@ def run(
     settings = load_settings(settings_type(load_aligner(aligner)), config, overrides)
     asked = read_corpus(corpus)
     if shard is not None:
-        asked = shard_of(asked, *parse_shard(shard))
-    console.claim_output(output, force, resume)
+        asked = shard_of(asked, *console.parse_shard(shard))
+    console.claim_output(output, force, resume, inputs=[corpus])
     report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), device.value, shard, quiet)
     summarise(report, output)

@@ -48,7 +48,7 @@ def predict(
     console.set_up_logging(quiet)
     opened = Run.open(run)
     if output is not None:
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[run, *recordings])
     utterances = list(find_recordings(opened, recordings, text, chunk, channel))
     predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
     for problem in problems:

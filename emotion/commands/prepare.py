@@ -50,7 +50,7 @@ def prepare(
         if config or overrides or name:
             raise UserError("composite has no settings and its name is made of its parts and its seed")
         sets = Prepared.open(audio), Prepared.open(text)
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[audio, text])
         outcome = prepare_composite(*sets, output, seed)
     else:
         if audio is not None or text is not None:
@@ -59,7 +59,7 @@ def prepare(
             raise UserError(f"{kind} needs the corpus' folder: speech2vec-emotion prepare {kind} ROOT -o DIR")
         settings = load_settings(PrepareSettings, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[root])
         outcome = prepare_corpus(corpus, output, settings, name, console.count_jobs(jobs), quiet)
     print(summary(outcome.meta, outcome.report))
     print(f"-> {output} ({time.monotonic() - started:.1f} s)")

@@ -44,8 +44,11 @@ def tables(
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
-    rows = plan_rows(_by_size(speech_embeddings), _by_size(word_embeddings), _by_size(extra_embeddings))
-    console.claim_output(output, force, resume)
+    files = [_by_size(options) for options in (speech_embeddings, word_embeddings, extra_embeddings)]
+    rows = plan_rows(*files)
+    console.claim_output(
+        output, force, resume, inputs=[prepared, *(path for by_size in files for path in by_size.values())]
+    )
     seed_list = list(range(seed, seed + seeds))
     n_systems = len({row.system for row in rows if row.system})
     with console.Tracker("tables", n_systems, "systems", quiet) as tracker:

@@ -47,7 +47,7 @@ def train(
     Each fold of the protocol is trained with each seed; --resume trains what is missing.
     """
     from emotion.dataset import Prepared
-    from emotion.embeddings import is_segments
+    from emotion.embeddings import is_segments, source_path
     from emotion.evaluate import evaluate_run
     from emotion.experiment import (
         Plan,
@@ -68,7 +68,7 @@ def train(
         raise UserError("--embeddings segments:RUN and --aligned ALIGNED go together")
     check_inputs(corpus, plan.model, embeddings)
     split_prepared(corpus, protocol, folds)
-    console.claim_output(output, force, resume)
+    console.claim_output(output, force, resume, inputs=[prepared, aligned, source_path(embeddings)])
     if resume and (output / "run.json").exists():
         run = continue_run(corpus, output, plan, settings)
     else:

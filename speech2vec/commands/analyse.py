@@ -39,7 +39,7 @@ def same_different(
 
     console.set_up_logging(quiet)
     if output is not None:
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[run, store])
     loaded = _load(run, store, checkpoint, device)
     selection = Selection(min_characters, min_seconds, max_instances)
     parts = measure_same_different(loaded, selection, warped, seed, quiet)
@@ -77,7 +77,7 @@ def homophones(
 
     console.set_up_logging(quiet)
     if output is not None:
-        console.claim_output(output, force)
+        console.claim_output(output, force, inputs=[vectors, run, store, wordsim, dictionary])
     if run is None and store is not None:
         raise UserError("--store goes with --run: without a run there are no instances to halve")
     words = read_vectors(vectors)

@@ -51,11 +51,11 @@ def evaluate(
     if len({path.resolve() for path in vectors}) < len(vectors):
         raise UserError("the same vectors file is given twice")
     benchmarks = read_benchmarks(wordsim)
-    console.claim_output(output, force)
     models = [
         Model(name, "file", read_vectors(path), path)
         for name, path in zip(distinct_names(vectors), vectors, strict=True)
     ]
+    console.claim_output(output, force, inputs=[*vectors, wordsim, run, store])
     counts = None
     synthetic = None
     found = [(model, run or find_run(path)) for model, path in zip(models, vectors, strict=True)]

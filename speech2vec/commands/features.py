@@ -9,22 +9,6 @@ import typer
 
 from speech2vec import console
 from speech2vec.config import load_settings
-from speech2vec.errors import UserError
-
-ShardOption = Annotated[str | None, typer.Option("--shard", help="Only share K of N (K/N), for job arrays.")]
-
-
-def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """``2/8`` -> (2, 8)."""
-    if text is None:
-        return None
-    try:
-        k, n = (int(part) for part in text.split("/"))
-    except ValueError:
-        k, n = 0, 0
-    if not 1 <= k <= n:
-        raise UserError(f"--shard takes K/N with 1 <= K <= N, not '{text}'")
-    return k, n
 
 
 def features(
@@ -33,7 +17,7 @@ def features(
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
     jobs: console.JobsOption = 0,
-    shard: ShardOption = None,
+    shard: console.ShardOption = None,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
     resume: console.ResumeOption = False,
@@ -44,7 +28,7 @@ def features(
 
     console.set_up_logging(quiet)
     settings = load_settings(MfccSettings, config, set_ or ())
-    share = parse_shard(shard)
+    share = console.parse_shard(shard) if shard else None
     result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet, force, resume)
     _tell(result, output, f"shard {shard} of store" if shard else "store")
 

@@ -34,7 +34,7 @@ def report(
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
     console.set_up_logging(quiet)
     _check(checkpoint)
-    console.claim_output(output, force)
+    console.claim_output(output, force, inputs=[run, store, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.encoding import load_run
     from speech2vec.findings import gather
@@ -65,7 +65,7 @@ def compare(
     _check(checkpoint)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
-    console.claim_output(output, force)
+    console.claim_output(output, force, inputs=[*runs, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.comparison import write_comparison
     from speech2vec.encoding import load_run

@@ -19,8 +19,9 @@ from align.cli import app
 from align.journal import JOURNAL_FILE, Journal
 from align.merge import merge_aligned
 from align.processes import UTTERANCES_PER_PART
-from align.run import align_corpus, parse_shard, shard_of
+from align.run import align_corpus, shard_of
 from speech2vec.config import Settings
+from speech2vec.console import parse_shard
 from speech2vec.corpora import Corpus, Problem
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance, Word, read_words, write_utterances

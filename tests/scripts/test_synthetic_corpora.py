@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from scripts import synthetic_corpus
-from scripts.make_synthetic_corpus import parse_shard
 from scripts.synthetic_corpus import alignment_line, draw_voices, lee_chapters, make_corpus, read_chapters
 from speech2vec import audio
 from speech2vec.corpora import read_corpus
@@ -120,10 +119,3 @@ def test_bad_transcripts_are_named(tmp_path: Path, text: str, complaint: str) ->
         read_chapters(tmp_path / "t", None)
     with pytest.raises(UserError, match="cannot be read"):
         read_chapters(tmp_path / "nothing", None)
-
-
-@pytest.mark.parametrize("text", ["4/4", "1", "a/b", "0/0"])
-def test_bad_shards_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="--shard"):
-        parse_shard(text)
-    assert parse_shard("3/4") == (3, 4)

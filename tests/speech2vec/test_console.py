@@ -115,7 +115,9 @@ def test_the_input_is_no_output(tmp_path: Path, output: str) -> None:
     given = tmp_path / "in" / "deep"
     given.mkdir(parents=True)
     with pytest.raises(UserError, match="is or holds the input"):
-        console.claim_output(tmp_path / output, force=True, inputs=[given])
+        console.claim_output(tmp_path / output, force=True, inputs=[None, given])
+    with pytest.raises(UserError, match="is or holds the input"):
+        console.check_output(tmp_path / output, force=True, inputs=[given])
     console.claim_output(given / "out", force=True, inputs=[given])
     assert given.exists()
 
