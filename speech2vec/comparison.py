@@ -8,9 +8,10 @@ from typing import Any
 
 from speech2vec.charts import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.findings import Findings
-from speech2vec.measures import TRAINED, UNTRAINED
-from speech2vec.report import flat_settings, render, statements, summary, training_facts
+from speech2vec.instances import TRAINED, UNTRAINED
+from speech2vec.report import render
 from speech2vec.report_charts import Level, auc_chart, curve, level_title, own_model, worth_of
+from speech2vec.report_text import flat_settings, statements, summary, training_facts
 from speech2vec.similarity import HEADLINE
 
 STYLES = ("s0", "s1", "s3", "s4", "s7", "s8", "s9", "s2")

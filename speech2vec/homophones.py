@@ -3,181 +3,29 @@
 To an encoder that hears a word and nothing else, two homophones (ate, eight) are one word said by others. So they must
 be as close as two halves of the SAME word's instances, and far closer than random pairs; vectors that took their
 knowledge from the spelling (text) fail both. The argument is that of arXiv 2209.10791 (ICASSP 2023); here it is
-measured against its controls. A second table asks which neighbours a word keeps: those one phone away, or synonyms.
+measured against its controls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
-from speech2vec.benchmarks import Benchmark
 from speech2vec.errors import UserError
-from speech2vec.pronunciations import Phones, homophone_groups, one_phone_apart
+from speech2vec.estimates import Estimate, digits_to_tell_apart
+from speech2vec.pronunciations import Phones, homophone_groups
 from speech2vec.runs import generator
-from speech2vec.similarity import folded_index
 from speech2vec.vectors import WordVectors
+from speech2vec.word_pairs import MIN_COUNT, RANDOM_A_PAIR, Pairs, match_pairs, pair_cosines, usable_rows
 
-MIN_COUNT = 5
-MAX_PAIRS = 2_000
 MAX_INSTANCES_A_WORD = 400
 # Homophones of vectors that come from sound beat matched random pairs nearly always; those of text hardly ever do.
 SOUND_AUC = 0.8
 MIN_PAIRS = 10
-MIN_KIND_PAIRS = 30
-SYNONYM_SHARE = 0.2
-
-_RANDOM_A_PAIR = 10
-_DRAWS = 10
-_RESAMPLES = 1_000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval (bootstrap, the groups of pairs resampled)."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def text(self, digits: int = 2) -> str:
-        """``0.91 [0.87, 0.94]``."""
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-
-    @classmethod
-    def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
-        """The mean of `values`, resampled by `group`."""
-        weights = _group_weights(group, seed)
-        return cls._from(float(values.mean()), (weights @ values) / weights.sum(axis=1))
-
-    @classmethod
-    def of_auc(cls, above: np.ndarray, below: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
-        """The probability that one of `above` [shape=(n,)] exceeds one of `below` [shape=(n, n_controls)]; ties half.
-
-        Row i of both belongs to group[i], and groups are resampled together.
-        """
-        wins = _share_below(above, below)  # n pairs, n owners of controls
-        weights = _group_weights(group, seed)
-        resampled = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
-        return cls._from(float(wins.mean()), resampled)
-
-    @classmethod
-    def _from(cls, value: float, resampled: np.ndarray) -> Estimate:
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        return cls(value, float(low), float(high))
-
-
-def digits_to_tell_apart(estimates: Sequence[Estimate | None], most: int = 5) -> int:
-    """Decimals at which the estimates differ: vectors that share a large common part have cosines close to 1."""
-    values = [estimate.value for estimate in estimates if estimate is not None]
-    for digits in range(2, most):
-        if max(values) - min(values) >= 5 * 10**-digits:
-            return digits
-    return most
-
-
-def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """wins[i, j]: the share of row j of `below` that lies under above[i], ties counted half."""
-    wins = np.empty((len(above), len(below)), dtype=np.float32)
-    for column, controls in enumerate(np.sort(below, axis=1)):
-        under = np.searchsorted(controls, above, side="left")
-        upto = np.searchsorted(controls, above, side="right")
-        wins[:, column] = (under + upto) / (2 * len(controls))
-    return wins
-
-
-def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
-    """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
-    _, member = np.unique(group, return_inverse=True)
-    n_groups = int(member.max()) + 1
-    drawn = generator(seed, 7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_RESAMPLES)
-    return drawn[:, member].astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of words (rows of the vectors) with random pairs matched to them by frequency.
-
-    Parameters
-    ----------
-    first, second : ndarray [shape=(n_pairs,)], int
-        The more frequent word, and the other.
-    random : ndarray [shape=(n_pairs, n_random)], int
-        Words about as frequent as `second`, to be paired with `first`.
-    group : ndarray [shape=(n_pairs,)], int
-        Pairs of one pronunciation share a group: they are not independent.
-    n_found : int
-        Pairs before a sample was drawn.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    random: np.ndarray
-    group: np.ndarray
-    n_found: int
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def rows(self) -> np.ndarray:
-        """All words that take part, ascending."""
-        return np.unique(np.concatenate([self.first, self.second, self.random.ravel()]))
-
-    def subset(self, kept: np.ndarray) -> Pairs:
-        """The pairs that a mask or an index keeps."""
-        return Pairs(self.first[kept], self.second[kept], self.random[kept], self.group[kept], self.n_found)
-
-
-def match_pairs(
-    candidates: np.ndarray, usable: np.ndarray, group: np.ndarray, max_pairs: int = MAX_PAIRS, seed: int = 0
-) -> Pairs:
-    """Give each pair its random words: of the usable rows next to the second word's, which are about as frequent.
-
-    Parameters
-    ----------
-    candidates : ndarray [shape=(n_pairs, 2)], int
-        Rows of the vectors, which lie in the order of frequency.
-    usable : ndarray [shape=(n_usable,)], int
-        Ascending rows that may be drawn.
-    group : ndarray [shape=(n_pairs,)], int
-    max_pairs : int
-        A seeded random sample is drawn where there are more.
-    """
-    draw = generator(seed, 1)
-    n_found = len(candidates)
-    if n_found > max_pairs:
-        chosen = np.sort(draw.choice(n_found, max_pairs, replace=False))
-        candidates, group = candidates[chosen], group[chosen]
-    pairs = np.sort(candidates.reshape(-1, 2), axis=1)
-    partners: dict[int, set[int]] = {}
-    for first, second in pairs.tolist():
-        partners.setdefault(first, {first}).add(second)
-    position = np.searchsorted(usable, pairs[:, 1])
-    random = np.empty((len(pairs), _RANDOM_A_PAIR), dtype=np.int64)
-    for i, first in enumerate(pairs[:, 0].tolist()):
-        reach = max(25, int(position[i]) // 10)
-        nearby = usable[max(0, position[i] - reach) : position[i] + reach + 1]
-        allowed = nearby[~np.isin(nearby, list(partners[first]))]
-        if len(allowed) == 0:
-            raise UserError(f"{len(usable)} words are too few to match pairs of words with random ones")
-        random[i] = draw.choice(allowed, _RANDOM_A_PAIR, replace=len(allowed) < _RANDOM_A_PAIR)
-    return Pairs(pairs[:, 0], pairs[:, 1], random, np.asarray(group), n_found)
-
-
-def usable_rows(vectors: WordVectors, pronunciations: Mapping[str, Phones], min_count: int) -> np.ndarray:
-    """Rows with a direction, a pronunciation and (where counts are known) at least `min_count` instances."""
-    usable = vectors.has_direction & np.array([word in pronunciations for word in vectors.words], dtype=bool)
-    if vectors.counts is not None:
-        usable &= vectors.counts >= min_count
-    return np.flatnonzero(usable)
 
 
 def homophone_pairs(
@@ -273,7 +121,7 @@ def check_homophones(
     ranks = _ranks(vectors, pairs)
     split: np.ndarray | None = None
     if instances is None:
-        homophone, random = _word_cosines(vectors, pairs)
+        homophone, random = pair_cosines(vectors, pairs)
     else:
         kept = np.array(
             [_half_size(instances[a], instances[b]) > 0 for a, b in zip(pairs.first, pairs.second, strict=True)]
@@ -328,13 +176,6 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(axis=-1), norms, out=np.zeros_like(norms), where=norms > 0)
 
 
-def _word_cosines(vectors: WordVectors, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    first, second = vectors.unit(pairs.first), vectors.unit(pairs.second)
-    homophone = (first * second).sum(axis=1)
-    random = np.stack([(first * vectors.unit(column)).sum(axis=1) for column in pairs.random.T], axis=1)
-    return homophone, random
-
-
 def _instance_cosines(
     pairs: Pairs, instances: Mapping[int, np.ndarray], seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -346,7 +187,7 @@ def _instance_cosines(
         words = [np.asarray(instances[int(row)], dtype=np.float64) for row in (pairs.first[i], pairs.second[i])]
         more, fewer = words if len(words[0]) >= len(words[1]) else words[::-1]
         k = _half_size(more, fewer)
-        for n in range(_DRAWS):
+        for n in range(RANDOM_A_PAIR):
             halves = draw.permutation(len(more))
             half = more[halves[:k]].mean(axis=0)
             split[i] += _cosine(half, more[halves[k : 2 * k]].mean(axis=0))
@@ -354,7 +195,7 @@ def _instance_cosines(
             # One random word a draw: ten words give each pair's controls.
             other = np.asarray(instances[int(pairs.random[i, n])], dtype=np.float64)
             random[i, n] = _cosine(half, other[draw.permutation(len(other))[:k]].mean(axis=0))
-    return homophone / _DRAWS, split / _DRAWS, random
+    return homophone / RANDOM_A_PAIR, split / RANDOM_A_PAIR, random
 
 
 def _ranks(vectors: WordVectors, pairs: Pairs) -> np.ndarray:
@@ -406,113 +247,3 @@ def _verdict(
     if auc_random.high < SOUND_AUC:
         return f"These vectors do not behave as vectors from sound must: {numbers}."
     return f"Undecided whether these vectors come from sound: {numbers}."
-
-
-@dataclass(frozen=True)
-class PairKind:
-    """One row of the second table: a kind of word pair against matched random pairs."""
-
-    kind: str
-    n_pairs: int
-    n_found: int
-    cosine: Estimate
-    random: Estimate
-    auc_random: Estimate
-    examples: list[list[str]]
-
-
-@dataclass(frozen=True)
-class PhoneticOrSemantic:
-    """Near-homophones (one phone apart) against synonyms.
-
-    Parameters
-    ----------
-    kinds : list of PairKind
-        Near-homophones, then synonyms; a kind without pairs is left out.
-    sentence : str
-    """
-
-    kinds: list[PairKind]
-    sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def synonym_pairs(benchmarks: Sequence[Benchmark], share: float = SYNONYM_SHARE) -> list[tuple[str, str]]:
-    """The top-rated pairs of each benchmark: the given share of its pairs, pairs of one word left out."""
-    synonyms: dict[tuple[str, str], None] = {}
-    for benchmark in benchmarks:
-        ranks = rankdata(-benchmark.ratings, method="min")
-        for (a, b), rank in zip(benchmark.pairs, ranks, strict=True):
-            if rank <= max(1, share * len(benchmark)) and a != b:
-                synonyms[min(a, b), max(a, b)] = None
-    return list(synonyms)
-
-
-def phonetic_or_semantic(
-    vectors: WordVectors,
-    pronunciations: Mapping[str, Phones],
-    benchmarks: Sequence[Benchmark],
-    min_count: int = MIN_COUNT,
-    seed: int = 0,
-) -> PhoneticOrSemantic:
-    """Which pairs are closer than chance: those that nearly sound alike, or those that mean the same?"""
-    usable = usable_rows(vectors, pronunciations, min_count)
-    allowed = set(usable.tolist())
-    index = folded_index(vectors)
-    near = one_phone_apart([vectors.words[row] for row in usable], pronunciations)
-    near_rows = [(vectors.index[a], vectors.index[b]) for a, b in near]
-    synonym_rows = [
-        (index[a], index[b])
-        for a, b in synonym_pairs(benchmarks)
-        if index.get(a) in allowed and index.get(b) in allowed and index[a] != index[b]
-    ]
-    kinds = [
-        _pair_kind(name, vectors, np.array(rows), usable, seed)
-        for name, rows in (("near-homophones", near_rows), ("synonyms", synonym_rows))
-        if rows
-    ]
-    return PhoneticOrSemantic(kinds, _phonetic_sentence({kind.kind: kind for kind in kinds}))
-
-
-def _pair_kind(kind: str, vectors: WordVectors, candidates: np.ndarray, usable: np.ndarray, seed: int) -> PairKind:
-    pairs = match_pairs(candidates, usable, np.arange(len(candidates)), seed=seed)
-    cosine, random = _word_cosines(vectors, pairs)
-    frequent = np.lexsort((pairs.second, pairs.first))[:10]
-    return PairKind(
-        kind=kind,
-        n_pairs=len(pairs),
-        n_found=pairs.n_found,
-        cosine=Estimate.of_mean(cosine, pairs.group, seed),
-        random=Estimate.of_mean(random.mean(axis=1), pairs.group, seed),
-        auc_random=Estimate.of_auc(cosine, random, pairs.group, seed),
-        examples=[[vectors.words[pairs.first[i]], vectors.words[pairs.second[i]]] for i in frequent],
-    )
-
-
-def _phonetic_sentence(kinds: Mapping[str, PairKind]) -> str:
-    near, synonyms = kinds.get("near-homophones"), kinds.get("synonyms")
-    if near is None or synonyms is None:
-        absent = "one phone apart" if near is None else "known as synonyms"
-        return f"Too few words to tell whether similarity is phonetic or semantic: no pairs {absent}."
-    sound, meaning = near.auc_random, synonyms.auc_random
-    fewer = min(near, synonyms, key=lambda kind: kind.n_pairs)
-    if fewer.n_pairs < MIN_KIND_PAIRS:
-        opening = f"Too few {fewer.kind} to tell whether similarity is phonetic or semantic"
-    elif sound.low > 0.5 and meaning.low > 0.5:
-        if sound.low > meaning.high:
-            opening = "Similarity is more phonetic than semantic"
-        elif meaning.low > sound.high:
-            opening = "Similarity is more semantic than phonetic"
-        else:
-            opening = "Similarity is as phonetic as it is semantic"
-    elif sound.low > 0.5 or meaning.low > 0.5:
-        shown, absent = ("phonetic", "semantic") if sound.low > 0.5 else ("semantic", "phonetic")
-        opening = f"Similarity is {shown}, and nothing {absent} shows"
-    else:
-        opening = "Similarity is neither phonetic nor semantic beyond chance"
-    return (
-        f"{opening}: {near.n_pairs} pairs one phone apart are closer than matched random pairs with AUC "
-        f"{sound}, {synonyms.n_pairs} synonyms with AUC {meaning}."
-    )

@@ -7,51 +7,35 @@ alike: the trained encoder, the same encoder untrained, the mean of the MFCC fra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from speech2vec.console import Tracker, log
+from speech2vec.console import Tracker
 from speech2vec.discrimination import (
     MAX_INSTANCES,
     MIN_CHARACTERS,
     MIN_SECONDS,
     SameDifferent,
-    mean_frames,
     same_different,
     same_different_from_distances,
     select_instances,
 )
 from speech2vec.dtw import dtw_distances
-from speech2vec.encoding import LoadedRun, encode_instances
+from speech2vec.encoding import LoadedRun
 from speech2vec.errors import UserError
 from speech2vec.held_out import split
-from speech2vec.homophones import MAX_INSTANCES_A_WORD
-from speech2vec.model import seeded_model
+from speech2vec.instances import TRAINED, UNTRAINED, Representation, at_most_each, representations
 from speech2vec.runs import generator
 from speech2vec.store import Store
 from speech2vec.variability import BINS, probe_speaker, probe_split, variability_by_frequency
-from speech2vec.vectors import WordVectors
 
-Representation = Callable[[np.ndarray], np.ndarray]
-
-TRAINED, UNTRAINED, MEAN_MFCC, WARPING = "trained", "untrained", "mean MFCC", "DTW on MFCC"
+WARPING = "DTW on MFCC"
 
 # Where a word has more instances, its spread is measured on a sample of this many.
 _INSTANCES_A_WORD = 1_000
-
-
-def representations(loaded: LoadedRun) -> dict[str, Representation]:
-    """The run's encoder and its two controls: each takes rows of the store and gives their vectors."""
-    store, device = loaded.store, next(loaded.model.parameters()).device
-    untrained = seeded_model(store.n_mfcc, loaded.settings.model, loaded.settings.seed).to(device).eval()
-    return {
-        TRAINED: lambda rows: encode_instances(loaded.model, store, rows, device),
-        UNTRAINED: lambda rows: encode_instances(untrained, store, rows, device),
-        MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
-    }
 
 
 @dataclass(frozen=True)
@@ -210,15 +194,6 @@ def measure_variability(loaded: LoadedRun, seed: int = 0) -> dict[str, list[dict
     }
 
 
-def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` seeded random rows of each word, ascending."""
-    shuffled = generator(seed, 6).permutation(rows)
-    by_word = shuffled[np.argsort(word_id[shuffled], kind="stable")]
-    words = word_id[by_word]
-    first = np.searchsorted(words, words)
-    return np.sort(by_word[np.arange(len(words)) - first < most])
-
-
 def measure_speaker(loaded: LoadedRun, seed: int = 0) -> dict[str, dict[str, Any]]:
     """How well a linear probe names the speaker from one word, for each representation, on the same split."""
     store = loaded.store
@@ -229,52 +204,6 @@ def measure_speaker(loaded: LoadedRun, seed: int = 0) -> dict[str, dict[str, Any
         name: probe_speaker(encode(rows), store.speaker[rows], store.utterance[rows], local, seed).to_json()
         for name, encode in representations(loaded).items()
     }
-
-
-def with_counts(words: WordVectors, store: Store) -> WordVectors:
-    """The vectors of the words that a store holds, with its counts, most frequent first.
-
-    Raises
-    ------
-    UserError
-        The store holds none of them.
-    """
-    counts = dict(zip(store.types, store.counts.tolist(), strict=True))
-    known = [row for row, word in enumerate(words.words) if word in counts]
-    if not known:
-        raise UserError(f"none of the {len(words):,} words is in the store {store.path}: is it another run's?")
-    if len(known) < len(words):
-        log.warning("%d words are not in the store %s and take no part", len(words) - len(known), store.path)
-    known.sort(key=lambda row: -counts[words.words[row]])
-    spelled = [words.words[row] for row in known]
-    return WordVectors(spelled, words.vectors[known], np.array([counts[word] for word in spelled]))
-
-
-def instances_by_row(loaded: LoadedRun, words: WordVectors, rows: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
-    """The vectors of the instances of some words, a seeded sample of the most frequent words'.
-
-    Parameters
-    ----------
-    loaded : LoadedRun
-    words : WordVectors
-        Of words that the run's store holds.
-    rows : ndarray [shape=(n,)], int
-        Rows of `words`.
-
-    Returns
-    -------
-    dict of int to ndarray [shape=(n_instances, vector_size)]
-    """
-    store = loaded.store
-    type_of = {word: number for number, word in enumerate(store.types)}
-    row_of = np.full(len(store.types), -1)
-    row_of[[type_of[words.words[row]] for row in rows]] = rows
-    chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), MAX_INSTANCES_A_WORD, seed)
-    encoded = encode_instances(loaded.model, store, chosen, next(loaded.model.parameters()).device)
-    row = row_of[store.word_id[chosen]]
-    order = np.argsort(row, kind="stable")
-    found, first = np.unique(row[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(encoded[order], first[1:]), strict=True))
 
 
 def format_same_different(parts: list[SameDifferentPart], selection: Selection, synthetic: bool) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech2vec.charts import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
+from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
-from speech2vec.homophones import Estimate
-from speech2vec.measures import MEAN_MFCC, TRAINED, UNTRAINED, WARPING, SameDifferentPart
+from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
+from speech2vec.measures import WARPING, SameDifferentPart
 from speech2vec.similarity import HEADLINE
 
 # One style (colour and shape) for one thing in all charts; template `style.css` defines them.

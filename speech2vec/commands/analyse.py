@@ -12,7 +12,8 @@ from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
     from speech2vec.encoding import LoadedRun
-    from speech2vec.homophones import HomophoneCheck, PhoneticOrSemantic
+    from speech2vec.homophones import HomophoneCheck
+    from speech2vec.phonetic_or_semantic import PhoneticOrSemantic
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
 CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="best or last.")]
@@ -69,8 +70,9 @@ def homophones(
 ) -> None:
     """Do words that sound the same get the same vector, as they must if vectors come from sound?"""
     from speech2vec.benchmarks import read_benchmarks
-    from speech2vec.homophones import check_homophones, homophone_pairs, phonetic_or_semantic
-    from speech2vec.measures import instances_by_row, with_counts
+    from speech2vec.homophones import check_homophones, homophone_pairs
+    from speech2vec.instances import instances_by_row, with_counts
+    from speech2vec.phonetic_or_semantic import phonetic_or_semantic
     from speech2vec.pronunciations import first_pronunciations
     from speech2vec.runs import write_json
     from speech2vec.vectors import read_vectors
@@ -106,7 +108,7 @@ def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device
 
 
 def _format(check: HomophoneCheck, table: PhoneticOrSemantic, synthetic: bool) -> str:
-    from speech2vec.homophones import digits_to_tell_apart
+    from speech2vec.estimates import digits_to_tell_apart
 
     lines = ["These figures are from SYNTHETIC speech.", ""] if synthetic else []
     lines += [f"homophones: {check.n_pairs} pairs ({check.n_found} found), {check.n_words:,} words", ""]

@@ -38,7 +38,8 @@ def report(
     # After the checks: these take seconds to import.
     from speech2vec.encoding import load_run
     from speech2vec.findings import gather
-    from speech2vec.report import statements, write_report
+    from speech2vec.report import write_report
+    from speech2vec.report_text import statements
 
     loaded = load_run(run, store, device.value, checkpoint=checkpoint)
     findings = gather(loaded, wordsim, map_words, words, warped, seed, quiet)

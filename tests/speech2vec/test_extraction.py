@@ -21,10 +21,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy.signal import resample
 
-from speech2vec import audio, extraction
+from speech2vec import audio, extraction, extraction_plan
 from speech2vec.cli import main
 from speech2vec.errors import UserError
-from speech2vec.extraction import cut_words, extract, merge
+from speech2vec.extraction import extract, merge
+from speech2vec.extraction_parts import cut_words
+from speech2vec.extraction_plan import Part, Plan
 from speech2vec.manifest import Utterance, Word, write_utterances, write_words
 from speech2vec.mfcc import MfccSettings, mfcc
 from speech2vec.store import Store
@@ -69,7 +71,7 @@ def aligned(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of two utterances, so that few utterances make several."""
-    monkeypatch.setattr(extraction, "_PART", 2)
+    monkeypatch.setattr(extraction_plan, "_PART", 2)
 
 
 def change_words(aligned: Path, change: Callable[[list[Word]], Sequence[Word]]) -> None:
@@ -261,7 +263,7 @@ def test_resume_keeps_what_is_done_and_of_a_whole_store_everything(
     store = tmp_path / "store"
     done = []
 
-    def until_the_second(part: extraction.Part, settings: MfccSettings, parts: Path) -> int:
+    def until_the_second(part: Part, settings: MfccSettings, parts: Path) -> int:
         if part.number == 1 and not done:
             done.append(part.number)
             raise KeyboardInterrupt
@@ -529,7 +531,7 @@ def test_synthetic_speech_is_called_so(tmp_path: Path, aligned: Path, small_part
 
 def test_a_part_carries_its_own_words_only_to_another_process(aligned: Path, small_parts: None) -> None:
     change_words(aligned, lambda words: [*words, *(Word("u0004", "x" * 20, 1.0, 1.0) for _ in range(20000))])
-    plan = extraction.Plan(aligned)
+    plan = Plan(aligned)
     assert len(plan) == 3
     assert len(pickle.dumps(plan.part(0))) < 20_000 < 200_000 < len(pickle.dumps(plan.part(2)))
 

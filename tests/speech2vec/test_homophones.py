@@ -13,16 +13,12 @@ from scipy.stats import mannwhitneyu
 
 from speech2vec.benchmarks import Benchmark
 from speech2vec.errors import UserError
-from speech2vec.homophones import (
-    Estimate,
-    check_homophones,
-    homophone_pairs,
-    match_pairs,
-    phonetic_or_semantic,
-    synonym_pairs,
-)
+from speech2vec.estimates import Estimate
+from speech2vec.homophones import check_homophones, homophone_pairs
+from speech2vec.phonetic_or_semantic import phonetic_or_semantic, synonym_pairs
 from speech2vec.pronunciations import first_pronunciations, homophone_groups, one_phone_apart, read_dictionary
 from speech2vec.vectors import WordVectors
+from speech2vec.word_pairs import match_pairs
 
 N_SOUNDS = 200
 

@@ -23,7 +23,8 @@ from spoken import HOMOPHONES, RATED, WORDS, spoken_store
 from speech2vec.cli import main
 from speech2vec.encoding import load_run
 from speech2vec.errors import UserError
-from speech2vec.findings import Neighbours, gather, read_evaluation, read_metrics
+from speech2vec.findings import gather, read_evaluation, read_metrics
+from speech2vec.pictures import Neighbours
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.report import _script_json, vectors_data, write_report
 from speech2vec.store import Store

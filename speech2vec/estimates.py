@@ -1,0 +1,77 @@
+"""A figure with its confidence interval: means and AUCs of pairs of words, by a bootstrap over groups of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speech2vec.runs import generator
+
+_RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval (bootstrap, the groups of pairs resampled)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, digits: int = 2) -> str:
+        """``0.91 [0.87, 0.94]``."""
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    @classmethod
+    def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
+        """The mean of `values`, resampled by `group`."""
+        weights = _group_weights(group, seed)
+        return cls._from(float(values.mean()), (weights @ values) / weights.sum(axis=1))
+
+    @classmethod
+    def of_auc(cls, above: np.ndarray, below: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
+        """The probability that one of `above` [shape=(n,)] exceeds one of `below` [shape=(n, n_controls)]; ties half.
+
+        Row i of both belongs to group[i], and groups are resampled together.
+        """
+        wins = _share_below(above, below)  # n pairs, n owners of controls
+        weights = _group_weights(group, seed)
+        resampled = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
+        return cls._from(float(wins.mean()), resampled)
+
+    @classmethod
+    def _from(cls, value: float, resampled: np.ndarray) -> Estimate:
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        return cls(value, float(low), float(high))
+
+
+def digits_to_tell_apart(estimates: Sequence[Estimate | None], most: int = 5) -> int:
+    """Decimals at which the estimates differ: vectors that share a large common part have cosines close to 1."""
+    values = [estimate.value for estimate in estimates if estimate is not None]
+    for digits in range(2, most):
+        if max(values) - min(values) >= 5 * 10**-digits:
+            return digits
+    return most
+
+
+def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """wins[i, j]: the share of row j of `below` that lies under above[i], ties counted half."""
+    wins = np.empty((len(above), len(below)), dtype=np.float32)
+    for column, controls in enumerate(np.sort(below, axis=1)):
+        under = np.searchsorted(controls, above, side="left")
+        upto = np.searchsorted(controls, above, side="right")
+        wins[:, column] = (under + upto) / (2 * len(controls))
+    return wins
+
+
+def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
+    """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
+    _, member = np.unique(group, return_inverse=True)
+    n_groups = int(member.max()) + 1
+    drawn = generator(seed, 7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_RESAMPLES)
+    return drawn[:, member].astype(np.float32)
