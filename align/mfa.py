@@ -12,31 +12,22 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-
-import soundfile as sf
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.formats import textgrid
 from align.formats.mfa_tables import read_analysis
 from align.formats.tracks import FormatError, Interval, read_text
 from align.matching import match_words
+from align.mfa_corpus import Item, hand_over, link_again, too_dense
 from align.mfa_program import Ended, MfaProgram
-from speech2vec import audio
 from speech2vec.config import Settings
 from speech2vec.manifest import Utterance, Word
-from speech2vec.transcripts import tokenize
 
 log = logging.getLogger("speech2vec.align")
 
-SAMPLING_RATE = 16000
-SHORTEST_SECONDS = 0.1
-# Nobody speaks faster for a whole utterance; where the program found no path, this is why.
-MOST_WORDS_PER_SECOND = 9.0
 UNKNOWN_PHONE = "spn"
-_LINKED_FORMATS = ("WAV", "FLAC")
 
 
 class MfaSettings(Settings):
@@ -80,17 +71,6 @@ class MfaSettings(Settings):
     min_matched: float = 0.5
 
 
-@dataclass(frozen=True)
-class _Item:
-    """An utterance as it is handed over: under a name that is unique, as the program's analysis gives stems only."""
-
-    utterance: Utterance
-    tokens: list[str]
-    duration: float
-    speaker: str
-    name: str
-
-
 class MfaAligner(Aligner):
     """Aligns with the program `mfa`, all utterances in one run, as it adapts to each speaker.
 
@@ -122,11 +102,11 @@ class MfaAligner(Aligner):
         """One outcome for each utterance; see `Aligner.align`."""
         with tempfile.TemporaryDirectory(prefix="speech2vec-mfa-", ignore_cleanup_errors=True) as folder:
             work = Path(folder)
-            items: list[_Item] = []
+            items: list[Item] = []
             speakers: dict[str, str] = {}
             for number, utterance in enumerate(utterances):
                 speaker = speakers.setdefault(utterance.speaker, f"speaker{len(speakers):05d}")
-                item = _hand_over(utterance, speaker, f"utterance{number:07d}", work / "first" / "corpus")
+                item = hand_over(utterance, speaker, f"utterance{number:07d}", work / "first" / "corpus")
                 if isinstance(item, Failure):
                     yield item
                 else:
@@ -134,7 +114,7 @@ class MfaAligner(Aligner):
             if items:
                 yield from self._align_items(items, work)
 
-    def _align_items(self, items: Sequence[_Item], work: Path) -> Iterator[Outcome]:
+    def _align_items(self, items: Sequence[Item], work: Path) -> Iterator[Outcome]:
         settings = self.settings
         model = settings.acoustic_model
         options: dict[str, object] = {"beam": settings.beam, "retry_beam": settings.retry_beam}
@@ -157,12 +137,12 @@ class MfaAligner(Aligner):
         if ended.exit_code != 0 and len(left) == len(items) and ended.exit_code > 0:
             raise AlignmentError(f"mfa {_what_failed(ended)}: {ended.cause}")
         folders = [out]
-        again = [item for item in left if not _too_dense(item)]
+        again = [item for item in left if not too_dense(item)]
         if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or Path(model).exists()):
             log.info("%d of %d utterances left out: once more with a wider beam", len(again), len(items))
             second = work / "second"
             folders.append(second / "out")
-            _link_again(again, first / "corpus", second / "corpus")
+            link_again(again, first / "corpus", second / "corpus")
             options.update(beam=settings.wide_beam, retry_beam=settings.wide_retry_beam)
             command = self.program.align_command(
                 second / "corpus", dictionary, model, second / "out", self.jobs, options
@@ -170,12 +150,12 @@ class MfaAligner(Aligner):
             second_end = self.program.run(command, second / "root", second / "screen.txt")
             if second_end.exit_code != 0:
                 log.warning("the second pass failed (%s)", second_end.cause)
-            left = [item for item in left if _too_dense(item)] + (yield from self._collect(again, second / "out"))
+            left = [item for item in left if too_dense(item)] + (yield from self._collect(again, second / "out"))
         unknown = _unknown_words(folders)
         for item in left:
             yield _why_left_out(item, ended, unknown)
 
-    def _collect(self, items: Iterable[_Item], out: Path) -> Generator[Outcome, None, list[_Item]]:
+    def _collect(self, items: Iterable[Item], out: Path) -> Generator[Outcome, None, list[Item]]:
         """Outcomes of the files that were written; returns the items that have none."""
         scores = _log_likelihoods(out / "alignment_analysis.csv")
         left = []
@@ -187,7 +167,7 @@ class MfaAligner(Aligner):
                 left.append(item)
         return left
 
-    def _read(self, item: _Item, path: Path, score: float | None) -> Outcome:
+    def _read(self, item: Item, path: Path, score: float | None) -> Outcome:
         name = item.utterance.utterance_id
         try:
             text = read_text(path)
@@ -210,44 +190,6 @@ class MfaAligner(Aligner):
             ),
             {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, phones)},
         )
-
-
-def _hand_over(utterance: Utterance, speaker: str, name: str, corpus: Path) -> _Item | Failure:
-    """Put an utterance into the program's corpus, or say why it cannot be.
-
-    The audio is decoded to its end: one file that libsndfile cannot read ends the program's whole run. What is one
-    channel at 16 kHz already is linked, all else is written anew, as the program loses files at other rates.
-    """
-    tokens = tokenize(utterance.text)
-    if not tokens:
-        return Failure(utterance.utterance_id, Reason.NO_WORDS, utterance.text)
-    try:
-        samples = audio.load(utterance.audio, utterance.start, utterance.end, SAMPLING_RATE, utterance.channel)
-        info = audio.info(utterance.audio)
-    except audio.AudioError as error:
-        return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
-    duration = len(samples) / SAMPLING_RATE
-    if duration < SHORTEST_SECONDS:
-        return Failure(utterance.utterance_id, Reason.AUDIO_TOO_SHORT, f"{duration:.3f} s")
-    folder = corpus / speaker
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = utterance.start is None and utterance.end is None
-    kind = utterance.audio.suffix.lower().lstrip(".")
-    if whole and (info.sampling_rate, info.n_channels) == (SAMPLING_RATE, 1) and kind.upper() in _LINKED_FORMATS:
-        (folder / f"{name}.{kind}").symlink_to(utterance.audio.absolute())
-    else:
-        sf.write(folder / f"{name}.wav", samples, SAMPLING_RATE, subtype="PCM_16")
-    (folder / f"{name}.lab").write_text(" ".join(tokens) + "\n", encoding="utf-8")
-    return _Item(utterance, tokens, duration, speaker, name)
-
-
-def _link_again(items: Iterable[_Item], corpus: Path, again: Path) -> None:
-    """A corpus of some of the files of another."""
-    for item in items:
-        folder = again / item.speaker
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in (corpus / item.speaker).glob(f"{item.name}.*"):
-            (folder / path.name).symlink_to(path)
 
 
 def _path_or_name(value: str) -> str:
@@ -297,18 +239,14 @@ def _unknown_words(folders: Iterable[Path]) -> set[str]:
     return words
 
 
-def _too_dense(item: _Item) -> bool:
-    return len(item.tokens) > MOST_WORDS_PER_SECOND * item.duration
-
-
-def _why_left_out(item: _Item, ended: Ended, unknown: set[str]) -> Failure:
+def _why_left_out(item: Item, ended: Ended, unknown: set[str]) -> Failure:
     """The most likely reason why the program wrote no file, as it gives none itself."""
     name = item.utterance.utterance_id
     if ended.exit_code < 0:
         return Failure(name, Reason.ALIGNER_CRASHED, f"mfa {ended.cause}")
     if ended.exit_code > 0:
         return Failure(name, Reason.ALIGNER_FAILED, f"mfa: {ended.cause}")
-    if _too_dense(item):
+    if too_dense(item):
         return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
     own = [token for token in item.tokens if token in unknown]
     detail = f"words without pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"

@@ -8,10 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,147 +18,12 @@ import numpy as np
 
 from emotion.dataset import Prepared
 from emotion.evaluate import Predictions, Score, score_predictions
-from emotion.experiment import Plan, continue_run, start_run, train_members, write_predictions
 from emotion.metrics import Interval, Resampling, confusion_matrix, interval, measures
-from emotion.run import RUN_FILE, Run
-from emotion.settings import EmotionSettings
-from emotion.splits import Protocol
+from emotion.systems import Row, System
 from speech2vec.errors import UserError
 from speech2vec.runs import atomic_path
 
 PUBLISHED_N = 1241  # test utterances behind every published figure
-
-
-@dataclass(frozen=True)
-class System:
-    """A classifier that is trained for the tables.
-
-    Parameters
-    ----------
-    model : {"acoustic", "embedding", "dual"}
-    kind : {"speech", "word", "random", "extra", ""}
-        Where its word vectors come from; "" without any.
-    vector_size : int
-        0 without word vectors.
-    source : str or None
-        What ``--embeddings`` would get.
-    """
-
-    model: str
-    kind: str = ""
-    vector_size: int = 0
-    source: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The folder of its run."""
-        return "-".join(part for part in (self.model, self.kind, str(self.vector_size or "")) if part)
-
-    @property
-    def title(self) -> str:
-        model = "dual encoder" if self.model == "dual" else f"{self.model} only"
-        if not self.kind:
-            return model
-        vectors = {"extra": Path(self.source or "").name}.get(self.kind, self.kind)
-        return f"{model}, {vectors} vectors, d = {self.vector_size}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table: a system measured here, a published figure, or both."""
-
-    table: int
-    title: str
-    published: float | None
-    system: System | None
-
-
-def plan_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mapping[int, str] | None = None) -> list[Row]:
-    """The rows of all three tables.
-
-    Parameters
-    ----------
-    speech, word : mapping of int to str
-        A vectors file for each vector size.
-    extra : mapping of int to str
-        Further vectors (for one, the published ones), as rows of Tables 1 and 3.
-    """
-    if not speech and not word:
-        raise UserError("tables need vectors: --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
-    kinds = {"speech": speech, "word": word, "extra": extra or {}}
-    sizes = sorted({size for files in kinds.values() for size in files})
-    kinds["random"] = {size: f"random:{size}" for size in sizes}
-    published = read_published()
-    rows = [Row(1, "acoustic only", _published(published, 1, "acoustic"), System("acoustic"))]
-    smallest = sizes[0]
-    for kind, files in kinds.items():
-        if smallest in files:
-            system = System("embedding", kind, smallest, files[smallest])
-            rows.append(Row(1, system.title, _published(published, 1, "embedding", kind, smallest), system))
-    for line in published:
-        if line["table"] == "2":
-            own = line["model"] == "dual"
-            system_2 = System("dual", "speech", smallest, speech[smallest]) if own and smallest in speech else None
-            rows.append(Row(2, line["system"], float(line["accuracy"]), system_2))
-    for size in sizes:
-        for kind, files in kinds.items():
-            if size in files:
-                system = System("dual", kind, size, files[size])
-                rows.append(Row(3, system.title, _published(published, 3, "dual", kind, size), system))
-    return rows
-
-
-def read_published() -> list[dict[str, str]]:
-    """The published figures, as in the paper."""
-    text = resources.files("emotion").joinpath("published.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def _published(
-    lines: Sequence[Mapping[str, str]], table: int, model: str, kind: str = "", size: int | None = None
-) -> float | None:
-    for line in lines:
-        wanted = (str(table), model, kind, str(size or ""))
-        if (line["table"], line["model"], line["embeddings"], line["vector_size"]) == wanted:
-            return float(line["accuracy"])
-    return None
-
-
-def train_systems(
-    rows: Sequence[Row],
-    prepared: Prepared,
-    output: Path,
-    protocol: Protocol,
-    settings: EmotionSettings,
-    seeds: Sequence[int],
-    n_folds: int = 6,
-    jobs: int = 1,
-    device: str = "auto",
-    quiet: bool = True,
-    on_system: Callable[[str], None] | None = None,
-) -> dict[System, Predictions]:
-    """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are."""
-    results: dict[System, Predictions] = {}
-    for system in dict.fromkeys(row.system for row in rows if row.system is not None):
-        folder = output / "runs" / system.name
-        plan = Plan(system.model, protocol, system.source, seeds, n_folds)
-        if (folder / RUN_FILE).exists():
-            run = continue_run(prepared, folder, plan, settings)
-        else:
-            run = start_run(prepared, folder, plan, settings)
-        if system.vector_size and run.info["vector_size"] != system.vector_size:
-            raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
-        _finish(run, prepared, jobs, device, quiet)
-        results[system] = Predictions.read(run)
-        if on_system:
-            on_system(system.title)
-    return results
-
-
-def _finish(run: Run, prepared: Prepared, jobs: int, device: str, quiet: bool) -> None:
-    if run.members_missing() or not (run.folder / "predictions.csv").exists():
-        train_members(run, prepared, jobs, device, quiet)
-        write_predictions(run, prepared)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def tables(
     """Train and print Tables 1 to 3, with published figures and random vectors beside; --resume goes on row by row."""
     from emotion.dataset import Prepared
     from emotion.settings import settings_of_preset
-    from emotion.tables import make_tables, plan_rows, train_systems, write_tables
+    from emotion.systems import plan_rows, train_systems
+    from emotion.tables import make_tables, write_tables
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])

@@ -12,6 +12,7 @@ from pyAudioAnalysis import ShortTermFeatures
 
 from emotion import features34
 from emotion.features34 import FEATURE_NAMES, FeatureSettings, extract
+from emotion.filterbank34 import make_bank
 from speech2vec import audio
 from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
@@ -122,7 +123,7 @@ def test_corrected_filters_lie_at_their_nominal_frequencies(frequency: float) ->
     centres = np.concatenate([centres, centres[-1] * 1.0711703 ** np.arange(1, 29)])
     spectrum = np.abs(np.fft.rfft(tone(frequency)[:1600]))[:800]
     for compat, place in (("corrected", frequency), ("pyaudioanalysis", 2 * frequency)):
-        bank = features34._bank(RATE, 1600, compat)
+        bank = make_bank(RATE, 1600, compat)
         loudest = (spectrum[: len(bank.filters)] @ bank.filters / bank.filters.max(axis=0)).argmax()
         assert abs(centres[loudest] - place) < 0.08 * place
 
