@@ -9,16 +9,12 @@ Each command is shown before it runs, so that it can be copied. A second call go
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from scripts.chain import Chain
 from speech2vec import console
 from speech2vec.corpora import SYNTHETIC_FILE, is_synthetic
 from speech2vec.errors import UserError
@@ -30,54 +26,6 @@ SAME_DIFFERENT = "Do instances of one word lie together? Trained and untrained"
 SIMILARITY = "Word similarity, beside its controls"
 EMOTION = "Scores of a classifier"
 MODELS = ("acoustic", "dual")
-NAMES = ("speech2vec", "speech2vec-align", "speech2vec-emotion")
-
-
-@dataclass
-class Chain:
-    """Runs commands one after the other and keeps what they print."""
-
-    folder: Path
-    started: float = field(default_factory=time.monotonic)
-    printed: dict[str, str] = field(default_factory=dict)
-
-    def run(self, title: str, *command: str | Path) -> str:
-        """Run one command, shown and timed; its standard output is printed and returned.
-
-        Parameters
-        ----------
-        title : str
-        command : str or Path
-            A string is split at its blanks into words, a path is one word.
-
-        Raises
-        ------
-        UserError
-            If it ends with a code other than 0 or 1 (done, with failures listed).
-        """
-        words = [word for part in command for word in (part.split() if isinstance(part, str) else [str(part)])]
-        minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
-        print(f"\n[{minutes}:{seconds:02d}] {title}\n$ {shlex.join(words)}", flush=True)
-        with subprocess.Popen(program(words), stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                print(f"  {line}", end="", flush=True)
-                lines.append(line)
-        if process.returncode not in (console.DONE, console.DONE_WITH_FAILURES):
-            raise UserError(
-                f"the demo stopped at '{shlex.join(words)}' (code {process.returncode}); "
-                f"what is in {self.folder} stays, and the same call goes on from there"
-            )
-        self.printed[title] = "".join(lines)
-        return self.printed[title]
-
-
-def program(words: list[str]) -> list[str]:
-    """The command as it is started: the programs of this environment, whether it is active or not."""
-    if words[0] in NAMES:
-        return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
-    return [sys.executable, *words[1:]] if words[0] == "python" else words
 
 
 def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> Path:
