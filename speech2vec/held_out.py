@@ -25,13 +25,15 @@ class Split:
 
 
 def split(store: Store, share: float, seed: int) -> Split:
-    """Hold out speakers (at least one), or utterances where there is only one speaker."""
+    """Hold out speakers, drawn until they have said `share` of the words; utterances where one speaker says them all."""
     by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
-    groups = np.unique(of)
+    said = np.bincount(of)
+    groups = np.flatnonzero(said)
     if len(groups) < 2:
         raise UserError(f"store {store.path} holds one utterance: nothing can be held out to measure on")
-    count = min(max(1, round(share * len(groups))), len(groups) - 1)
-    chosen = np.isin(of, generator(seed, 2).choice(groups, count, replace=False))
+    order = generator(seed, 2).permutation(groups)
+    count = 1 + int(np.searchsorted(np.cumsum(said[order]), share * len(of)))
+    chosen = np.isin(of, order[: min(count, len(groups) - 1)])
     return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)
 
 

@@ -20,13 +20,14 @@ class ModelSettings(Settings):
         Dimension of z; half of it a direction if bidirectional.
     bidirectional : bool
     teacher_forcing : bool
-        The decoder's input is the true previous frame; else its own previous output.
+        The decoder's input is the true previous frame; else its own previous output, so that all it knows of a
+        neighbour comes through z.
     """
 
     objective: Literal["skipgram", "cbow"] = "skipgram"
     vector_size: int = Field(50, ge=1, le=4096)
     bidirectional: bool = True
-    teacher_forcing: bool = True
+    teacher_forcing: bool = False
 
     @model_validator(mode="after")
     def _even(self) -> ModelSettings:
@@ -47,7 +48,8 @@ class DataSettings(Settings):
     sample : float
         Subsampling threshold of frequent words; 0 is none.
     held_out : float
-        Share of the speakers whose utterances are never trained on; of the utterances, where there is one speaker.
+        Share of the words that is never trained on: those of whole speakers, or of whole utterances where there is
+        only one speaker.
     """
 
     window: int = Field(3, ge=1, le=20)
@@ -76,9 +78,9 @@ class OptimiserSettings(Settings):
     """
 
     name: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     final_learning_rate: float = Field(1e-4, ge=0)
-    batch_size: int = Field(1024, ge=1)
+    batch_size: int = Field(512, ge=1)
     epochs: int = Field(20, ge=1)
     gradient_clip: float = Field(1.0, ge=0)
     reduction: Literal["mean", "sum"] = "mean"
