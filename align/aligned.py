@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from speech2vec.manifest import (
     words_table,
     write_utterances,
 )
-from speech2vec.runs import atomic_path, environment, write_json
+from speech2vec.runs import atomic_path, environment, read_json, write_json
 
 ROWS_AT_ONCE = 50_000
 
@@ -125,12 +124,9 @@ def read_report(folder: Path) -> dict[str, Any]:
         If the folder has none (then it is no ALIGNED folder, or its run was not finished) or it is not one of ours.
     """
     path = Path(folder) / REPORT_FILE
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} is no finished alignment: it has no {REPORT_FILE}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    if not path.exists():
+        raise UserError(f"{folder} is no finished alignment: it has no {REPORT_FILE}")
+    report = read_json(path)
     if not isinstance(report, dict) or not isinstance(report.get("failed"), list):
         raise UserError(f"{path} is not the report of an alignment")
     return report

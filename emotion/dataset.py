@@ -7,7 +7,6 @@ utterances in the same order.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from speech2vec.errors import UserError
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
-from speech2vec.runs import write_json
+from speech2vec.runs import read_json, write_json
 from speech2vec.transcripts import tokenize
 
 FEATURES_FILE = "features.npy"
@@ -151,14 +150,9 @@ class Prepared:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / META_FILE
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{folder} is no prepared corpus ({META_FILE}: {error.strerror}); 'speech2vec-emotion prepare' makes one"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path} is not readable JSON: {error}") from error
+    if not path.exists():
+        raise UserError(f"{folder} is no prepared corpus (no {META_FILE}); 'speech2vec-emotion prepare' makes one")
+    meta = read_json(path)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         found = meta.get("format") if isinstance(meta, dict) else None
         raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: prepare it again")

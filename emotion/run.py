@@ -9,7 +9,6 @@ and ``test_probabilities.npy``; ``predictions.csv`` once all members are there. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +31,7 @@ from emotion.settings import EmotionSettings
 from emotion.trainer import Fitted
 from speech2vec.config import load_settings, to_toml
 from speech2vec.errors import UserError
-from speech2vec.runs import append_json_line, atomic_folder, atomic_path, environment, write_json
+from speech2vec.runs import append_json_line, atomic_folder, atomic_path, environment, read_json, write_json
 
 FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
@@ -114,7 +113,9 @@ class Run:
             It is none, is damaged, or was written by another version.
         """
         folder = Path(folder)
-        info = _read_json(folder / RUN_FILE, f"{folder} is no run of speech2vec-emotion")
+        if not (folder / RUN_FILE).exists():
+            raise UserError(f"{folder} is no run of speech2vec-emotion (no {RUN_FILE})")
+        info = read_json(folder / RUN_FILE)
         if info.get("format") != FORMAT:
             raise UserError(
                 f"{folder} is a run of format {info.get('format')}, this version reads {FORMAT}: train it again"
@@ -146,13 +147,13 @@ class Run:
     @cached_property
     def splits(self) -> dict[str, dict[str, list[str]]]:
         """Utterance ids of each fold's parts: {fold: {"train": [...], "development": [...], "test": [...]}}."""
-        return _read_json(self.folder / SPLITS_FILE, f"{self.folder} is damaged")
+        return read_json(self.folder / SPLITS_FILE)
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         if not (self.folder / VOCABULARY_FILE).exists():
             return None
-        return Vocabulary(_read_json(self.folder / VOCABULARY_FILE, f"{self.folder} is damaged"))
+        return Vocabulary(read_json(self.folder / VOCABULARY_FILE))
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -227,12 +228,3 @@ class Run:
     def test_probabilities(self, fold: str, seed: int) -> np.ndarray:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
         return np.load(self.member_folder(fold, seed) / "test_probabilities.npy", allow_pickle=False)
-
-
-def _read_json(path: Path, otherwise: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{otherwise} ({path.name}: {error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{otherwise} ({path.name} is not readable JSON: {error})") from error

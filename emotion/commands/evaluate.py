@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from emotion.commands import options
 from speech2vec import console
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    run: options.RunArgument,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where the report is written; default RUN/evaluation.")
     ] = None,

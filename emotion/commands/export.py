@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from emotion.commands import options
 from speech2vec import console
 from speech2vec.errors import UserError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    run: options.RunArgument,
     output: console.OutputOption,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emotion.commands import options
 from speech2vec import console
 from speech2vec.errors import UserError
 
@@ -26,7 +27,7 @@ class Format(str, Enum):
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")],
+    run: options.RunArgument,
     recordings: Annotated[list[Path], typer.Argument(metavar="AUDIO|FOLDER...", help="What is to be classified.")],
     text: Annotated[str | None, typer.Option("--text", help="What was said; else .txt or .lab beside each.")] = None,
     chunk: Annotated[str | None, typer.Option("--chunk", help="Cut long recordings: 'vad' or seconds.")] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from emotion.commands import options
 from emotion.splits import Protocol
 from speech2vec import console
 from speech2vec.errors import UserError
@@ -16,17 +17,17 @@ _VECTORS_HELP = "SIZE=FILE, for one 50=vectors.txt (repeatable)."
 
 
 def tables(
-    prepared: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion prepare' wrote.")],
+    prepared: options.PreparedArgument,
     output: console.OutputOption,
     speech_embeddings: Annotated[list[str] | None, typer.Option("--speech-embeddings", help=_VECTORS_HELP)] = None,
     word_embeddings: Annotated[list[str] | None, typer.Option("--word-embeddings", help=_VECTORS_HELP)] = None,
     extra_embeddings: Annotated[
         list[str] | None, typer.Option("--extra-embeddings", help="One more row a size: SIZE=FILE (repeatable).")
     ] = None,
-    protocol: Annotated[Protocol, typer.Option("--protocol", help="Who is tested on.")] = Protocol.session5,
-    folds: Annotated[int, typer.Option("--folds", min=3, help="Number of speaker folds.")] = 6,
-    preset: Annotated[str, typer.Option("--preset", help="default or paper.")] = "paper",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 5,
+    protocol: options.ProtocolOption = Protocol.session5,
+    folds: options.FoldsOption = 6,
+    preset: options.PresetOption = "paper",
+    seeds: options.SeedsOption = 5,
     seed: console.SeedOption = 0,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,

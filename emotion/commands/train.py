@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from emotion.commands import options
 from emotion.splits import Protocol
 from speech2vec import console
 from speech2vec.errors import UserError
@@ -20,7 +21,7 @@ class ModelName(str, Enum):
 
 
 def train(
-    prepared: Annotated[Path, typer.Argument(help="What 'speech2vec-emotion prepare' wrote.")],
+    prepared: options.PreparedArgument,
     output: console.OutputOption,
     model: Annotated[ModelName, typer.Option("--model", help="Audio only, words only, or both.")] = ModelName.acoustic,
     embeddings: Annotated[
@@ -29,10 +30,10 @@ def train(
     aligned: Annotated[
         Path | None, typer.Option("--aligned", help="Words in time for segments:RUN, from speech2vec-align.")
     ] = None,
-    protocol: Annotated[Protocol, typer.Option("--protocol", help="Who is tested on.")] = Protocol.speaker_folds,
-    folds: Annotated[int, typer.Option("--folds", min=3, help="Number of speaker folds.")] = 6,
-    preset: Annotated[str, typer.Option("--preset", help="default or paper.")] = "default",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 5,
+    protocol: options.ProtocolOption = Protocol.speaker_folds,
+    folds: options.FoldsOption = 6,
+    preset: options.PresetOption = "default",
+    seeds: options.SeedsOption = 5,
     seed: console.SeedOption = 0,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,

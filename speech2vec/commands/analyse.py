@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speech2vec import console
+from speech2vec.commands.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
 from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,20 +16,18 @@ if TYPE_CHECKING:
     from speech2vec.homophones import HomophoneCheck
     from speech2vec.phonetic_or_semantic import PhoneticOrSemantic
 
-StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
-CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="best or last.")]
 JsonOption = Annotated[Path | None, typer.Option("-o", "--output", help="Also write everything to this JSON file.")]
 
 
 def same_different(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    run: RunArgument,
     output: JsonOption = None,
     store: StoreOption = None,
     checkpoint: CheckpointOption = "last",
     min_characters: Annotated[int, typer.Option("--min-characters", min=1, help="Shorter words are left out.")] = 5,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="Shorter instances are left out.")] = 0.5,
     max_instances: Annotated[int, typer.Option("--max-instances", min=2, help="A seeded sample where more.")] = 10_000,
-    warped: Annotated[int, typer.Option("--dtw", min=0, help="Instances compared by time warping; 0 is none.")] = 300,
+    warped: WarpedOption = 300,
     seed: console.SeedOption = 0,
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
@@ -56,9 +55,7 @@ def homophones(
     run: Annotated[Path | None, typer.Option("--run", help="The run they come from, for halves of one word.")] = None,
     store: StoreOption = None,
     checkpoint: CheckpointOption = "last",
-    wordsim: Annotated[
-        Path | None, typer.Option("--wordsim", help="Folder of rated pairs, for synonyms [the sets in gensim].")
-    ] = None,
+    wordsim: WordsimOption = None,
     dictionary: Annotated[
         Path | None, typer.Option("--dictionary", help="Pronunciations [CMUdict in PocketSphinx].")
     ] = None,
@@ -102,8 +99,6 @@ def homophones(
 def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device) -> LoadedRun:
     from speech2vec.encoding import load_run
 
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")
     return load_run(run, store, device.value, checkpoint=checkpoint)
 
 

@@ -8,19 +8,14 @@ from typing import Annotated
 import typer
 
 from speech2vec import console
+from speech2vec.commands.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
 from speech2vec.errors import UserError
-
-WordsimOption = Annotated[
-    Path | None, typer.Option("--wordsim", help="Folder of rated pairs, for synonyms [the sets in gensim].")
-]
-CheckpointOption = Annotated[str, typer.Option("--checkpoint", help="best or last.")]
-WarpedOption = Annotated[int, typer.Option("--dtw", min=0, help="Instances compared by time warping; 0 is none.")]
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    run: RunArgument,
     output: console.OutputOption,
-    store: Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")] = None,
+    store: StoreOption = None,
     checkpoint: CheckpointOption = "last",
     wordsim: WordsimOption = None,
     warped: WarpedOption = 300,
@@ -33,7 +28,6 @@ def report(
 ) -> None:
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
     console.set_up_logging(quiet)
-    _check(checkpoint)
     console.claim_output(output, force, inputs=[run, store, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.encoding import load_run
@@ -63,7 +57,6 @@ def compare(
 ) -> None:
     """Write one self-contained page that sets several runs side by side."""
     console.set_up_logging(quiet)
-    _check(checkpoint)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
     console.claim_output(output, force, inputs=[*runs, wordsim])
@@ -79,8 +72,3 @@ def compare(
         found.append(gather(loaded, wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
     write_comparison(found, output)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")
-
-
-def _check(checkpoint: str) -> None:
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")
