@@ -94,6 +94,11 @@ def make_optimiser(model: Speech2Vec, settings: OptimiserSettings) -> torch.opti
     return torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
 
 
+def device_name(device: torch.device) -> str:
+    """The device as its maker calls it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+
 def learning_rate(settings: OptimiserSettings, done: float) -> float:
     """The learning rate after a share `done` of all steps: half a cosine from the first to the final one."""
     low, high = settings.final_learning_rate, settings.learning_rate
@@ -139,7 +144,7 @@ def train(
         raise UserError(f"store {store.path}: no utterance has two words to pair (min_count {settings.data.min_count})")
     model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
     optimiser = make_optimiser(model, settings.optimiser)
-    progress = _open_run(run, store, settings, resume, model, optimiser)
+    progress = _open_run(run, store, settings, resume, model, optimiser, device)
     log.info(
         "training on %s words and %s pairs an epoch; %s words of %d held-out %s",
         *(f"{n:,}" for n in (len(parts.train), n_pairs, len(parts.held_out))),
@@ -269,6 +274,7 @@ def _open_run(
     resume: bool,
     model: Speech2Vec,
     optimiser: torch.optim.Optimizer,
+    device: torch.device,
 ) -> Progress:
     """Write a new run's settings, or read a run's progress to go on."""
     last = checkpoint_file(run, LAST)
@@ -278,7 +284,7 @@ def _open_run(
             temporary.write_text(to_toml(settings), encoding="utf-8")
         origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
         write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})
-        write_json(run / ENVIRONMENT_FILE, environment())
+        write_json(run / ENVIRONMENT_FILE, {**environment(), "device": device_name(device)})
         return Progress()
     before = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
     if fingerprint(before) != fingerprint(settings):
