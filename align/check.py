@@ -37,8 +37,6 @@ class Kind(str, Enum):
 FAULTS = frozenset(
     (Kind.MISSING, Kind.UNKNOWN_UTTERANCE, Kind.WORDS_DIFFER, Kind.OUTSIDE, Kind.OVERLAP, Kind.ZERO_LENGTH)
 )
-# A finding of these concerns the utterance, of the others one word.
-_OF_UTTERANCE = frozenset((Kind.MISSING, Kind.UNKNOWN_UTTERANCE, Kind.UNREADABLE_AUDIO, Kind.WORDS_DIFFER))
 
 
 class CheckSettings(Settings):
