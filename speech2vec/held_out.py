@@ -25,7 +25,7 @@ class Split:
 
 
 def split(store: Store, share: float, seed: int) -> Split:
-    """Hold out speakers, drawn until they have said `share` of the words; utterances where one speaker says them all."""
+    """Hold out speakers, drawn until they have said `share` of the words; utterances where there is one speaker."""
     by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
     said = np.bincount(of)
     groups = np.flatnonzero(said)

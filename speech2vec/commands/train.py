@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from speech2vec import console
+from speech2vec.commands.options import CheckpointOption, RunArgument, StoreOption
 from speech2vec.config import load_settings
 from speech2vec.errors import UserError
-
-StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
 
 
 def train(
@@ -45,7 +44,7 @@ def train(
     settings = load_settings(TrainSettings, config, overrides, PRESETS[preset])
     opened = Store.open(store)
     chosen = choose_device(device.value)
-    console.claim_output(output, force, resume)
+    console.claim_output(output, force, resume, inputs=[store])
     monitor = Monitor(evaluate_every) if evaluate_every else None
     trained = run_training(opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet)
     first, last = trained.metrics[0], trained.metrics[-1]
@@ -61,13 +60,13 @@ def train(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")],
+    run: RunArgument,
     output: console.OutputOption,
     store: StoreOption = None,
     min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words get no vector.")] = 1,
     binary: Annotated[bool, typer.Option("--binary", help="word2vec's binary format instead of text.")] = False,
     untrained: Annotated[bool, typer.Option("--untrained", help="The encoder at its initial weights.")] = False,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", help="best or last.")] = "last",
+    checkpoint: CheckpointOption = "last",
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
@@ -77,9 +76,7 @@ def export(
     from speech2vec.vectors import average_instances, write_vectors
 
     console.set_up_logging(quiet)
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"--checkpoint takes best or last, not '{checkpoint}'")
-    console.claim_output(output, force)
+    console.claim_output(output, force, inputs=[path for path in (run, store) if path])
     loaded = load_run(run, store, device.value, trained=not untrained, checkpoint=checkpoint)
     instances = encode_instances(loaded.model, loaded.store, device=next(loaded.model.parameters()).device)
     vectors = average_instances(instances, loaded.store.word_id, loaded.store.types, min_count)
