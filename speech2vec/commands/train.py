@@ -76,7 +76,7 @@ def export(
     from speech2vec.vectors import average_instances, write_vectors
 
     console.set_up_logging(quiet)
-    console.claim_output(output, force, inputs=[path for path in (run, store) if path])
+    console.claim_output(output, force, inputs=[run, store])
     loaded = load_run(run, store, device.value, trained=not untrained, checkpoint=checkpoint)
     instances = encode_instances(loaded.model, loaded.store, device=next(loaded.model.parameters()).device)
     vectors = average_instances(instances, loaded.store.word_id, loaded.store.types, min_count)
