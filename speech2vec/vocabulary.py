@@ -24,7 +24,7 @@ def keep_probability(counts: np.ndarray, min_count: int = 1, sample: float = 0.0
     Examples
     --------
     >>> keep_probability(np.array([98, 2]), sample=0.1).round(3)
-    array([0.422, 1.   ])
+    array([0.421, 1.   ])
     """
     kept = np.where(counts >= min_count, 1.0, 0.0)
     total = counts[counts >= min_count].sum()
