@@ -16,7 +16,7 @@ from emotion.dataset import Prepared
 from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained, source_path
 from emotion.inputs import Examples, Scaler, check_features, normalise_by_speaker
 from emotion.run import PREDICTIONS_FILE, Member, Run
-from emotion.segments import WordSegments, encode_words, segments_coverage
+from emotion.segments import SegmentEncoder, WordSegments, segments_coverage
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol, Split, check_split, make_splits
 from emotion.trainer import fit, predict_proba
@@ -73,13 +73,15 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
     vocabulary: Vocabulary | None = None
     pretrained: Pretrained | None = None
     found: dict[str, Any] = {}
+    encoder: SegmentEncoder | None = None
     segments: WordSegments | None = None
     if plan.model != "acoustic" and is_segments(plan.embeddings):
         if plan.aligned is None:
             raise UserError("--embeddings segments:RUN needs --aligned ALIGNED, from speech2vec-align")
         source = source_path(plan.embeddings)
         assert source is not None  # is_segments
-        segments = encode_words(source, plan.aligned, list(prepared.utterance_id))
+        encoder = SegmentEncoder.of_run(source)
+        segments = encoder.encode(plan.aligned, list(prepared.utterance_id))
         found = segments_coverage(segments)
     elif plan.model != "acoustic":
         assert plan.embeddings is not None  # check_inputs
@@ -107,7 +109,7 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         }
         for split in splits
     }
-    return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments)
+    return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments, encoder)
 
 
 def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSettings) -> Run:

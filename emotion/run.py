@@ -2,7 +2,7 @@
 
 ``run.json`` (model, labels, features, protocol), ``config.toml``, ``environment.json``, ``splits.json``,
 ``vocabulary.json``, ``pretrained.safetensors`` (the vectors training starts from) or ``segments.safetensors`` (those of
-the corpus' own words) and, for each fold and seed,
+the corpus' own words, beside ``encoder.safetensors`` that made them) and, for each fold and seed,
 ``members/FOLD/seed-N/`` with ``model.safetensors`` (weights and feature scaling), ``member.json``, ``metrics.jsonl``
 and ``test_probabilities.npy``; ``predictions.csv`` once all members are there. None of them can hold code.
 """
@@ -23,10 +23,10 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from emotion.embeddings import Pretrained, Vocabulary
+from emotion.embeddings import SEGMENTS, Pretrained, Vocabulary
 from emotion.inputs import Scaler
 from emotion.models import build
-from emotion.segments import WordSegments
+from emotion.segments import SegmentEncoder, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.trainer import Fitted
 from speech2vec.config import load_settings, to_toml
@@ -35,7 +35,7 @@ from speech2vec.runs import append_json_line, atomic_folder, atomic_path, enviro
 
 FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
-SEGMENTS_FILE = "segments.safetensors"
+SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
 VOCABULARY_FILE, PRETRAINED_FILE, PREDICTIONS_FILE = "vocabulary.json", "pretrained.safetensors", "predictions.csv"
 
 
@@ -85,6 +85,7 @@ class Run:
         vocabulary: Vocabulary | None,
         pretrained: Pretrained | None,
         segments: WordSegments | None = None,
+        encoder: SegmentEncoder | None = None,
     ) -> Run:
         """Write a new run folder; ``run.json`` comes last and makes it whole."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +101,8 @@ class Run:
                 save_arrays(arrays, temporary, metadata={"name": pretrained.name})
         if segments is not None:
             segments.save(folder / SEGMENTS_FILE)
+        if encoder is not None:
+            encoder.save(folder / ENCODER_FILE)
         write_json(folder / RUN_FILE, {"format": FORMAT, **info})
         return cls.open(folder)
 
@@ -131,6 +134,16 @@ class Run:
         """Vectors of the corpus' own words, where the run was trained on them."""
         path = self.folder / SEGMENTS_FILE
         return WordSegments.load(path) if path.exists() else None
+
+    @property
+    def uses_segments(self) -> bool:
+        """Whether words are vectors of their own sound."""
+        return self.info.get("embeddings") == SEGMENTS
+
+    @cached_property
+    def encoder(self) -> SegmentEncoder:
+        """What makes the vectors of a new recording's words, where `uses_segments`."""
+        return SegmentEncoder.load(self.folder / ENCODER_FILE)
 
     @property
     def model_name(self) -> str:

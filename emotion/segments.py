@@ -6,6 +6,7 @@ vector a word cannot. Here the classifier sees the vector of THIS instance.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_tensors
 
 from speech2vec.config import validate_settings
 from speech2vec.encoding import encode_instances, load_run
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract
 from speech2vec.mfcc import MfccSettings
+from speech2vec.model import Speech2Vec
+from speech2vec.presets import ModelSettings
 from speech2vec.runs import atomic_path
 from speech2vec.store import Store
 
@@ -51,37 +56,79 @@ class WordSegments:
         return cls(**load_file(path))
 
 
-def encode_words(run: Path, aligned: Path, utterance_ids: Sequence[str], jobs: int = 1) -> WordSegments:
-    """Encode the aligned words of a corpus.
+@dataclass(frozen=True)
+class SegmentEncoder:
+    """A Speech2Vec encoder with all that it needs to encode words that it has never seen.
 
     Parameters
     ----------
-    run : Path
-        A run of ``speech2vec train``; its store says how MFCC are made.
-    aligned : Path
-        What ``speech2vec-align`` made of the prepared corpus' utterances.jsonl.
-    utterance_ids : sequence of str
-        The order that is wanted.
-    jobs : int
-        Processes for the MFCC.
-
-    Raises
-    ------
-    UserError
-        No utterance has an aligned word.
+    model : Speech2Vec
+    mfcc : MfccSettings
+        Of the features that it was trained on.
     """
-    loaded = load_run(run)
-    settings = validate_settings(MfccSettings, loaded.store.settings)
-    with tempfile.TemporaryDirectory() as folder:
-        extract(aligned, Path(folder) / "store", settings, jobs, quiet=True)
-        store = Store.open(Path(folder) / "store")
-        instances = encode_instances(loaded.model, store)
-        rows_of = {name: np.flatnonzero(store.utterance == i) for i, name in enumerate(store.utterance_ids)}
-    nothing = np.zeros(0, dtype=np.int64)
-    rows = [rows_of.get(name, nothing) for name in utterance_ids]
-    if not any(len(own) for own in rows):
-        raise UserError(f"{aligned} has aligned words for none of the {len(utterance_ids)} utterances")
-    return WordSegments(instances[np.concatenate(rows)], np.array([len(own) for own in rows], dtype=np.int64))
+
+    model: Speech2Vec
+    mfcc: MfccSettings
+
+    @classmethod
+    def of_run(cls, run: Path) -> SegmentEncoder:
+        """That of a run of ``speech2vec train``; its store says how MFCC are made."""
+        loaded = load_run(run)
+        return cls(loaded.model, validate_settings(MfccSettings, loaded.store.settings))
+
+    def save(self, path: Path) -> None:
+        """Write one file that needs neither run nor store."""
+        metadata = {"model": self.model.settings.model_dump_json(), "mfcc": self.mfcc.model_dump_json()}
+        with atomic_path(path) as temporary:
+            tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
+            save_tensors(tensors, temporary, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> SegmentEncoder:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        UserError
+            The file is not there, or damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+            mfcc = validate_settings(MfccSettings, json.loads(metadata["mfcc"]))
+            model = Speech2Vec(mfcc.n_mfcc, validate_settings(ModelSettings, json.loads(metadata["model"])))
+            model.load_state_dict(tensors)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} is not there: train the classifier again with --embeddings segments:RUN"
+            ) from error
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        return cls(model.eval(), mfcc)
+
+    def encode(self, aligned: Path, utterance_ids: Sequence[str], jobs: int = 1) -> WordSegments:
+        """Encode the aligned words of some utterances.
+
+        Parameters
+        ----------
+        aligned : Path
+            What ``speech2vec-align`` made of their utterances.jsonl.
+        utterance_ids : sequence of str
+            The order that is wanted; one that has no aligned word gets no vector.
+        jobs : int
+            Processes for the MFCC.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            extract(aligned, Path(folder) / "store", self.mfcc, jobs, quiet=True)
+            store = Store.open(Path(folder) / "store")
+            instances = encode_instances(self.model, store)
+            rows_of = {name: np.flatnonzero(store.utterance == i) for i, name in enumerate(store.utterance_ids)}
+        nothing = np.zeros(0, dtype=np.int64)
+        rows = [rows_of.get(name, nothing) for name in utterance_ids]
+        if not any(len(own) for own in rows):
+            raise UserError(f"{aligned} has aligned words for none of the {len(utterance_ids)} utterances")
+        return WordSegments(instances[np.concatenate(rows)], np.array([len(own) for own in rows], dtype=np.int64))
 
 
 def segments_coverage(segments: WordSegments) -> dict[str, Any]:

@@ -29,7 +29,9 @@ class Format(str, Enum):
 def predict(
     run: options.RunArgument,
     recordings: Annotated[list[Path], typer.Argument(metavar="AUDIO|FOLDER...", help="What is to be classified.")],
-    text: Annotated[str | None, typer.Option("--text", help="What was said; else .txt or .lab beside each.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="What was said; else .txt or .lab beside it, or recognised.")
+    ] = None,
     chunk: Annotated[str | None, typer.Option("--chunk", help="Cut long recordings: 'vad' or seconds.")] = None,
     channel: Annotated[
         str | None, typer.Option("--channel", help="A channel from 0, or 'all'; else their mean.")
@@ -42,7 +44,7 @@ def predict(
     """Class probabilities of each recording, or of each of its chunks and channels."""
     from emotion.ensemble import load_ensemble
     from emotion.predict import predict as predict_utterances
-    from emotion.predict import recordings as find_recordings
+    from emotion.recordings import recordings as find_recordings
     from emotion.run import Run
     from speech2vec.runs import atomic_path
 
@@ -50,8 +52,9 @@ def predict(
     opened = Run.open(run)
     if output is not None:
         console.claim_output(output, force, inputs=[run, *recordings])
-    utterances = list(find_recordings(opened, recordings, text, chunk, channel))
+    utterances, unusable = find_recordings(recordings, text, chunk, channel)
     predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
+    problems = unusable + problems
     for problem in problems:
         console.log.error("error: %s: %s", problem.utterance_id, problem.detail)
     if not predictions:
@@ -67,21 +70,23 @@ def predict(
 
 
 def render(predictions: Sequence[Prediction], labels: Sequence[str], format_: Format) -> str:
-    """Predictions as text: aligned columns, CSV or JSON."""
+    """Predictions as text: aligned columns, CSV or JSON; with the words, where the model takes any."""
+    with_text = any(p.text is not None for p in predictions)
     if format_ is Format.json:
         rows = [
             {
                 "audio": str(p.audio), "start": round(p.start, 3), "end": round(p.end, 3), "channel": p.channel,
                 "label": p.label, "probabilities": {label: round(p.probabilities[label], 6) for label in labels},
+                **({"text": p.text} if with_text else {}),
             }
             for p in predictions
         ]  # fmt: skip
         return json.dumps(rows, indent=2, ensure_ascii=False)
-    header = ["audio", "start", "end", "channel", "label", *labels]
+    header = ["audio", "start", "end", "channel", "label", *labels, *(["text"] if with_text else [])]
     lines = [
         [
             str(p.audio), f"{p.start:.2f}", f"{p.end:.2f}", "" if p.channel is None else str(p.channel), p.label,
-            *(f"{p.probabilities[label]:.4f}" for label in labels),
+            *(f"{p.probabilities[label]:.4f}" for label in labels), *([p.text or ""] if with_text else []),
         ]
         for p in predictions
     ]  # fmt: skip

@@ -1,0 +1,103 @@
+"""What was said, where nobody wrote it down: PocketSphinx with the American English models of its wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pocketsphinx
+
+from emotion.extraction import BAD_AUDIO
+from speech2vec import audio
+from speech2vec.corpora import Problem
+from speech2vec.manifest import Utterance
+from speech2vec.transcripts import tokenize
+
+UNTRANSCRIBED = "untranscribed"
+"""Key of an utterance's extras: its words are not known."""
+TOO_LONG = "too long to recognise"
+
+_SAMPLING_RATE = 16000  # Hz, of the acoustic model
+LONGEST = 60.0  # seconds; recognition takes about as long as the sound lasts
+
+
+class Recogniser:
+    """Large-vocabulary recognition; the same sound gives the same words, whatever was recognised before."""
+
+    def __init__(self) -> None:
+        # cmn="batch": the mean of each utterance alone, not one that wanders from utterance to utterance.
+        self._decoder = pocketsphinx.Decoder(samprate=_SAMPLING_RATE, cmn="batch", loglevel="FATAL")
+
+    def __call__(self, samples: np.ndarray) -> str:
+        """The words of one utterance.
+
+        Parameters
+        ----------
+        samples : ndarray [shape=(n_samples,)], float32
+            At 16 kHz.
+
+        Returns
+        -------
+        str
+            Lower case; empty where no words were found.
+        """
+        if not samples.any():
+            return ""  # the decoder finds words in digital silence
+        self._decoder.start_utt()
+        try:
+            self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
+        finally:
+            self._decoder.end_utt()
+        hypothesis = self._decoder.hyp()
+        return " ".join(tokenize(hypothesis.hypstr)) if hypothesis else ""
+
+
+def is_untranscribed(utterance: Utterance) -> bool:
+    return bool(utterance.extras.get(UNTRANSCRIBED))
+
+
+def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Problem]]:
+    """Give each untranscribed utterance the words that were recognised in it; the others stay as they are.
+
+    Returns
+    -------
+    list of Utterance, list of Problem
+        The second: what cannot be read, or lasts longer than a minute.
+    """
+    recogniser: Recogniser | None = None
+    done: list[Utterance] = []
+    problems: list[Problem] = []
+    for utterance in utterances:
+        if is_untranscribed(utterance):
+            problem = _too_long(utterance)
+            if problem is None:
+                try:
+                    samples = audio.load(
+                        utterance.audio, utterance.start, utterance.end, _SAMPLING_RATE, utterance.channel
+                    )
+                except audio.AudioError as error:
+                    problem = Problem(utterance.utterance_id, BAD_AUDIO, str(error))
+            if problem is not None:
+                problems.append(problem)
+                continue
+            recogniser = recogniser or Recogniser()
+            utterance = replace(utterance, text=recogniser(samples))
+        done.append(utterance)
+    return done, problems
+
+
+def _too_long(utterance: Utterance) -> Problem | None:
+    try:
+        end = utterance.end or audio.info(utterance.audio).duration
+    except audio.AudioError as error:
+        return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
+    seconds = end - (utterance.start or 0.0)
+    if seconds <= LONGEST:
+        return None
+    return Problem(
+        utterance.utterance_id,
+        TOO_LONG,
+        f"lasts {seconds:,.0f} s, and words are recognised in up to {LONGEST:.0f} s: --chunk vad takes it apart, or "
+        "give what was said (--text, or a .txt or .lab file beside it)",
+    )
