@@ -1,0 +1,347 @@
+"""Speed of this trainer beside the scheme of earlier code: one run, the same words, features, threads and batch.
+
+    python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--profile]
+
+Without STORE, random frames are trained on whose words and utterances are as long as LibriSpeech's; speed does not
+depend on what is in them. The earlier scheme draws (centre, context) pairs in random order, pads them, encodes the
+centre again for each pair and runs the decoder frame by frame in Python, all pairs of a batch at once. It is measured
+with the model of this project (the decoder is given z; teacher forcing on both sides), and with the model of the 2022
+reality check (arXiv 2209.10791; the decoder attends over all encoder states, after Luong et al. 2015).
+
+All take turns in every round, so that what disturbs the machine disturbs all; medians over the rounds are printed. A
+step is all that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. Figures mean something on
+an idle machine only: the load is printed beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from speech2vec.encoding import segments_of
+from speech2vec.errors import UserError
+from speech2vec.mfcc import MfccSettings
+from speech2vec.model import LstmWeights, Speech2Vec, seeded_model
+from speech2vec.presets import ModelSettings, OptimiserSettings
+from speech2vec.runs import generator, machine_name
+from speech2vec.skipgram import Sampler, pairs
+from speech2vec.store import STORE_SCHEMA, Store, write_store
+from speech2vec.trainer import make_optimiser
+
+WINDOW = 3
+# train-clean-100, train-clean-360, dev-clean and test-clean: 475 h.
+UTTERANCES, WORDS, FRAMES, EPOCHS = 137_876, 4.8e6, 170e6, 500
+PAIRS = 2 * sum(WORDS - offset * UTTERANCES for offset in range(1, WINDOW + 1))
+# Our steps to one of the earlier scheme in a round.
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step did: pairs, decoded frames, and operations that the model's formula needs (0 where not counted)."""
+
+    pairs: int
+    rows: int
+    operations: float = 0.0
+
+
+def librispeech_like(path: Path, n_utterances: int = 1000, n_mfcc: int = 13) -> Store:
+    """Write random frames with LibriSpeech's lengths: 34.8 words an utterance, 35.4 frames (10 ms) a word on average.
+
+    A word's length is drawn from a gamma distribution of shape 2.4, which has the spread of real words (their 5th, 50th
+    and 95th percentiles are 0.27, 0.87 and 2.2 times the mean), the longest at 1.3 s.
+    """
+    draw = generator(0)
+    n_words = np.clip(draw.normal(34.8, 10, n_utterances), 2, 80).round().astype(int)
+    n_frames = np.clip(draw.gamma(2.4, 35.4 / 2.4, n_words.sum()), 3, 130).round().astype(np.int32)
+    first = np.cumsum(n_frames, dtype=np.int64) - n_frames
+    utterance = np.repeat(np.arange(n_utterances), n_words)
+    columns = {
+        "utterance_id": [f"u{i}" for i in utterance],
+        "speaker": [f"s{i // 50}" for i in utterance],
+        "word": [f"w{i}" for i in draw.zipf(1.3, len(n_frames))],
+        "start": first / 100,
+        "end": (first + n_frames) / 100,
+        "score": np.zeros(len(n_frames), dtype=np.float32),
+        "first_frame": first,
+        "n_frames": n_frames,
+    }
+    table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in STORE_SCHEMA], schema=STORE_SCHEMA)
+    frames = draw.standard_normal((int(n_frames.sum()), n_mfcc), dtype=np.float32)
+    settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
+    write_store(path, table, [frames], n_mfcc, settings, synthetic=True)
+    return Store.open(path)
+
+
+class EarlierScheme(nn.Module):
+    """A model that takes padded pairs: encodes each pair's centre, decodes its context frame by frame.
+
+    Parameters
+    ----------
+    n_mfcc, vector_size : int
+    attention : bool
+        The decoder attends over all encoder states and starts from the encoder's cell state too, instead of being
+        given z at every step.
+    """
+
+    def __init__(self, n_mfcc: int, vector_size: int, attention: bool = False) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(n_mfcc, vector_size // 2, bidirectional=True, batch_first=True)
+        self.decoder = nn.LSTMCell(n_mfcc if attention else n_mfcc + vector_size, vector_size)
+        self.combine = nn.Linear(2 * vector_size, vector_size) if attention else None
+        self.output = nn.Linear(vector_size, n_mfcc)
+
+    def forward(self, centre: Tensor, n_centre: Tensor, context: Tensor, n_context: Tensor) -> Tensor:
+        """Squared error summed over all real frames of the contexts.
+
+        Parameters
+        ----------
+        centre, context : Tensor [shape=(n_pairs, longest, n_mfcc)]
+            Zeros behind each word's end.
+        n_centre, n_context : Tensor [shape=(n_pairs,)], int64
+        """
+        packed = nn.utils.rnn.pack_padded_sequence(centre, n_centre, batch_first=True, enforce_sorted=False)
+        encoded, (h, c) = self.encoder(packed)
+        z, cell = (torch.cat([state[0], state[1]], dim=1) for state in (h, c))  # (P, D)
+        if self.combine is None:
+            predicted = self._given_z(z, context)
+        else:
+            states, _ = nn.utils.rnn.pad_packed_sequence(encoded, batch_first=True)  # (P, T, D)
+            predicted = self._attending(z, cell, states, n_centre, context)
+        real = torch.arange(context.shape[1]) < n_context[:, None]
+        return (((predicted - context) ** 2).sum(2) * real).sum()
+
+    def _given_z(self, z: Tensor, context: Tensor) -> Tensor:
+        h, c, before = z, torch.zeros_like(z), torch.zeros_like(context[:, 0])
+        predicted = []
+        for frame in context.unbind(1):
+            h, c = self.decoder(torch.cat([before, z], dim=1), (h, c))
+            predicted.append(self.output(h))
+            before = frame
+        return torch.stack(predicted, dim=1)
+
+    def _attending(self, h: Tensor, c: Tensor, states: Tensor, n_states: Tensor, context: Tensor) -> Tensor:
+        assert self.combine is not None
+        padding = torch.zeros(states.shape[:2], dtype=states.dtype)
+        padding.masked_fill_(torch.arange(states.shape[1]) >= n_states[:, None], -torch.inf)
+        before = torch.zeros_like(context[:, 0])
+        predicted = []
+        for frame in context.unbind(1):
+            h, c = self.decoder(before, (h, c))
+            scores = torch.baddbmm(padding[:, :, None], states, h[:, :, None])  # (P, T, 1)
+            attended = torch.softmax(scores, dim=1).transpose(1, 2) @ states  # (P, 1, D)
+            predicted.append(self.output(torch.tanh(self.combine(torch.cat([h, attended[:, 0]], dim=1)))))
+            before = frame
+        return torch.stack(predicted, dim=1)
+
+
+def with_weights_of(model: Speech2Vec) -> EarlierScheme:
+    """The earlier scheme's computation of the same model (bidirectional skip-gram with teacher forcing)."""
+
+    def torch_order(gates: Tensor) -> Tensor:
+        i, f, o, candidate = gates.chunk(4, dim=-1)
+        return torch.cat([i, f, candidate, o], dim=-1).t()
+
+    plain = EarlierScheme(model.n_mfcc, model.settings.vector_size).to(model.decoder.output.weight.dtype)
+    forwards, backwards = model.encoder.directions
+    layers = (
+        (forwards, [getattr(plain.encoder, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
+        (
+            backwards,
+            [getattr(plain.encoder, f"{name}_l0_reverse") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")],
+        ),
+        (model.decoder.lstm, [getattr(plain.decoder, n) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
+    )
+    with torch.no_grad():
+        for weights, (input_, recurrent, bias, second_bias) in layers:
+            assert isinstance(weights, LstmWeights)
+            input_.copy_(torch_order(weights.input))
+            recurrent.copy_(torch_order(weights.recurrent))
+            bias.copy_(torch_order(weights.bias))
+            second_bias.zero_()
+        plain.output.load_state_dict(model.decoder.output.state_dict())
+    return plain
+
+
+def padded(store: Store, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Words of a store, padded with zeros [shape=(n_words, longest, n_mfcc)], and their lengths."""
+    n = store.n_frames[rows].astype(np.int64)
+    time_ = np.arange(n.max())
+    frames = store.frames[store.first_frame[rows, None] + np.minimum(time_, n[:, None] - 1)]
+    frames[time_ >= n[:, None]] = 0
+    return torch.from_numpy(frames), torch.from_numpy(n)
+
+
+def operations(n_frames: int, n_rows: int, n_pairs: int, n_mfcc: int, settings: ModelSettings) -> float:
+    """Operations (a multiplication and an addition are two) that the model's matrix products need in a step.
+
+    `n_frames` are those of the distinct words, `n_rows` those of all contexts. A product whose input has a gradient
+    costs three times itself (forwards, gradient of the input, gradient of the weights), one of frames twice. What is
+    the same for several rows is counted once: a frame's projection, and z's.
+    """
+    F, D = n_mfcc, settings.vector_size
+    directions = 2 if settings.bidirectional else 1
+    H = D // directions
+    encoder = n_frames * directions * 4 * H * (2 * F + 3 * H)
+    heard = n_frames * 2 * F * 4 * D if settings.teacher_forcing else 0
+    decoder = heard + n_rows * 3 * (D * 4 * D + D * F) + n_pairs * 3 * D * 4 * D
+    return 2.0 * (encoder + decoder)
+
+
+def our_steps(store: Store, settings: ModelSettings, optimiser: OptimiserSettings) -> Iterator[Work]:
+    """The steps of this project's trainer, without end."""
+    model = seeded_model(store.n_mfcc, settings, 0)
+    weights = make_optimiser(model, optimiser)
+    sampler = Sampler.of(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
+    epoch = 0
+    while True:
+        for positions in sampler.epoch(epoch):
+            batch = sampler.batch(positions)
+            words = segments_of(store, batch.words)
+            decoded = model(words, torch.from_numpy(batch.centre), torch.from_numpy(batch.context))
+            n_rows = len(decoded.target)
+            update(model, weights, decoded.squared_error() / decoded.target.numel(), optimiser.gradient_clip)
+            counted = operations(len(words.frames), n_rows, len(batch.centre), store.n_mfcc, settings)
+            yield Work(len(batch.centre), n_rows, counted)
+        epoch += 1
+
+
+def earlier_steps(store: Store, model: EarlierScheme, optimiser: OptimiserSettings) -> Iterator[Work]:
+    """The steps of the earlier scheme, without end."""
+    weights = torch.optim.Adam(model.parameters(), lr=optimiser.learning_rate)
+    centre, context = pairs(store.utterance, WINDOW)
+    epoch = 0
+    while True:
+        order = generator(0, 1, epoch).permutation(len(centre))
+        for chosen in np.split(order, range(optimiser.batch_size, len(order), optimiser.batch_size)):
+            words, n_words = padded(store, centre[chosen])
+            targets, n_targets = padded(store, context[chosen])
+            n_rows = int(n_targets.sum())
+            error = model(words, n_words, targets, n_targets)
+            update(model, weights, error / (n_rows * store.n_mfcc), optimiser.gradient_clip)
+            yield Work(len(chosen), n_rows)
+        epoch += 1
+
+
+def update(model: nn.Module, weights: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
+    """Gradients, clipping, a step of the optimiser; the loss and the norm are read as a trainer reads them."""
+    weights.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+    if not np.isfinite([float(loss.detach()), float(norm)]).all():
+        raise UserError("the loss is no longer a number: are the store's frames normalised?")
+    weights.step()
+
+
+def timed(steps: Iterator[Work], n_steps: int) -> tuple[float, Work]:
+    """Seconds of some steps, and what they did."""
+    started = time.perf_counter()
+    done = [next(steps) for _ in range(n_steps)]
+    seconds = time.perf_counter() - started
+    return seconds, Work(sum(w.pairs for w in done), sum(w.rows for w in done), sum(w.operations for w in done))
+
+
+def multiply_speed(size: int = 1536) -> float:
+    """Operations a second of a float32 matrix product."""
+    a, b = torch.ones(2, size, size).unbind(0)
+    out = torch.empty(size, size)
+    started = time.perf_counter()
+    for _ in range(4):
+        torch.mm(a, b, out=out)
+    return 4 * 2 * size**3 / (time.perf_counter() - started)
+
+
+def compare(store: Store, n_rounds: int, batch_size: int, vector_size: int) -> None:
+    """Measure all in turn and print the medians."""
+    default = ModelSettings(vector_size=vector_size)
+    forced = default.model_copy(update={"teacher_forcing": True})
+    optimiser = OptimiserSettings(batch_size=batch_size)
+    same_model = with_weights_of(seeded_model(store.n_mfcc, forced, 0))
+    torch.manual_seed(0)
+    attending = EarlierScheme(store.n_mfcc, vector_size, attention=True)
+    sides = {
+        "this trainer, default model": (our_steps(store, default, optimiser), STEPS),
+        "this trainer, teacher forcing": (our_steps(store, forced, optimiser), STEPS),
+        "earlier scheme, the same model": (earlier_steps(store, same_model, optimiser), 1),
+        "earlier scheme, attention over all states": (earlier_steps(store, attending, optimiser), 1),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    multiplied, reached, rows = [], [], []
+    for number in range(n_rounds + 1):
+        for name, (steps, n_steps) in sides.items():
+            seconds, work = timed(steps, n_steps)
+            if number == 0:
+                continue  # first calls build caches and thread pools
+            rates[name].append(work.pairs / seconds)
+            if name.endswith("default model"):
+                reached.append(work.operations / seconds)
+                rows.append(work.rows / seconds)
+        multiplied.append(multiply_speed())
+    median = {name: float(np.median(values)) for name, values in rates.items()}
+    for name, values in rates.items():
+        print(f"{name + ':':43}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
+    ours, ours_forced, theirs, theirs_attending = median.values()
+    peak, our_operations = max(multiplied), float(np.median(reached))
+    print(f"matrix products (float32), at best:        {peak / 1e9:9,.1f} Gop/s")
+    print(f"those of our step, from the formula:       {our_operations / 1e9:9,.1f} Gop/s, {our_operations / peak:.0%}")
+    hours = EPOCHS * PAIRS * FRAMES / WORDS / float(np.median(rows)) / 3600
+    print(
+        f"projected for 475 h x {EPOCHS} epochs ({PAIRS / 1e6:.1f} M pairs of {FRAMES / WORDS:.1f} frames an epoch): "
+        f"{hours:,.0f} h"
+    )
+    print(f"the scheme alone, same model: {ours_forced / theirs:.1f} times as fast")
+    print(f"ratio: {ours / theirs_attending:.1f}")
+
+
+def profile(store: Store, batch_size: int, vector_size: int, n_steps: int = 20) -> None:
+    """Print what our step spends its time on."""
+    steps = our_steps(store, ModelSettings(vector_size=vector_size), OptimiserSettings(batch_size=batch_size))
+    timed(steps, 3)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        timed(steps, n_steps)
+    print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=18, max_name_column_width=40))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path, nargs="?", help="what speech2vec features wrote [random frames]")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, default=1020, help="pairs to a step")
+    parser.add_argument("--vector-size", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--profile", action="store_true", help="only show where this trainer's time goes")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            store = Store.open(arguments.store) if arguments.store else librispeech_like(Path(name) / "store")
+            print(
+                f"{machine_name()}, {arguments.threads} thread(s), torch {torch.__version__}, "
+                f"load before: {os.getloadavg()[0]:.1f}"
+            )
+            print(
+                f"{'random frames' if not arguments.store else 'store'}: {store.n_words:,} words of "
+                f"{store.n_frames.mean():.1f} frames x {store.n_mfcc} on average; about {arguments.batch_size} pairs a "
+                f"batch, vector size {arguments.vector_size}"
+            )
+            if arguments.profile:
+                profile(store, arguments.batch_size, arguments.vector_size)
+            else:
+                compare(store, max(1, arguments.rounds), arguments.batch_size, arguments.vector_size)
+    except UserError as error:
+        parser.exit(2, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
