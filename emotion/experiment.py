@@ -20,7 +20,7 @@ from emotion.segments import SegmentEncoder, WordSegments, segments_coverage
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol, Split, check_split, make_splits
 from emotion.trainer import fit, predict_proba
-from speech2vec.console import Tracker
+from speech2vec.console import Tracker, log
 from speech2vec.errors import UserError
 from speech2vec.processes import in_processes
 from speech2vec.runs import atomic_path
@@ -88,6 +88,8 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         vocabulary = Vocabulary.of_texts(list(prepared.text))
         pretrained = load_pretrained(plan.embeddings, vocabulary)
         found = coverage(list(prepared.text), vocabulary, pretrained)
+    if plan.model != "embedding":
+        found["recordings_cut"] = _say_what_is_cut(prepared, settings)
     info = {
         **plan.as_dict(),
         "labels": list(prepared.labels),
@@ -110,6 +112,19 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         for split in splits
     }
     return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments, encoder)
+
+
+def _say_what_is_cut(prepared: Prepared, settings: EmotionSettings) -> int:
+    """How many recordings are longer than the model takes; they are not dropped, their end is."""
+    longest = settings.model.max_windows * settings.model.stack
+    cut = np.flatnonzero(prepared.n_windows > longest)
+    if len(cut):
+        log.warning(
+            "%d of %d recordings have more than %d windows and are cut there (first: %s, %.0f s): "
+            "--set model.max_windows=... takes more",
+            len(cut), len(prepared), longest, prepared.utterance_id[cut[0]], prepared.duration[cut[0]],
+        )  # fmt: skip
+    return len(cut)
 
 
 def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSettings) -> Run:
@@ -144,11 +159,18 @@ def check_inputs(prepared: Prepared, model: str, embeddings: str | None) -> None
             f"{len(silent)} of {len(prepared)} utterances in {prepared.folder} have no audio (first: {first}); "
             f"the {model} model needs it"
         )
+    if model != "embedding":
+        check_features([prepared.segment(i) for i in range(len(prepared))], list(prepared.utterance_id))
     if model != "acoustic":
         if embeddings is None:
             raise UserError(f"the {model} model needs --embeddings: a word2vec file, or random:50 as the control")
         if not any(text.strip() for text in prepared.text):
             raise UserError(f"{prepared.folder} has no transcripts; the {model} model needs them")
+        if is_segments(embeddings) and prepared.composite:
+            raise UserError(
+                f"{prepared.folder} is COMPOSITE: its words were not said in its audio, so that no word has a vector "
+                "of its own sound; take a vectors file, or a corpus with its own transcripts"
+            )
 
 
 def split_prepared(prepared: Prepared, protocol: Protocol | str, n_folds: int = 6) -> list[Split]:
@@ -170,7 +192,6 @@ def make_examples(run: Run, prepared: Prepared) -> Examples:
     features = [nothing] * n
     if run.uses_audio:
         features = [np.asarray(prepared.segment(i)) for i in range(n)]
-        check_features(features, list(prepared.utterance_id))
         if run.settings.training.normalisation == "speaker":
             features = normalise_by_speaker(features, list(prepared.speaker))
     words = [np.zeros(0, dtype=np.int64)] * n

@@ -1,0 +1,128 @@
+"""What cannot be trained on, or classified: a clear line each, and nothing written or lost."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from emotion.cli import app
+from emotion.dataset import FEATURES_FILE, INDEX_FILE
+from speech2vec.errors import UserError
+
+LABELS = ("neu", "hap", "sad", "ang")
+SMALL = ("--set", "model.hidden_size=6", "--set", "model.dense_size=6", "--set", "training.epochs=1", "--quiet")
+
+
+def invoke(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Five speakers (a session each), each class once, audio and texts; and the run of an acoustic model."""
+    folder = tmp_path_factory.mktemp("refusals")
+    rng = np.random.default_rng(0)
+    rows = [["audio", "text", "speaker", "label", "session"]]
+    for speaker in "abcde":
+        for label in LABELS:
+            name = f"{speaker}-{label}.wav"
+            sf.write(folder / name, 0.1 * rng.standard_normal(8000), 16000)
+            rows.append([name, f"words of {label} {speaker}", speaker, label, str("abcde".index(speaker) + 1)])
+    with (folder / "table.csv").open("w", newline="") as out:
+        csv.writer(out).writerows(rows)
+    invoke("prepare", "table", folder / "table.csv", "-o", folder / "prepared", "--jobs", 1, "--quiet")
+    invoke("train", folder / "prepared", "-o", folder / "run", "--folds", 3, "--seeds", 1, *SMALL)
+    return folder
+
+
+def test_words_that_were_not_said_have_no_sound(home, tmp_path):
+    both = ("--audio", home / "prepared", "--text", home / "prepared")
+    invoke("prepare", "composite", *both, "-o", tmp_path / "both", "--quiet")
+    command = ("train", tmp_path / "both", "-o", tmp_path / "run", "--model", "dual", "--folds", 3)
+    with pytest.raises(UserError, match="is COMPOSITE: its words were not said in its audio"):
+        invoke(*command, "--embeddings", "segments:words", "--aligned", tmp_path / "aligned")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers(home, tmp_path, value):
+    shutil.copytree(home / "prepared", tmp_path / "prepared")
+    features = np.load(tmp_path / "prepared" / FEATURES_FILE)
+    features[7, 3] = value  # five windows an utterance
+    np.save(tmp_path / "prepared" / FEATURES_FILE, features)
+    with pytest.raises(UserError, match="utterance 'a-hap' hold NaN or infinity"):
+        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, *SMALL)
+    assert not (tmp_path / "run").exists() and (tmp_path / "prepared" / INDEX_FILE).exists()
+
+
+def test_a_speaker_of_two_sessions(home, tmp_path):
+    rows = list(csv.DictReader((home / "table.csv").open()))
+    for row in rows:
+        row["audio"] = str(home / row["audio"])
+        row["speaker"] = "a" if row["speaker"] == "e" else row["speaker"]
+    with (tmp_path / "table.csv").open("w", newline="") as out:
+        writer = csv.DictWriter(out, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
+    with pytest.raises(UserError, match="speaker 'a' is in two parts, training and test"):
+        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "session5", *SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_model_cuts_is_said(home, tmp_path):
+    command = ("train", home / "prepared", "-o", tmp_path / "run", "--folds", 3, "--seeds", 1, *SMALL)
+    result = invoke(*command, "--set", "model.max_windows=1", "--set", "model.stack=4")
+    assert "20 of 20 recordings have more than 4 windows and are cut there (first: a-neu, 0 s)" in result.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["coverage"] == {"recordings_cut": 20}
+
+
+def test_an_hour_is_classified_by_its_start_and_that_is_said(home, tmp_path):
+    hour = tmp_path / "hour.flac"
+    sf.write(hour, np.random.default_rng(0).integers(-900, 900, 3600 * 8000, dtype=np.int16), 8000)
+    result = invoke("predict", home / "run", hour, "--format", "csv", "--quiet")
+    assert "are cut" in result.stderr and "--chunk vad takes them apart" in result.stderr
+    assert "smaller bandwidth than training's 8000 Hz" in result.stderr
+    (row,) = csv.DictReader(result.stdout.splitlines())
+    assert float(row["end"]) == 3600
+
+
+def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home, tmp_path):
+    sf.write(tmp_path / "empty.wav", np.zeros(0), 16000)
+    sf.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
+    sf.write(tmp_path / "short.wav", np.zeros(100), 16000)
+    shutil.copy(home / "a-neu.wav", tmp_path / "good.wav")
+    result = invoke("predict", home / "run", tmp_path, "--format", "json", "--quiet", code=1)
+    assert [row["audio"] for row in json.loads(result.stdout)] == [str(tmp_path / "good.wav")]
+    for reason in ("empty.wav: holds no samples", "NaN or infinite", "short.wav: 0.006 s of 0.1 s"):
+        assert reason in result.stderr
+    with pytest.raises(UserError, match="nothing could be classified"):
+        invoke("predict", home / "run", tmp_path / "empty.wav", "--quiet")
+    sf.write(tmp_path / "one.wav", np.zeros(16000), 16000)
+    with pytest.raises(UserError, match="nothing could be classified"):
+        invoke("predict", home / "run", tmp_path / "one.wav", "--channel", 1, "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("run.json", '{"format": 2}', "is a run of format 2, this version reads 1: train it again"),
+        ("run.json", "{", "run.json"),
+        ("config.toml", "[model]\nnew_setting = 1\n", "unknown setting 'model.new_setting'"),
+        ("members/fold-2/seed-0/model.safetensors", "cut", "damaged or of another model"),
+    ],
+)
+def test_a_run_that_is_not_of_this_version_or_not_whole(home, tmp_path, file, content, message):
+    shutil.copytree(home / "run", tmp_path / "run")
+    (tmp_path / "run" / file).write_text(content)
+    with pytest.raises(UserError, match=message) as refused:
+        invoke("predict", tmp_path / "run", home / "a-neu.wav", "--quiet")
+    assert "\n" not in str(refused.value)
