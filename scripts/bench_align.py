@@ -36,16 +36,17 @@ def measure_speed(corpus: Path, n_utterances: int) -> None:
     """Align every so-manieth utterance in this process."""
     utterances = read_corpus(corpus).utterances
     utterances = utterances[:: max(1, len(utterances) // n_utterances)][:n_utterances]
-    aligner = PocketSphinxAligner(PocketSphinxSettings())
-    aligner.pronunciations.pronounce("unheardof")  # the letter model is learned once a process
     seconds = sum(audio.info(utterance.audio).duration for utterance in utterances)
-    began = time.process_time()
-    n_aligned = sum(isinstance(outcome, Aligned) for outcome in aligner.align(utterances))
-    spent = time.process_time() - began
-    print(
-        f"{n_aligned} of {len(utterances)} utterances aligned: {seconds:,.0f} s of speech in {spent:.1f} s of "
-        f"processor time, {seconds / spent:.0f} x real time per core ({machine_name()})"
-    )
+    for gaussians in (1, 4):
+        aligner = PocketSphinxAligner(PocketSphinxSettings(gaussians=gaussians))
+        aligner.pronunciations.pronounce("unheardof")  # the letter model is learned once a process
+        began = time.process_time()
+        n_aligned = sum(isinstance(outcome, Aligned) for outcome in aligner.align(utterances))
+        spent = time.process_time() - began
+        print(
+            f"gaussians={gaussians}: {n_aligned} of {len(utterances)} utterances aligned, {seconds:,.0f} s of speech in "
+            f"{spent:.1f} s of processor time, {seconds / spent:.0f} x real time per core ({machine_name()})"
+        )
 
 
 def measure_pronunciations(n_words: int = 2000) -> None:
