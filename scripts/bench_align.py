@@ -44,7 +44,7 @@ def measure_speed(corpus: Path, n_utterances: int) -> None:
         n_aligned = sum(isinstance(outcome, Aligned) for outcome in aligner.align(utterances))
         spent = time.process_time() - began
         print(
-            f"gaussians={gaussians}: {n_aligned} of {len(utterances)} utterances aligned, {seconds:,.0f} s of speech in "
+            f"gaussians={gaussians}: {n_aligned} of {len(utterances)} utterances aligned, {seconds:,.0f} s of sound in "
             f"{spent:.1f} s of processor time, {seconds / spent:.0f} x real time per core ({machine_name()})"
         )
 
