@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from emotion.run import Member, Run
+from emotion.run import RUN_FILE, VOCABULARY_FILE, Member, Run
 from emotion.settings import ModelSettings
 from speech2vec.errors import UserError
 from speech2vec.runs import atomic_path
@@ -118,8 +118,10 @@ def export_torchscript(run: Run, path: Path) -> float:
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted = torch.jit.script(ensemble)
         with atomic_path(path) as temporary:
-            # Labels and features' settings travel in the file, as JSON that torch.jit.load hands back.
-            scripted.save(str(temporary), _extra_files={"run.json": (run.folder / "run.json").read_text("utf-8")})
+            # Labels, features' settings and words travel in the file, as JSON that torch.jit.load hands back.
+            names = [RUN_FILE, VOCABULARY_FILE] if run.vocabulary is not None else [RUN_FILE]
+            extra = {name: (run.folder / name).read_text(encoding="utf-8") for name in names}
+            scripted.save(str(temporary), _extra_files=extra)
         loaded = torch.jit.load(str(path))
     largest = 0.0
     random = torch.Generator().manual_seed(0)

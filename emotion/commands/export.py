@@ -15,8 +15,9 @@ def export(
 ) -> None:
     """Write a run's members as one TorchScript file that gives the same probabilities.
 
-    The file takes features [n_windows, n_features] as extracted and words [n_words] as rows of the vocabulary; its
-    extra file run.json holds labels and the settings of the features.
+    The file takes features [n_windows, n_features] as extracted and words [n_words] as rows of the vocabulary (or
+    their vectors, of a run on segments). Its extra file run.json holds labels and the settings of the features,
+    vocabulary.json the words: word i has row i + 2, row 1 is any other word.
     """
     from emotion.ensemble import export_torchscript
     from emotion.run import Run

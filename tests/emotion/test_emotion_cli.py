@@ -154,9 +154,10 @@ def test_predict_takes_recordings_apart(home, tmp_path):
 
 def test_export_gives_equal_outputs(home, tmp_path):
     invoke("export", home / "dual", "-o", tmp_path / "model.pt", "--quiet")
-    extra = {"run.json": ""}
+    extra = {"run.json": "", "vocabulary.json": ""}
     loaded = torch.jit.load(str(tmp_path / "model.pt"), _extra_files=extra)
     assert json.loads(extra["run.json"])["labels"] == list(LABELS)
+    assert json.loads(extra["vocabulary.json"]) == json.loads((home / "dual" / "vocabulary.json").read_text())
     from emotion.ensemble import load_ensemble
     from emotion.run import Run
 

@@ -16,7 +16,7 @@ def test_ravdess_is_learned_across_speakers(test_data, tmp_path):
     prepare = ["prepare", "ravdess", corpus, "-o", tmp_path / "prepared", "--jobs", 1, "--quiet"]
     prepare += ["--set", "features.level=true"]
     train = ["train", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, "--seeds", 1, "--quiet"]
-    train += ["--set", "model.hidden_size=32", "--set", "model.pooling=statistics", "--set", "training.epochs=10"]
+    train += ["--set", "model.hidden_size=32", "--set", "model.pooling=statistics", "--set", "training.epochs=20"]
     train += ["--set", "training.batch_size=16", "--set", "training.normalisation=speaker"]
     for command in (prepare, train, ["evaluate", tmp_path / "run", "--quiet"]):
         result = CliRunner().invoke(app, [str(a) for a in command])
