@@ -24,6 +24,8 @@ FRAMES_PER_PHONE = 3
 _ALTERNATIVE = re.compile(r"\(\d+\)$")
 # Viterbi scores are kept divided by this (SENSCR_SHIFT of its acmod.h), and given out so.
 SCORE_SCALE = 1024
+# PocketSphinx's own default.
+_ALL_GAUSSIANS = 4
 
 
 class PocketSphinxSettings(Settings):
@@ -41,14 +43,15 @@ class PocketSphinxSettings(Settings):
         Of a pause between two words.
     gaussians : int
         The best so many of each codebook are summed in a frame's score, 1 to 4. 1 is a third faster than 4, the
-        program's own default, with half a point fewer boundaries within 50 ms (docs/alignment.md).
+        program's own default, with half a point fewer boundaries within 50 ms (docs/alignment.md); an utterance that
+        needs a wider beam always gets 4.
     """
 
     model: Path | None = None
     dictionary: Path | None = None
     beams: tuple[float, ...] = (1e-48, 1e-100, 1e-200)
     silence_probability: float = 0.1
-    gaussians: int = Field(1, ge=1, le=4)
+    gaussians: int = Field(1, ge=1, le=_ALL_GAUSSIANS)
 
 
 class PocketSphinxAligner(Aligner):
@@ -79,7 +82,8 @@ class PocketSphinxAligner(Aligner):
                     pbeam=beam,
                     wbeam=beam,
                     silprob=self.settings.silence_probability,
-                    topn=self.settings.gaussians,
+                    # What the quick way did not align gets the program's own care beside a wider beam.
+                    topn=self.settings.gaussians if beam == self.settings.beams[0] else _ALL_GAUSSIANS,
                     # The lattice's best path may end in a word that is not the last one: then nothing is found.
                     bestpath=False,
                     loglevel="FATAL",
