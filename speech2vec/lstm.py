@@ -72,9 +72,11 @@ class _PackedLstm(torch.autograd.Function):
         rows: Tensor,  # (S,) which of them each packed row takes
         constant: Tensor | None,  # (B, 4H) projected input that stays over time, longest sequence first
         initial: Tensor | None,  # (B, H) initial hidden state
+        initial_cell: Tensor | None,  # (B, H)
         recurrent: Tensor,  # (H, 4H)
         batch_sizes: list[int],
-    ) -> Tensor:
+        ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
+    ) -> tuple[Tensor, Tensor | None]:
         H = recurrent.shape[0]
         scale = recurrent.new_ones(4 * H)
         scale[3 * H :] = 2.0
@@ -90,7 +92,7 @@ class _PackedLstm(torch.autograd.Function):
             batch_sizes,
             strict=True,
         )
-        h_before, c_before = initial, None
+        h_before, c_before = initial, initial_cell
         for g, i, f, o, candidate, c, squash, h, size in steps:
             if constant is not None:
                 g.add_(constant[:size])
@@ -105,27 +107,29 @@ class _PackedLstm(torch.autograd.Function):
             torch.add(minus_one, squash.sigmoid_(), alpha=2, out=squash)
             torch.mul(o, squash, out=h)
             h_before, c_before = h, c
-        ctx.save_for_backward(gates, cells, squashed, hidden, rows, initial, recurrent)
+        ctx.save_for_backward(gates, cells, squashed, hidden, rows, initial, initial_cell, recurrent)
         ctx.batch_sizes, ctx.n_inputs, ctx.has_constant = batch_sizes, len(table), constant is not None
-        return hidden
+        return hidden, None if ends is None else cells[ends]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (d_hidden,) = gradients
-        gates, cells, squashed, hidden, rows, initial, recurrent = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        d_hidden, d_last_cell = gradients
+        gates, cells, squashed, hidden, rows, initial, initial_cell, recurrent = ctx.saved_tensors
         H, sizes = recurrent.shape[0], ctx.batch_sizes
         i, f, o, candidate = gates.view(-1, 4, H).unbind(1)
         # How each gate's input moves the cell (input, forget, candidate) or the output (output gate).
         d_gates = torch.empty_like(gates)
         by_gate = d_gates.view(-1, 4, H)
         torch.mul(i - i * i, candidate, out=by_gate[:, 0])
-        torch.mul(f - f * f, _before(cells, sizes, None), out=by_gate[:, 1])
+        torch.mul(f - f * f, _before(cells, sizes, initial_cell), out=by_gate[:, 1])
         torch.mul(o - o * o, squashed, out=by_gate[:, 2])
         torch.mul(i, 1 - candidate * candidate, out=by_gate[:, 3])
         through_output = o - o * squashed * squashed  # dh/dc
         n = sizes[0]
         d_constant = gates.new_zeros(n, 4 * H) if ctx.has_constant else None
         dh, dc = gates.new_zeros(2, n, H).unbind(0)  # flowing back from the step after
+        if d_last_cell is not None:
+            dc.copy_(d_last_cell)
         transposed = recurrent.t().contiguous()
         steps = zip(
             *(part.split(sizes) for part in (d_gates, *by_gate.unbind(1), f, through_output, d_hidden)),
@@ -146,7 +150,8 @@ class _PackedLstm(torch.autograd.Function):
             torch.mm(d, transposed, out=h_now)
         d_recurrent = _before(hidden, sizes, initial).t() @ d_gates
         d_table = gates.new_zeros(ctx.n_inputs, 4 * H).index_add_(0, rows, d_gates)
-        return d_table, None, d_constant, dh if initial is not None else None, d_recurrent, None
+        d_initial, d_initial_cell = dh if initial is not None else None, dc if initial_cell is not None else None
+        return d_table, None, d_constant, d_initial, d_initial_cell, d_recurrent, None, None
 
 
 def _before(states: Tensor, sizes: list[int], initial: Tensor | None) -> Tensor:
@@ -187,5 +192,34 @@ def packed_lstm(
     -------
     Tensor [shape=(n_rows, hidden_size)]
     """
-    hidden: Tensor = _PackedLstm.apply(table, rows, constant, initial, recurrent, packing.batch_sizes)
+    hidden: Tensor = _PackedLstm.apply(table, rows, constant, initial, None, recurrent, packing.batch_sizes, None)[0]
     return hidden
+
+
+def packed_lstm_with_cell(
+    table: Tensor,
+    rows: Tensor,
+    recurrent: Tensor,
+    packing: Packing,
+    constant: Tensor | None = None,
+    initial: Tensor | None = None,
+    initial_cell: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As `packed_lstm`, from a given cell state and with the cell state of each sequence's last step.
+
+    Parameters
+    ----------
+    table, rows, recurrent, packing, constant, initial
+        As for `packed_lstm`.
+    initial_cell : Tensor [shape=(n_sequences, hidden_size)] or None
+        The cell state to start from, zero if None; in the packing's order.
+
+    Returns
+    -------
+    hidden : Tensor [shape=(n_rows, hidden_size)]
+    last_cell : Tensor [shape=(n_sequences, hidden_size)]
+        In the packing's order.
+    """
+    sizes, ends = packing.batch_sizes, packing.last_rows()
+    hidden, last_cell = _PackedLstm.apply(table, rows, constant, initial, initial_cell, recurrent, sizes, ends)
+    return hidden, last_cell

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speech2vec.lstm import Packing, packed_lstm
+from speech2vec.lstm import Packing, packed_lstm, packed_lstm_with_cell
 
 lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 
@@ -30,20 +30,22 @@ def test_last_rows_are_the_last_step_of_each_sequence(lengths: list[int]) -> Non
     assert packing.sequence[rows].tolist() == list(range(len(lengths)))
 
 
-def reference(x: Tensor, h0: Tensor, weights: dict[str, Tensor]) -> Tensor:
-    """An LSTM as in a textbook, for one sequence [shape=(T, F)]."""
-    h, c, states = h0, torch.zeros_like(h0), []
+def reference(x: Tensor, h0: Tensor, c0: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """An LSTM as in a textbook, for one sequence [shape=(T, F)]; the last cell state too."""
+    h, c, states = h0, c0, []
     for frame in x:
         i, f, o, candidate = (frame @ weights["input"] + weights["bias"] + h @ weights["recurrent"]).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * candidate.tanh()
         h = o.sigmoid() * c.tanh()
         states.append(h)
-    return torch.stack(states)
+    return torch.stack(states), c
 
 
 @settings(max_examples=30, deadline=None)
-@given(lengths_lists, st.booleans(), st.integers(0, 2**31))
-def test_states_and_gradients_equal_those_of_a_textbook_lstm(lengths: list[int], start: bool, seed: int) -> None:
+@given(lengths_lists, st.booleans(), st.booleans(), st.integers(0, 2**31))
+def test_states_and_gradients_equal_those_of_a_textbook_lstm(
+    lengths: list[int], start: bool, with_cell: bool, seed: int
+) -> None:
     draw = torch.Generator().manual_seed(seed)
     F, H, n = 3, 4, torch.tensor(lengths)
 
@@ -52,32 +54,38 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(lengths: list[int],
 
     weights = {"input": random(F, 4 * H), "bias": random(4 * H), "recurrent": random(H, 4 * H)}
     x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), 4 * H)
+    c0 = random(len(n), H)
     first = n.cumsum(0) - n
-    leaves = [x, constant, *weights.values()] + ([h0] if start else [])
+    leaves = [x, constant, *weights.values()] + ([h0] if start else []) + ([c0] if with_cell else [])
 
     packing = Packing.of(n)
     rows = first[packing.order][packing.sequence] + packing.time
-    ours = packed_lstm(
-        torch.addmm(weights["bias"], x, weights["input"]),
-        rows,
-        weights["recurrent"],
-        packing,
-        constant[packing.order],
-        h0[packing.order] if start else None,
-    )
-    factor = torch.randn(ours.shape, dtype=torch.float64, generator=draw)
-    our_gradients = torch.autograd.grad((ours * factor).sum(), leaves)
+    table = torch.addmm(weights["bias"], x, weights["input"])
+    given = table, rows, weights["recurrent"], packing, constant[packing.order], h0[packing.order] if start else None
+    if with_cell:
+        ours, our_cells = packed_lstm_with_cell(*given, c0[packing.order])
+    else:
+        ours, our_cells = packed_lstm(*given), torch.zeros(len(n), H, dtype=torch.float64)
+    factor, cell_factor = (torch.randn(part.shape, dtype=torch.float64, generator=draw) for part in (ours, our_cells))
+    our_gradients = torch.autograd.grad((ours * factor).sum() + (our_cells * cell_factor).sum(), leaves)
 
-    slow = []
+    slow, cells = [], []
     for s, length in enumerate(lengths):
         own = {**weights, "bias": weights["bias"] + constant[s]}
-        initial = h0[s] if start else torch.zeros(H, dtype=torch.float64)
-        slow.append(reference(x[first[s] : first[s] + length], initial, own))
+        zero = torch.zeros(H, dtype=torch.float64)
+        states, cell = reference(
+            x[first[s] : first[s] + length], h0[s] if start else zero, c0[s] if with_cell else zero, own
+        )
+        slow.append(states)
+        cells.append(cell if with_cell else zero)
     theirs = torch.stack(
         [slow[s][t] for s, t in zip(packing.order[packing.sequence], packing.time.tolist(), strict=True)]
     )
+    their_cells = torch.stack(cells)[packing.order]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-    for mine, other in zip(our_gradients, torch.autograd.grad((theirs * factor).sum(), leaves), strict=True):
+    torch.testing.assert_close(our_cells, their_cells, rtol=0, atol=1e-12)
+    their_gradients = torch.autograd.grad((theirs * factor).sum() + (their_cells * cell_factor).sum(), leaves)
+    for mine, other in zip(our_gradients, their_gradients, strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
 
 
