@@ -28,6 +28,22 @@ def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
     )
 
 
+def refuse_composite(corpus: Corpus) -> None:
+    """Refuse utterances whose text is that of another recording (COMPOSITE sets of ``speech2vec-emotion prepare``).
+
+    Raises
+    ------
+    UserError
+        Naming how many, and the first.
+    """
+    composite = [utterance.utterance_id for utterance in corpus.utterances if utterance.extras.get("composite")]
+    if composite:
+        raise UserError(
+            f"{len(composite)} of {len(corpus.utterances)} utterances are COMPOSITE (first: {composite[0]}): their "
+            "texts were not said in their audio, so that no word can be found in it"
+        )
+
+
 def _digest(corpus: Corpus) -> str:
     """Changes with the corpus: its utterances, their texts, where they lie."""
     digest = hashlib.sha256()

@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Align speech with its transcripts: each word of each utterance gets its time."""
     from align.base import AlignmentError, load_aligner, settings_type
-    from align.run import align_corpus, shard_of
+    from align.run import align_corpus, refuse_composite, shard_of
     from speech2vec.config import load_settings
     from speech2vec.corpora import read_corpus
 
@@ -45,6 +45,7 @@ def run(
         overrides.append("train=true")
     settings = load_settings(settings_type(load_aligner(aligner)), config, overrides)
     asked = read_corpus(corpus)
+    refuse_composite(asked)
     if shard is not None:
         asked = shard_of(asked, *console.parse_shard(shard))
     console.claim_output(output, force, resume, inputs=[corpus])

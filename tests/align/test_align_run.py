@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,17 @@ def test_the_command_says_what_failed_and_ends_with_its_code(own, tmp_path):
     nothing = CliRunner().invoke(app, ["run", "none.jsonl", "-o", "out2", "--aligner", own, "--jobs", "1"])
     assert isinstance(nothing.exception, UserError) and "no utterance was aligned" in str(nothing.exception)
     assert read_report(tmp_path / "out2")["asked"] == 2
+
+
+def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, tmp_path):
+    """The utterances.jsonl of a COMPOSITE emotion set: audio of one corpus beside texts of another."""
+    said, paired = corpus("yes", "no").utterances
+    write_utterances(tmp_path / "both.jsonl", [said, replace(paired, extras={"composite": True})])
+    command = ["run", str(tmp_path / "both.jsonl"), "-o", str(tmp_path / "out"), "--aligner", own]
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, UserError)
+    assert f"1 of 2 utterances are COMPOSITE (first: {paired.utterance_id})" in str(refused.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_memory_does_not_grow_with_the_corpus(own, tmp_path):
