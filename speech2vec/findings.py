@@ -19,8 +19,8 @@ from speech2vec.measures import SameDifferentPart, measure_same_different, measu
 from speech2vec.phonetic_or_semantic import PhoneticOrSemantic, phonetic_or_semantic
 from speech2vec.pictures import DecodedPair, Neighbours, WordMap, decoded_pairs, map_of, neighbours_of
 from speech2vec.pronunciations import first_pronunciations
+from speech2vec.run_folder import ENVIRONMENT_FILE, METRICS_FILE
 from speech2vec.runs import read_json
-from speech2vec.trainer import ENVIRONMENT_FILE, METRICS_FILE
 from speech2vec.vectors import average_instances
 
 EVALUATION_FILE = Path("evaluation") / "evaluation.json"

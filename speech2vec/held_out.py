@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Decoded, Speech2Vec
@@ -65,7 +67,7 @@ class HeldOutLoss:
     n_frames: int
 
 
-def mean_frame(store: Store, rows: np.ndarray, most: int = 200_000) -> np.ndarray:
+def mean_frame(store: Store, rows: np.ndarray, most: int = 20_000) -> np.ndarray:
     """The mean frame of (at most `most` evenly spaced words of) some rows [shape=(n_mfcc,)]."""
     chosen = rows[:: max(1, len(rows) // most)]
     return segments_of(store, chosen).frames.double().mean(0).float().numpy()
@@ -86,28 +88,26 @@ def _within(batch: Batch) -> np.ndarray:
 
 @torch.inference_mode()
 def held_out_loss(
-    model: Speech2Vec,
-    store: Store,
-    sampler: Sampler,
-    mean: np.ndarray,
-    device: torch.device,
-    most_pairs: int = 50_000,
+    model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean: np.ndarray, most_pairs: int = 50_000
 ) -> HeldOutLoss:
     """Measure the loss and its controls on the first `most_pairs` pairs (about) of a sampler."""
-    sums = dict.fromkeys(("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame"), 0.0)
+    device = frames.device
+    names = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
+    sums = torch.zeros(len(names), dtype=torch.float64, device=device)
     n_values = n_pairs = 0
     average = torch.from_numpy(mean).to(device)
     model.eval()
     for batch in sampler:
-        words = segments_of(store, batch.words, device)
-        centre, context = (torch.from_numpy(side).to(device) for side in (batch.centre, batch.context))
-        z = model.encoder(words)
-        for name, order in (("loss", None), ("shuffled", _elsewhere(batch)), ("shuffled_within", _within(batch))):
-            given = z if order is None else z[torch.from_numpy(order).to(device)]
-            decoded = model.decode(given, words, centre, context)
-            sums[name] += float(decoded.squared_error().double())
-        sums["previous_frame"] += _previous_frame_error(decoded)
-        sums["mean_frame"] += float((decoded.target - average).double().square().sum())
+        given = frames.batch(batch)
+        z = model.encoder(given.words)
+        errors = []
+        for order in (None, _elsewhere(batch), _within(batch)):
+            of_words = z if order is None else z[torch.from_numpy(order).to(device)]
+            decoded = model.decode(of_words, given.words, given.centre, given.context)
+            errors.append(decoded.squared_error().double())
+        errors.append(_previous_frame_error(decoded))
+        errors.append((decoded.target - average).double().square().sum())
+        sums += torch.stack(errors)
         n_values += decoded.target.numel()
         n_pairs += decoded.n_sequences
         if n_pairs >= most_pairs:
@@ -116,14 +116,14 @@ def held_out_loss(
     if not n_values:
         raise UserError("the held-out part has no pair of neighbouring words: nothing to measure on")
     return HeldOutLoss(
-        **{name: value / n_values for name, value in sums.items()},
+        **dict(zip(names, (sums / n_values).tolist(), strict=True)),
         n_pairs=n_pairs,
-        n_frames=n_values // store.n_mfcc,
+        n_frames=n_values // frames.store.n_mfcc,
     )
 
 
-def _previous_frame_error(decoded: Decoded) -> float:
+def _previous_frame_error(decoded: Decoded) -> Tensor:
     order = torch.argsort(decoded.sequence * (int(decoded.time.max()) + 1) + decoded.time)
     target, first = decoded.target[order].double(), decoded.time[order] == 0
     previous = torch.where(first[:, None], torch.zeros_like(target), target.roll(1, 0))
-    return float((target - previous).square().sum())
+    return (target - previous).square().sum()

@@ -35,7 +35,7 @@ class Monitor:
     def __call__(self, end: EpochEnd) -> dict[str, float]:
         if not (end.last or end.epoch % self.every == 0):
             return {}
-        end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.epoch)
+        end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
         return self._discrimination(end)
 
     def _discrimination(self, end: EpochEnd) -> dict[str, float]:

@@ -75,6 +75,8 @@ class OptimiserSettings(Settings):
     reduction : str
         `mean`: squared error averaged over all real frames and coefficients of a batch. `sum`: summed over the frames
         and coefficients of a pair, averaged over the pairs of a batch.
+    precision : str
+        What the model computes in: `float32`, or `bfloat16` with weights kept in float32.
     """
 
     name: Literal["adam", "sgd"] = "adam"
@@ -84,6 +86,7 @@ class OptimiserSettings(Settings):
     epochs: int = Field(20, ge=1)
     gradient_clip: float = Field(1.0, ge=0)
     reduction: Literal["mean", "sum"] = "mean"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class TrainSettings(Settings):

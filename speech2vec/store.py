@@ -100,6 +100,16 @@ class Store:
         first = int(self.first_frame[index])
         return self.frames[first : first + int(self.n_frames[index])]
 
+    def first_not_finite(self, at_once: int = 1_000_000) -> int | None:
+        """The first row whose frames hold NaN or infinity; None where all are numbers. Reads all frames."""
+        for begin in range(0, len(self.frames), at_once):
+            wrong = np.flatnonzero(~np.isfinite(self.frames[begin : begin + at_once]).all(axis=1))
+            if len(wrong):
+                frame = begin + int(wrong[0])
+                inside = (self.first_frame <= frame) & (frame < self.first_frame + self.n_frames)
+                return int(inside.argmax())
+        return None
+
     def words(self) -> list[str]:
         """The word of each instance, spelled out."""
         return [self.types[i] for i in self.word_id]

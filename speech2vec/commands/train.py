@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ def train(
     vector_size: Annotated[int | None, typer.Option("--vector-size", help="Short for --set model.vector_size.")] = None,
     evaluate_every: Annotated[int, typer.Option("--evaluate-every", min=0, help="Epochs; 0 is never.")] = 5,
     checkpoint_every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Steps.")] = 500,
+    log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps to a point in TensorBoard.")] = 50,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
     seed: console.SeedOption = 1,
@@ -30,28 +31,40 @@ def train(
     resume: console.ResumeOption = False,
 ) -> None:
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
+    from speech2vec.distributed import one_voice, processes
     from speech2vec.encoding import choose_device
     from speech2vec.monitoring import Monitor
     from speech2vec.presets import PRESETS, TrainSettings
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
 
-    console.set_up_logging(quiet)
     if preset not in PRESETS:
         raise UserError(f"--preset takes {', '.join(sorted(PRESETS))}, not '{preset}'")
     short = [("optimiser.epochs", epochs), ("model.vector_size", vector_size), ("seed", seed)]
     overrides = [f"{key}={value}" for key, value in short if value is not None] + list(set_ or ())
-    settings = load_settings(TrainSettings, config, overrides, PRESETS[preset])
-    opened = Store.open(store)
-    chosen = choose_device(device.value)
-    console.claim_output(output, force, resume, inputs=[store])
-    monitor = Monitor(evaluate_every) if evaluate_every else None
-    trained = run_training(opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet)
-    first, last = trained.metrics[0], trained.metrics[-1]
-    speech = "synthetic speech" if opened.synthetic else "speech"
+    with one_voice():
+        settings = load_settings(TrainSettings, config, overrides, PRESETS[preset])
+        opened = Store.open(store)
+        chosen = choose_device(device.value)
+        with processes(chosen) as ranks:
+            quiet = quiet or not ranks.first
+            console.set_up_logging(quiet)
+            if ranks.first:
+                console.claim_output(output, force, resume, inputs=[store])
+            monitor = Monitor(evaluate_every) if evaluate_every else None
+            trained = run_training(
+                opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks
+            )
+    if trained.metrics:
+        _print_result(output, trained.metrics, opened.synthetic)
+
+
+def _print_result(run: Path, metrics: list[dict[str, Any]], synthetic: bool) -> None:
+    first, last = metrics[0], metrics[-1]
     print(
-        f"run {output}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
-        f"on {speech} (z shuffled {last['dev_shuffled']:.4f}, within the utterance {last['dev_shuffled_within']:.4f}, "
+        f"run {run}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
+        f"on {'synthetic speech' if synthetic else 'speech'} (z shuffled {last['dev_shuffled']:.4f}, "
+        f"within the utterance {last['dev_shuffled_within']:.4f}, "
         f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
     )
     for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):

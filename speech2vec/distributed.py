@@ -1,0 +1,153 @@
+"""Several processes, one training: what `torchrun` starts, and how they agree.
+
+Each process (rank) has a share of every batch and a copy of the model; gradients are summed over all. Only the first
+writes files, logs and shows progress. Without `torchrun` there is one process, and none of this costs anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from speech2vec.console import INTERRUPTED
+from speech2vec.errors import UserError
+
+T = TypeVar("T")
+
+# The others wait as long as the first measures the held-out loss and evaluates.
+_PATIENCE = timedelta(hours=2)
+# Seconds that a failing process gives the first one to say the same.
+_PAUSE = 5.0
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A process among those of a training.
+
+    Parameters
+    ----------
+    rank : int
+    size : int
+        Processes in all.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes, logs and measures."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """`values` summed over all processes, in place."""
+        if self.size > 1:
+            with _said_clearly():
+                dist.all_reduce(values)
+        return values
+
+    def from_first(self, value: T) -> T:
+        """What the first process has; it may be anything that can be pickled."""
+        if self.size == 1:
+            return value
+        box: list[T] = [value]
+        with _said_clearly():
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def share(self, utterance: np.ndarray) -> slice:
+        """The words of a batch that are this rank's: whole utterances, about as many words for each rank.
+
+        Parameters
+        ----------
+        utterance : ndarray [shape=(n_words,)]
+            Of each word of the batch; an utterance's words lie together.
+
+        Returns
+        -------
+        slice
+            Empty where a batch has fewer utterances than there are ranks.
+
+        Examples
+        --------
+        >>> Ranks(1, 2).share(np.array([7, 7, 7, 3, 3, 5]))
+        slice(3, 6, None)
+        """
+        begin = np.flatnonzero(np.concatenate([[True], utterance[1:] != utterance[:-1]]))
+        end = np.append(begin[1:], len(utterance))
+        owner = (begin + end) * self.size // (2 * len(utterance))  # the rank in whose part the middle lies
+        bounds = np.append(begin, len(utterance))
+        return slice(*(int(bounds[np.searchsorted(owner, rank)]) for rank in (self.rank, self.rank + 1)))
+
+
+ALONE = Ranks()
+
+
+def local_rank() -> int | None:
+    """The number of this process on its machine, if `torchrun` started it."""
+    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+
+
+@contextlib.contextmanager
+def processes(device: torch.device) -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started: over nccl where they compute on GPUs, gloo elsewhere.
+
+    Raises
+    ------
+    UserError
+        If the others cannot be reached.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "nccl"
+    with _said_clearly():
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    yield Ranks(dist.get_rank(), dist.get_world_size())
+    dist.destroy_process_group()  # after an error the process ends, and does not wait for others that may hang
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """What goes wrong in all processes is said once, by the first; what goes wrong in another alone, by that one.
+
+    A process other than the first waits before it fails: if the first fails too, `torchrun` ends the others meanwhile.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        yield
+    except KeyboardInterrupt:
+        if rank:
+            raise SystemExit(INTERRUPTED) from None
+        raise
+    except UserError as error:
+        if rank:
+            time.sleep(_PAUSE)
+            raise UserError(f"process {rank}: {error}") from error
+        raise
+    except Exception:
+        if rank:
+            time.sleep(_PAUSE)
+        raise
+
+
+@contextlib.contextmanager
+def _said_clearly() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"another process of this training ended or cannot be reached ({reason})") from error

@@ -1,0 +1,105 @@
+"""One step of training: loss, gradients, clipping, the optimiser; the same for one process and for many."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from speech2vec.batches import DeviceBatch
+from speech2vec.distributed import ALONE, Ranks
+from speech2vec.model import Segments, Speech2Vec
+from speech2vec.presets import OptimiserSettings
+
+
+class BatchError(nn.Module):
+    """The squared error of a model on a batch: what is differentiated, and what processes share out.
+
+    Parameters
+    ----------
+    model : Speech2Vec
+    precision : str
+        `float32`, or `bfloat16`: weights are kept in float32 and used in bfloat16, in which the model computes.
+    """
+
+    def __init__(self, model: Speech2Vec, precision: str = "float32") -> None:
+        super().__init__()
+        self.model, self.precision = model, precision
+
+    def forward(self, batch: DeviceBatch) -> tuple[Tensor, int, int]:
+        """Squared error summed over all real frames and coefficients; how many values that are; decoded sequences."""
+        if not batch.n_pairs:  # a rank without a share has gradients too, all of them zero
+            return torch.stack([0.0 * weights.sum() for weights in self.parameters()]).sum(), 0, 0
+        words = batch.words
+        if self.precision == "float32":
+            decoded = self.model(words, batch.centre, batch.context)
+        else:
+            rounded = {name: weights.bfloat16() for name, weights in self.model.named_parameters()}
+            frames = Segments(words.frames.bfloat16(), words.first, words.lengths)
+            decoded = torch.func.functional_call(self.model, rounded, (frames, batch.centre, batch.context))
+            decoded = dataclasses.replace(decoded, predicted=decoded.predicted.float(), target=decoded.target.float())
+        return decoded.squared_error(), decoded.target.numel(), decoded.n_sequences
+
+
+def shared_out(error: BatchError, ranks: Ranks) -> nn.Module:
+    """`error` with weights and gradients that are the same in all processes."""
+    return error if ranks.size == 1 else DistributedDataParallel(error)
+
+
+def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    if settings.name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
+    return torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+
+
+def learning_rate(settings: OptimiserSettings, done: float) -> float:
+    """The learning rate after a share `done` of all steps: half a cosine from the first to the final one."""
+    low, high = settings.final_learning_rate, settings.learning_rate
+    return low + (high - low) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def train_step(
+    error: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: DeviceBatch,
+    settings: OptimiserSettings,
+    ranks: Ranks = ALONE,
+) -> Tensor:
+    """Change the weights by one batch, of which each process has its share.
+
+    The loss is a mean over the whole batch, so the processes first agree how much there is; shares may differ in size.
+
+    Parameters
+    ----------
+    error : nn.Module
+        A `BatchError`, `shared_out`.
+    optimiser : torch.optim.Optimizer
+    batch : DeviceBatch
+        This process' share.
+    settings : OptimiserSettings
+    ranks : Ranks
+
+    Returns
+    -------
+    Tensor [shape=(4,)], float64
+        Squared error, values that it sums, pairs (all of the whole batch), norm of the gradient before clipping. It
+        stays on the device: reading it is what waits for the step.
+    """
+    squared_error, n_values, n_sequences = error(batch)
+    counts = (n_values, n_sequences, batch.n_pairs)
+    sums = squared_error.new_empty(4, dtype=torch.float64)
+    sums[0] = squared_error.detach()
+    for place, count in enumerate(counts, start=1):
+        sums[place].fill_(count)
+    ranks.sum(sums)
+    over = sums[1 if settings.reduction == "mean" else 2].to(squared_error.dtype)
+    optimiser.zero_grad(set_to_none=True)
+    # Gradients are averaged over the processes, and are to be summed.
+    (squared_error / (over / ranks.size)).backward()
+    norm = nn.utils.clip_grad_norm_(error.parameters(), settings.gradient_clip or math.inf)
+    optimiser.step()
+    return torch.stack([sums[0], sums[1], sums[3], norm.detach().double()])
