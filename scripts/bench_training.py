@@ -28,10 +28,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from speech2vec.cells import LstmWeights
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.mfcc import MfccSettings
-from speech2vec.model import LstmWeights, Speech2Vec, seeded_model
+from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import ModelSettings, OptimiserSettings
 from speech2vec.runs import generator, machine_name
 from speech2vec.skipgram import Sampler, pairs

@@ -11,8 +11,9 @@ import torch
 
 from speech2vec import checkpoint as checkpoints
 from speech2vec.config import read_toml, validate_settings
+from speech2vec.encoder import Segments
 from speech2vec.errors import UserError
-from speech2vec.model import Segments, Speech2Vec, seeded_model
+from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import TrainSettings
 from speech2vec.runs import read_json
 from speech2vec.store import Store
@@ -134,7 +135,7 @@ def encode_instances(
     if len(rows):
         with torch.inference_mode():
             for group in _by_length(store.n_frames[rows]):
-                vectors[group] = model.encoder(segments_of(store, rows[group], device)).float().cpu().numpy()
+                vectors[group] = model.encoder(segments_of(store, rows[group], device)).z.float().cpu().numpy()
     return vectors
 
 
@@ -164,5 +165,5 @@ def encode_segments(
                 frames = np.concatenate([segments[i] for i in group]).astype(np.float32, copy=False)
                 n = torch.from_numpy(lengths[group])
                 words = Segments(torch.from_numpy(frames).to(device), (n.cumsum(0) - n).to(device), n.to(device))
-                vectors[group] = model.encoder(words).float().cpu().numpy()
+                vectors[group] = model.encoder(words).z.float().cpu().numpy()
     return vectors

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from speech2vec.attention import AttentionDecoder
+from speech2vec.cells import Cell, GruWeights, LstmWeights
 from speech2vec.config import validate_settings
+from speech2vec.encoder import Segments
 from speech2vec.errors import UserError
-from speech2vec.model import LstmWeights, Segments, Speech2Vec, seeded_model
+from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import ModelSettings
 from speech2vec.skipgram import pairs
 
+State = tuple[Tensor, Tensor]  # hidden and cell; a GRU leaves the cell alone
 
-def step(weights: LstmWeights, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    gates = x @ weights.input + weights.bias + h @ weights.recurrent
-    i, f, o, candidate = gates.chunk(4)
+
+def step(weights: Cell, x: Tensor, state: State) -> State:
+    h, c = state
+    if isinstance(weights, GruWeights):
+        from_x, from_h = x @ weights.from_input, h @ weights.from_state
+        reset_x, update_x, candidate_x = (from_x + weights.bias[: len(from_x)]).chunk(3)
+        reset_h, update_h, candidate_h = from_h.chunk(3)
+        update = torch.sigmoid(update_x + update_h)
+        scaled = torch.sigmoid(reset_x + reset_h) * (candidate_h + weights.bias[len(from_x) :])
+        return (1 - update) * torch.tanh(candidate_x + scaled) + update * h, c
+    i, f, o, candidate = (x @ weights.input + weights.bias + h @ weights.recurrent).chunk(4)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(candidate)
     return torch.sigmoid(o) * torch.tanh(c), c
 
 
-def slow_encode(model: Speech2Vec, frames: Tensor) -> Tensor:
-    ends = []
-    for weights, sequence in zip(model.encoder.directions, (frames, frames.flip(0)), strict=False):
-        h = c = torch.zeros(weights.recurrent.shape[0], dtype=frames.dtype)
-        for x in sequence:
-            h, c = step(weights, x, h, c)
-        ends.append(h)
-    return torch.cat(ends)
+def slow_encode(model: Speech2Vec, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """z, the last cell state, and every hidden state [shape=(n_frames, vector_size)]."""
+    last, cells, states = [], [], []
+    for number, weights in enumerate(model.encoder.directions):
+        assert isinstance(weights, LstmWeights | GruWeights)
+        h = c = torch.zeros(len(weights.recurrent), dtype=frames.dtype)
+        heard = []
+        for x in frames.flip(0) if number else frames:
+            h, c = step(weights, x, (h, c))
+            heard.append(h)
+        last.append(h)
+        cells.append(c)
+        states.append(torch.stack(heard[::-1] if number else heard))
+    return torch.cat(last), torch.cat(cells), torch.cat(states, dim=1)
 
 
-def slow_error(model: Speech2Vec, z: Tensor, target: Tensor) -> Tensor:
-    h, c, before = z, torch.zeros_like(z), torch.zeros_like(target[0])
+def slow_error(model: Speech2Vec, encoded: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+    z, cell, states = encoded
+    settings, decoder = model.settings, model.decoder
+    attends = isinstance(decoder, AttentionDecoder)
+    h, c, before = z, cell if attends else torch.zeros_like(z), torch.zeros_like(target[0])
     error = torch.zeros((), dtype=target.dtype)
     for frame in target:
-        h, c = step(model.decoder.lstm, torch.cat([before, z]), h, c)
-        predicted = model.decoder.output(h)
+        h, c = step(getattr(decoder, settings.cell), before if attends else torch.cat([before, z]), (h, c))
+        if attends:
+            weight = torch.softmax(states @ h, dim=0)
+            predicted = decoder.output(torch.tanh(decoder.combine(torch.cat([h, weight @ states]))))
+        else:
+            predicted = decoder.output(h)
         error = error + ((predicted - frame) ** 2).sum()
-        before = frame if model.settings.teacher_forcing else predicted
+        before = frame if settings.teacher_forcing else predicted
     return error
 
 
@@ -46,8 +74,8 @@ def slow_loss(model: Speech2Vec, words: list[Tensor], centre: np.ndarray, contex
     total = torch.zeros((), dtype=words[0].dtype)
     if model.settings.objective == "cbow":
         for c in sorted(set(centre.tolist())):
-            z = torch.stack([slow_encode(model, words[j]) for j in context[centre == c]]).sum(0)
-            total = total + slow_error(model, z, words[c])
+            z = torch.stack([slow_encode(model, words[j])[0] for j in context[centre == c]]).sum(0)
+            total = total + slow_error(model, (z, z, z), words[c])
         return total
     for c, j in zip(centre, context, strict=True):
         total = total + slow_error(model, slow_encode(model, words[c]), words[j])
@@ -61,19 +89,28 @@ def random_words(lengths: list[int], n_mfcc: int, seed: int) -> tuple[list[Tenso
     return words, Segments(torch.cat(words), n.cumsum(0) - n, n)
 
 
+VARIANTS = [
+    *itertools.product(["conditioned"], ["skipgram", "cbow"], [True, False]),
+    ("attention", "skipgram", True),
+]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("teacher_forcing", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize("objective", ["skipgram", "cbow"])
+@pytest.mark.parametrize(("decoder", "objective", "teacher_forcing"), VARIANTS)
 def test_loss_and_gradients_equal_those_of_the_slow_model(
-    objective: str, bidirectional: bool, teacher_forcing: bool, seed: int
+    decoder: str, objective: str, teacher_forcing: bool, bidirectional: bool, cell: str, seed: int
 ) -> None:
-    settings = ModelSettings(
-        objective=objective,  # type: ignore[arg-type]
-        vector_size=6,
-        bidirectional=bidirectional,
-        teacher_forcing=teacher_forcing,
-    )
+    chosen = {
+        "objective": objective,
+        "vector_size": 6,
+        "bidirectional": bidirectional,
+        "cell": cell,
+        "decoder": decoder,
+        "teacher_forcing": teacher_forcing,
+    }
+    settings = validate_settings(ModelSettings, chosen)
     lengths = [1, *np.random.default_rng(seed).integers(1, 12, 6).tolist(), 40]
     words, segments = random_words(lengths, 5, seed)
     centre, context = pairs(np.array([0, 0, 0, 1, 1, 1, 1, 1]), window=2)
@@ -92,21 +129,52 @@ def test_loss_and_gradients_equal_those_of_the_slow_model(
 def test_a_word_has_the_same_vector_in_any_company() -> None:
     model = seeded_model(4, ModelSettings(vector_size=8), 0).double()
     words, segments = random_words([3, 17, 1, 9], 4, 0)
-    together = model.encoder(segments)
+    together = model.encoder(segments).z
     for word, vector in zip(words, together, strict=True):
-        alone = model.encoder(Segments(word, torch.tensor([0]), torch.tensor([len(word)])))
+        alone = model.encoder(Segments(word, torch.tensor([0]), torch.tensor([len(word)]))).z
         torch.testing.assert_close(alone[0], vector, rtol=0, atol=1e-12)
 
 
-def test_the_decoder_hears_the_encoder_through_z_alone() -> None:
-    model = seeded_model(4, ModelSettings(vector_size=8), 0).double()
+@pytest.mark.parametrize("reduction", ["mean", "sum", "padded"])
+def test_the_loss_is_the_reduction_of_padded_sequences(reduction: str) -> None:
+    """Padding written out: targets and predictions are zero behind a word's end."""
+    words, segments = random_words([3, 1, 7, 2], 4, 0)
+    centre, context = pairs(np.array([0, 0, 0, 0]), window=3)
+    model = seeded_model(4, ModelSettings(vector_size=6, teacher_forcing=True), 0).double()
+    decoded = model(segments, torch.from_numpy(centre), torch.from_numpy(context))
+    predicted, target = (torch.zeros(len(centre), 7, 4, dtype=torch.float64) for _ in range(2))
+    predicted[decoded.sequence, decoded.time] = decoded.predicted
+    target[decoded.sequence, decoded.time] = decoded.target
+    expected = {
+        "mean": ((predicted - target) ** 2).sum() / (4 * sum(len(words[j]) for j in context)),
+        "sum": ((predicted - target) ** 2).sum(dim=(1, 2)).mean(),
+        "padded": torch.nn.functional.mse_loss(predicted, target),
+    }
+    loss = decoded.squared_error() / decoded.divisor(reduction)
+    torch.testing.assert_close(loss, expected[reduction], rtol=1e-12, atol=0)
+
+
+def change_the_centre(decoder: str) -> tuple[Tensor, Tensor]:
+    """What is generated from a word's z and states, and from another word's states with the same z."""
+    settings = ModelSettings(vector_size=8, teacher_forcing=True, decoder=decoder)  # type: ignore[arg-type]
+    model = seeded_model(4, settings, 0).double()
     _, segments = random_words([5, 6], 4, 0)
     centre, context = torch.tensor([0]), torch.tensor([1])
-    z = model.encoder(segments)
+    encoded = model.encoder(segments)
     changed = Segments(torch.cat([torch.randn(5, 4).double(), segments.frames[5:]]), segments.first, segments.lengths)
-    with_z = model.decode(z, segments, centre, context).predicted
-    with_other_frames = model.decode(z, changed, centre, context).predicted
-    torch.testing.assert_close(with_z, with_other_frames, rtol=0, atol=0)
+    other = dataclasses.replace(model.encoder(changed), z=encoded.z)
+    return model.decode(encoded, segments, centre, context).predicted, model.decode(
+        other, changed, centre, context
+    ).predicted
+
+
+def test_the_published_decoder_hears_the_encoder_through_z_alone() -> None:
+    torch.testing.assert_close(*change_the_centre("conditioned"), rtol=0, atol=0)
+
+
+def test_a_decoder_that_attends_bypasses_z() -> None:
+    one, other = change_the_centre("attention")
+    assert (one - other).abs().max() > 1e-3
 
 
 def test_initial_weights_depend_on_the_seed_alone() -> None:
@@ -122,3 +190,12 @@ def test_an_odd_vector_size_is_refused_for_two_directions() -> None:
     with pytest.raises(UserError, match="even vector_size, not 51"):
         validate_settings(ModelSettings, {"vector_size": 51})
     assert validate_settings(ModelSettings, {"vector_size": 51, "bidirectional": False}).vector_size == 51
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [({"objective": "cbow", "teacher_forcing": True}, "CBOW has no one word"), ({}, "takes teacher_forcing = true")],
+)
+def test_what_a_decoder_that_attends_cannot_do_is_refused(chosen: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        validate_settings(ModelSettings, {"decoder": "attention", **chosen})

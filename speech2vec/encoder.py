@@ -1,0 +1,109 @@
+"""The encoder: from the frames of words to z, and to what a decoder that attends needs beside it.
+
+In shape comments N is frames, W words, S packed rows, D the dimension of z, H a direction's share of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from speech2vec.cells import CELLS, GruWeights, LstmWeights
+from speech2vec.lstm import Packing
+from speech2vec.presets import ModelSettings
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The frames of some words.
+
+    Parameters
+    ----------
+    frames : Tensor [shape=(n_frames, n_mfcc)]
+    first, lengths : Tensor [shape=(n_words,)], int64
+        Where each word begins in `frames`, and how many frames it has (1 or more).
+    """
+
+    frames: Tensor
+    first: Tensor
+    lengths: Tensor
+
+    def __getitem__(self, words: Tensor) -> Segments:
+        """Some of the words [shape=(n,)], in that order; the frames stay where they are."""
+        return Segments(self.frames, self.first[words], self.lengths[words])
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder made of some words.
+
+    Parameters
+    ----------
+    z : Tensor [shape=(n_words, vector_size)]
+        The last hidden state: all that a conditioned decoder gets, and a word's vector.
+    cell : Tensor [shape=(n_words, vector_size)] or None
+        The last cell state of an LSTM, for a decoder that attends.
+    states : Segments or None
+        Every hidden state, in place of the frames [shape=(n_frames, vector_size)], for a decoder that attends.
+    """
+
+    z: Tensor
+    cell: Tensor | None = None
+    states: Segments | None = None
+
+    def __getitem__(self, words: Tensor) -> Encoded:
+        """What was made of some of the words [shape=(n,)], in that order."""
+        return Encoded(
+            self.z[words],
+            None if self.cell is None else self.cell[words],
+            None if self.states is None else self.states[words],
+        )
+
+
+class Encoder(nn.Module):
+    """z: the last hidden state of a one-layer LSTM or GRU, of both directions joined if bidirectional."""
+
+    def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:
+        super().__init__()
+        directions = 2 if settings.bidirectional else 1
+        self.directions = nn.ModuleList(
+            CELLS[settings.cell](n_mfcc, settings.vector_size // directions) for _ in range(directions)
+        )
+        self.keeps_states = settings.decoder == "attention"
+
+    def forward(self, words: Segments) -> Encoded:
+        """Encode words, each once."""
+        packing = Packing.of(words.lengths)
+        first = words.first[packing.order][packing.sequence]  # (S,)
+        last = first + words.lengths[packing.order][packing.sequence] - 1  # (S,)
+        rows = (first + packing.time, last - packing.time)  # forwards, backwards
+        ends: list[Tensor] = []
+        cells: list[Tensor] = []
+        states: list[Tensor] = []
+        for layer, taken in zip(self.directions, rows, strict=False):
+            assert isinstance(layer, LstmWeights | GruWeights)
+            projected = torch.addmm(layer.bias, words.frames, layer.input)  # (N, 4H)
+            if self.keeps_states:
+                hidden, cell = layer.states_and_cell(projected, taken, layer.recurrent, packing)
+                states.append(torch.empty_like(hidden).index_copy(0, taken, hidden))  # (N, H), as the frames lie
+                if cell is not None:
+                    cells.append(cell)
+            else:
+                hidden = layer.states(projected, taken, layer.recurrent, packing)  # (S, H)
+            ends.append(hidden[packing.last_rows()])  # (W, H)
+        z = _in_order(ends, packing)
+        if not self.keeps_states:
+            return Encoded(z)
+        return Encoded(
+            z,
+            _in_order(cells, packing) if cells else None,
+            Segments(torch.cat(states, dim=1), words.first, words.lengths),
+        )
+
+
+def _in_order(directions: list[Tensor], packing: Packing) -> Tensor:
+    """Both directions' states (W, H) joined, from packed order (longest word first) into the words' own (W, D)."""
+    joined = torch.cat(directions, dim=1)
+    return torch.empty_like(joined).index_copy(0, packing.order, joined)

@@ -1,0 +1,86 @@
+"""The packed GRU against torch's own, in float64."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from speech2vec.cells import GruWeights
+from speech2vec.gru import packed_gru
+from speech2vec.lstm import Packing
+
+
+def with_weights_of(weights: GruWeights) -> nn.GRU:
+    """Torch's GRU with the same weights; of its two biases the second is zero where both do the same."""
+    H, F = len(weights.from_state), len(weights.from_input)
+    layer = nn.GRU(F, H).double()
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(weights.from_input.t())
+        layer.weight_hh_l0.copy_(weights.from_state.t())
+        layer.bias_ih_l0.copy_(weights.bias[: 3 * H])
+        layer.bias_hh_l0.zero_()
+        layer.bias_hh_l0[2 * H :] = weights.bias[3 * H :]
+    return layer
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.booleans(), st.booleans(), st.integers(0, 2**31))
+def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bool, stays: bool, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    F, H, n = 3, 4, torch.tensor(lengths)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=draw).requires_grad_()
+
+    weights = GruWeights(F, H).double()
+    with torch.no_grad():
+        for parameter in weights.parameters():
+            parameter.copy_(random(*parameter.shape))
+    layer = with_weights_of(weights)
+    x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), F)
+    first, packing = n.cumsum(0) - n, Packing.of(n)
+    rows = first[packing.order][packing.sequence] + packing.time
+    ours = packed_gru(
+        torch.addmm(weights.bias, x, weights.input),
+        rows,
+        weights.recurrent,
+        packing,
+        (constant @ weights.input)[packing.order] if stays else None,
+        h0[packing.order] if start else None,
+    )
+    slow = []
+    for s, length in enumerate(lengths):
+        heard = x[first[s] : first[s] + length] + (constant[s] if stays else 0)
+        slow.append(layer(heard, h0[s : s + 1] if start else None)[0])
+    theirs = torch.stack(
+        [slow[s][t] for s, t in zip(packing.order[packing.sequence], packing.time.tolist(), strict=True)]
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+    factor = torch.randn(ours.shape, dtype=torch.float64, generator=draw)
+    leaves = [x] + ([h0] if start else []) + ([constant] if stays else [])
+    own = [weights.from_input, weights.from_state, weights.bias]
+    mine = torch.autograd.grad((ours * factor).sum(), [*leaves, *own])
+    others = torch.autograd.grad((theirs * factor).sum(), [*leaves, *layer.parameters()])
+    *their_leaves, d_input, d_state, d_bias, d_second = others
+    expected = [*their_leaves, d_input.t(), d_state.t(), torch.cat([d_bias, d_second[2 * H :]])]
+    for gradient, other in zip(mine, expected, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-10)
+
+
+def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None:
+    """What the decoder does without teacher forcing: the reset gate does not scale what comes back as input."""
+    torch.manual_seed(0)
+    H, weights = 4, GruWeights(3, 4).double()
+    layer, back = with_weights_of(weights), torch.randn(4, 3).double()
+    h = start = torch.randn(1, H).double()
+    expected = []
+    for _ in range(5):
+        h = layer((h @ back), h)[0]
+        expected.append(h)
+    packing = Packing.of(torch.tensor([5]))
+    recurrent = weights.recurrent + back @ weights.input
+    ours = packed_gru(weights.bias[None], torch.zeros(5, dtype=torch.int64), recurrent, packing, initial=start)
+    torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-12)
