@@ -206,8 +206,8 @@ def our_steps(store: Store, settings: ModelSettings, optimiser: OptimiserSetting
     sampler = Sampler.of(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
     epoch = 0
     while True:
-        for positions in sampler.epoch(epoch):
-            batch = sampler.batch(positions)
+        for chosen in sampler.epoch(epoch):
+            batch = sampler.batch(chosen)
             words = segments_of(store, batch.words)
             decoded = model(words, torch.from_numpy(batch.centre), torch.from_numpy(batch.context))
             n_rows = len(decoded.target)

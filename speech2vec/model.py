@@ -33,8 +33,6 @@ class Decoded:
     predicted, target : Tensor [shape=(n_rows, n_mfcc)]
     sequence, time : Tensor [shape=(n_rows,)], int64
     n_sequences : int
-    longest : int
-        Frames of the longest sequence.
     """
 
     predicted: Tensor
@@ -42,23 +40,22 @@ class Decoded:
     sequence: Tensor
     time: Tensor
     n_sequences: int
-    longest: int
 
     def squared_error(self) -> Tensor:
         """Squared error summed over all real frames and coefficients; there is no padding to leave out."""
         return nn.functional.mse_loss(self.predicted, self.target, reduction="sum")
 
-    def divisor(self, reduction: str) -> int:
-        """What `OptimiserSettings.reduction` divides the squared error by to make it the loss.
+    def divisor(self, reduction: str, longest: int) -> int:
+        """What a reduction (`OptimiserSettings`) divides the squared error by to make it the loss.
 
-        `padded` is the mean over targets that are padded with zeros to the longest, where the prediction behind a
+        `padded` is the mean over targets that are padded with zeros to `longest` frames, where the prediction behind a
         target's end is zero too (it is so in the published code of the reality check): padding has no error and no
         gradient, but it counts.
         """
         if reduction == "mean":
             return self.target.numel()
         if reduction == "padded":
-            return self.n_sequences * self.longest * self.target.shape[1]
+            return self.n_sequences * longest * self.target.shape[1]
         return self.n_sequences
 
 
@@ -94,8 +91,7 @@ class Speech2Vec(nn.Module):
         sequences = words[target[packing.order]]
         predicted = self.decoder(encoded, source[packing.order], sequences, packing)  # (S, F)
         rows = sequences.first[packing.sequence] + packing.time
-        frames = words.frames[rows]
-        return Decoded(predicted, frames, packing.sequence, packing.time, len(target), len(packing.batch_sizes))
+        return Decoded(predicted, words.frames[rows], packing.sequence, packing.time, len(target))
 
 
 def seeded_model(n_mfcc: int, settings: ModelSettings, seed: int) -> Speech2Vec:

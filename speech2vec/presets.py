@@ -65,6 +65,12 @@ class DataSettings(Settings):
         Rarer words are left out before windows are taken.
     sample : float
         Subsampling threshold of frequent words; 0 is none.
+    subsample : str
+        What is subsampled: `words`, which leave the text before windows are taken (word2vec), or `centres`, which stay
+        in the text as the context of others (the reality check).
+    across_utterances : bool
+        Windows run on from the end of an utterance to the beginning of the next one in the store; a batch is then a
+        stretch of the text.
     held_out : float
         Share of the words that is never trained on: those of whole speakers, or of whole utterances where there is
         only one speaker.
@@ -73,6 +79,8 @@ class DataSettings(Settings):
     window: int = Field(3, ge=1, le=20)
     min_count: int = Field(1, ge=1)
     sample: float = Field(0.0, ge=0)
+    subsample: Literal["words", "centres"] = "words"
+    across_utterances: bool = False
     held_out: float = Field(0.1, gt=0, lt=1)
 
 
@@ -92,7 +100,9 @@ class OptimiserSettings(Settings):
         Largest norm of the gradient; 0 is none.
     reduction : str
         `mean`: squared error averaged over all real frames and coefficients of a batch. `sum`: summed over the frames
-        and coefficients of a pair, averaged over the pairs of a batch.
+        and coefficients of a pair, averaged over the pairs of a batch. `padded`: averaged over all frames of a batch
+        when each target is padded with zeros to the store's longest word (the reality check); padding has no error, but
+        it counts.
     precision : str
         What the model computes in: `float32`, or `bfloat16` with weights kept in float32.
     """
@@ -103,7 +113,7 @@ class OptimiserSettings(Settings):
     batch_size: int = Field(512, ge=1)
     epochs: int = Field(20, ge=1)
     gradient_clip: float = Field(1.0, ge=0)
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum", "padded"] = "mean"
     precision: Literal["float32", "bfloat16"] = "float32"
 
 

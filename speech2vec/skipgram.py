@@ -1,13 +1,15 @@
-"""Centres and contexts: which words are paired, inside one utterance only, and which utterances make a batch.
+"""Centres and contexts: which words are paired, and which of them make a batch.
 
 A batch is made of whole utterances: every word in it is a centre and the context of its neighbours, so the encoder runs
-once for each word and not once for each pair.
+once for each word and not once for each pair. Where windows run across utterances it is made of a stretch of the text,
+whose first and last words have some of their neighbours in the next stretch: those are there as context only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -62,6 +64,29 @@ def pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What a batch is made of, before its words are paired.
+
+    Parameters
+    ----------
+    positions : ndarray [shape=(n_words,)], int64
+        The words, as positions in the rows of a `Sampler`.
+    centres : ndarray [shape=(n_centres,)], int64
+        Positions in `positions`, ascending: the words whose pairs are in this batch; the others are context only.
+    group : ndarray [shape=(n_centres,)]
+        What of the centres is best kept together when a batch is shared out: utterances, as far as windows know them.
+    """
+
+    positions: np.ndarray
+    centres: np.ndarray
+    group: np.ndarray
+
+    def __getitem__(self, part: slice) -> Chosen:
+        """A part of the centres, with all of their pairs."""
+        return Chosen(self.positions, self.centres[part], self.group[part])
+
+
+@dataclass(frozen=True)
 class Sampler:
     """Batches of the pairs of some rows of a store, in an order that epoch and seed alone determine.
 
@@ -77,6 +102,11 @@ class Sampler:
     batch_size : int
         Pairs to a batch, about: a batch ends with the utterance that fills it.
     seed : int
+    subsample : str
+        What `keep` is drawn for: `words`, which leave the text before windows are taken, as in word2vec; or `centres`,
+        which stay in the text as the context of others. Words of probability 0 leave the text in both cases.
+    across_utterances : bool
+        Windows run on from an utterance's end to the beginning of the next one.
     """
 
     rows: np.ndarray
@@ -86,6 +116,8 @@ class Sampler:
     window: int
     batch_size: int
     seed: int
+    subsample: Literal["words", "centres"] = "words"
+    across_utterances: bool = False
 
     @classmethod
     def of(
@@ -97,46 +129,91 @@ class Sampler:
         seed: int,
         min_count: int = 1,
         sample: float = 0.0,
+        subsample: Literal["words", "centres"] = "words",
+        across_utterances: bool = False,
     ) -> Sampler:
         """A sampler over `rows` of `store`; counts are those of these rows."""
         counts = np.bincount(store.word_id[rows], minlength=len(store.types))
         keep = keep_probability(counts, min_count, sample)
-        return cls(rows, store.word_id[rows], store.utterance[rows], keep, window, batch_size, seed)
+        word_id, utterance = store.word_id[rows], store.utterance[rows]
+        return cls(rows, word_id, utterance, keep, window, batch_size, seed, subsample, across_utterances)
 
     def n_pairs(self) -> int:
         """Pairs of an epoch in which every instance of probability > 0 takes part."""
-        kept = self.utterance[self.keep[self.word_id] > 0]
-        return sum(2 * int((kept[:-o] == kept[o:]).sum()) for o in range(1, self.window + 1))
+        text = self._text(np.flatnonzero(self.keep[self.word_id] > 0))
+        return sum(2 * int((text[:-o] == text[o:]).sum()) for o in range(1, self.window + 1))
 
-    def epoch(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
-        """The batches of an epoch, each as the positions in `rows` of its words [shape=(n_words,)]."""
+    def n_alone(self) -> int:
+        """Words without a neighbour in their utterance: they are in no pair."""
+        return int((np.bincount(self._text(np.flatnonzero(self.keep[self.word_id] > 0))) == 1).sum())
+
+    def _text(self, positions: np.ndarray) -> np.ndarray:
+        """What windows do not reach beyond: each word's utterance, or all in one."""
+        return np.zeros(len(positions), np.int32) if self.across_utterances else self.utterance[positions]
+
+    def epoch(self, epoch: int, shuffle: bool = True) -> list[Chosen]:
+        """The batches of an epoch."""
         draw = generator(self.seed, 1, epoch)
-        kept = np.flatnonzero(keep_instances(self.word_id, self.keep, draw))
+        drawn = keep_instances(self.word_id, self.keep, draw)
+        kept = np.flatnonzero(drawn if self.subsample == "words" else self.keep[self.word_id] > 0)
+        is_centre = drawn[kept]
         if not len(kept):
             return []
-        utterance = self.utterance[kept]
-        begin = np.flatnonzero(np.concatenate([[True], utterance[1:] != utterance[:-1]]))
+        text = self._text(kept)
+        begin = np.flatnonzero(np.concatenate([[True], text[1:] != text[:-1]]))
         length = np.diff(np.append(begin, len(kept)))
-        count = sum(2 * np.maximum(length - offset, 0) for offset in range(1, self.window + 1))
+        before = np.arange(len(kept)) - np.repeat(begin, length)
+        after = np.repeat(length, length) - 1 - before
+        count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs of each centre
+        if self.across_utterances:
+            return self._stretches(kept, is_centre, count, draw if shuffle else None)
         order = draw.permutation(len(begin)) if shuffle else np.arange(len(begin))
-        order = order[count[order] > 0]  # an utterance of one word has no context
-        batch = (np.cumsum(count[order]) - count[order]) // self.batch_size
-        cuts = np.flatnonzero(np.diff(batch)) + 1
+        pairs_of = np.add.reduceat(count, begin)[order]
+        order, pairs_of = order[pairs_of > 0], pairs_of[pairs_of > 0]  # an utterance of one word has no context
         batches = []
-        for utterances in np.split(order, cuts):
+        for utterances in np.split(order, self._cuts(pairs_of)):
             if len(utterances):
                 n = length[utterances]
-                first = np.repeat(begin[utterances] - (np.cumsum(n) - n), n)
-                batches.append(kept[first + np.arange(n.sum())])
+                taken = np.repeat(begin[utterances] - (np.cumsum(n) - n), n) + np.arange(n.sum())
+                centres = np.flatnonzero(is_centre[taken])
+                batches.append(Chosen(kept[taken], centres, self.utterance[kept[taken[centres]]]))
         return batches
 
-    def batch(self, positions: np.ndarray) -> Batch:
-        """Words and pairs of one of the batches of `epoch`."""
-        utterance = self.utterance[positions]
-        centre, context = pairs(utterance, self.window)
-        return Batch(self.rows[positions], utterance, centre, context)
+    def _cuts(self, counts: np.ndarray) -> np.ndarray:
+        """Where to cut a sequence of things of so many pairs each into batches."""
+        return np.flatnonzero(np.diff((np.cumsum(counts) - counts) // self.batch_size)) + 1
+
+    def _stretches(
+        self, kept: np.ndarray, is_centre: np.ndarray, count: np.ndarray, draw: np.random.Generator | None
+    ) -> list[Chosen]:
+        """The text cut into stretches, each with the words to either side that its windows reach."""
+        if not count.any():
+            return []
+        bounds = np.concatenate([[0], self._cuts(count), [len(kept)]])
+        batches = []
+        for number in range(len(bounds) - 1) if draw is None else draw.permutation(len(bounds) - 1):
+            begin, end = bounds[number], bounds[number + 1]
+            first = max(0, begin - self.window)
+            centres = begin - first + np.flatnonzero(is_centre[begin:end])
+            if len(centres):
+                batches.append(Chosen(kept[first : end + self.window], centres, centres))
+        return batches
+
+    def batch(self, chosen: Chosen) -> Batch:
+        """Words and pairs of one of the batches of `epoch`, or of a part of it."""
+        positions, centres = chosen.positions, chosen.centres
+        centre, context = pairs(self._text(positions), self.window)
+        if len(centres) < len(positions):
+            is_centre = np.zeros(len(positions), dtype=bool)
+            is_centre[centres] = True
+            centre, context = centre[is_centre[centre]], context[is_centre[centre]]
+            used = np.zeros(len(positions), dtype=bool)
+            used[centre] = used[context] = True
+            place = np.cumsum(used) - 1
+            positions, centre, context = positions[used], place[centre], place[context]
+        return Batch(self.rows[positions], self.utterance[positions], centre, context)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches in store order, each instance of probability 1 once (for evaluation)."""
-        for positions in self.epoch(0, shuffle=False):
-            yield self.batch(positions)
+        for chosen in self.epoch(0, shuffle=False):
+            yield self.batch(chosen)

@@ -21,16 +21,24 @@ class BatchError(nn.Module):
     Parameters
     ----------
     model : Speech2Vec
-    precision : str
-        `float32`, or `bfloat16`: weights are kept in float32 and used in bfloat16, in which the model computes.
+    settings : OptimiserSettings
+        Its precision: `float32`, or `bfloat16`: weights are kept in float32 and used in bfloat16, in which the model
+        computes. Its reduction: what the error is divided by.
+    longest : int
+        Frames of the longest word, to which targets are padded (reduction `padded`).
     """
 
-    def __init__(self, model: Speech2Vec, precision: str = "float32") -> None:
+    def __init__(self, model: Speech2Vec, settings: OptimiserSettings, longest: int) -> None:
         super().__init__()
-        self.model, self.precision = model, precision
+        self.model, self.precision, self.reduction, self.longest = (
+            model,
+            settings.precision,
+            settings.reduction,
+            longest,
+        )
 
     def forward(self, batch: DeviceBatch) -> tuple[Tensor, int, int]:
-        """Squared error summed over all real frames and coefficients; how many values that are; decoded sequences."""
+        """Squared error summed over all real frames and coefficients; how many values that are; the loss's divisor."""
         if not batch.n_pairs:  # a rank without a share has gradients too, all of them zero
             return torch.stack([0.0 * weights.sum() for weights in self.parameters()]).sum(), 0, 0
         words = batch.words
@@ -41,7 +49,7 @@ class BatchError(nn.Module):
             frames = Segments(words.frames.bfloat16(), words.first, words.lengths)
             decoded = torch.func.functional_call(self.model, rounded, (frames, batch.centre, batch.context))
             decoded = dataclasses.replace(decoded, predicted=decoded.predicted.float(), target=decoded.target.float())
-        return decoded.squared_error(), decoded.target.numel(), decoded.n_sequences
+        return decoded.squared_error(), decoded.target.numel(), decoded.divisor(self.reduction, self.longest)
 
 
 def shared_out(error: BatchError, ranks: Ranks) -> nn.Module:
@@ -89,14 +97,14 @@ def train_step(
         Squared error, values that it sums, pairs (all of the whole batch), norm of the gradient before clipping. It
         stays on the device: reading it is what waits for the step.
     """
-    squared_error, n_values, n_sequences = error(batch)
-    counts = (n_values, n_sequences, batch.n_pairs)
+    squared_error, n_values, divisor = error(batch)
+    counts = (n_values, divisor, batch.n_pairs)
     sums = squared_error.new_empty(4, dtype=torch.float64)
     sums[0] = squared_error.detach()
     for place, count in enumerate(counts, start=1):
         sums[place].fill_(count)
     ranks.sum(sums)
-    over = sums[1 if settings.reduction == "mean" else 2].to(squared_error.dtype)
+    over = sums[2].to(squared_error.dtype)
     optimiser.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes, and are to be summed.
     (squared_error / (over / ranks.size)).backward()

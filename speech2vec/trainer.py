@@ -128,7 +128,7 @@ def train(
     frames = DeviceStore(store, device)
     book = _Book(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
     steps = StepLog(progress, book.writer if book else None)
-    error = shared_out(BatchError(model, settings.optimiser.precision), ranks)
+    error = shared_out(BatchError(model, settings.optimiser, int(store.n_frames.max())), ranks)
 
     def save(name: str) -> None:
         if ranks.first:
@@ -166,7 +166,10 @@ def train(
 def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Sampler, Sampler]:
     data, size, seed = settings.data, settings.optimiser.batch_size, settings.seed
     return (
-        Sampler.of(store, parts.train, data.window, size, seed, data.min_count, data.sample),
+        Sampler.of(
+            *(store, parts.train, data.window, size, seed),
+            *(data.min_count, data.sample, data.subsample, data.across_utterances),
+        ),
         Sampler.of(store, parts.held_out, data.window, size, seed),
     )
 
@@ -209,8 +212,7 @@ def _steps_of_epoch(
     """Make the steps of an epoch from `progress.step_in_epoch` on, and come back after each."""
     batches = sampler.epoch(progress.epoch)
     for number in range(progress.step_in_epoch, len(batches)):
-        positions = batches[number]
-        share = sampler.batch(positions[ranks.share(sampler.utterance[positions])])
+        share = sampler.batch(batches[number][ranks.share(batches[number].group)])
         rate = learning_rate(settings.optimiser, (progress.epoch + number / len(batches)) / settings.optimiser.epochs)
         for group in optimiser.param_groups:
             group["lr"] = rate

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech2vec.skipgram import Sampler, pairs
+from speech2vec.skipgram import Batch, Sampler, pairs
 from speech2vec.vocabulary import keep_instances, keep_probability
 
 utterance_lengths = st.lists(st.integers(1, 8), min_size=1, max_size=12)
@@ -27,6 +30,10 @@ def test_pairs_are_the_neighbours_within_an_utterance(lengths: list[int], window
     assert set(found) == obvious_pairs(utterance, window)
 
 
+def named_pairs(batch: Batch) -> list[tuple[int, int]]:
+    return list(zip(batch.words[batch.centre].tolist(), batch.words[batch.context].tolist(), strict=True))
+
+
 def sampler(lengths: list[int], batch_size: int, keep: np.ndarray | None = None, seed: int = 3) -> Sampler:
     utterance = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     word_id = np.arange(len(utterance), dtype=np.int32) % 4
@@ -38,23 +45,71 @@ def sampler(lengths: list[int], batch_size: int, keep: np.ndarray | None = None,
 def test_an_epoch_holds_every_pair_once(lengths: list[int], batch_size: int, epoch: int) -> None:
     drawn = sampler(lengths, batch_size)
     found: list[tuple[int, int]] = []
-    for positions in drawn.epoch(epoch):
-        batch = drawn.batch(positions)
+    for chosen in drawn.epoch(epoch):
+        batch = drawn.batch(chosen)
         found += zip(batch.words[batch.centre].tolist(), batch.words[batch.context].tolist(), strict=True)
     expected = {(int(drawn.rows[i]), int(drawn.rows[j])) for i, j in obvious_pairs(drawn.utterance, 2)}
     assert len(found) == len(set(found)) == drawn.n_pairs()
     assert set(found) == expected
 
 
+@given(
+    utterance_lengths,
+    st.integers(1, 40),
+    st.integers(0, 5),
+    st.booleans(),
+    st.sampled_from(["words", "centres"]),
+    st.floats(0.05, 1),
+)
+def test_an_epoch_holds_every_pair_of_its_centres_once(
+    lengths: list[int],
+    batch_size: int,
+    epoch: int,
+    across: bool,
+    subsample: Literal["words", "centres"],
+    chance: float,
+) -> None:
+    keep = np.array([chance, 1.0, 0.0, 1.0])
+    drawn = dataclasses.replace(sampler(lengths, batch_size, keep), subsample=subsample, across_utterances=across)
+    whole = dataclasses.replace(drawn, keep=(keep > 0).astype(float))
+    batches = [drawn.batch(chosen) for chosen in drawn.epoch(epoch)]
+    found = [pair for batch in batches for pair in named_pairs(batch)]
+    assert len(found) == len(set(found)) <= drawn.n_pairs()
+    for batch in batches:  # no word without a use, and each once
+        assert sorted({*batch.centre.tolist(), *batch.context.tolist()}) == list(range(len(batch.words)))
+        assert len(set(batch.words.tolist())) == len(batch.words)
+    if subsample == "centres":  # all pairs of those that were drawn, none of the others
+        kept = np.flatnonzero(keep[drawn.word_id] > 0)
+        text = np.zeros(len(kept)) if across else drawn.utterance[kept]
+        centres = {centre for centre, _ in found}
+        expected = {(int(drawn.rows[kept[i]]), int(drawn.rows[kept[j]])) for i, j in obvious_pairs(text, 2)}
+        assert set(found) == {pair for pair in expected if pair[0] in centres}
+        certain = drawn.rows[keep[drawn.word_id] == 1.0].tolist()
+        assert {pair for pair in expected if pair[0] in certain} <= set(found)
+    assert drawn.n_pairs() == sum(len(whole.batch(chosen).centre) for chosen in whole.epoch(epoch))
+
+
+def test_windows_run_across_utterances_in_batches_of_contiguous_text() -> None:
+    drawn = dataclasses.replace(sampler([2, 1, 3], 6), across_utterances=True)
+    pairs_of = [named_pairs(drawn.batch(chosen)) for chosen in drawn.epoch(0, shuffle=False)]
+    rows = drawn.rows.tolist()
+    assert sorted(pair for batch in pairs_of for pair in batch) == sorted(
+        (rows[i], rows[j]) for i in range(6) for j in range(6) if 0 < abs(i - j) <= 2
+    )
+    centres = [sorted({centre for centre, _ in batch}) for batch in pairs_of]
+    assert len(centres) > 1 and [row for batch in centres for row in batch] == rows
+
+
 def test_batches_are_about_as_large_as_asked() -> None:
     drawn = sampler([8] * 200, 100)
-    sizes = [len(drawn.batch(positions).centre) for positions in drawn.epoch(0)]
+    sizes = [len(drawn.batch(chosen).centre) for chosen in drawn.epoch(0)]
     assert abs(np.mean(sizes[:-1]) - 100) < 26  # an utterance of eight words has 26 pairs
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return np.concatenate(sampler([3] * 50, 20, seed=seed).epoch(epoch)).tolist()
+        chosen = sampler([3] * 50, 20, seed=seed).epoch(epoch)
+        return np.concatenate([batch.positions for batch in chosen]).tolist()
 
     assert order(3, 1) == order(3, 1)
     assert order(3, 1) != order(3, 2)
@@ -64,9 +119,9 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 def test_words_left_out_do_not_part_their_neighbours() -> None:
     # The words of type 1 are left out before windows are taken, as in word2vec.
     drawn = sampler([4], 100, keep=np.array([1.0, 0.0, 1.0, 1.0]))
-    (positions,) = drawn.epoch(0)
-    batch = drawn.batch(positions)
-    assert positions.tolist() == [0, 2, 3]
+    (chosen,) = drawn.epoch(0)
+    batch = drawn.batch(chosen)
+    assert chosen.positions.tolist() == [0, 2, 3]
     assert len(batch.centre) == 6 == drawn.n_pairs()
 
 
