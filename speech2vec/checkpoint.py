@@ -56,7 +56,7 @@ def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progres
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
     except (OSError, SafetensorError) as error:
-        kept = "the last one is whole" if path.exists() else "there was none before"
+        kept = "the last one is whole" if any(path.parent.glob("*.safetensors")) else "there was none before"
         raise UserError(f"the checkpoint {path} cannot be written ({error}); {kept}") from error
 
 
@@ -71,7 +71,7 @@ def load(path: Path) -> Checkpoint:
     weights, optimiser = {}, {}
     try:
         with safe_open(path, framework="pt") as file:
-            progress = json.loads((file.metadata() or {})["progress"])
+            progress = dict(json.loads((file.metadata() or {})["progress"]))
             for name in file.keys():  # noqa: SIM118  # not a mapping
                 if name.startswith(_MODEL):
                     weights[name.removeprefix(_MODEL)] = file.get_tensor(name)
@@ -79,7 +79,7 @@ def load(path: Path) -> Checkpoint:
                     optimiser[name.removeprefix(_OPTIMISER)] = file.get_tensor(name)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}: was the run trained?") from error
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is truncated or no checkpoint ({str(error).splitlines()[0]})") from error
     return Checkpoint(weights, optimiser, progress)
 
@@ -97,10 +97,14 @@ def restore_weights(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Non
     model.load_state_dict(checkpoint.weights)
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
-    """Load the optimiser's state."""
+def restore_optimiser(optimiser: torch.optim.Optimizer, checkpoint: Checkpoint, path: Path) -> None:
+    """Load the optimiser's state, or say in one line that it does not belong to these weights."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in checkpoint.optimiser.items():
-        number, name = key.split(".", 1)
+        number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
+    shapes = {n: p.shape for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"])}
+    fits = not state or state.keys() == shapes.keys()
+    if not fits or any(t.ndim and t.shape != shapes[n] for n, values in state.items() for t in values.values()):
+        raise UserError(f"{path} holds the state of another optimiser than these settings ask for")
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -43,8 +43,8 @@ def go_on(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None
     if fingerprint(before) != fingerprint(settings):
         raise UserError(f"{run} was begun with other settings ({run / CONFIG_FILE}): resume with those, or start anew")
     origin = read_json(run / ORIGIN_FILE)
-    if (origin["fingerprint"], origin["n_words"]) != (store.fingerprint, store.n_words):
-        raise UserError(f"{run} was begun on another store ({origin['path']}) than {store.path}")
+    if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
+        raise UserError(f"{run} was begun on another store ({origin.get('path')}) than {store.path}")
     last = checkpoint_file(run, LAST)
     for half in last.parent.glob(".*.tmp"):  # of a run that was killed as it wrote
         half.unlink()
@@ -65,9 +65,10 @@ def read_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
             values = json.loads(line)
-        except ValueError:  # half a line: the run was killed as it wrote
+            done = values["epoch"]
+        except (ValueError, TypeError, KeyError):  # half a line: the run was killed as it wrote
             break
-        if values["epoch"] <= epoch:
+        if done <= epoch:
             kept.append(values)
     with atomic_path(file) as temporary:
         temporary.write_text("".join(json.dumps(values) + "\n" for values in kept), encoding="utf-8")

@@ -7,6 +7,7 @@ it has come: a run that was killed and resumed ends with the weights of one that
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,6 +126,8 @@ def train(
         len(set((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out].tolist())),
         parts.by,
     )
+    if alone := sampler.n_alone():
+        log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
     frames = DeviceStore(store, device)
     book = _Book(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
     steps = StepLog(progress, book.writer if book else None)
@@ -136,7 +139,7 @@ def train(
 
     try:
         if book and not book.metrics:
-            book.measure(0, model, optimiser)
+            book.measure(progress.epoch, model, optimiser)
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
             while progress.epoch < settings.optimiser.epochs:
                 for _ in _steps_of_epoch(error, optimiser, frames, sampler, settings, progress, steps, ranks):
@@ -156,10 +159,12 @@ def train(
                     save(BEST)  # before the last: a run that is killed between them does this epoch's end again
                 save(LAST)
                 steps.rest()
+        if book:
+            book.writer.close()
     except DivergedError as diverged:
         raise UserError(_why(diverged, store, run, ranks)) from diverged
-    if book:
-        book.writer.close()
+    except OSError as error:
+        raise UserError(f"{run} cannot be written to ({error.strerror or error}); {_kept(run)}") from error
     return Trained(book.metrics if book else [])
 
 
@@ -194,9 +199,13 @@ def _open_run(
     checkpoint = ranks.from_first(checkpoint)
     if checkpoint is None:
         return Progress()
-    checkpoints.restore_weights(model, checkpoint, checkpoint_file(run, LAST))
-    checkpoints.restore_optimiser(optimiser, checkpoint)
-    return Progress(**checkpoint.progress)
+    last = checkpoint_file(run, LAST)
+    checkpoints.restore_weights(model, checkpoint, last)
+    checkpoints.restore_optimiser(optimiser, checkpoint, last)
+    try:
+        return Progress(**checkpoint.progress)
+    except TypeError as error:
+        raise UserError(f"{last} does not say how far it has come: it is no checkpoint of a training") from error
 
 
 def _steps_of_epoch(
@@ -222,15 +231,24 @@ def _steps_of_epoch(
 
 def _why(diverged: DivergedError, store: Store, run: Path, ranks: Ranks) -> str:
     """What to say of a loss that is no longer a number: is it the store, or the learning rate?"""
-    kept = checkpoint_file(run, LAST)
-    where = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was written yet"
     row = store.first_not_finite() if ranks.first else None
     if row is not None:
         return (
             f"{diverged}: the store {store.path} holds NaN or infinite frames, first in the word "
-            f"'{store.types[store.word_id[row]]}' (row {row}): make it anew; {where}"
+            f"'{store.types[store.word_id[row]]}' (row {row}): make it anew; {_kept(run)}"
         )
-    return f"{diverged}: training has diverged; {where}; a smaller optimiser.learning_rate helps"
+    return f"{diverged}: training has diverged; {_kept(run)}; a smaller optimiser.learning_rate helps"
+
+
+def _kept(run: Path) -> str:
+    last = checkpoint_file(run, LAST)
+    return f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
+
+
+def _writer_thread_failed(details: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands its error of the disk to the next call, which says it; it need not print it too."""
+    if not (details.exc_type and issubclass(details.exc_type, OSError)):
+        threading.__excepthook__(details)
 
 
 class _Book:
@@ -251,6 +269,7 @@ class _Book:
         self.mean = mean_frame(frames.store, parts.train)
         self.metrics = run_folder.read_metrics(run, progress.epoch)
         # What was shown after the checkpoint that a run goes on from will be shown again.
+        threading.excepthook = _writer_thread_failed
         self.writer = SummaryWriter(str(run), purge_step=progress.step + 1 if self.metrics else None)
 
     def measure(self, epoch: int, model: Speech2Vec, optimiser: torch.optim.Optimizer) -> HeldOutLoss:

@@ -1,0 +1,178 @@
+"""`speech2vec train`: what is wrong with a store, a checkpoint or a device is one line, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from fakes import made_up_store
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from speech2vec.cli import app
+from speech2vec.config import load_settings
+from speech2vec.console import run_app
+from speech2vec.encoding import checkpoint_file
+from speech2vec.presets import TrainSettings
+from speech2vec.skipgram import Sampler
+from speech2vec.store import Store
+from speech2vec.trainer import train
+
+CHOSEN = ("model.vector_size=8", "optimiser.epochs=1", "optimiser.batch_size=60", "data.held_out=0.2")
+Said = tuple[int, str, list[str]]
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `speech2vec train` and give back exit code, output and lines of errors."""
+
+    def run(store: Path, run: Path, *more: str) -> Said:
+        options = [word for text in CHOSEN for word in ("--set", text)]
+        fixed = ["--device", "cpu", "--evaluate-every", "1", "--quiet"]
+        monkeypatch.setattr(sys, "argv", ["speech2vec", "train", str(store), "-o", str(run), *options, *fixed, *more])
+        with pytest.raises(SystemExit) as ended:
+            run_app(app)
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    made_up_store(folder / "store")
+    return folder
+
+
+@pytest.fixture
+def store(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole / "store", tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def trained(whole: Path) -> Path:
+    settings = load_settings(TrainSettings, overrides=CHOSEN)
+    train(Store.open(whole / "store"), whole / "run", settings, torch.device("cpu"), quiet=True)
+    return whole / "run"
+
+
+def change(store: Path, name: str, values: list[object]) -> None:
+    table = pq.read_table(store / "words.parquet")
+    field = table.schema.field(name)
+    column = pa.array(values).cast(field.type)
+    pq.write_table(table.set_column(table.column_names.index(name), field, column), store / "words.parquet")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("row", range(0, 240, 48))  # one of each speaker's: the held-out one too
+def test_frames_that_are_no_numbers_are_found(
+    store: Path, tmp_path: Path, command: Command, value: float, row: int
+) -> None:
+    frames = np.lib.format.open_memmap(store / "frames.npy", mode="r+")
+    frames[pq.read_table(store / "words.parquet")["first_frame"][row].as_py()] = value
+    frames.flush()
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "holds NaN or infinite frames" in said[0] and f"(row {row}): make it anew" in said[0]
+
+
+def test_a_word_of_no_frames(store: Path, tmp_path: Path, command: Command) -> None:
+    n = pq.read_table(store / "words.parquet")["n_frames"].to_pylist()
+    change(store, "n_frames", [0 if row == 7 else value for row, value in enumerate(n)])
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1 and "in row 7 has no frames" in said[0]
+
+
+def test_a_vocabulary_of_one_word_is_trained_on(store: Path, tmp_path: Path, command: Command) -> None:
+    change(store, "word", ["again"] * 240)
+    code, out, said = command(store, tmp_path / "run")
+    assert code == 0 and out.startswith("run ") and not said
+
+
+def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, command: Command) -> None:
+    utterance = pq.read_table(store / "words.parquet")["utterance_id"].to_pylist()
+    change(store, "utterance_id", [f"{name}-end" if row % 6 == 5 else name for row, name in enumerate(utterance)])
+    assert Sampler.of(Store.open(store), np.arange(240), 1, 60, seed=0).n_alone() == 40
+    code, _, _ = command(store, tmp_path / "run")
+    assert code == 0
+    change(store, "utterance_id", [str(row) for row in range(240)])
+    code, _, said = command(store, tmp_path / "none")
+    assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
+
+
+def test_a_checkpoint_of_another_size(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
+    assert code == 2 and len(said) == 1 and "begun with other settings" in said[0]
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("vector_size = 8", "vector_size = 10"))
+    code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
+    assert code == 2 and len(said) == 1 and "is of another model" in said[0]
+
+
+def test_a_truncated_checkpoint(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    file = checkpoint_file(run)
+    content = file.read_bytes()
+    for length in (0, 7, 200, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:length])
+        code, _, said = command(whole / "store", run, "--resume")
+        assert code == 2 and len(said) == 1 and "is truncated or no checkpoint" in said[0]
+
+
+def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    file = checkpoint_file(run)
+    with safe_open(file, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        progress = opened.metadata()["progress"]
+    optimiser = next(name for name in tensors if name.startswith("optimiser."))
+    cases = [
+        ({"x": torch.zeros(3)}, None, "is truncated or no checkpoint"),
+        ({"x": torch.zeros(3)}, progress, "is of another model"),
+        (tensors, json.dumps({"epochs": 3}), "does not say how far it has come"),
+        (tensors, json.dumps(3), "is truncated or no checkpoint"),
+        ({**tensors, optimiser: torch.zeros(99)}, progress, "the state of another optimiser"),
+        ({k: v for k, v in tensors.items() if not k.startswith("optimiser.3")}, progress, "the state of another"),
+    ]
+    for content, metadata, expected in cases:
+        save_file(content, file, metadata={"progress": metadata} if metadata else None)
+        code, _, said = command(whole / "store", run, "--resume")
+        assert code == 2 and len(said) == 1 and expected in said[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(store: Path, tmp_path: Path, command: Command) -> None:
+    code, _, said = command(store, tmp_path / "run", "--device", "cuda")
+    assert code == 2 and len(said) == 1 and "there is no CUDA device" in said[0]
+    assert not (tmp_path / "run").exists()
+    code, _, said = command(store, tmp_path / "run", "--device", "tpu")
+    assert code == 2 and len(said) == 1 and "'tpu' is not one of" in said[0]
+
+
+def test_a_learning_rate_that_diverges_keeps_the_last_good_checkpoint(
+    store: Path, tmp_path: Path, command: Command
+) -> None:
+    wild = ("name=sgd", "learning_rate=1e6", "gradient_clip=0", "reduction=sum", "epochs=3")
+    options = [word for text in wild for word in ("--set", f"optimiser.{text}")]
+    code, _, said = command(store, tmp_path / "run", *options, "--checkpoint-every", "1")
+    file = checkpoint_file(tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "at step 3: training has diverged" in said[0] and f"the last good checkpoint is {file};" in said[0]
+    with safe_open(file, "pt") as opened:
+        assert json.loads(opened.metadata()["progress"])["step"] == 2
+        assert all(bool(opened.get_tensor(name).isfinite().all()) for name in opened.keys())  # noqa: SIM118
+    # Without a checkpoint in each step none is written after the first step that is no number.
+    code, _, _ = command(store, tmp_path / "other", *options)
+    assert code == 2 and not checkpoint_file(tmp_path / "other").exists()
