@@ -65,28 +65,27 @@ class Ranks:
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def share(self, utterance: np.ndarray) -> slice:
-        """The words of a batch that are this rank's: whole utterances, about as many words for each rank.
+    def share(self, group: np.ndarray) -> slice:
+        """The centres of a batch that are this rank's: whole groups, about as many centres for each rank.
 
         Parameters
         ----------
-        utterance : ndarray [shape=(n_words,)]
-            Of each word of the batch; an utterance's words lie together.
+        group : ndarray [shape=(n_centres,)]
+            What is kept together (an utterance); a group's centres lie together.
 
         Returns
         -------
         slice
-            Empty where a batch has fewer utterances than there are ranks.
+            Empty for some where a batch has fewer groups than there are ranks.
 
         Examples
         --------
         >>> Ranks(1, 2).share(np.array([7, 7, 7, 3, 3, 5]))
         slice(3, 6, None)
         """
-        begin = np.flatnonzero(np.concatenate([[True], utterance[1:] != utterance[:-1]]))
-        end = np.append(begin[1:], len(utterance))
-        owner = (begin + end) * self.size // (2 * len(utterance))  # the rank in whose part the middle lies
-        bounds = np.append(begin, len(utterance))
+        begin = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+        bounds = np.append(begin, len(group))
+        owner = (bounds[:-1] + bounds[1:]) * self.size // (2 * len(group))  # the rank in whose part the middle lies
         return slice(*(int(bounds[np.searchsorted(owner, rank)]) for rank in (self.rank, self.rank + 1)))
 
 

@@ -30,12 +30,8 @@ class BatchError(nn.Module):
 
     def __init__(self, model: Speech2Vec, settings: OptimiserSettings, longest: int) -> None:
         super().__init__()
-        self.model, self.precision, self.reduction, self.longest = (
-            model,
-            settings.precision,
-            settings.reduction,
-            longest,
-        )
+        self.model, self.longest = model, longest
+        self.precision, self.reduction = settings.precision, settings.reduction
 
     def forward(self, batch: DeviceBatch) -> tuple[Tensor, int, int]:
         """Squared error summed over all real frames and coefficients; how many values that are; the loss's divisor."""

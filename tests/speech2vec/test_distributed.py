@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,20 +48,29 @@ def named(batch: Batch) -> Iterator[tuple[int, int]]:
     return zip(batch.words[batch.centre].tolist(), batch.words[batch.context].tolist(), strict=True)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 99), st.integers(1, 60))
-def test_no_pair_is_lost_or_doubled(lengths: list[int], size: int, seed: int, batch_size: int) -> None:
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=40),
+    st.integers(1, 9),
+    st.integers(0, 99),
+    st.integers(1, 60),
+    st.sampled_from(["words", "centres"]),
+    st.booleans(),
+)
+def test_no_pair_is_lost_or_doubled(
+    lengths: list[int], size: int, seed: int, batch_size: int, subsample: Any, across: bool
+) -> None:
     utterance = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     rows = np.arange(len(utterance)) * 3
-    keep = np.array([1.0, 0.7])
-    sampler = Sampler(rows, (rows % 2).astype(np.int32), utterance, keep, 3, batch_size, seed)
+    word_id = (rows % 2).astype(np.int32)
+    sampler = Sampler(rows, word_id, utterance, np.array([1.0, 0.7]), 3, batch_size, seed, subsample, across)
     for chosen in sampler.epoch(seed % 3):
         whole = sampler.batch(chosen)
         parts = [sampler.batch(chosen[Ranks(rank, size).share(chosen.group)]) for rank in range(size)]
-
         assert Counter(named(whole)) == Counter(pair for part in parts for pair in named(part))
-        assert np.array_equal(whole.words, np.concatenate([part.words for part in parts]))
-        for part in parts:  # whole utterances, so nothing is encoded twice
-            assert not len(part.words) or len(part.centre)
+        for part in parts:
+            assert len(part.words) == len(set(part.centre) | set(part.context)), "a word without a pair"
+        if subsample == "words" and not across:  # whole utterances, so no word is encoded twice
+            assert np.array_equal(whole.words, np.concatenate([part.words for part in parts]))
 
 
 @given(st.integers(1, 8))
