@@ -36,11 +36,14 @@ class Cut:
         0 for a word that lies outside its audio.
     seconds : float
         Length of the utterance.
+    n_shortened : int
+        Words that are longer than `max_frames`.
     """
 
     frames: np.ndarray
     n_frames: np.ndarray
     seconds: float
+    n_shortened: int
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Extraction:
     n_frames: int = 0
     seconds: float = 0.0
     short_words: int = 0
+    shortened_words: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -68,7 +72,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     n_frames = np.zeros(len(start), dtype=np.int64)
     frames: list[np.ndarray] = [np.zeros((0, settings.n_mfcc), np.float32)]
     failed: list[dict[str, str]] = []
-    seconds = 0.0
+    seconds, n_shortened = 0.0, 0
     ends = np.cumsum(part.n_words)
     for utterance, first, last in zip(part.utterances, ends - part.n_words, ends, strict=True):
         try:
@@ -79,6 +83,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
         frames.append(cut.frames)
         n_frames[first:last] = cut.n_frames
         seconds += cut.seconds
+        n_shortened += cut.n_shortened
         outside = np.flatnonzero(cut.n_frames == 0)
         if len(outside):
             words = part.words["word"].slice(first, last - first).take(outside).to_pylist()
@@ -97,7 +102,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     columns["first_frame"] = pa.array((np.cumsum(n_frames) - n_frames)[used])
     columns["n_frames"] = pa.array(n_frames[used])
     short_words = int((end - start < settings.frame_shift)[used].sum())
-    notes = {"seconds": seconds, "short_words": short_words, "failed": failed}
+    notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
     table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
     file = part_file(parts, part.number)
     with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as out:
@@ -137,11 +142,12 @@ def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings
     inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
     first, last = frame_span(start[inside], end[inside], settings)
     first = np.minimum(first, len(frames) - 1)
-    lengths = np.clip(last, first + 1, len(frames)) - first
+    whole = np.clip(last, first + 1, len(frames)) - first
+    lengths = np.minimum(whole, settings.max_frames or len(frames))
     n_frames = np.zeros(len(start), dtype=np.int64)
     n_frames[inside] = lengths
     rows = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    return Cut(frames[rows], n_frames, seconds)
+    return Cut(frames[rows], n_frames, seconds, int((lengths < whole).sum()))
 
 
 def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
@@ -156,6 +162,7 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
         tables.append(table.replace_schema_metadata())
         result.seconds += notes["seconds"]
         result.short_words += notes["short_words"]
+        result.shortened_words += notes.get("shortened_words", 0)  # not in parts of before there was max_frames
         result.failed += notes["failed"]
         result.n_words += len(table)
         result.n_frames += int(table["n_frames"].to_numpy().sum())

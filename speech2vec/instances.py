@@ -14,7 +14,7 @@ from speech2vec.homophones import MAX_INSTANCES_A_WORD
 from speech2vec.model import seeded_model
 from speech2vec.runs import generator
 from speech2vec.store import Store
-from speech2vec.vectors import WordVectors
+from speech2vec.vectors import WordVectors, average_instances, unit_length
 
 Representation = Callable[[np.ndarray], np.ndarray]
 
@@ -30,6 +30,22 @@ def representations(loaded: LoadedRun) -> dict[str, Representation]:
         UNTRAINED: lambda rows: encode_instances(untrained, store, rows, device),
         MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
+
+
+def word_vectors(loaded: LoadedRun, min_count: int = 1) -> WordVectors:
+    """The vectors of a run's words: the mean over a word's instances, of length 1 each if the run's settings say so.
+
+    Parameters
+    ----------
+    loaded : LoadedRun
+    min_count : int
+        Words with fewer instances get no vector.
+    """
+    store = loaded.store
+    instances = encode_instances(loaded.model, store, device=next(loaded.model.parameters()).device)
+    if loaded.settings.vectors.unit_instances:
+        unit_length(instances)
+    return average_instances(instances, store.word_id, store.types, min_count)
 
 
 def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -81,6 +97,8 @@ def instances_by_row(loaded: LoadedRun, words: WordVectors, rows: np.ndarray, se
     row_of[[type_of[words.words[row]] for row in rows]] = rows
     chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), MAX_INSTANCES_A_WORD, seed)
     encoded = encode_instances(loaded.model, store, chosen, next(loaded.model.parameters()).device)
+    if loaded.settings.vectors.unit_instances:
+        unit_length(encoded)
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)

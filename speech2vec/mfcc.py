@@ -42,6 +42,8 @@ class MfccSettings(Settings):
     normalise : str
         Frames get zero mean and unit variance in each coefficient, over all the words of a `speaker`, of an
         `utterance`, of the whole `corpus`, or not at all (`none`). Silence between words does not count.
+    max_frames : int or None
+        Of a longer word only the first so many frames are kept.
     """
 
     sampling_rate: int = Field(16000, ge=1000)
@@ -54,6 +56,7 @@ class MfccSettings(Settings):
     fmax: float | None = None
     log_floor: float = Field(1e-10, gt=0)
     normalise: Literal["speaker", "utterance", "corpus", "none"] = "speaker"
+    max_frames: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> MfccSettings:

@@ -1,12 +1,14 @@
-"""Settings of training, and the named sets of them: default, paper."""
+"""Settings of training, and the named sets of settings of features and training: default, paper, reality-check."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from speech2vec.config import Settings
+from speech2vec.errors import UserError
 
 
 class ModelSettings(Settings):
@@ -117,6 +119,18 @@ class OptimiserSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
+class VectorSettings(Settings):
+    """How a word's vector is made of those of its instances; training does not depend on it.
+
+    Parameters
+    ----------
+    unit_instances : bool
+        Each instance's vector is scaled to length 1 before the mean is taken.
+    """
+
+    unit_instances: bool = False
+
+
 class TrainSettings(Settings):
     """All that determines a trained model, beside the store."""
 
@@ -125,6 +139,7 @@ class TrainSettings(Settings):
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
+    vectors: VectorSettings = VectorSettings()
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -144,4 +159,60 @@ PRESETS: dict[str, dict[str, Any]] = {
             "reduction": "sum",
         },
     },
+    # As in arXiv 2209.10791, the reproduction that found no meaning; what that paper leaves open is as in its published
+    # code (docs/training.md).
+    "reality-check": {
+        "preset": "reality-check",
+        "model": {"decoder": "attention", "teacher_forcing": True},
+        "data": {"min_count": 4, "sample": 1e-3, "subsample": "centres", "across_utterances": True},
+        "optimiser": {
+            "name": "sgd",
+            "learning_rate": 1e-3,
+            "final_learning_rate": 1e-3,
+            "batch_size": 4096,
+            "epochs": 500,
+            "gradient_clip": 0.0,
+            "reduction": "padded",
+        },
+        "vectors": {"unit_instances": True},
+    },
 }
+
+# What each preset says of the features (`MfccSettings`): only what its source says.
+FEATURES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {"sampling_rate": 16000, "hop_length": 160, "n_mfcc": 13, "max_frames": None},
+    "reality-check": {
+        "sampling_rate": 16000,
+        "hop_length": 512,
+        "win_length": 512,
+        "n_fft": 512,
+        "n_mels": 128,
+        "n_mfcc": 13,
+        "fmin": 0.0,
+        "normalise": "corpus",
+        "max_frames": 20,
+    },
+}
+
+
+def preset_of(presets: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """A preset by its name.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name.
+    """
+    if name not in presets:
+        raise UserError(f"--preset takes {', '.join(presets)}, not '{name}'")
+    return presets[name]
+
+
+def other_features(preset: str, settings: Mapping[str, Any]) -> list[str]:
+    """What a preset says of the features, where a store's settings say something else; each in words."""
+    return [
+        f"{key} = {wanted} (not {settings.get(key)})"
+        for key, wanted in FEATURES[preset].items()
+        if settings.get(key) != wanted
+    ]

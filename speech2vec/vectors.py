@@ -108,6 +108,13 @@ class WordVectors:
         return WordVectors([self.words[i] for i in rows], self.vectors[rows], self.counts[rows])
 
 
+def unit_length(instances: np.ndarray) -> None:
+    """Scale vectors [shape=(n_instances, vector_size)] to length 1, in place; zero vectors stay zero."""
+    for block in np.array_split(instances, max(1, len(instances) // 65536)):  # views: no second copy of them all
+        norms = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
+        block /= np.where(norms > 0, norms, 1.0)
+
+
 def average_instances(
     instances: np.ndarray, word_id: np.ndarray, types: Sequence[str], min_count: int = 1
 ) -> WordVectors:

@@ -132,10 +132,9 @@ def find_run(vectors: Path) -> Path | None:
 
 def untrained_vectors(run: Path, store: Path | None, device: console.Device) -> tuple[WordVectors, Store]:
     """Control: the run's encoder as it was before training, its vectors made in the same way."""
-    from speech2vec.encoding import choose_device, encode_instances, load_run
-    from speech2vec.vectors import average_instances
+    from speech2vec.encoding import load_run
+    from speech2vec.instances import word_vectors
 
     loaded = load_run(run, store, device=device.value, trained=False)
     console.log.info("encoding %d words with the untrained encoder", loaded.store.n_words)
-    instances = encode_instances(loaded.model, loaded.store, device=choose_device(device.value))
-    return average_instances(instances, loaded.store.word_id, loaded.store.types), loaded.store
+    return word_vectors(loaded), loaded.store

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from speech2vec import console
+from speech2vec.commands.options import PresetOption
 from speech2vec.config import load_settings
 
 
 def features(
     aligned: Annotated[Path, typer.Argument(help="What speech2vec-align wrote.")],
     output: console.OutputOption,
+    preset: PresetOption = "default",
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
     jobs: console.JobsOption = 0,
@@ -25,9 +27,10 @@ def features(
     """Compute MFCC for every aligned word into a store (docs/mfcc.md has the conventions)."""
     from speech2vec.extraction import extract
     from speech2vec.mfcc import MfccSettings
+    from speech2vec.presets import FEATURES, preset_of
 
     console.set_up_logging(quiet)
-    settings = load_settings(MfccSettings, config, set_ or ())
+    settings = load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset))
     share = console.parse_shard(shard) if shard else None
     result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet, force, resume)
     _tell(result, output, f"shard {shard} of store" if shard else "store")
@@ -51,6 +54,8 @@ def _tell(result, output: Path, what: str) -> None:  # type: ignore[no-untyped-d
         f"{what} {output}: {result.n_words:,} words, {result.n_frames:,} frames "
         f"of {result.seconds / 3600:.2f} h of audio; {result.short_words} words shorter than a frame"
     )
+    if result.shortened_words:
+        print(f"  {result.shortened_words:,} words are longer than max_frames, and end there")
     for failure in result.failed:
         print(f"  not (wholly) used: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})")
     if result.failed:

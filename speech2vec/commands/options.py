@@ -16,6 +16,9 @@ def _best_or_last(checkpoint: str) -> str:
     return checkpoint
 
 
+PresetOption = Annotated[
+    str, typer.Option("--preset", help="default, paper (as published) or reality-check (as in arXiv 2209.10791).")
+]
 RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
 CheckpointOption = Annotated[str, typer.Option("--checkpoint", callback=_best_or_last, help="best or last.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from speech2vec import console
-from speech2vec.commands.options import CheckpointOption, RunArgument, StoreOption
+from speech2vec.commands.options import CheckpointOption, PresetOption, RunArgument, StoreOption
 from speech2vec.config import load_settings
 from speech2vec.errors import UserError
 
@@ -16,7 +16,7 @@ from speech2vec.errors import UserError
 def train(
     store: Annotated[Path, typer.Argument(help="What 'speech2vec features' wrote.")],
     output: console.OutputOption,
-    preset: Annotated[str, typer.Option("--preset", help="default, or paper (as published).")] = "default",
+    preset: PresetOption = "default",
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Short for --set optimiser.epochs.")] = None,
     vector_size: Annotated[int | None, typer.Option("--vector-size", help="Short for --set model.vector_size.")] = None,
     evaluate_every: Annotated[int, typer.Option("--evaluate-every", min=0, help="Epochs; 0 is never.")] = 5,
@@ -34,16 +34,15 @@ def train(
     from speech2vec.distributed import one_voice, processes
     from speech2vec.encoding import choose_device
     from speech2vec.monitoring import Monitor
-    from speech2vec.presets import PRESETS, TrainSettings
+    from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
 
-    if preset not in PRESETS:
-        raise UserError(f"--preset takes {', '.join(sorted(PRESETS))}, not '{preset}'")
+    chosen_preset = preset_of(PRESETS, preset)
     short = [("optimiser.epochs", epochs), ("model.vector_size", vector_size), ("seed", seed)]
     overrides = [f"{key}={value}" for key, value in short if value is not None] + list(set_ or ())
     with one_voice():
-        settings = load_settings(TrainSettings, config, overrides, PRESETS[preset])
+        settings = load_settings(TrainSettings, config, overrides, chosen_preset)
         opened = Store.open(store)
         chosen = choose_device(device.value)
         with processes(chosen) as ranks:
@@ -51,6 +50,11 @@ def train(
             console.set_up_logging(quiet)
             if ranks.first:
                 console.claim_output(output, force, resume, inputs=[store])
+                if others := other_features(preset, opened.settings):
+                    console.log.warning(
+                        "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
+                        *(preset, ", ".join(others), preset),
+                    )
             monitor = Monitor(evaluate_every) if evaluate_every else None
             trained = run_training(
                 opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks
@@ -85,14 +89,14 @@ def export(
     force: console.ForceOption = False,
 ) -> None:
     """Write the words' vectors (mean over a word's instances) in word2vec's format."""
-    from speech2vec.encoding import encode_instances, load_run
-    from speech2vec.vectors import average_instances, write_vectors
+    from speech2vec.encoding import load_run
+    from speech2vec.instances import word_vectors
+    from speech2vec.vectors import write_vectors
 
     console.set_up_logging(quiet)
     console.claim_output(output, force, inputs=[run, store])
     loaded = load_run(run, store, device.value, trained=not untrained, checkpoint=checkpoint)
-    instances = encode_instances(loaded.model, loaded.store, device=next(loaded.model.parameters()).device)
-    vectors = average_instances(instances, loaded.store.word_id, loaded.store.types, min_count)
+    vectors = word_vectors(loaded, min_count)
     if not len(vectors.words):
         raise UserError(f"no word occurs {min_count} times or more in {loaded.store.path}: a smaller --min-count helps")
     write_vectors(output, vectors, binary=binary)

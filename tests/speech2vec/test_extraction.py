@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from scipy.signal import resample
 
 from speech2vec import audio, extraction, extraction_plan
 from speech2vec.cli import main
+from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract, merge
 from speech2vec.extraction_parts import cut_words
@@ -516,6 +518,61 @@ def test_more_shards_than_parts(tmp_path: Path, aligned: Path) -> None:
     extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
     merge(folders, tmp_path / "merged")
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
+
+
+def test_of_long_words_the_first_frames_are_kept_and_their_number_is_said(
+    tmp_path: Path, aligned: Path, program: Program
+) -> None:
+    extract(aligned, tmp_path / "whole", SETTINGS.model_copy(update={"normalise": "none"}), quiet=True)
+    code, out, _ = program(
+        "features", aligned, "-o", tmp_path / "cut", "--set", "max_frames=4", "--set", "normalise=none", "--quiet"
+    )
+    whole, cut = Store.open(tmp_path / "whole"), Store.open(tmp_path / "cut")
+    longer = int((whole.n_frames > 4).sum())
+    assert code == 0 and 0 < longer < whole.n_words
+    assert f"{longer} words are longer than max_frames" in out
+    assert cut.meta["shortened_words"] == longer and whole.meta["shortened_words"] == 0
+    assert np.array_equal(cut.n_frames, np.minimum(whole.n_frames, 4))
+    for i in range(whole.n_words):
+        assert np.array_equal(cut.segment(i), whole.segment(i)[:4])
+
+
+def test_a_preset_is_the_features_of_its_source(tmp_path: Path, aligned: Path, program: Program) -> None:
+    assert program("features", aligned, "-o", tmp_path / "store", "--preset", "reality-check", "--quiet")[0] == 0
+    settings = MfccSettings(**Store.open(tmp_path / "store").settings)
+    assert settings.frame_shift == 0.032 and settings.max_frames == 20 and settings.normalise == "corpus"
+    one_error(
+        "--preset takes default, paper, reality-check, not 'published'",
+        program("features", aligned, "-o", tmp_path / "other", "--preset", "published"),
+    )
+
+
+def test_what_was_begun_before_a_setting_came_is_gone_on_with(
+    tmp_path: Path, aligned: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store and parts that know nothing of max_frames have its default."""
+
+    def without_it(values: dict[str, Any]) -> None:
+        del values["settings"]["max_frames"]
+        values["fingerprint"] = fingerprint(values["settings"])
+
+    expected = extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    meta = tmp_path / "store" / "meta.json"
+    old = json.loads(meta.read_text())
+    without_it(old)
+    del old["shortened_words"]
+    meta.write_text(json.dumps(old))
+    assert extract(aligned, tmp_path / "store", SETTINGS, resume=True, quiet=True) == expected
+
+    extract(aligned, tmp_path / "shard", SETTINGS, shard=(1, 1), quiet=True)
+    plan = tmp_path / "shard" / "parts" / "plan.json"
+    old = json.loads(plan.read_text())
+    without_it(old)
+    plan.write_text(json.dumps(old))
+    assert extract(aligned, tmp_path / "shard", SETTINGS, shard=(1, 1), resume=True, quiet=True) == expected
+    with pytest.raises(UserError, match="other settings"):
+        cut = SETTINGS.model_copy(update={"max_frames": 4})
+        extract(aligned, tmp_path / "store", cut, resume=True, quiet=True)
 
 
 def test_synthetic_speech_is_called_so(tmp_path: Path, aligned: Path, small_parts: None) -> None:
