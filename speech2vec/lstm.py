@@ -1,20 +1,23 @@
 """An LSTM over sequences of different lengths that computes no padding, with its gradient written out.
 
 The sequences of a batch are packed time-major, longest first: step t holds the ``batch_sizes[t]`` sequences that are
-longer than t, so each step is one small matrix product on rows that lie together. What does not depend on the
-recurrence is taken out of the loop: inputs are projected once for each distinct frame (and gathered, however many
-sequences share it), an input that stays the same over time is projected once for each sequence, and the weights'
-gradients are single large products at the end. On a CPU this is several times as fast as `torch.nn.LSTM` on packed or
-padded input; the numbers are the same (tests/speech2vec/test_lstm.py, in float64).
+longer than t, on rows that lie together. What does not depend on the recurrence is taken out of it: inputs are
+projected once for each distinct frame (and gathered, however many sequences share it), an input that stays the same
+over time is projected once for each sequence, and the weights' gradients are single large products at the end. The
+recurrence itself is `lstm_kernel` on a CPU and `lstm_steps` elsewhere. The numbers are those of `torch.nn.LSTM`
+(tests/speech2vec/test_lstm.py, in float64).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from speech2vec import lstm_kernel, lstm_steps
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,15 @@ class Packing:
         begin = torch.cumsum(sizes, 0) - sizes
         return begin[self.lengths - 1] + torch.arange(len(self.lengths), device=self.lengths.device)
 
+    def previous_rows(self) -> Tensor:
+        """The packed row one step before, for each row but those of step 0 [shape=(n_rows - n_sequences,)]."""
+        sizes = torch.tensor(self.batch_sizes, device=self.lengths.device)
+        begin = torch.cumsum(sizes, 0) - sizes
+        n = self.batch_sizes[0]
+        return begin[self.time[n:] - 1] + self.sequence[n:]
+
 
 class _PackedLstm(torch.autograd.Function):
-    """Gates lie in the order input, forget, output, candidate.
-
-    tanh(x) is taken as 2 sigmoid(2x) - 1: torch's sigmoid is many times as fast as its tanh on a CPU, and so one call
-    does for all gates. The loops touch what depends on the step before; all else is done for all rows at once.
-    """
-
     @staticmethod
     def forward(
         ctx: Any,
@@ -74,94 +78,44 @@ class _PackedLstm(torch.autograd.Function):
         initial: Tensor | None,  # (B, H) initial hidden state
         initial_cell: Tensor | None,  # (B, H)
         recurrent: Tensor,  # (H, 4H)
-        batch_sizes: list[int],
+        packing: Packing,
         ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
     ) -> tuple[Tensor, Tensor | None]:
-        H = recurrent.shape[0]
-        scale = recurrent.new_ones(4 * H)
-        scale[3 * H :] = 2.0
-        minus_one = recurrent.new_full((), -1.0)
-        gates = (table * scale).index_select(0, rows)  # (S, 4H), becomes the activations
-        doubled = recurrent * scale
-        constant = constant * scale if constant is not None else None
-        cells, squashed, hidden = gates.new_empty(3, len(rows), H).unbind(0)  # squashed is tanh of the cells
-        steps = zip(
-            gates.split(batch_sizes),
-            *(part.split(batch_sizes) for part in gates.view(-1, 4, H).unbind(1)),
-            *(part.split(batch_sizes) for part in (cells, squashed, hidden)),
-            batch_sizes,
-            strict=True,
-        )
-        h_before, c_before = initial, initial_cell
-        for g, i, f, o, candidate, c, squash, h, size in steps:
-            if constant is not None:
-                g.add_(constant[:size])
-            if h_before is not None:
-                g.addmm_(h_before[:size], doubled)
-            g.sigmoid_()
-            torch.add(minus_one, candidate, alpha=2, out=candidate)
-            torch.mul(i, candidate, out=c)
-            if c_before is not None:
-                c.addcmul_(f, c_before[:size])
-            torch.mul(c, 2.0, out=squash)
-            torch.add(minus_one, squash.sigmoid_(), alpha=2, out=squash)
-            torch.mul(o, squash, out=h)
-            h_before, c_before = h, c
-        ctx.save_for_backward(gates, cells, squashed, hidden, rows, initial, initial_cell, recurrent)
-        ctx.batch_sizes, ctx.n_inputs, ctx.has_constant = batch_sizes, len(table), constant is not None
+        engine = _engine(recurrent)
+        states = engine.forwards(table, rows, constant, initial, initial_cell, recurrent, packing.batch_sizes)
+        ctx.save_for_backward(*states, rows, initial, initial_cell, recurrent)
+        ctx.packing, ctx.n_inputs, ctx.has_constant = packing, len(table), constant is not None
+        _, cells, _, hidden = states
         return hidden, None if ends is None else cells[ends]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         d_hidden, d_last_cell = gradients
         gates, cells, squashed, hidden, rows, initial, initial_cell, recurrent = ctx.saved_tensors
-        H, sizes = recurrent.shape[0], ctx.batch_sizes
-        i, f, o, candidate = gates.view(-1, 4, H).unbind(1)
-        # How each gate's input moves the cell (input, forget, candidate) or the output (output gate).
-        d_gates = torch.empty_like(gates)
-        by_gate = d_gates.view(-1, 4, H)
-        torch.mul(i - i * i, candidate, out=by_gate[:, 0])
-        torch.mul(f - f * f, _before(cells, sizes, initial_cell), out=by_gate[:, 1])
-        torch.mul(o - o * o, squashed, out=by_gate[:, 2])
-        torch.mul(i, 1 - candidate * candidate, out=by_gate[:, 3])
-        through_output = o - o * squashed * squashed  # dh/dc
-        n = sizes[0]
-        d_constant = gates.new_zeros(n, 4 * H) if ctx.has_constant else None
-        dh, dc = gates.new_zeros(2, n, H).unbind(0)  # flowing back from the step after
-        if d_last_cell is not None:
-            dc.copy_(d_last_cell)
-        transposed = recurrent.t().contiguous()
-        steps = zip(
-            *(part.split(sizes) for part in (d_gates, *by_gate.unbind(1), f, through_output, d_hidden)),
-            sizes,
-            strict=True,
+        packing: Packing = ctx.packing
+        d_gates, d_constant, d_initial, d_initial_cell = _engine(recurrent).backwards(
+            (gates, cells, squashed),
+            initial_cell,
+            recurrent,
+            packing.batch_sizes,
+            d_hidden,
+            d_last_cell,
+            ctx.has_constant,
         )
-        for d, d_i, d_f, d_o, d_candidate, forget, through, d_out, size in reversed(list(steps)):
-            h_now, c_now = dh[:size], dc[:size]
-            h_now.add_(d_out)
-            c_now.addcmul_(h_now, through)
-            d_o.mul_(h_now)
-            d_i.mul_(c_now)
-            d_f.mul_(c_now)
-            d_candidate.mul_(c_now)
-            if d_constant is not None:
-                d_constant[:size].add_(d)
-            c_now.mul_(forget)
-            torch.mm(d, transposed, out=h_now)
-        d_recurrent = _before(hidden, sizes, initial).t() @ d_gates
-        d_table = gates.new_zeros(ctx.n_inputs, 4 * H).index_add_(0, rows, d_gates)
-        d_initial, d_initial_cell = dh if initial is not None else None, dc if initial_cell is not None else None
+        n = packing.batch_sizes[0]
+        d_recurrent = hidden[packing.previous_rows()].t() @ d_gates[n:]
+        if initial is not None:
+            d_recurrent.addmm_(initial.t(), d_gates[:n])
+        d_table = gates.new_zeros(ctx.n_inputs, gates.shape[1]).index_add_(0, rows, d_gates)
+        d_initial, d_initial_cell = (
+            None if given is None else d for given, d in ((initial, d_initial), (initial_cell, d_initial_cell))
+        )
         return d_table, None, d_constant, d_initial, d_initial_cell, d_recurrent, None, None
 
 
-def _before(states: Tensor, sizes: list[int], initial: Tensor | None) -> Tensor:
-    """The state that each packed row started from: that of its sequence one step before."""
-    shifted = torch.empty_like(states)
-    parts = shifted.split(sizes)
-    parts[0].zero_() if initial is None else parts[0].copy_(initial)
-    for part, before in zip(parts[1:], states.split(sizes)[:-1], strict=True):
-        part.copy_(before[: len(part)])
-    return shifted
+def _engine(tensor: Tensor) -> ModuleType:
+    compiled = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+    return lstm_kernel if compiled else lstm_steps
 
 
 def packed_lstm(
@@ -192,7 +146,7 @@ def packed_lstm(
     -------
     Tensor [shape=(n_rows, hidden_size)]
     """
-    hidden: Tensor = _PackedLstm.apply(table, rows, constant, initial, None, recurrent, packing.batch_sizes, None)[0]
+    hidden: Tensor = _PackedLstm.apply(table, rows, constant, initial, None, recurrent, packing, None)[0]
     return hidden
 
 
@@ -220,6 +174,7 @@ def packed_lstm_with_cell(
     last_cell : Tensor [shape=(n_sequences, hidden_size)]
         In the packing's order.
     """
-    sizes, ends = packing.batch_sizes, packing.last_rows()
-    hidden, last_cell = _PackedLstm.apply(table, rows, constant, initial, initial_cell, recurrent, sizes, ends)
+    hidden, last_cell = _PackedLstm.apply(
+        table, rows, constant, initial, initial_cell, recurrent, packing, packing.last_rows()
+    )
     return hidden, last_cell

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from speech2vec import lstm, lstm_kernel, lstm_steps
 from speech2vec.lstm import Packing, packed_lstm, packed_lstm_with_cell
 
 lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
@@ -41,13 +44,21 @@ def reference(x: Tensor, h0: Tensor, c0: Tensor, weights: dict[str, Tensor]) -> 
     return torch.stack(states), c
 
 
-@settings(max_examples=30, deadline=None)
-@given(lengths_lists, st.booleans(), st.booleans(), st.integers(0, 2**31))
+@pytest.fixture(params=[lstm_kernel, lstm_steps], ids=["kernel", "steps"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Each way of computing the recurrence, whatever the device would choose."""
+    monkeypatch.setattr(lstm, "_engine", lambda _: request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("engine")
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths_lists, st.sampled_from([1, 5]), st.booleans(), st.booleans(), st.integers(0, 2**31))
 def test_states_and_gradients_equal_those_of_a_textbook_lstm(
-    lengths: list[int], start: bool, with_cell: bool, seed: int
+    lengths: list[int], hidden_size: int, start: bool, with_cell: bool, seed: int
 ) -> None:
     draw = torch.Generator().manual_seed(seed)
-    F, H, n = 3, 4, torch.tensor(lengths)
+    F, H, n = 3, hidden_size, torch.tensor(lengths)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=torch.float64, generator=draw).requires_grad_()
@@ -89,6 +100,7 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("engine")
 def test_states_equal_those_of_torch_in_float32() -> None:
     torch.manual_seed(0)
     H, n = 25, torch.tensor([40, 7, 1, 23])
@@ -103,6 +115,45 @@ def test_states_equal_those_of_torch_in_float32() -> None:
         theirs, _ = layer(x[first[s] : first[s] + n[s]])
         mine = ours[packing.order[packing.sequence] == s]
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+
+
+def large_batch(H: int = 8, n_sequences: int = 150) -> tuple[tuple[Tensor, Tensor, Tensor, Packing], list[Tensor]]:
+    """Several blocks of sequences, some of whose gates are far in saturation."""
+    torch.manual_seed(0)
+    packing = Packing.of(torch.randint(1, 60, (n_sequences,)))
+    table = (torch.randn(200, 4 * H) * torch.logspace(-2, 2.5, 200)[:, None]).requires_grad_()
+    recurrent = torch.randn(H, 4 * H).requires_grad_()
+    rows = torch.randint(len(table), (len(packing.time),))
+    return (table, rows, recurrent, packing), [table, recurrent]
+
+
+def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
+    (table, rows, recurrent, packing), leaves = large_batch()
+    ours = packed_lstm(table, rows, recurrent, packing)
+    double = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lstm, "_engine", lambda _: lstm_steps)
+        exact = packed_lstm(double[0], rows, double[1], packing)
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
+    for mine, other in zip(
+        torch.autograd.grad(ours.sum(), leaves), torch.autograd.grad(exact.sum(), double), strict=True
+    ):
+        torch.testing.assert_close(mine.double(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_states() -> None:
+    arguments, leaves = large_batch()
+    before, results = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            hidden = packed_lstm(*arguments)
+            results.append((hidden, torch.autograd.grad(hidden.sum(), leaves[0])[0]))
+    finally:
+        torch.set_num_threads(before)
+    for hidden, d_table in results[1:]:
+        assert torch.equal(hidden, results[0][0])
+        assert torch.equal(d_table, results[0][1])
 
 
 @pytest.mark.gpu
