@@ -14,16 +14,20 @@ import torch
 
 from emotion.dataset import Prepared
 from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained, source_path
+from emotion.features import FeatureSettings
 from emotion.inputs import Examples, Scaler, check_features, normalise_by_speaker
 from emotion.run import PREDICTIONS_FILE, Member, Run
 from emotion.segments import SegmentEncoder, WordSegments, segments_coverage
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol, Split, check_split, make_splits
 from emotion.trainer import fit, predict_proba
+from speech2vec.config import validate_settings
 from speech2vec.console import Tracker, log
 from speech2vec.errors import UserError
 from speech2vec.processes import in_processes
 from speech2vec.runs import atomic_path
+
+_LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; beyond, syllables run into one another
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,19 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         for split in splits
     }
     return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments, encoder)
+
+
+def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings) -> None:
+    """Say where a corpus was prepared with features that a preset is not meant for; it is trained on all the same."""
+    features = validate_settings(FeatureSettings, prepared.meta["features"])
+    step = settings.model.stack * features.hop
+    if preset == "paper" and features != FeatureSettings():
+        log.warning("%s has other features than the paper's: 'prepare --preset paper' makes those", prepared.folder)
+    elif step > _LONGEST_STEP:
+        log.warning(
+            "model.stack = %d makes steps of %.1f s of the windows in %s, one every %.3g s: --set model.stack=%d",
+            settings.model.stack, step, prepared.folder, features.hop, max(1, round(0.1 / features.hop)),
+        )  # fmt: skip
 
 
 def _say_what_is_cut(prepared: Prepared, settings: EmotionSettings) -> int:

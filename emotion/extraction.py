@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from emotion.features34 import FeatureSettings, extract, window_level
+from emotion.features import FeatureSettings, compute
 from speech2vec import audio
 from speech2vec.corpora import Problem
 from speech2vec.manifest import Utterance
@@ -47,14 +47,12 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
     except audio.AudioError as error:
         return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
     duration = len(signal) / settings.sampling_rate
-    features = extract(signal, settings.sampling_rate, settings.window, settings.hop, settings.compat)
+    features = compute(signal, settings)
     if len(features) == 0:
         return Problem(utterance.utterance_id, TOO_SHORT, f"{utterance.audio}: {duration:.3f} s of {settings.window} s")
-    if settings.level:
-        features = np.hstack([features, window_level(signal, features)])
     if not np.isfinite(features).all():
         return Problem(utterance.utterance_id, BAD_FEATURES, str(utterance.audio))
-    return Extracted(features.astype(np.float32), duration, rate)
+    return Extracted(features, duration, rate)
 
 
 def extract_all(

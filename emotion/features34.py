@@ -11,10 +11,8 @@ import sys
 
 import numpy as np
 import scipy.fft
-from pydantic import Field
 
 from emotion.filterbank34 import N_MFCC, SUB_BLOCKS, Bank, Compat, make_bank
-from speech2vec.config import Settings
 from speech2vec.errors import UserError
 
 FEATURE_NAMES: tuple[str, ...] = (
@@ -35,52 +33,6 @@ FEATURE_NAMES: tuple[str, ...] = (
 _EPS = sys.float_info.epsilon
 _ROLLOFF = 0.90  # share of the spectral energy below the rolloff
 _BLOCK = 64  # windows computed at a time: their spectra stay in the cache
-
-
-class FeatureSettings(Settings):
-    """What changes the features; their fingerprint is that of a prepared corpus.
-
-    Parameters
-    ----------
-    sampling_rate : int, Hz
-        Audio is resampled to it.
-    window, hop : float, seconds
-    compat : "pyaudioanalysis" or "corrected"
-        See `extract`.
-    level : bool
-        One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
-        recording's peak and do not know how loud it was.
-    """
-
-    sampling_rate: int = Field(16000, ge=7000)
-    window: float = Field(0.1, gt=0)
-    hop: float = Field(0.1, gt=0)
-    compat: Compat = "pyaudioanalysis"
-    level: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return (*FEATURE_NAMES, "level") if self.level else FEATURE_NAMES
-
-
-def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Each window's level, dB re full scale, from its energy and the peak that `extract` divided by.
-
-    Parameters
-    ----------
-    signal : ndarray [shape=(n_samples,)]
-        In [-1, 1].
-    features : ndarray [shape=(n_windows, 34)]
-        What `extract` gave for it.
-
-    Returns
-    -------
-    ndarray [shape=(n_windows, 1)]
-        From -100 (silence) to 0.
-    """
-    peak = np.abs(signal - signal.mean(dtype=np.float64)).max()
-    return 10 * np.log10(features[:, 1:2] * peak**2 + 1e-10)
 
 
 def extract(

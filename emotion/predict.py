@@ -14,7 +14,7 @@ from emotion.alignment import align_words
 from emotion.embeddings import UNKNOWN
 from emotion.ensemble import Ensemble
 from emotion.extraction import extract_utterance
-from emotion.features34 import FeatureSettings
+from emotion.features import FeatureSettings
 from emotion.inputs import normalise_by_speaker
 from emotion.recognise import is_untranscribed, recognise
 from emotion.run import Run

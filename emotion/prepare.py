@@ -13,8 +13,8 @@ from emotion.corpora.composite import pair
 from emotion.corpora.ravdess import NOT_SPEECH
 from emotion.dataset import Prepared, PreparedWriter
 from emotion.extraction import Extracted, extract_all
-from emotion.features34 import FeatureSettings
-from speech2vec.config import Settings, fingerprint
+from emotion.features import FeatureSettings
+from speech2vec.config import Settings, fingerprint, load_settings
 from speech2vec.console import track
 from speech2vec.corpora import Problem
 from speech2vec.errors import UserError
@@ -38,6 +38,21 @@ class PrepareSettings(Settings):
 
     labels: LabelSet = "four"
     features: FeatureSettings = FeatureSettings()
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Chosen on the development speakers of RAVDESS (docs/emotion.md); four windows make a step of the Bi-LSTM.
+    "default": {"features": {"window": 0.05, "hop": 0.025, "n_mels": 40}},
+    # Krishna & Reddy (2019), section 3: the 34 features in windows of 0.1 s without overlap.
+    "paper": {},
+}
+
+
+def settings_of_preset(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> PrepareSettings:
+    """A preset's settings, changed by a TOML file and by ``key.sub=value``."""
+    if preset not in PRESETS:
+        raise UserError(f"there is no preset '{preset}': {', '.join(PRESETS)}")
+    return load_settings(PrepareSettings, file, overrides, PRESETS[preset])
 
 
 @dataclass(frozen=True)

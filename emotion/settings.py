@@ -35,6 +35,11 @@ class ModelSettings(Settings):
         zeros after the sequence and no mask.
     stack : int
         So many windows in a row make one step of the acoustic Bi-LSTM.
+    input_statistics : bool
+        Mean and deviation of an utterance's features, and the deviation of their changes from window to window, join
+        what pooling makes of the acoustic Bi-LSTM's outputs.
+    noise : float
+        Standard deviation of noise that is added to the acoustic Bi-LSTM's normalised input in training.
     max_windows, max_words : int
         Steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
     train_embeddings : bool
@@ -51,6 +56,8 @@ class ModelSettings(Settings):
     pooling: Literal["last", "mean", "attention", "statistics"] = "last"
     padding: Literal["packed", "zeros"] = "packed"
     stack: Positive = 1
+    input_statistics: bool = False
+    noise: Annotated[float, Field(ge=0)] = 0.0
     max_windows: Positive = 1200
     max_words: Positive = 128
     train_embeddings: bool = True
@@ -76,8 +83,6 @@ class TrainingSettings(Settings):
         Weight the loss so that all classes count the same.
     selection : {"recall", "loss", "last"}
         The epoch that is kept: highest UA or lowest loss on development data, or the last one.
-    noise : float
-        Standard deviation of noise added to normalised features in training.
     """
 
     epochs: Positive = 20
@@ -89,7 +94,6 @@ class TrainingSettings(Settings):
     normalisation: Literal["training", "speaker", "none"] = "training"
     class_weights: bool = False
     selection: Literal["recall", "loss", "last"] = "recall"
-    noise: Annotated[float, Field(ge=0)] = 0.0
 
 
 class EmotionSettings(Settings):
@@ -102,8 +106,8 @@ class EmotionSettings(Settings):
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Against the published settings: chosen on the development speakers of RAVDESS, never on its test folds.
     "default": {
-        "model": {"pooling": "statistics", "dropout": 0.5},
-        "training": {"epochs": 25, "schedule": "cosine", "weight_decay": 0.01, "noise": 0.7},
+        "model": {"pooling": "statistics", "dropout": 0.5, "stack": 4, "input_statistics": True, "noise": 0.7},
+        "training": {"epochs": 25, "schedule": "cosine", "weight_decay": 0.01},
     },
     # Krishna & Reddy (2019), sections 3 and 4: 200 windows and 128 words, zero-padded; 20 epochs of Adam.
     "paper": {

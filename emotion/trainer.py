@@ -77,10 +77,7 @@ def fit(
         rng = generator(seed, 1, epoch)
         for rows in batch_rows(lengths, training.batch_size, rng):
             batch = collate(train.part(rows), settings.model, device)
-            features = batch.features
-            if training.noise:
-                features = features + training.noise * torch.randn_like(features)
-            loss = loss_function(model(features, *batch.inputs[1:]), batch.labels)
+            loss = loss_function(model(*batch.inputs), batch.labels)
             optimiser.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), training.max_gradient_norm or math.inf)

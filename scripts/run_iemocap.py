@@ -54,7 +54,7 @@ def command(
         list[str] | None, typer.Option("--extra", help="One more row, as SIZE=FILE: the published vectors, say.")
     ] = None,
     protocol: Annotated[Protocol, typer.Option(help="Who is tested on.")] = Protocol.session5,
-    preset: Annotated[str, typer.Option(help="Preset of 'speech2vec-emotion train'.")] = "paper",
+    preset: Annotated[str, typer.Option(help="Of 'speech2vec-emotion prepare' and 'tables'.")] = "paper",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 5,
     set_: console.SetOption = None,
     jobs: console.JobsOption = 0,
@@ -69,8 +69,8 @@ def command(
     chain = Chain(output)
     prepared, tables = output / "prepared", output / "tables"
     if not (prepared / "meta.json").exists():
-        number = f"--jobs {jobs}"
-        chain.run("Features and counts", "speech2vec-emotion prepare iemocap", iemocap, "-o", prepared, number)
+        how = f"--preset {preset} --jobs {jobs}"
+        chain.run("Features and counts", "speech2vec-emotion prepare iemocap", iemocap, "-o", prepared, how)
     files: list[str | Path] = []  # a path stays one word, whatever blanks it holds
     for option, found in (("--speech-embeddings", speech), ("--word-embeddings", word)):
         for size in sorted(found):

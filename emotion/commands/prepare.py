@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from emotion.commands import options
 from speech2vec import console
-from speech2vec.config import load_settings
 from speech2vec.errors import UserError
 
 
@@ -23,6 +23,7 @@ def prepare(
     audio: Annotated[Path | None, typer.Option("--audio", help="composite: the prepared set that gives audio.")] = None,
     text: Annotated[Path | None, typer.Option("--text", help="composite: the prepared set that gives texts.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What tables call the set (default: KIND).")] = None,
+    preset: options.PresetOption = "default",
     config: console.ConfigOption = None,
     overrides: console.SetOption = None,
     seed: console.SeedOption = 0,
@@ -30,24 +31,25 @@ def prepare(
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Read an emotion corpus, compute the 34 features, and check its counts.
+    """Read an emotion corpus, compute its features, and check its counts.
 
     KIND is iemocap, ravdess, emodb, crema-d, meld, table or composite; ROOT the corpus' folder, for a table its file
     (CSV, TSV or JSONL). The four classes neu, hap, sad and ang are kept; --set labels=full keeps all labels of the
-    corpus. Utterances left out are in report.json, by name and reason. A COMPOSITE set pairs the audio of one prepared
-    set with texts of another of the same label:
+    corpus. --preset paper gives the published features, 34 in windows of 0.1 s; default adds log-mel energies, in
+    windows of 0.05 s every 0.025 s. Utterances left out are in report.json, by name and reason. A COMPOSITE set pairs
+    the audio of one prepared set with texts of another of the same label:
     speech2vec-emotion prepare composite --audio DIR --text DIR --seed 1 -o OUT.
     """
     from emotion.corpora.registry import read_emotion_corpus
     from emotion.dataset import Prepared
-    from emotion.prepare import PrepareSettings, prepare_composite, prepare_corpus
+    from emotion.prepare import prepare_composite, prepare_corpus, settings_of_preset
 
     console.set_up_logging(quiet)
     started = time.monotonic()
     if kind == "composite":
         if audio is None or text is None or root is not None:
             raise UserError("composite takes --audio DIR and --text DIR, both prepared sets, and no ROOT")
-        if config or overrides or name:
+        if config or overrides or name or preset != "default":
             raise UserError("composite has no settings and its name is made of its parts and its seed")
         sets = Prepared.open(audio), Prepared.open(text)
         console.claim_output(output, force, inputs=[audio, text])
@@ -57,7 +59,7 @@ def prepare(
             raise UserError("--audio and --text belong to the kind 'composite'")
         if root is None:
             raise UserError(f"{kind} needs the corpus' folder: speech2vec-emotion prepare {kind} ROOT -o DIR")
-        settings = load_settings(PrepareSettings, config, overrides or ())
+        settings = settings_of_preset(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
         console.claim_output(output, force, inputs=[root])
         outcome = prepare_corpus(corpus, output, settings, name, console.count_jobs(jobs), quiet)

@@ -39,6 +39,7 @@ def tables(
 ) -> None:
     """Train and print Tables 1 to 3, with published figures and random vectors beside; --resume goes on row by row."""
     from emotion.dataset import Prepared
+    from emotion.experiment import warn_of_features
     from emotion.settings import settings_of_preset
     from emotion.systems import plan_rows, train_systems
     from emotion.tables import make_tables, write_tables
@@ -51,6 +52,7 @@ def tables(
     console.claim_output(
         output, force, resume, inputs=[prepared, *(path for by_size in files for path in by_size.values())]
     )
+    warn_of_features(corpus, preset, settings)
     seed_list = list(range(seed, seed + seeds))
     n_systems = len({row.system for row in rows if row.system})
     with console.Tracker("tables", n_systems, "systems", quiet) as tracker:

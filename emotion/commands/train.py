@@ -57,6 +57,7 @@ def train(
         split_prepared,
         start_run,
         train_members,
+        warn_of_features,
         write_predictions,
     )  # fmt: skip
     from emotion.settings import settings_of_preset
@@ -69,6 +70,8 @@ def train(
         raise UserError("--embeddings segments:RUN and --aligned ALIGNED go together")
     check_inputs(corpus, plan.model, embeddings)
     split_prepared(corpus, protocol, folds)
+    if plan.model != "embedding":
+        warn_of_features(corpus, preset, settings)
     console.claim_output(output, force, resume, inputs=[prepared, aligned, source_path(embeddings)])
     if resume and (output / "run.json").exists():
         run = continue_run(corpus, output, plan, settings)

@@ -7,7 +7,7 @@ it does not use. B utterances, T windows, F features, N words, d word-vector siz
 import torch
 from torch import Tensor, nn
 
-from emotion.models.encoder import Dense, Encoder
+from emotion.models.encoder import Dense, Encoder, InputStatistics, Pooling
 from emotion.settings import ModelSettings
 from speech2vec.errors import UserError
 
@@ -17,7 +17,7 @@ class Acoustic(nn.Module):
 
     def __init__(self, settings: ModelSettings, n_features: int, n_classes: int) -> None:
         super().__init__()
-        self.encoder = make_encoder(settings, settings.stack * n_features)
+        self.encoder = acoustic_encoder(settings, n_features)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
     def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class Embedding(nn.Module):
     def __init__(self, settings: ModelSettings, vectors: Tensor | None, vector_size: int, n_classes: int) -> None:
         super().__init__()
         self.words = WordTable(vectors, settings.train_embeddings)
-        self.encoder = make_encoder(settings, vector_size)
+        self.encoder = word_encoder(settings, vector_size)
         self.dense = Dense(settings.dense_size, settings.dense_size, settings.dropout)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
@@ -67,9 +67,9 @@ class Dual(nn.Module):
         self, settings: ModelSettings, n_features: int, vectors: Tensor | None, vector_size: int, n_classes: int
     ) -> None:
         super().__init__()
-        self.acoustic = make_encoder(settings, settings.stack * n_features)
+        self.acoustic = acoustic_encoder(settings, n_features)
         self.words = WordTable(vectors, settings.train_embeddings)
-        self.embedding = make_encoder(settings, vector_size)
+        self.embedding = word_encoder(settings, vector_size)
         self.fusion = Dense(2 * settings.dense_size, settings.dense_size, settings.dropout)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
@@ -80,10 +80,21 @@ class Dual(nn.Module):
         return self.output(self.fusion(torch.cat((sound, text), dim=1)))
 
 
-def make_encoder(settings: ModelSettings, input_size: int) -> Encoder:
-    """An encoder for sequences of width `input_size`."""
-    return Encoder(
-        input_size,
+def acoustic_encoder(settings: ModelSettings, n_features: int) -> Encoder:
+    """The encoder of windows (ENC1 of the paper)."""
+    size = settings.stack * n_features
+    statistics = InputStatistics(size, settings.stack) if settings.input_statistics else None
+    return Encoder(size, *_sizes(settings), settings.noise, statistics)
+
+
+def word_encoder(settings: ModelSettings, vector_size: int) -> Encoder:
+    """The encoder of word vectors (ENC2)."""
+    return Encoder(vector_size, *_sizes(settings))
+
+
+def _sizes(settings: ModelSettings) -> tuple[int, int, float, float, Pooling]:
+    """What both encoders share."""
+    return (
         settings.hidden_size,
         settings.dense_size,
         settings.recurrent_dropout,

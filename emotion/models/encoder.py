@@ -33,18 +33,50 @@ class Pool(nn.Module):
         """[shape=(B, T, S)], [shape=(B, S)], [shape=(B,)] -> [shape=(B, output_size)]; empty sequences give zero."""
         if self.kind == "last":
             return last
-        lengths = lengths.to(outputs.device)[:, None]  # B 1
-        real = torch.arange(outputs.shape[1], device=outputs.device)[None] < lengths  # B T
         if self.kind == "attention":
-            scores = self.score(outputs).squeeze(2).masked_fill(~real, -1e9)  # B T
+            ended = torch.arange(outputs.shape[1])[None] >= lengths[:, None]  # B T
+            scores = self.score(outputs).squeeze(2).masked_fill(ended.to(outputs.device), -1e9)  # B T
             weights = scores.softmax(dim=1)[:, None]  # B 1 T
             return torch.bmm(weights, outputs).squeeze(1)  # B S
-        count = lengths.clamp(min=1)
-        mean = outputs.sum(dim=1) / count  # B S
-        if self.kind == "mean":
-            return mean
-        deviation = (((outputs - mean[:, None]) * real[..., None]) ** 2).sum(dim=1) / count
-        return torch.cat((mean, (deviation + 1e-6).sqrt() - 1e-3), dim=1)  # B 2S
+        mean, deviation = mean_and_deviation(outputs, lengths)  # each B S
+        return mean if self.kind == "mean" else torch.cat((mean, deviation), dim=1)
+
+
+def mean_and_deviation(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Over the real steps: [shape=(B, T, S)], [shape=(B,)] -> twice [shape=(B, S)]; empty sequences give zero."""
+    lengths = lengths.to(x.device)[:, None]  # B 1
+    ended = (torch.arange(x.shape[1], device=x.device)[None] >= lengths)[..., None]  # B T 1
+    count = lengths.clamp(min=1)
+    mean = x.masked_fill(ended, 0.0).sum(dim=1) / count
+    variance = (x - mean[:, None]).masked_fill(ended, 0.0).square().sum(dim=1) / count
+    return mean, (variance + 1e-6).sqrt() - 1e-3  # the slope of a root is infinite at 0
+
+
+class InputStatistics(nn.Module):
+    """Mean and deviation of what goes into a Bi-LSTM, and the deviation of its changes from window to window.
+
+    They are what simple classifiers of emotion go by, and a small corpus does not teach an LSTM to compute them.
+
+    Parameters
+    ----------
+    input_size : int
+        Width of a step.
+    stack : int
+        Windows in a step.
+    """
+
+    def __init__(self, input_size: int, stack: int) -> None:
+        super().__init__()
+        self.stack = stack
+        self.output_size = 3 * (input_size // stack)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, output_size)]."""
+        windows = x.reshape(x.shape[0], x.shape[1] * self.stack, -1)
+        n_windows = lengths * self.stack
+        mean, deviation = mean_and_deviation(windows, n_windows)
+        _, change = mean_and_deviation(windows[:, 1:] - windows[:, :-1], (n_windows - 1).clamp(min=0))
+        return torch.cat((mean, deviation, change), dim=1)
 
 
 class Encoder(nn.Module):
@@ -56,6 +88,10 @@ class Encoder(nn.Module):
         F, H (of one direction) and D.
     recurrent_dropout, dropout : float
     pooling : {"last", "mean", "attention", "statistics"}
+    noise : float
+        Standard deviation of what is added to the Bi-LSTM's input in training.
+    statistics : InputStatistics or None
+        Joined to what pooling gives.
     """
 
     def __init__(
@@ -66,16 +102,25 @@ class Encoder(nn.Module):
         recurrent_dropout: float,
         dropout: float,
         pooling: Pooling = "last",
+        noise: float = 0.0,
+        statistics: InputStatistics | None = None,
     ) -> None:
         super().__init__()
+        self.noise = noise
+        self.statistics = statistics
         self.recurrent = BiLSTM(input_size, hidden_size, recurrent_dropout)
         self.pool = Pool(2 * hidden_size, pooling)
-        self.dense = Dense(self.pool.output_size, dense_size, dropout)
+        n_statistics = 0 if statistics is None else statistics.output_size
+        self.dense = Dense(self.pool.output_size + n_statistics, dense_size, dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, D)]."""
-        outputs, last = self.recurrent(x, lengths)  # B T 2H, B 2H
-        return self.dense(self.pool(outputs, last, lengths))
+        heard = x + self.noise * torch.randn_like(x) if self.training and self.noise > 0 else x
+        outputs, last = self.recurrent(heard, lengths)  # B T 2H, B 2H
+        pooled = self.pool(outputs, last, lengths)
+        if self.statistics is not None:
+            pooled = torch.cat((pooled, self.statistics(x, lengths)), dim=1)
+        return self.dense(pooled)
 
 
 class Dense(nn.Sequential):

@@ -161,9 +161,10 @@ def test_export_gives_equal_outputs(home, tmp_path):
     from emotion.ensemble import load_ensemble
     from emotion.run import Run
 
-    features, words = torch.randn(23, 34), torch.tensor([2, 3, 1])
+    run = Run.open(home / "dual")
+    features, words = torch.randn(23, run.info["n_features"]), torch.tensor([2, 3, 1])
     with torch.inference_mode():
-        difference = loaded(features, words) - load_ensemble(Run.open(home / "dual"))(features, words)
+        difference = loaded(features, words) - load_ensemble(run)(features, words)
     assert difference.abs().max() < 1e-5
     with pytest.raises(UserError, match=r"\.pt or \.ts"):
         invoke("export", home / "dual", "-o", tmp_path / "model.bin")
@@ -266,22 +267,3 @@ def test_processes_give_what_one_gives(home, tmp_path):
     for first, second in zip(one, two, strict=True):
         assert first["utterance_id"] == second["utterance_id"]
         assert float(first["p_sad"]) == pytest.approx(float(second["p_sad"]), abs=1e-4)
-
-
-def test_level_is_the_window_s_loudness_whatever_the_peak(tmp_path):
-    from emotion.features34 import extract, window_level
-
-    rng = np.random.default_rng(0)
-    signal = 0.1 * rng.standard_normal(16000)
-    signal[8000:] *= 3
-    quiet, loud = (window_level(gain * signal, extract(gain * signal, 16000)) for gain in (0.5, 1.0))
-    np.testing.assert_allclose(loud - quiet, 20 * np.log10(2), atol=1e-6)
-    frames = (signal - signal.mean()).reshape(10, 1600)
-    np.testing.assert_allclose(loud[:, 0], 10 * np.log10((frames**2).mean(axis=1)), atol=1e-4)
-    assert window_level(np.zeros(1600), extract(np.zeros(1600), 16000))[0, 0] == -100
-    sf.write(tmp_path / "a.wav", signal, 16000)
-    (tmp_path / "t.csv").write_text("audio,text,speaker,label\na.wav,hello,s,neu\n")
-    invoke("prepare", "table", tmp_path / "t.csv", "-o", tmp_path / "p", "--set", "features.level=true", "--quiet")
-    from emotion.dataset import Prepared
-
-    assert Prepared.open(tmp_path / "p").features.shape == (10, 35)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pyAudioAnalysis import ShortTermFeatures
 
 from emotion import features34
-from emotion.features34 import FEATURE_NAMES, FeatureSettings, extract
+from emotion.features import FeatureSettings
+from emotion.features34 import FEATURE_NAMES, extract
 from emotion.filterbank34 import make_bank
 from speech2vec import audio
 from speech2vec.config import fingerprint

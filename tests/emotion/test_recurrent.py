@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emotion.models.encoder import Encoder
+from emotion.models.encoder import Encoder, InputStatistics
 from emotion.models.recurrent import BiLSTM, reverse_within
 
 
@@ -89,7 +89,7 @@ def test_padding_changes_nothing(batch, pooling, training):
     """Each utterance alone gives what it gives in a padded batch, whatever lies in the padding."""
     x, lengths = batch
     torch.manual_seed(2)
-    encoder = Encoder(6, 4, 5, 0.3, 0.0, pooling).double().train(training)
+    encoder = Encoder(6, 4, 5, 0.3, 0.0, pooling, statistics=InputStatistics(6, stack=2)).double().train(training)
     mask = encoder.recurrent.draw_mask(5)
     dirty = x.clone()
     for row, length in enumerate(lengths):
@@ -105,7 +105,29 @@ def _encode(encoder, x, lengths, mask):
     if not encoder.training:
         return encoder(x, lengths)
     outputs, last = encoder.recurrent.run_masked(x, lengths, mask)
-    return encoder.dense(encoder.pool(outputs, last, lengths))
+    return encoder.dense(torch.cat((encoder.pool(outputs, last, lengths), encoder.statistics(x, lengths)), dim=1))
+
+
+def test_input_statistics_are_those_of_the_windows():
+    """Three windows a step: mean, deviation and the deviation of the differences, window by window."""
+    windows = torch.randn(2, 12, 5, dtype=torch.double, generator=torch.Generator().manual_seed(3))
+    found = InputStatistics(15, stack=3)(windows.reshape(2, 4, 15), torch.tensor([4, 2]))
+    for row, own in enumerate((windows[0], windows[1, :6])):
+        wanted = [own.mean(0), own.std(0, correction=0), own.diff(dim=0).std(0, correction=0)]
+        # The root's slope is kept finite at the price of 1e-3.
+        torch.testing.assert_close(found[row], torch.cat(wanted), atol=2e-3, rtol=0)
+
+
+def test_noise_is_heard_in_training_by_the_lstm_alone(batch):
+    x, lengths = batch
+    heard = []
+    encoder = Encoder(6, 4, 5, 0.3, 0.0, noise=0.5, statistics=InputStatistics(6, stack=1)).double()
+    for part in (encoder.recurrent, encoder.statistics):
+        part.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
+    encoder(x, lengths)
+    assert 0.4 < (heard[0] - x).std() < 0.6 and torch.equal(heard[1], x)
+    encoder.eval()(x, lengths)
+    assert torch.equal(heard[2], x)
 
 
 def test_last_is_the_last_processed_state_of_each_direction(batch):

@@ -38,7 +38,8 @@ def home(tmp_path_factory):
             rows.append([name, f"words of {label} {speaker}", speaker, label, str("abcde".index(speaker) + 1)])
     with (folder / "table.csv").open("w", newline="") as out:
         csv.writer(out).writerows(rows)
-    invoke("prepare", "table", folder / "table.csv", "-o", folder / "prepared", "--jobs", 1, "--quiet")
+    published = ("--preset", "paper", "--jobs", 1, "--quiet")
+    invoke("prepare", "table", folder / "table.csv", "-o", folder / "prepared", *published)
     invoke("train", folder / "prepared", "-o", folder / "run", "--folds", 3, "--seeds", 1, *SMALL)
     return folder
 
@@ -83,6 +84,19 @@ def test_what_a_model_cuts_is_said(home, tmp_path):
     result = invoke(*command, "--set", "model.max_windows=1", "--set", "model.stack=4")
     assert "20 of 20 recordings have more than 4 windows and are cut there (first: a-neu, 0 s)" in result.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["coverage"] == {"recordings_cut": 20}
+
+
+def test_features_that_a_preset_is_not_meant_for_are_said(home, tmp_path):
+    train = ("--folds", 3, "--seeds", 1, *SMALL)
+    said = invoke("train", home / "prepared", "-o", tmp_path / "coarse", *train).stderr
+    assert "model.stack = 4 makes steps of 0.4 s" in said and "one every 0.1 s: --set model.stack=1" in said
+    invoke("prepare", "table", home / "table.csv", "-o", tmp_path / "fine", "--jobs", 1, "--quiet")
+    said = invoke("train", tmp_path / "fine", "-o", tmp_path / "paper", "--preset", "paper", *train).stderr
+    assert "has other features than the paper's: 'prepare --preset paper' makes those" in said
+    for prepared, preset in ((tmp_path / "fine", "default"), (home / "prepared", "paper")):
+        command = ("train", prepared, "-o", tmp_path / "run", "--preset", preset, "--force")
+        said = invoke(*command, *train).stderr
+        assert "--preset" not in said and "--set" not in said
 
 
 def test_an_hour_is_classified_by_its_start_and_that_is_said(home, tmp_path):
