@@ -5,19 +5,29 @@ The trainer knows nothing of this; it calls what it is handed (`on_epoch_end`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from speech2vec.benchmarks import Benchmark, read_benchmarks
 from speech2vec.discrimination import same_different, select_instances
 from speech2vec.encoding import encode_instances, segments_of
+from speech2vec.instances import at_most_each, with_counts
 from speech2vec.model import Speech2Vec
+from speech2vec.runs import atomic_path
+from speech2vec.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
 from speech2vec.skipgram import pairs
 from speech2vec.store import Store
 from speech2vec.trainer import EpochEnd
+from speech2vec.vectors import WordVectors, average_instances, unit_length
 
 # A watch, not the result: enough instances for a steady curve, a second of work.
 _INSTANCES = 3_000
+# Words of the projector beside those of the benchmarks, and the instances that a word's vector is the mean of.
+_WORDS, _INSTANCES_OF_A_WORD = 2_000, 10
 
 
 class Monitor:
@@ -27,16 +37,46 @@ class Monitor:
     ----------
     every : int
         Epochs.
+    benchmarks : sequence of Benchmark or None
+        Word pairs that people rated; None: the two that gensim ships.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, benchmarks: Sequence[Benchmark] | None = None) -> None:
         self.every = every
+        self.benchmarks = read_benchmarks() if benchmarks is None else benchmarks
+        self._rows: np.ndarray | None = None
 
     def __call__(self, end: EpochEnd) -> dict[str, float]:
         if not (end.last or end.epoch % self.every == 0):
             return {}
         end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
-        return self._discrimination(end)
+        vectors = self._word_vectors(end)
+        write_projector(Path(end.writer.log_dir), vectors)
+        return {**self._discrimination(end), **self._similarity(vectors)}
+
+    def _word_vectors(self, end: EpochEnd) -> WordVectors:
+        """The vectors of the benchmarks' and the most frequent words, each from a few of its instances."""
+        store = end.store
+        if self._rows is None:
+            rated = {word for benchmark in self.benchmarks for pair in benchmark.pairs for word in pair}
+            wanted = np.array([n < _WORDS or word.casefold() in rated for n, word in enumerate(store.types)])
+            rows = np.flatnonzero(wanted[store.word_id])
+            self._rows = at_most_each(store.word_id, rows, _INSTANCES_OF_A_WORD, seed=0)
+        instances = encode_instances(end.model, store, self._rows, end.device)
+        if end.settings.vectors.unit_instances:
+            unit_length(instances)
+        return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
+
+    def _similarity(self, vectors: WordVectors) -> dict[str, float]:
+        index = folded_index(vectors)
+        values = {}
+        for benchmark in self.benchmarks:
+            similarity = cosines(vectors, benchmark, index)
+            covered = ~np.isnan(similarity)
+            if covered.sum() >= MIN_RESAMPLED:
+                rho = spearman(similarity[covered], benchmark.ratings[covered])
+                values[f"similarity_{benchmark.name}"] = rho
+        return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def _discrimination(self, end: EpochEnd) -> dict[str, float]:
         store, rows = end.store, end.split.held_out
@@ -52,6 +92,24 @@ class Monitor:
             "same_different_instances": float(result.n_instances),
         }
         return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def write_projector(run: Path, vectors: WordVectors) -> None:
+    """Write word vectors as TensorBoard's embedding projector reads them; those of an earlier epoch are replaced.
+
+    https://www.tensorflow.org/tensorboard/tensorboard_projector_plugin
+    """
+    assert vectors.counts is not None
+    lines = {
+        "vectors.tsv": ["\t".join(f"{value:.6g}" for value in vector) for vector in vectors.vectors.tolist()],
+        "words.tsv": ["word\tcount", *(f"{word}\t{n}" for word, n in zip(vectors.words, vectors.counts, strict=True))],
+    }
+    for name, content in lines.items():
+        with atomic_path(run / "projector" / name) as temporary:
+            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+    paths = 'tensor_path: "projector/vectors.tsv" metadata_path: "projector/words.tsv"'
+    with atomic_path(run / "projector_config.pbtxt") as temporary:
+        temporary.write_text(f'embeddings {{ tensor_name: "words" {paths} }}\n', encoding="utf-8")
 
 
 @torch.inference_mode()

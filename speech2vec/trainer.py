@@ -45,6 +45,7 @@ class EpochEnd:
     step : int
         Steps that are done: what TensorBoard counts in.
     model : Speech2Vec
+    settings : TrainSettings
     store : Store
     split : Split
     device : torch.device
@@ -56,6 +57,7 @@ class EpochEnd:
     epoch: int
     step: int
     model: Speech2Vec
+    settings: TrainSettings
     store: Store
     split: Split
     device: torch.device
@@ -265,7 +267,7 @@ class _Book:
         on_epoch_end: OnEpochEnd | None,
     ) -> None:
         self.run, self.progress, self.frames, self.sampler, self.parts = run, progress, frames, sampler, parts
-        self.epochs, self.on_epoch_end = settings.optimiser.epochs, on_epoch_end
+        self.settings, self.on_epoch_end = settings, on_epoch_end
         self.mean = mean_frame(frames.store, parts.train)
         self.metrics = run_folder.read_metrics(run, progress.epoch)
         # What was shown after the checkpoint that a run goes on from will be shown again.
@@ -295,9 +297,9 @@ class _Book:
             }
         values |= {f"dev_{name}": value for name, value in asdict(held_out).items()}
         if self.on_epoch_end:
-            last = epoch == self.epochs
             store, device = self.frames.store, self.frames.device
-            end = EpochEnd(epoch, progress.step, model, store, self.parts, device, self.writer, last)
+            last = epoch == self.settings.optimiser.epochs
+            end = EpochEnd(epoch, progress.step, model, self.settings, store, self.parts, device, self.writer, last)
             values |= self.on_epoch_end(end)
             model.train()
         append_json_line(self.run / run_folder.METRICS_FILE, values)
