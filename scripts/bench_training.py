@@ -1,6 +1,6 @@
 """Speed of this trainer beside the scheme of earlier code: one run, the same words, features, threads and batch.
 
-    python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--profile]
+    python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda] [--variants] [--profile]
 
 Without STORE, random frames are trained on whose words and utterances are as long as LibriSpeech's; speed does not
 depend on what is in them. The earlier scheme draws (centre, context) pairs in random order, pads them, encodes the
@@ -11,11 +11,15 @@ reality check (arXiv 2209.10791; the decoder attends over all encoder states, af
 All take turns in every round, so that what disturbs the machine disturbs all; medians over the rounds are printed. A
 step is all that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. Figures mean something on
 an idle machine only: the load is printed beside them.
+
+With --variants (always with --device cuda) this trainer's other ways of computing take part too: bfloat16,
+torch.compile, both, and batches of 16 and 64 times the size.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -28,23 +32,28 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from speech2vec.batches import DeviceStore
 from speech2vec.cells import LstmWeights
-from speech2vec.encoding import segments_of
+from speech2vec.encoding import choose_device
 from speech2vec.errors import UserError
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import ModelSettings, OptimiserSettings
+from speech2vec.run_folder import device_name
 from speech2vec.runs import generator, machine_name
 from speech2vec.skipgram import Sampler, pairs
+from speech2vec.step import BatchError, make_optimiser, train_step
 from speech2vec.store import STORE_SCHEMA, Store, write_store
-from speech2vec.trainer import make_optimiser
 
 WINDOW = 3
 # train-clean-100, train-clean-360, dev-clean and test-clean: 475 h.
 UTTERANCES, WORDS, FRAMES, EPOCHS = 137_876, 4.8e6, 170e6, 500
 PAIRS = 2 * sum(WORDS - offset * UTTERANCES for offset in range(1, WINDOW + 1))
-# Our steps to one of the earlier scheme in a round.
-STEPS = 5
+# Our steps to one of the earlier scheme in a round, and how often they are read.
+STEPS, READ_EVERY = 5, 50
+CPU = torch.device("cpu")
+OURS, OURS_FORCED = "this trainer, default model", "this trainer, teacher forcing"
+THEIRS, THEIRS_ATTENDING = "earlier scheme, the same model", "earlier scheme, attention over all states"
 
 
 @dataclass(frozen=True)
@@ -119,8 +128,8 @@ class EarlierScheme(nn.Module):
         else:
             states, _ = nn.utils.rnn.pad_packed_sequence(encoded, batch_first=True)  # (P, T, D)
             predicted = self._attending(z, cell, states, n_centre, context)
-        real = torch.arange(context.shape[1]) < n_context[:, None]
-        return (((predicted - context) ** 2).sum(2) * real).sum()
+        real = torch.arange(context.shape[1]) < n_context[:, None]  # lengths stay on the CPU, where packing wants them
+        return (((predicted - context) ** 2).sum(2) * real.to(context.device)).sum()
 
     def _given_z(self, z: Tensor, context: Tensor) -> Tensor:
         h, c, before = z, torch.zeros_like(z), torch.zeros_like(context[:, 0])
@@ -133,8 +142,8 @@ class EarlierScheme(nn.Module):
 
     def _attending(self, h: Tensor, c: Tensor, states: Tensor, n_states: Tensor, context: Tensor) -> Tensor:
         assert self.combine is not None
-        padding = torch.zeros(states.shape[:2], dtype=states.dtype)
-        padding.masked_fill_(torch.arange(states.shape[1]) >= n_states[:, None], -torch.inf)
+        behind = torch.arange(states.shape[1]) >= n_states[:, None]
+        padding = states.new_zeros(states.shape[:2]).masked_fill_(behind.to(states.device), -torch.inf)
         before = torch.zeros_like(context[:, 0])
         predicted = []
         for frame in context.unbind(1):
@@ -199,39 +208,51 @@ def operations(n_frames: int, n_rows: int, n_pairs: int, n_mfcc: int, settings: 
     return 2.0 * (encoder + decoder)
 
 
-def our_steps(store: Store, settings: ModelSettings, optimiser: OptimiserSettings) -> Iterator[Work]:
+def our_steps(
+    store: Store,
+    settings: ModelSettings,
+    optimiser: OptimiserSettings,
+    device: torch.device = CPU,
+    compiled: bool = False,
+) -> Iterator[Work]:
     """The steps of this project's trainer, without end."""
-    model = seeded_model(store.n_mfcc, settings, 0)
+    model = seeded_model(store.n_mfcc, settings, 0).to(device)
     weights = make_optimiser(model, optimiser)
     sampler = Sampler.of(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
-    epoch = 0
-    while True:
+    frames = DeviceStore(store, device)
+    error: nn.Module = BatchError(model, optimiser, int(store.n_frames.max()))
+    if compiled:
+        error = torch.compile(error, dynamic=True)  # type: ignore[assignment]
+    pending: list[Tensor] = []
+    for epoch in itertools.count():
         for chosen in sampler.epoch(epoch):
             batch = sampler.batch(chosen)
-            words = segments_of(store, batch.words)
-            decoded = model(words, torch.from_numpy(batch.centre), torch.from_numpy(batch.context))
-            n_rows = len(decoded.target)
-            update(model, weights, decoded.squared_error() / decoded.target.numel(), optimiser.gradient_clip)
-            counted = operations(len(words.frames), n_rows, len(batch.centre), store.n_mfcc, settings)
-            yield Work(len(batch.centre), n_rows, counted)
-        epoch += 1
+            pending.append(train_step(error, weights, frames.batch(batch), optimiser))
+            if len(pending) == READ_EVERY:
+                if not torch.stack(pending).isfinite().all():
+                    raise UserError("the loss is no longer a number: are the store's frames normalised?")
+                pending.clear()
+            n = store.n_frames[batch.words]
+            n_rows, n_pairs = int(n[batch.context].sum()), len(batch.centre)
+            yield Work(n_pairs, n_rows, operations(int(n.sum()), n_rows, n_pairs, store.n_mfcc, settings))
 
 
-def earlier_steps(store: Store, model: EarlierScheme, optimiser: OptimiserSettings) -> Iterator[Work]:
+def earlier_steps(
+    store: Store, model: EarlierScheme, optimiser: OptimiserSettings, device: torch.device = CPU
+) -> Iterator[Work]:
     """The steps of the earlier scheme, without end."""
+    model.to(device)
     weights = torch.optim.Adam(model.parameters(), lr=optimiser.learning_rate)
     centre, context = pairs(store.utterance, WINDOW)
-    epoch = 0
-    while True:
+    for epoch in itertools.count():
         order = generator(0, 1, epoch).permutation(len(centre))
         for chosen in np.split(order, range(optimiser.batch_size, len(order), optimiser.batch_size)):
             words, n_words = padded(store, centre[chosen])
             targets, n_targets = padded(store, context[chosen])
             n_rows = int(n_targets.sum())
-            error = model(words, n_words, targets, n_targets)
+            error = model(words.to(device), n_words, targets.to(device), n_targets)
             update(model, weights, error / (n_rows * store.n_mfcc), optimiser.gradient_clip)
             yield Work(len(chosen), n_rows)
-        epoch += 1
 
 
 def update(model: nn.Module, weights: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
@@ -244,25 +265,60 @@ def update(model: nn.Module, weights: torch.optim.Optimizer, loss: Tensor, clip:
     weights.step()
 
 
-def timed(steps: Iterator[Work], n_steps: int) -> tuple[float, Work]:
+def timed(steps: Iterator[Work], n_steps: int, device: torch.device = CPU) -> tuple[float, Work]:
     """Seconds of some steps, and what they did."""
+    wait_for(device)
     started = time.perf_counter()
     done = [next(steps) for _ in range(n_steps)]
+    wait_for(device)
     seconds = time.perf_counter() - started
     return seconds, Work(sum(w.pairs for w in done), sum(w.rows for w in done), sum(w.operations for w in done))
 
 
-def multiply_speed(size: int = 1536) -> float:
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def multiply_speed(device: torch.device = CPU) -> float:
     """Operations a second of a float32 matrix product."""
-    a, b = torch.ones(2, size, size).unbind(0)
-    out = torch.empty(size, size)
+    size, times = (8192, 8) if device.type == "cuda" else (1536, 4)
+    a, b = torch.ones(2, size, size, device=device).unbind(0)
+    out = torch.empty(size, size, device=device)
+    torch.mm(a, b, out=out)
+    wait_for(device)
     started = time.perf_counter()
-    for _ in range(4):
+    for _ in range(times):
         torch.mm(a, b, out=out)
-    return 4 * 2 * size**3 / (time.perf_counter() - started)
+    wait_for(device)
+    return times * 2 * size**3 / (time.perf_counter() - started)
 
 
-def compare(store: Store, n_rounds: int, batch_size: int, vector_size: int) -> None:
+def variants(
+    store: Store, settings: ModelSettings, optimiser: OptimiserSettings, device: torch.device
+) -> dict[str, tuple[Iterator[Work], int]]:
+    """Other ways in which this trainer computes the default model, and how many steps of them make a round."""
+    half = optimiser.model_copy(update={"precision": "bfloat16"})
+    sides = {
+        "  in bfloat16": (our_steps(store, settings, half, device), STEPS),
+        "  compiled": (our_steps(store, settings, optimiser, device, compiled=True), STEPS),
+        "  in bfloat16, compiled": (our_steps(store, settings, half, device, compiled=True), STEPS),
+    }
+    for times in (16, 64):
+        larger = optimiser.model_copy(update={"batch_size": times * optimiser.batch_size})
+        sides[f"  {larger.batch_size:,} pairs a batch"] = (our_steps(store, settings, larger, device), 1)
+    return sides
+
+
+def compare(
+    store: Store,
+    n_rounds: int,
+    batch_size: int,
+    vector_size: int,
+    device: torch.device = CPU,
+    with_variants: bool = False,
+) -> None:
     """Measure all in turn and print the medians."""
     default = ModelSettings(vector_size=vector_size)
     forced = default.model_copy(update={"teacher_forcing": True})
@@ -271,27 +327,28 @@ def compare(store: Store, n_rounds: int, batch_size: int, vector_size: int) -> N
     torch.manual_seed(0)
     attending = EarlierScheme(store.n_mfcc, vector_size, attention=True)
     sides = {
-        "this trainer, default model": (our_steps(store, default, optimiser), STEPS),
-        "this trainer, teacher forcing": (our_steps(store, forced, optimiser), STEPS),
-        "earlier scheme, the same model": (earlier_steps(store, same_model, optimiser), 1),
-        "earlier scheme, attention over all states": (earlier_steps(store, attending, optimiser), 1),
+        OURS: (our_steps(store, default, optimiser, device), STEPS),
+        OURS_FORCED: (our_steps(store, forced, optimiser, device), STEPS),
+        THEIRS: (earlier_steps(store, same_model, optimiser, device), 1),
+        THEIRS_ATTENDING: (earlier_steps(store, attending, optimiser, device), 1),
     }
+    if with_variants:
+        sides |= variants(store, default, optimiser, device)
     rates: dict[str, list[float]] = {name: [] for name in sides}
     multiplied, reached, rows = [], [], []
     for number in range(n_rounds + 1):
         for name, (steps, n_steps) in sides.items():
-            seconds, work = timed(steps, n_steps)
+            seconds, work = timed(steps, n_steps, device)
             if number == 0:
                 continue  # first calls build caches and thread pools
             rates[name].append(work.pairs / seconds)
-            if name.endswith("default model"):
+            if name == OURS:
                 reached.append(work.operations / seconds)
                 rows.append(work.rows / seconds)
-        multiplied.append(multiply_speed())
+        multiplied.append(multiply_speed(device))
     median = {name: float(np.median(values)) for name, values in rates.items()}
     for name, values in rates.items():
-        print(f"{name + ':':43}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
-    ours, ours_forced, theirs, theirs_attending = median.values()
+        print(f"{name + ':':44}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
     peak, our_operations = max(multiplied), float(np.median(reached))
     print(f"matrix products (float32), at best:        {peak / 1e9:9,.1f} Gop/s")
     print(f"those of our step, from the formula:       {our_operations / 1e9:9,.1f} Gop/s, {our_operations / peak:.0%}")
@@ -300,17 +357,19 @@ def compare(store: Store, n_rounds: int, batch_size: int, vector_size: int) -> N
         f"projected for 475 h x {EPOCHS} epochs ({PAIRS / 1e6:.1f} M pairs of {FRAMES / WORDS:.1f} frames an epoch): "
         f"{hours:,.0f} h"
     )
-    print(f"the scheme alone, same model: {ours_forced / theirs:.1f} times as fast")
-    print(f"ratio: {ours / theirs_attending:.1f}")
+    print(f"the scheme alone, same model: {median[OURS_FORCED] / median[THEIRS]:.1f} times as fast")
+    print(f"ratio: {median[OURS] / median[THEIRS_ATTENDING]:.1f}")
 
 
-def profile(store: Store, batch_size: int, vector_size: int, n_steps: int = 20) -> None:
+def profile(store: Store, batch_size: int, vector_size: int, device: torch.device, n_steps: int = 20) -> None:
     """Print what our step spends its time on."""
-    steps = our_steps(store, ModelSettings(vector_size=vector_size), OptimiserSettings(batch_size=batch_size))
-    timed(steps, 3)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        timed(steps, n_steps)
-    print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=18, max_name_column_width=40))
+    optimiser = OptimiserSettings(batch_size=batch_size)
+    steps = our_steps(store, ModelSettings(vector_size=vector_size), optimiser, device)
+    timed(steps, 3, device)
+    with torch.profiler.profile() as profiler:  # of all devices
+        timed(steps, n_steps, device)
+    order = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    print(profiler.key_averages().table(sort_by=order, row_limit=18, max_name_column_width=40))
 
 
 def main() -> None:
@@ -321,14 +380,17 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1020, help="pairs to a step")
     parser.add_argument("--vector-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--variants", action="store_true", help="other precisions, torch.compile, larger batches too")
     parser.add_argument("--profile", action="store_true", help="only show where this trainer's time goes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     try:
         with tempfile.TemporaryDirectory() as name:
             store = Store.open(arguments.store) if arguments.store else librispeech_like(Path(name) / "store")
+            device = choose_device(arguments.device)
             print(
-                f"{machine_name()}, {arguments.threads} thread(s), torch {torch.__version__}, "
+                f"{machine_name()}, {device_name(device)}, torch {torch.__version__}, "
                 f"load before: {os.getloadavg()[0]:.1f}"
             )
             print(
@@ -337,9 +399,11 @@ def main() -> None:
                 f"batch, vector size {arguments.vector_size}"
             )
             if arguments.profile:
-                profile(store, arguments.batch_size, arguments.vector_size)
+                profile(store, arguments.batch_size, arguments.vector_size, device)
             else:
-                compare(store, max(1, arguments.rounds), arguments.batch_size, arguments.vector_size)
+                with_variants = arguments.variants or device.type == "cuda"
+                rounds, size = max(1, arguments.rounds), arguments.vector_size
+                compare(store, rounds, arguments.batch_size, size, device, with_variants)
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
 
