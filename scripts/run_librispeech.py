@@ -71,7 +71,7 @@ def command(
     shard: Annotated[str | None, typer.Option(help="Align only part K of N (K/N), and stop.")] = None,
     vector_size: Annotated[list[int] | None, typer.Option(help="Sizes (repeatable) [50 100 200 300].")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs [the preset's].")] = None,
-    preset: Annotated[str, typer.Option(help="Preset of 'speech2vec train'.")] = "default",
+    preset: Annotated[str, typer.Option(help="Preset of features and training.")] = "default",
     min_count: Annotated[int, typer.Option(min=1, help="Rarer words get no Word2Vec vector.")] = 5,
     wordsim: Annotated[Path | None, typer.Option(help="Folder of benchmarks [the two that gensim ships].")] = None,
     device: console.DeviceOption = console.Device.auto,
@@ -87,7 +87,7 @@ def command(
         print(f"\nPart {shard} is aligned. When all parts are, call without --shard.")
         return
     store = output / "store"
-    chain.run("MFCC of every word", "speech2vec features", aligned, "-o", store, "--resume")
+    chain.run("MFCC of every word", "speech2vec features", aligned, "-o", store, f"--preset {preset} --resume")
     benchmarks = ("--wordsim", wordsim) if wordsim else ()
     common = f"--device {device.value} --seed {seed}"
     runs: list[Path] = []

@@ -199,3 +199,25 @@ def test_an_odd_vector_size_is_refused_for_two_directions() -> None:
 def test_what_a_decoder_that_attends_cannot_do_is_refused(chosen: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         validate_settings(ModelSettings, {"decoder": "attention", **chosen})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(("decoder", "objective", "teacher_forcing"), VARIANTS)
+def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
+    decoder: str, objective: str, teacher_forcing: bool, cell: str
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    chosen = {"objective": objective, "cell": cell, "decoder": decoder, "teacher_forcing": teacher_forcing}
+    settings = validate_settings(ModelSettings, {"vector_size": 6, **chosen})
+    _, segments = random_words([1, 5, 3, 9, 40], 5, 0)
+    sides = [torch.from_numpy(side) for side in pairs(np.array([0, 0, 0, 1, 1]), window=2)]
+    results = []
+    for device in ("cpu", "cuda"):
+        model = seeded_model(5, settings, 0).double().to(device)
+        there = Segments(*(part.to(device) for part in (segments.frames, segments.first, segments.lengths)))
+        error = model(there, *(side.to(device) for side in sides)).squared_error()
+        results.append([part.cpu() for part in (error, *torch.autograd.grad(error, list(model.parameters())))])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-8)
