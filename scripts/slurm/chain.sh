@@ -1,6 +1,7 @@
 #!/bin/bash
 # Submit the whole chain, each job after the one that it needs:
 #   CORPUS=path/to/LibriSpeech WORK=path/to/work scripts/slurm/chain.sh [PARTS [VECTOR_SIZE...]]
+# TRAIN_OPTIONS goes to the sbatch of each training: TRAIN_OPTIONS="--gres=gpu:1".
 set -euo pipefail
 : "${CORPUS:?the corpus to align}" "${WORK:?folder for what is made}"
 parts=${1:-16}
@@ -16,5 +17,7 @@ aligned=$(submit --dependency="afterok:$align" "$here/align-merge.sbatch")
 features=$(submit --dependency="afterok:$aligned" --array=1-4 "$here/features.sbatch")
 store=$(submit --dependency="afterok:$features" "$here/features-merge.sbatch")
 for size in "${sizes[@]}"; do
-    RUN="speech2vec-$size" submit --dependency="afterok:$store" "$here/train.sbatch" --vector-size "$size"
+    # shellcheck disable=SC2086  # several options
+    RUN="speech2vec-$size" submit --dependency="afterok:$store" ${TRAIN_OPTIONS:-} \
+        "$here/train.sbatch" --vector-size "$size"
 done
