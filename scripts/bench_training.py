@@ -12,8 +12,8 @@ All take turns in every round, so that what disturbs the machine disturbs all; m
 step is all that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. Figures mean something on
 an idle machine only: the load is printed beside them.
 
-With --variants (always with --device cuda) this trainer's other ways of computing take part too: bfloat16,
-torch.compile, both, and batches of 16 and 64 times the size.
+With --variants (always with --device cuda) this trainer takes part with attention as theirs and with GRUs too, and
+with other ways of computing: bfloat16, torch.compile, both, and batches of 16 and 64 times the size.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from speech2vec.attention import AttentionDecoder
 from speech2vec.batches import DeviceStore
 from speech2vec.cells import LstmWeights
 from speech2vec.encoding import choose_device
@@ -162,7 +163,8 @@ def with_weights_of(model: Speech2Vec) -> EarlierScheme:
         i, f, o, candidate = gates.chunk(4, dim=-1)
         return torch.cat([i, f, candidate, o], dim=-1).t()
 
-    plain = EarlierScheme(model.n_mfcc, model.settings.vector_size).to(model.decoder.output.weight.dtype)
+    decoder, attends = model.decoder, isinstance(model.decoder, AttentionDecoder)
+    plain = EarlierScheme(model.n_mfcc, model.settings.vector_size, attends).to(decoder.output.weight.dtype)
     forwards, backwards = model.encoder.directions
     layers = (
         (forwards, [getattr(plain.encoder, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
@@ -170,7 +172,7 @@ def with_weights_of(model: Speech2Vec) -> EarlierScheme:
             backwards,
             [getattr(plain.encoder, f"{name}_l0_reverse") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")],
         ),
-        (model.decoder.lstm, [getattr(plain.decoder, n) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
+        (decoder.lstm, [getattr(plain.decoder, n) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
     )
     with torch.no_grad():
         for weights, (input_, recurrent, bias, second_bias) in layers:
@@ -179,8 +181,15 @@ def with_weights_of(model: Speech2Vec) -> EarlierScheme:
             recurrent.copy_(torch_order(weights.recurrent))
             bias.copy_(torch_order(weights.bias))
             second_bias.zero_()
-        plain.output.load_state_dict(model.decoder.output.state_dict())
+        plain.output.load_state_dict(decoder.output.state_dict())
+        if plain.combine is not None:
+            plain.combine.load_state_dict(decoder.get_submodule("combine").state_dict())
     return plain
+
+
+def attention_of(settings: ModelSettings) -> ModelSettings:
+    """The same with a decoder that attends over all encoder states."""
+    return settings.model_copy(update={"decoder": "attention"})
 
 
 def padded(store: Store, rows: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -298,9 +307,12 @@ def multiply_speed(device: torch.device = CPU) -> float:
 def variants(
     store: Store, settings: ModelSettings, optimiser: OptimiserSettings, device: torch.device
 ) -> dict[str, tuple[Iterator[Work], int]]:
-    """Other ways in which this trainer computes the default model, and how many steps of them make a round."""
+    """Other models, and other ways to compute the default one; and how many steps of them make a round."""
     half = optimiser.model_copy(update={"precision": "bfloat16"})
+    forced = settings.model_copy(update={"teacher_forcing": True})
     sides = {
+        "  attention over all states, as theirs": (our_steps(store, attention_of(forced), optimiser, device), STEPS),
+        "  GRU": (our_steps(store, settings.model_copy(update={"cell": "gru"}), optimiser, device), STEPS),
         "  in bfloat16": (our_steps(store, settings, half, device), STEPS),
         "  compiled": (our_steps(store, settings, optimiser, device, compiled=True), STEPS),
         "  in bfloat16, compiled": (our_steps(store, settings, half, device, compiled=True), STEPS),
@@ -324,8 +336,7 @@ def compare(
     forced = default.model_copy(update={"teacher_forcing": True})
     optimiser = OptimiserSettings(batch_size=batch_size)
     same_model = with_weights_of(seeded_model(store.n_mfcc, forced, 0))
-    torch.manual_seed(0)
-    attending = EarlierScheme(store.n_mfcc, vector_size, attention=True)
+    attending = with_weights_of(seeded_model(store.n_mfcc, attention_of(forced), 0))
     sides = {
         OURS: (our_steps(store, default, optimiser, device), STEPS),
         OURS_FORCED: (our_steps(store, forced, optimiser, device), STEPS),
@@ -381,7 +392,9 @@ def main() -> None:
     parser.add_argument("--vector-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--variants", action="store_true", help="other precisions, torch.compile, larger batches too")
+    parser.add_argument(
+        "--variants", action="store_true", help="other models, precisions, batch sizes, torch.compile too"
+    )
     parser.add_argument("--profile", action="store_true", help="only show where this trainer's time goes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.bench_training import EarlierScheme, librispeech_like, operations, padded, update, with_weights_of
+from scripts.bench_training import (
+    EarlierScheme,
+    attention_of,
+    librispeech_like,
+    operations,
+    padded,
+    update,
+    with_weights_of,
+)
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Segments, seeded_model
@@ -20,10 +28,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return librispeech_like(tmp_path_factory.mktemp("bench") / "store", n_utterances=60, n_mfcc=5)
 
 
-def test_the_earlier_scheme_has_the_loss_and_the_gradients_of_our_model(store: Store) -> None:
+@pytest.mark.parametrize("attention", [False, True])
+def test_the_earlier_scheme_has_the_loss_and_the_gradients_of_our_model(store: Store, attention: bool) -> None:
     rows = np.arange(40)
     centre, context = pairs(store.utterance[rows], window=3)
-    model = seeded_model(5, ModelSettings(vector_size=8, teacher_forcing=True), 3).double()
+    settings = ModelSettings(vector_size=8, teacher_forcing=True)
+    model = seeded_model(5, attention_of(settings) if attention else settings, 3).double()
     words = segments_of(store, rows)
     ours = model(
         Segments(words.frames.double(), words.first, words.lengths),
