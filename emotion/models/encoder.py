@@ -52,10 +52,40 @@ def mean_and_deviation(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + 1e-6).sqrt() - 1e-3  # the slope of a root is infinite at 0
 
 
+class Standardise(nn.Module):
+    """To zero mean and unit variance over all that was seen in training.
+
+    Batch normalisation takes the moments of one batch; these are of all batches so far, so that an utterance's numbers
+    do not depend on its neighbours, and a batch of one will do.
+    """
+
+    count: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("square", torch.ones(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[shape=(B, S)] -> [shape=(B, S)]."""
+        if self.training:
+            with torch.no_grad():
+                self.count += x.shape[0]
+                share = x.shape[0] / self.count
+                self.mean.lerp_(x.mean(dim=0), share)
+                self.square.lerp_(x.square().mean(dim=0), share)
+        variance = (self.square - self.mean.square()).clamp(min=1e-4)
+        return (x - self.mean) / variance.sqrt()
+
+
 class InputStatistics(nn.Module):
     """Mean and deviation of what goes into a Bi-LSTM, and the deviation of its changes from window to window.
 
-    They are what simple classifiers of emotion go by, and a small corpus does not teach an LSTM to compute them.
+    They are what simple classifiers of emotion go by, and a small corpus does not teach an LSTM to compute them. Each
+    is standardised over the training utterances.
 
     Parameters
     ----------
@@ -69,6 +99,7 @@ class InputStatistics(nn.Module):
         super().__init__()
         self.stack = stack
         self.output_size = 3 * (input_size // stack)
+        self.standardise = Standardise(self.output_size)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, output_size)]."""
@@ -76,7 +107,7 @@ class InputStatistics(nn.Module):
         n_windows = lengths * self.stack
         mean, deviation = mean_and_deviation(windows, n_windows)
         _, change = mean_and_deviation(windows[:, 1:] - windows[:, :-1], (n_windows - 1).clamp(min=0))
-        return torch.cat((mean, deviation, change), dim=1)
+        return self.standardise(torch.cat((mean, deviation, change), dim=1))
 
 
 class Encoder(nn.Module):

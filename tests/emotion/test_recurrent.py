@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emotion.models.encoder import Encoder, InputStatistics
+from emotion.models.encoder import Encoder, InputStatistics, Standardise
 from emotion.models.recurrent import BiLSTM, reverse_within
 
 
@@ -90,6 +90,7 @@ def test_padding_changes_nothing(batch, pooling, training):
     x, lengths = batch
     torch.manual_seed(2)
     encoder = Encoder(6, 4, 5, 0.3, 0.0, pooling, statistics=InputStatistics(6, stack=2)).double().train(training)
+    encoder.statistics.eval()  # what it learns of the batch is another matter
     mask = encoder.recurrent.draw_mask(5)
     dirty = x.clone()
     for row, length in enumerate(lengths):
@@ -111,11 +112,25 @@ def _encode(encoder, x, lengths, mask):
 def test_input_statistics_are_those_of_the_windows():
     """Three windows a step: mean, deviation and the deviation of the differences, window by window."""
     windows = torch.randn(2, 12, 5, dtype=torch.double, generator=torch.Generator().manual_seed(3))
-    found = InputStatistics(15, stack=3)(windows.reshape(2, 4, 15), torch.tensor([4, 2]))
+    statistics = InputStatistics(15, stack=3).eval()  # nothing seen: nothing is standardised
+    found = statistics(windows.reshape(2, 4, 15), torch.tensor([4, 2]))
     for row, own in enumerate((windows[0], windows[1, :6])):
         wanted = [own.mean(0), own.std(0, correction=0), own.diff(dim=0).std(0, correction=0)]
         # The root's slope is kept finite at the price of 1e-3.
         torch.testing.assert_close(found[row], torch.cat(wanted), atol=2e-3, rtol=0)
+
+
+def test_standardised_over_all_that_was_seen_in_training():
+    generator = torch.Generator().manual_seed(4)
+    seen = 3 * torch.randn(50, 4, generator=generator) + torch.tensor([5.0, -1, 0, 100])
+    layer = Standardise(4)
+    for batch in (seen[:1], seen[1:30], seen[30:]):  # one utterance alone, too
+        assert layer(batch).isfinite().all()
+    before = layer.eval()(seen)
+    torch.testing.assert_close(before.mean(dim=0), torch.zeros(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(before.std(dim=0, correction=0), torch.ones(4), atol=1e-3, rtol=0)
+    layer(seen + 7)
+    torch.testing.assert_close(layer(seen), before)  # in evaluation nothing is learned
 
 
 def test_noise_is_heard_in_training_by_the_lstm_alone(batch):
