@@ -127,7 +127,7 @@ def test_loss_and_gradients_equal_those_of_the_slow_model(
 
 
 def test_a_word_has_the_same_vector_in_any_company() -> None:
-    model = seeded_model(4, ModelSettings(vector_size=8), 0).double()
+    model = seeded_model(4, ModelSettings(vector_size=6), 0).double()
     words, segments = random_words([3, 17, 1, 9], 4, 0)
     together = model.encoder(segments).z
     for word, vector in zip(words, together, strict=True):
@@ -156,7 +156,7 @@ def test_the_loss_is_the_reduction_of_padded_sequences(reduction: str) -> None:
 
 def change_the_centre(decoder: str) -> tuple[Tensor, Tensor]:
     """What is generated from a word's z and states, and from another word's states with the same z."""
-    settings = ModelSettings(vector_size=8, teacher_forcing=True, decoder=decoder)  # type: ignore[arg-type]
+    settings = ModelSettings(vector_size=6, teacher_forcing=True, decoder=decoder)  # type: ignore[arg-type]
     model = seeded_model(4, settings, 0).double()
     _, segments = random_words([5, 6], 4, 0)
     centre, context = torch.tensor([0]), torch.tensor([1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speech2vec import checkpoint as checkpoints
+from speech2vec import lstm, lstm_steps
 from speech2vec.cli import main
 from speech2vec.config import fingerprint, validate_settings
 from speech2vec.encoding import checkpoint_file, encode_instances, load_run
@@ -28,6 +30,14 @@ from speech2vec.trainer import EpochEnd, train
 from speech2vec.vectors import average_instances, read_vectors
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _steps() -> Iterator[None]:
+    """The LSTM step by step: the compiled kernel (tested elsewhere) takes seconds to compile for each hidden size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lstm, "_engine", lambda _: lstm_steps)
+        yield
 
 
 @pytest.fixture(scope="module")
