@@ -72,6 +72,10 @@ def test_an_epoch_holds_every_pair_of_its_centres_once(
     keep = np.array([chance, 1.0, 0.0, 1.0])
     drawn = dataclasses.replace(sampler(lengths, batch_size, keep), subsample=subsample, across_utterances=across)
     whole = dataclasses.replace(drawn, keep=(keep > 0).astype(float))
+    for chosen in drawn.epoch(epoch):  # parts of a batch share its pairs out
+        half = len(chosen.centres) // 2
+        parts = [drawn.batch(chosen[part]) for part in (slice(half), slice(half, None))]
+        assert sorted(pair for part in parts for pair in named_pairs(part)) == sorted(named_pairs(drawn.batch(chosen)))
     batches = [drawn.batch(chosen) for chosen in drawn.epoch(epoch)]
     found = [pair for batch in batches for pair in named_pairs(batch)]
     assert len(found) == len(set(found)) <= drawn.n_pairs()
