@@ -45,10 +45,10 @@ class Pool(nn.Module):
 def mean_and_deviation(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Over the real steps: [shape=(B, T, S)], [shape=(B,)] -> twice [shape=(B, S)]; empty sequences give zero."""
     lengths = lengths.to(x.device)[:, None]  # B 1
-    ended = (torch.arange(x.shape[1], device=x.device)[None] >= lengths)[..., None]  # B T 1
-    count = lengths.clamp(min=1)
-    mean = x.masked_fill(ended, 0.0).sum(dim=1) / count
-    variance = (x - mean[:, None]).masked_fill(ended, 0.0).square().sum(dim=1) / count
+    real = torch.arange(x.shape[1], device=x.device)[None] < lengths  # B T
+    weights = (real / lengths.clamp(min=1)).to(x.dtype)[:, None]  # B 1 T
+    mean = torch.bmm(weights, x).squeeze(1)
+    variance = (torch.bmm(weights, x.square()).squeeze(1) - mean.square()).clamp(min=0)
     return mean, (variance + 1e-6).sqrt() - 1e-3  # the slope of a root is infinite at 0
 
 
