@@ -14,16 +14,14 @@ from emotion.cli import app
 def test_ravdess_is_learned_across_speakers(test_data, tmp_path):
     corpus = test_data / "ravdess_4class"
     prepare = ["prepare", "ravdess", corpus, "-o", tmp_path / "prepared", "--jobs", 1, "--quiet"]
-    prepare += ["--set", "features.level=true"]
     train = ["train", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, "--seeds", 1, "--quiet"]
-    train += ["--set", "model.hidden_size=32", "--set", "model.pooling=statistics", "--set", "training.epochs=20"]
-    train += ["--set", "training.batch_size=16", "--set", "training.normalisation=speaker"]
+    train += ["--set", "model.hidden_size=32", "--set", "training.epochs=10", "--set", "training.normalisation=speaker"]
     for command in (prepare, train, ["evaluate", tmp_path / "run", "--quiet"]):
         result = CliRunner().invoke(app, [str(a) for a in command])
         assert result.exit_code == 0, (result.output, result.exception)
     part = json.loads((tmp_path / "run" / "evaluation" / "scores.json").read_text())["parts"]["all"]
     assert part["utterances"] == 24 * 28 and part["UA"]["by_speaker"] is not None
     # Chance is 0.25.
-    assert part["UA"]["mean"] > 0.45
+    assert part["UA"]["mean"] > 0.55
     confusion = np.array(part["confusion"])
     assert confusion.sum() == 24 * 28
