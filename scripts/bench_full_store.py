@@ -8,8 +8,9 @@ the disk. On the largest, `speech2vec train` is started with all that it does be
 evaluation), and the seconds to the end of that step and the largest resident memory apart from files (RssAnon of
 /proc/self/status, so Linux only) are printed. Then steps on all of them take turns.
 
-Pages of a sparse file come from nowhere: reading 8.8 GB from a cold disk is not in these figures. The first start of all
-compiles the recurrence (`speech2vec.lstm_kernel`) for the machine and keeps it, so one on the smallest store goes before.
+Pages of a sparse file come from nowhere: reading 8.8 GB from a cold disk is not in these figures. The first start of
+all compiles the recurrence (`speech2vec.lstm_kernel`) for the machine and keeps it, so one on the smallest store goes
+before.
 """
 
 from __future__ import annotations

@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from speech2vec.benchmarks import Benchmark, read_benchmarks
 from speech2vec.discrimination import same_different, select_instances
 from speech2vec.encoding import encode_instances, segments_of
+from speech2vec.epoch_end import EpochEnd
 from speech2vec.instances import at_most_each, with_counts
 from speech2vec.model import Speech2Vec
+from speech2vec.progress import DivergedError
 from speech2vec.runs import atomic_path
 from speech2vec.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
 from speech2vec.skipgram import pairs
 from speech2vec.store import Store
-from speech2vec.trainer import EpochEnd
 from speech2vec.vectors import WordVectors, average_instances, unit_length
 
 # A watch, not the result: enough instances for a steady curve, a second of work.
@@ -63,6 +64,8 @@ class Monitor:
             rows = np.flatnonzero(wanted[store.word_id])
             self._rows = at_most_each(store.word_id, rows, _INSTANCES_OF_A_WORD, seed=0)
         instances = encode_instances(end.model, store, self._rows, end.device)
+        if not np.isfinite(instances).all():
+            raise DivergedError("a word's vector", float("nan"), end.step)
         if end.settings.vectors.unit_instances:
             unit_length(instances)
         return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)

@@ -17,9 +17,10 @@ from fakes import made_up_store
 from speech2vec import checkpoint as checkpoints
 from speech2vec.config import load_settings
 from speech2vec.encoding import checkpoint_file
+from speech2vec.epoch_end import EpochEnd
 from speech2vec.presets import TrainSettings
 from speech2vec.store import Store
-from speech2vec.trainer import EpochEnd, train
+from speech2vec.trainer import train
 
 CPU = torch.device("cpu")
 CHOSEN = ("model.vector_size=16", "optimiser.epochs=2", "optimiser.batch_size=30", "data.held_out=0.2")

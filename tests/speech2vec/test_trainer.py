@@ -17,11 +17,12 @@ from fakes import made_up_store
 
 from speech2vec import checkpoint as checkpoints
 from speech2vec.encoding import checkpoint_file, encode_instances, encode_segments, load_run
+from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.step import learning_rate
 from speech2vec.store import Store
-from speech2vec.trainer import EpochEnd, train
+from speech2vec.trainer import train
 
 CPU = torch.device("cpu")
 
