@@ -92,9 +92,22 @@ class Ranks:
 ALONE = Ranks()
 
 
-def local_rank() -> int | None:
-    """The number of this process on its machine, if `torchrun` started it."""
-    return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else None
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: each process on a machine has a GPU of its own.
+
+    Raises
+    ------
+    UserError
+        If `torchrun` started more processes than there are GPUs.
+    """
+    if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
+        return device
+    number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if number >= count:
+        raise UserError(
+            f"process {number} of this machine has no GPU, it has {count}: --nproc-per-node {count} at most"
+        )
+    return torch.device("cuda", number)
 
 
 @contextlib.contextmanager

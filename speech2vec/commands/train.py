@@ -31,7 +31,7 @@ def train(
     resume: console.ResumeOption = False,
 ) -> None:
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
-    from speech2vec.distributed import one_voice, processes
+    from speech2vec.distributed import one_voice, own_device, processes
     from speech2vec.encoding import choose_device
     from speech2vec.monitoring import Monitor
     from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
@@ -44,7 +44,7 @@ def train(
     with one_voice():
         settings = load_settings(TrainSettings, config, overrides, chosen_preset)
         opened = Store.open(store)
-        chosen = choose_device(device.value)
+        chosen = own_device(choose_device(device.value))
         with processes(chosen) as ranks:
             quiet = quiet or not ranks.first
             console.set_up_logging(quiet)

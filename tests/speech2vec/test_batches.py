@@ -12,8 +12,10 @@ from fakes import made_up_store
 from speech2vec import batches
 from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
+from speech2vec.model import seeded_model
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.skipgram import Sampler
+from speech2vec.step import BatchError, make_optimiser, train_step
 from speech2vec.store import Store
 from speech2vec.trainer import train
 
@@ -65,3 +67,20 @@ def test_bfloat16_learns_as_float32_does(store: Store, tmp_path: Path) -> None:
     assert last["bfloat16"]["dev_loss"] < 0.9 * last["bfloat16"]["dev_mean_frame"]
     assert last["bfloat16"]["dev_loss"] == pytest.approx(last["float32"]["dev_loss"], rel=0.05)
     assert last["bfloat16"]["dev_loss"] != last["float32"]["dev_loss"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_gpu_takes_the_same_batches_and_steps(store: Store, resident: bool) -> None:
+    sampler = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0)
+    settings = OptimiserSettings(batch_size=50)
+    sums = {}
+    for device in (CPU, torch.device("cuda")):
+        frames = DeviceStore(store, device, resident if device.type == "cuda" else False)
+        error = BatchError(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
+        optimiser = make_optimiser(error, settings)
+        steps = [frames.batch(sampler.batch(chosen)) for chosen in sampler.epoch(0)]
+        assert all(batch.words.frames.device.type == device.type for batch in steps)
+        sums[device.type] = torch.stack([train_step(error, optimiser, batch, settings) for batch in steps]).cpu()
+    torch.testing.assert_close(sums["cuda"], sums["cpu"], rtol=1e-3, atol=0)

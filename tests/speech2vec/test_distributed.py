@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from speech2vec.batches import DeviceBatch, DeviceStore
 from speech2vec.config import load_settings
-from speech2vec.distributed import Ranks
+from speech2vec.distributed import Ranks, own_device
 from speech2vec.errors import UserError
 from speech2vec.model import seeded_model
 from speech2vec.presets import ModelSettings, OptimiserSettings, TrainSettings
@@ -178,3 +178,14 @@ def test_a_process_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.distributed.all_reduce", closed)
     with pytest.raises(UserError, match=r"another process of this training ended .*closed by peer"):
         Ranks(0, 2).sum(torch.zeros(1))
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert own_device(cuda) == cuda  # not started by torchrun
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device(cuda) == torch.device("cuda", 1) and own_device(cpu) == cpu
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match="process 2 of this machine has no GPU, it has 2: --nproc-per-node 2 at most"):
+        own_device(cuda)
