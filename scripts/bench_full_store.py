@@ -171,9 +171,9 @@ def measure(folder: Path, hours: list[float], n_steps: int) -> None:
             rates[number].append(work.rows / (time.process_time() - started))
     smallest = float(np.median(rates[min(hours)]))
     for number, values in rates.items():
-        rate = float(np.median(values))
+        rate, length = float(np.median(values)), FRAMES / WORDS
         print(
-            f"{number:g} h: {rate / (FRAMES / WORDS):,.0f} pairs of {FRAMES / WORDS:.1f} frames a second of processor time, "
+            f"{number:g} h: {rate / length:,.0f} pairs of {length:.1f} frames a second of processor time, "
             f"{rate / smallest:.2f} of those at {min(hours):g} h"
         )
 
