@@ -51,8 +51,7 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
             if n_words == 0:
                 return [], np.empty((0, vector_size), dtype=np.float32)
             start = file.tell()
-            first = file.readline(_WORD_LIMIT + _NUMBER_LIMIT * vector_size)
-            is_text = _is_text(first, vector_size)
+            is_text = _is_text(file.read(_WORD_LIMIT + _NUMBER_LIMIT * vector_size), vector_size)
             _check_size(path, start, n_words, vector_size, is_text)
             file.seek(start)
             rows = _Rows(path, n_words, vector_size, "line" if is_text else "word")
@@ -75,14 +74,21 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, int]:
     return n_words, vector_size
 
 
-def _is_text(row: bytes, vector_size: int) -> bool:
-    """Whether the first row is text: it ends in numbers, or (a fault in it) is mostly what numbers are written with."""
+def _is_text(beginning: bytes, vector_size: int) -> bool:
+    """Whether the rows are text: the first is a word and numbers, or (a fault in it) mostly what numbers are made of."""
+    row = beginning.partition(b"\n")[0]
+    fields = row.split()
     try:
-        np.array(row.split()[-vector_size:], dtype=np.float32)
-        return True
+        np.array(fields[-vector_size:], dtype=np.float32)
+        ends_in_numbers = True
     except ValueError:
-        numbers = row.partition(b" ")[2]
-        return 2 * sum(byte in b"0123456789+-.eE \t\r\n" for byte in numbers) > len(numbers)
+        ends_in_numbers = False
+    if ends_in_numbers and len(fields) == vector_size + 1:
+        return True
+    if beginning.partition(b" ")[2][4 * vector_size :][:1] == b"\n":  # where a binary row ends
+        return False
+    numbers = row.partition(b" ")[2]
+    return ends_in_numbers or 2 * sum(byte in b"0123456789+-.eE \t\r" for byte in numbers) > len(numbers)
 
 
 def _check_size(path: Path, start: int, n_words: int, vector_size: int, is_text: bool) -> None:

@@ -94,6 +94,11 @@ class TestFiles:
         assert read.words == words
         np.testing.assert_array_equal(read.vectors, vectors.vectors)
 
+    def test_a_binary_row_that_looks_like_numbers_is_binary(self, tmp_path: Path) -> None:
+        vectors = WordVectors(["0"], np.frombuffer(b"2 3 4 5 ", dtype=np.float32)[None])
+        write_vectors(tmp_path / "vectors", vectors, binary=True)
+        np.testing.assert_array_equal(read_vectors(tmp_path / "vectors").vectors, vectors.vectors)
+
     @settings(max_examples=150, deadline=None)
     @given(content=st.binary(max_size=80), header=st.sampled_from([b"", b"2 3\n", b"1 2\n", b"3 1\n"]))
     def test_any_bytes_are_read_or_refused_in_one_line(self, tmp_path_factory, content: bytes, header: bytes) -> None:
