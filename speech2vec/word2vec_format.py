@@ -75,20 +75,16 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, int]:
 
 
 def _is_text(beginning: bytes, vector_size: int) -> bool:
-    """Whether the rows are text: the first is a word and numbers, or (a fault in it) mostly what numbers are made of."""
+    """Whether the rows are text: the first ends in numbers, or (a fault in it) is mostly what numbers are made of."""
     row = beginning.partition(b"\n")[0]
-    fields = row.split()
     try:
-        np.array(fields[-vector_size:], dtype=np.float32)
-        ends_in_numbers = True
-    except ValueError:
-        ends_in_numbers = False
-    if ends_in_numbers and len(fields) == vector_size + 1:
+        np.array(row.split()[-vector_size:], dtype=np.float32)
         return True
-    if beginning.partition(b" ")[2][4 * vector_size :][:1] == b"\n":  # where a binary row ends
-        return False
-    numbers = row.partition(b" ")[2]
-    return ends_in_numbers or 2 * sum(byte in b"0123456789+-.eE \t\r" for byte in numbers) > len(numbers)
+    except ValueError:
+        if beginning.partition(b" ")[2][4 * vector_size :][:1] == b"\n":  # where a binary row ends
+            return False
+        numbers = row.partition(b" ")[2]
+        return 2 * sum(byte in b"0123456789+-.eE \t\r" for byte in numbers) > len(numbers)
 
 
 def _check_size(path: Path, start: int, n_words: int, vector_size: int, is_text: bool) -> None:
