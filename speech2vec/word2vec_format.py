@@ -78,7 +78,7 @@ def _is_text(beginning: bytes, vector_size: int) -> bool:
     """Whether the rows are text: the first ends in numbers, or (a fault in it) is mostly what numbers are made of."""
     row = beginning.partition(b"\n")[0]
     try:
-        np.array(row.split()[-vector_size:], dtype=np.float32)
+        np.array(row.split()[-vector_size:], dtype=np.float64)
         return True
     except ValueError:
         if beginning.partition(b" ")[2][4 * vector_size :][:1] == b"\n":  # where a binary row ends
