@@ -104,9 +104,7 @@ def own_device(device: torch.device) -> torch.device:
         return device
     number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if number >= count:
-        raise UserError(
-            f"process {number} of this machine has no GPU, it has {count}: --nproc-per-node {count} at most"
-        )
+        raise UserError(f"process {number} of a machine with {count} GPU(s) has none: --nproc-per-node {count} at most")
     return torch.device("cuda", number)
 
 

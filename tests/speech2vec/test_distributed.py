@@ -187,5 +187,5 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert own_device(cuda) == torch.device("cuda", 1) and own_device(cpu) == cpu
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match="process 2 of a machine with 2 .* has none: --nproc-per-node 2 at most"):
+    with pytest.raises(UserError, match=r"process 2 of a machine with 2 .* has none: --nproc-per-node 2 at most"):
         own_device(cuda)
