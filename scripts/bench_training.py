@@ -1,6 +1,6 @@
 """Speed of this trainer beside the scheme of earlier code: one run, the same words, features, threads and batch.
 
-    python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda] [--variants] [--profile]
+    python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda] [--variants | --only WORD...]
 
 Without STORE, random frames are trained on whose words and utterances are as long as LibriSpeech's; speed does not
 depend on what is in them. The earlier scheme draws (centre, context) pairs in random order, pads them, encodes the
@@ -23,7 +23,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -330,8 +330,9 @@ def compare(
     vector_size: int,
     device: torch.device = CPU,
     with_variants: bool = False,
+    only: Sequence[str] = (),
 ) -> None:
-    """Measure all in turn and print the medians."""
+    """Measure all in turn and print the medians; of `only`, those whose names hold one of these words, and ours."""
     default = ModelSettings(vector_size=vector_size)
     forced = default.model_copy(update={"teacher_forcing": True})
     optimiser = OptimiserSettings(batch_size=batch_size)
@@ -345,6 +346,8 @@ def compare(
     }
     if with_variants:
         sides |= variants(store, default, optimiser, device)
+    if only:
+        sides = {name: side for name, side in sides.items() if name == OURS or any(word in name for word in only)}
     rates: dict[str, list[float]] = {name: [] for name in sides}
     multiplied, reached, rows = [], [], []
     for number in range(n_rounds + 1):
@@ -360,6 +363,8 @@ def compare(
     median = {name: float(np.median(values)) for name, values in rates.items()}
     for name, values in rates.items():
         print(f"{name + ':':44}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
+    if only:
+        return
     peak, our_operations = max(multiplied), float(np.median(reached))
     print(f"matrix products (float32), at best:        {peak / 1e9:9,.1f} Gop/s")
     print(f"those of our step, from the formula:       {our_operations / 1e9:9,.1f} Gop/s, {our_operations / peak:.0%}")
@@ -395,6 +400,9 @@ def main() -> None:
     parser.add_argument(
         "--variants", action="store_true", help="other models, precisions, batch sizes, torch.compile too"
     )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="the sides with these words in their name"
+    )
     parser.add_argument("--profile", action="store_true", help="only show where this trainer's time goes")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -414,9 +422,9 @@ def main() -> None:
             if arguments.profile:
                 profile(store, arguments.batch_size, arguments.vector_size, device)
             else:
-                with_variants = arguments.variants or device.type == "cuda"
+                with_variants = bool(arguments.variants or arguments.only or device.type == "cuda")
                 rounds, size = max(1, arguments.rounds), arguments.vector_size
-                compare(store, rounds, arguments.batch_size, size, device, with_variants)
+                compare(store, rounds, arguments.batch_size, size, device, with_variants, arguments.only)
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
 

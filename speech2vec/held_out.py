@@ -67,7 +67,7 @@ class HeldOutLoss:
     n_frames: int
 
 
-def mean_frame(store: Store, rows: np.ndarray, most: int = 20_000) -> np.ndarray:
+def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000) -> np.ndarray:
     """The mean frame of (at most `most` evenly spaced words of) some rows [shape=(n_mfcc,)]."""
     chosen = rows[:: max(1, len(rows) // most)]
     return segments_of(store, chosen).frames.double().mean(0).float().numpy()
