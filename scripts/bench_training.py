@@ -24,7 +24,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +59,15 @@ THEIRS, THEIRS_ATTENDING = "earlier scheme, the same model", "earlier scheme, at
 
 @dataclass(frozen=True)
 class Work:
-    """What a step did: pairs, decoded frames, and operations that the model's formula needs (0 where not counted)."""
+    """What a step did: pairs, decoded frames; of ours, operations (by the formula), seconds of assembling."""
 
     pairs: int
     rows: int
     operations: float = 0.0
+    assembling: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 def librispeech_like(path: Path, n_utterances: int = 1000, n_mfcc: int = 13) -> Store:
@@ -235,15 +239,19 @@ def our_steps(
     pending: list[Tensor] = []
     for epoch in itertools.count():
         for chosen in sampler.epoch(epoch):
+            started = time.perf_counter()
             batch = sampler.batch(chosen)
-            pending.append(train_step(error, weights, frames.batch(batch), optimiser))
+            given = frames.batch(batch)
+            assembling = time.perf_counter() - started
+            pending.append(train_step(error, weights, given, optimiser))
             if len(pending) == READ_EVERY:
                 if not torch.stack(pending).isfinite().all():
                     raise UserError("the loss is no longer a number: are the store's frames normalised?")
                 pending.clear()
             n = store.n_frames[batch.words]
             n_rows, n_pairs = int(n[batch.context].sum()), len(batch.centre)
-            yield Work(n_pairs, n_rows, operations(int(n.sum()), n_rows, n_pairs, store.n_mfcc, settings))
+            counted = operations(int(n.sum()), n_rows, n_pairs, store.n_mfcc, settings)
+            yield Work(n_pairs, n_rows, counted, assembling)
 
 
 def earlier_steps(
@@ -281,7 +289,7 @@ def timed(steps: Iterator[Work], n_steps: int, device: torch.device = CPU) -> tu
     done = [next(steps) for _ in range(n_steps)]
     wait_for(device)
     seconds = time.perf_counter() - started
-    return seconds, Work(sum(w.pairs for w in done), sum(w.rows for w in done), sum(w.operations for w in done))
+    return seconds, sum(done, Work(0, 0))
 
 
 def wait_for(device: torch.device) -> None:
@@ -349,7 +357,7 @@ def compare(
     if only:
         sides = {name: side for name, side in sides.items() if name == OURS or any(word in name for word in only)}
     rates: dict[str, list[float]] = {name: [] for name in sides}
-    multiplied, reached, rows = [], [], []
+    multiplied, reached, rows, assembling = [], [], [], []
     for number in range(n_rounds + 1):
         for name, (steps, n_steps) in sides.items():
             seconds, work = timed(steps, n_steps, device)
@@ -359,10 +367,12 @@ def compare(
             if name == OURS:
                 reached.append(work.operations / seconds)
                 rows.append(work.rows / seconds)
+                assembling.append(work.assembling / seconds)
         multiplied.append(multiply_speed(device))
     median = {name: float(np.median(values)) for name, values in rates.items()}
     for name, values in rates.items():
         print(f"{name + ':':44}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
+    print(f"assembling batches, share of our step:     {float(np.median(assembling)):9.1%}")
     if only:
         return
     peak, our_operations = max(multiplied), float(np.median(reached))
