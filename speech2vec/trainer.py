@@ -105,6 +105,7 @@ def train(
     try:
         if book and not book.metrics:
             book.measure(progress.epoch, model, optimiser)
+        steps.rest()
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
             while progress.epoch < settings.optimiser.epochs:
                 for _ in _steps_of_epoch(error, optimiser, frames, sampler, settings, progress, steps, ranks):
