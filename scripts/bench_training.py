@@ -321,9 +321,9 @@ def variants(
     sides = {
         "  attention over all states, as theirs": (our_steps(store, attention_of(forced), optimiser, device), STEPS),
         "  GRU": (our_steps(store, settings.model_copy(update={"cell": "gru"}), optimiser, device), STEPS),
-        "  in bfloat16": (our_steps(store, settings, half, device), STEPS),
+        "  bfloat16": (our_steps(store, settings, half, device), STEPS),
         "  compiled": (our_steps(store, settings, optimiser, device, compiled=True), STEPS),
-        "  in bfloat16, compiled": (our_steps(store, settings, half, device, compiled=True), STEPS),
+        "  both": (our_steps(store, settings, half, device, compiled=True), STEPS),
     }
     for times in (16, 64):
         larger = optimiser.model_copy(update={"batch_size": times * optimiser.batch_size})
