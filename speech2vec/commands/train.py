@@ -33,7 +33,6 @@ def train(
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
     from speech2vec.distributed import one_voice, own_device, processes
     from speech2vec.encoding import choose_device
-    from speech2vec.monitoring import Monitor
     from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
@@ -55,7 +54,11 @@ def train(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
                         *(preset, ", ".join(others), preset),
                     )
-            monitor = Monitor(evaluate_every) if evaluate_every else None
+            monitor = None
+            if evaluate_every and ranks.first:
+                from speech2vec.monitoring import Monitor
+
+                monitor = Monitor(evaluate_every)
             trained = run_training(
                 opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks
             )
