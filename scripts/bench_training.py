@@ -13,8 +13,8 @@ step is all that a trainer does for a batch: assembling it, loss, gradients, cli
 an idle machine only: the load is printed beside them.
 
 With --variants (always with --device cuda) this trainer takes part with attention as theirs and with GRUs too, in
-bfloat16, and with batches of 16 and 64 times the size. `--only compiled` sets torch.compile beside it, which compiles for
-minutes.
+bfloat16, and with batches of 16 and 64 times the size. `--only compiled` sets torch.compile beside it, which compiles
+for minutes.
 """
 
 from __future__ import annotations
