@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from speech2vec.commands import analyse, baseline, download, evaluate, features, report, train
@@ -29,4 +31,6 @@ for command in (
 
 def main() -> None:
     """Entry point of the program."""
+    # Before torch is loaded: its threads must not spin while they wait, for the recurrence has threads of its own.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     run_app(app)

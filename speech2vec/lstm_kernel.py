@@ -245,10 +245,12 @@ def _run(kernel: Kernel, batch_sizes: list[int], *tensors: Tensor) -> None:
     n_threads = min(torch.get_num_threads(), -(-batch_sizes[0] // BLOCK))
     if n_threads == 1:
         kernel(0, 1, begin, *arrays)
-    else:
-        list(
-            _pool(os.getpid(), n_threads).map(lambda first: kernel(first, n_threads, begin, *arrays), range(n_threads))
-        )
+        return
+    pool = _pool(os.getpid(), n_threads - 1)
+    others = [pool.submit(kernel, first, n_threads, begin, *arrays) for first in range(1, n_threads)]
+    kernel(0, n_threads, begin, *arrays)
+    for other in others:
+        other.result()
 
 
 def forwards(

@@ -103,7 +103,7 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(
 @pytest.mark.usefixtures("engine")
 def test_states_equal_those_of_torch_in_float32() -> None:
     torch.manual_seed(0)
-    H, n = 25, torch.tensor([40, 7, 1, 23])
+    H, n = 20, torch.tensor([40, 7, 1, 23])
     layer = nn.LSTM(13, H)
     x, first = torch.randn(int(n.sum()), 13), n.cumsum(0) - n
     order = [*range(2 * H), *range(3 * H, 4 * H), *range(2 * H, 3 * H)]  # torch has the candidate before the output
@@ -117,7 +117,7 @@ def test_states_equal_those_of_torch_in_float32() -> None:
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
 
 
-def large_batch(H: int = 8, n_sequences: int = 150) -> tuple[tuple[Tensor, Tensor, Tensor, Packing], list[Tensor]]:
+def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[tuple[Tensor, Tensor, Tensor, Packing], list[Tensor]]:
     """Several blocks of sequences, some of whose gates are far in saturation."""
     torch.manual_seed(0)
     packing = Packing.of(torch.randint(1, 60, (n_sequences,)))
