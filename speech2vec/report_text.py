@@ -96,9 +96,9 @@ def key_figures(found: Findings) -> list[Figure]:
         figures.append(
             Figure(
                 "same-different average precision",
-                f"{trained.ap:.3f}",
-                f"{results[UNTRAINED].ap:.3f} untrained, {results[MEAN_MFCC].ap:.3f} mean MFCC, "
-                f"{trained.chance:.3f} chance",
+                f"{trained.ap:.4f}",
+                f"{results[UNTRAINED].ap:.4f} untrained, {results[MEAN_MFCC].ap:.3f} mean MFCC, "
+                f"{trained.chance:.4f} chance",
             )
         )
     score = headline_score(found.evaluation)
