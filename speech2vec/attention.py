@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from speech2vec.cells import CELLS, Cell
 from speech2vec.decoder import previous_frames
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.lstm import Packing
+from speech2vec.packing import GateInputs, Packing
 from speech2vec.presets import ModelSettings
 
 # Scores computed at once: bounds the memory, and changes no number beyond rounding.
@@ -40,11 +40,9 @@ class AttentionDecoder(nn.Module):
         assert encoded.states is not None
         layer: Cell = getattr(self, self.kind)
         projected = torch.addmm(layer.bias, targets.frames, layer.input)
-        table, rows = previous_frames(projected, layer.bias, targets, packing)
+        inputs = GateInputs(*previous_frames(projected, layer.bias, targets, packing))
         cell = None if encoded.cell is None else encoded.cell[source]
-        hidden, _ = layer.states_and_cell(
-            table, rows, layer.recurrent, packing, initial=encoded.z[source], initial_cell=cell
-        )
+        hidden, _ = layer.states_and_cell(inputs, layer.recurrent, packing, encoded.z[source], cell)
         attended = attend(hidden, source[packing.sequence], encoded.states)
         predicted: Tensor = self.output(torch.tanh(self.combine(torch.cat([hidden, attended], dim=1))))
         return predicted

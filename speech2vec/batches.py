@@ -34,11 +34,14 @@ class DeviceBatch:
     words : Segments
     centre, context : Tensor [shape=(n_pairs,)], int64
         Positions in `words`.
+    n_rows : int
+        Frames of all contexts.
     """
 
     words: Segments
     centre: Tensor
     context: Tensor
+    n_rows: int
 
     @property
     def n_pairs(self) -> int:
@@ -70,7 +73,7 @@ class DeviceStore:
     def segments(self, rows: np.ndarray) -> Segments:
         """The frames of some words [shape=(n_words,)]."""
         n = self.store.n_frames[rows].astype(np.int64)
-        total = int(n.sum())
+        longest, total = int(n.max(initial=0)), int(n.sum())
         if self.resident:
             taken = self._put(rows)
             lengths = self._n_frames[taken]
@@ -78,16 +81,17 @@ class DeviceStore:
             # The number of rows is known here, so nothing waits for the device to say it.
             offset = torch.repeat_interleave(self._first_frame[taken] - first, lengths, output_size=total)
             index = offset + torch.arange(total, device=self.device)
-            return Segments(self._frames.index_select(0, index), first, lengths)
+            return Segments(self._frames.index_select(0, index), first, lengths, longest, total)
         begin = np.cumsum(n) - n
         rows_of_frames = np.repeat(self.store.first_frame[rows] - begin, n) + np.arange(total)
         frames = torch.empty((total, self.store.n_mfcc), pin_memory=self.device.type == "cuda")
         np.take(self.store.frames, rows_of_frames, axis=0, out=frames.numpy(), mode="clip")
-        return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n))
+        return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total)
 
     def batch(self, batch: Batch) -> DeviceBatch:
         """A sampler's batch on the device."""
-        return DeviceBatch(self.segments(batch.words), self._put(batch.centre), self._put(batch.context))
+        n_rows = int(self.store.n_frames[batch.words][batch.context].sum(dtype=np.int64))
+        return DeviceBatch(self.segments(batch.words), self._put(batch.centre), self._put(batch.context), n_rows)
 
     def _put(self, values: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(values)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.gru import packed_gru
-from speech2vec.lstm import Packing, packed_lstm, packed_lstm_with_cell
+from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
+from speech2vec.packing import GateInputs, Packing
 
 
 def _initialise(layer: nn.Module, hidden_size: int) -> None:
@@ -61,16 +62,14 @@ class GruWeights(nn.Module):
 
     @staticmethod
     def states_and_cell(
-        table: Tensor,
-        rows: Tensor,
+        inputs: GateInputs,
         recurrent: Tensor,
         packing: Packing,
-        constant: Tensor | None = None,
         initial: Tensor | None = None,
         initial_cell: Tensor | None = None,
     ) -> tuple[Tensor, None]:
         """As an LSTM's; a GRU has no cell state."""
-        return packed_gru(table, rows, recurrent, packing, constant, initial), None
+        return packed_gru(inputs, recurrent, packing, initial), None
 
 
 Cell = LstmWeights | GruWeights

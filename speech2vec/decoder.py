@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speech2vec.cells import CELLS, Cell
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.lstm import Packing
+from speech2vec.packing import GateInputs, Packing
 from speech2vec.presets import ModelSettings
 
 
@@ -46,16 +46,14 @@ class ConditionedDecoder(nn.Module):
         from_frame, from_z = weights[:F], weights[F:]
         if self.teacher_forcing:
             table = torch.addmm(layer.bias, targets.frames, from_frame)
-            table, rows = previous_frames(table, layer.bias, targets, packing)
+            inputs = GateInputs(*previous_frames(table, layer.bias, targets, packing), constant=z @ from_z)
         else:
-            # The input of step t is output(h[t - 1]), a linear map of h, so it joins the recurrent weights.
+            # The input of step t is output(h[t - 1]), a linear map of h, so it joins the recurrent weights. That z, the
+            # state before step 0, was no output is set right at that step.
             recurrent = recurrent + self.output.weight.t() @ from_frame
             fed_back = torch.addmv(layer.bias, from_frame.t(), self.output.bias)
-            # z as the state before step 0 was never an output: take back what the joined weights add for it.
-            start = z @ (layer.recurrent - recurrent)
-            table = torch.cat([fed_back[None], layer.bias + start])
-            rows = torch.where(packing.time > 0, 0, 1 + packing.sequence)
-        hidden = layer.states(table, rows, recurrent, packing, constant=z @ from_z, initial=z)
+            inputs = GateInputs(constant=torch.addmm(fed_back, z, from_z), start=-self.output(z) @ from_frame)
+        hidden = layer.states(inputs, recurrent, packing, initial=z)
         predicted: Tensor = self.output(hidden)
         return predicted
 

@@ -5,13 +5,14 @@ In shape comments N is frames, W words, S packed rows, D the dimension of z, H a
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from speech2vec.cells import CELLS, GruWeights, LstmWeights
-from speech2vec.lstm import Packing
+from speech2vec.packing import GateInputs, Packing
 from speech2vec.presets import ModelSettings
 
 
@@ -24,15 +25,20 @@ class Segments:
     frames : Tensor [shape=(n_frames, n_mfcc)]
     first, lengths : Tensor [shape=(n_words,)], int64
         Where each word begins in `frames`, and how many frames it has (1 or more).
+    longest, total : int or None
+        Where they are known, a number of frames that no word is longer than, and the sum of all lengths: what is known
+        need not be read off a GPU, which would have to finish first.
     """
 
     frames: Tensor
     first: Tensor
     lengths: Tensor
+    longest: int | None = None
+    total: int | None = None
 
     def __getitem__(self, words: Tensor) -> Segments:
         """Some of the words [shape=(n,)], in that order; the frames stay where they are."""
-        return Segments(self.frames, self.first[words], self.lengths[words])
+        return Segments(self.frames, self.first[words], self.lengths[words], self.longest)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Encoder(nn.Module):
 
     def forward(self, words: Segments) -> Encoded:
         """Encode words, each once."""
-        packing = Packing.of(words.lengths)
+        packing = Packing.of(words.lengths, words.longest, words.total)
         first = words.first[packing.order][packing.sequence]  # (S,)
         last = first + words.lengths[packing.order][packing.sequence] - 1  # (S,)
         rows = (first + packing.time, last - packing.time)  # forwards, backwards
@@ -84,14 +90,14 @@ class Encoder(nn.Module):
         states: list[Tensor] = []
         for layer, taken in zip(self.directions, rows, strict=False):
             assert isinstance(layer, LstmWeights | GruWeights)
-            projected = torch.addmm(layer.bias, words.frames, layer.input)  # (N, 4H)
+            inputs = GateInputs(torch.addmm(layer.bias, words.frames, layer.input), taken)  # (N, 4H)
             if self.keeps_states:
-                hidden, cell = layer.states_and_cell(projected, taken, layer.recurrent, packing)
+                hidden, cell = layer.states_and_cell(inputs, layer.recurrent, packing)
                 states.append(torch.empty_like(hidden).index_copy(0, taken, hidden))  # (N, H), as the frames lie
                 if cell is not None:
                     cells.append(cell)
             else:
-                hidden = layer.states(projected, taken, layer.recurrent, packing)  # (S, H)
+                hidden = layer.states(inputs, layer.recurrent, packing)  # (S, H)
             ends.append(hidden[packing.last_rows()])  # (W, H)
         z = _in_order(ends, packing)
         if not self.keeps_states:
@@ -99,7 +105,7 @@ class Encoder(nn.Module):
         return Encoded(
             z,
             _in_order(cells, packing) if cells else None,
-            Segments(torch.cat(states, dim=1), words.first, words.lengths),
+            dataclasses.replace(words, frames=torch.cat(states, dim=1)),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speech2vec.lstm import Packing
+from speech2vec.packing import GateInputs, Packing
 
 
 class _PackedGru(torch.autograd.Function):
@@ -22,26 +22,25 @@ class _PackedGru(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        table: Tensor,  # (N, 4H) projected inputs
-        rows: Tensor,  # (S,) which of them each packed row takes
-        constant: Tensor | None,  # (B, 4H) projected input that stays over time, longest sequence first
-        initial: Tensor | None,  # (B, H) initial state
+        table: Tensor | None,
+        rows: Tensor | None,
+        constant: Tensor | None,
+        start: Tensor | None,
+        initial: Tensor | None,  # (B, H) initial state, longest sequence first
         recurrent: Tensor,  # (H, 4H)
-        batch_sizes: list[int],
+        packing: Packing,
     ) -> Tensor:
-        H = recurrent.shape[0]
+        H, sizes = recurrent.shape[0], packing.batch_sizes
+        inputs = GateInputs(table, rows, constant, start)
         scale = recurrent.new_ones(4 * H)
         scale[2 * H :] = 2.0
         minus_one = recurrent.new_full((), -1.0)
-        gates = (table * scale).index_select(0, rows)  # (S, 4H), becomes the activations; `scaled` stays doubled
+        gates = inputs.gathered(packing, scale)  # (S, 4H), becomes the activations; `scaled` stays doubled
         doubled = recurrent * scale
-        constant = constant * scale if constant is not None else None
-        hidden = gates.new_empty(len(rows), H)
-        before = initial if initial is not None else gates.new_zeros(batch_sizes[0], H)
-        steps = zip(gates.split(batch_sizes), hidden.split(batch_sizes), batch_sizes, strict=True)
+        hidden = gates.new_empty(len(gates), H)
+        before = initial if initial is not None else gates.new_zeros(sizes[0], H)
+        steps = zip(gates.split(sizes), hidden.split(sizes), sizes, strict=True)
         for step, (g, h, size) in enumerate(steps):
-            if constant is not None:
-                g.add_(constant[:size])
             if step or initial is not None:
                 g.addmm_(before[:size], doubled)
             reset, update, candidate, scaled = g.view(size, 4, H).unbind(1)
@@ -50,15 +49,15 @@ class _PackedGru(torch.autograd.Function):
             torch.add(minus_one, candidate, alpha=2, out=candidate)
             torch.lerp(candidate, before[:size], update, out=h)
             before = h
-        ctx.save_for_backward(gates, hidden, rows, initial, recurrent)
-        ctx.batch_sizes, ctx.n_inputs, ctx.has_constant = batch_sizes, len(table), constant is not None
+        ctx.save_for_backward(gates, hidden, *inputs, initial, recurrent)
+        ctx.packing = packing
         return hidden
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (d_hidden,) = gradients
-        gates, hidden, rows, initial, recurrent = ctx.saved_tensors
-        H, sizes = recurrent.shape[0], ctx.batch_sizes
+        gates, hidden, *given, initial, recurrent = ctx.saved_tensors
+        inputs, sizes, H = GateInputs(*given), ctx.packing.batch_sizes, recurrent.shape[0]
         reset, update, candidate, scaled = gates.view(-1, 4, H).unbind(1)
         start = initial if initial is not None else hidden.new_zeros(sizes[0], H)
         states = (start, *hidden.split(sizes)[:-1])
@@ -70,7 +69,7 @@ class _PackedGru(torch.autograd.Function):
         torch.mul(d_candidate, reset, out=d_scaled)
         torch.mul(d_candidate, (reset - reset * reset) * scaled / 2, out=d_reset)
         torch.mul(update - update * update, before - candidate, out=d_update)
-        d_constant = gates.new_zeros(sizes[0], 4 * H) if ctx.has_constant else None
+        d_constant = gates.new_zeros(sizes[0], 4 * H) if inputs.constant is not None else None
         dh = gates.new_zeros(sizes[0], H)  # flowing back from the step after
         transposed = recurrent.t().contiguous()
         steps = zip(*(part.split(sizes) for part in (d_gates, update, d_hidden)), sizes, strict=True)
@@ -82,33 +81,22 @@ class _PackedGru(torch.autograd.Function):
                 d_constant[:size].add_(d)
             h_now.mul_(kept).addmm_(d, transposed)
         d_recurrent = before.t() @ d_gates
-        d_table = gates.new_zeros(ctx.n_inputs, 4 * H).index_add_(0, rows, d_gates)
-        return d_table, None, d_constant, dh if initial is not None else None, d_recurrent, None
+        d_table, _, _, d_start = inputs.gradients(d_gates)
+        return d_table, None, d_constant, d_start, dh if initial is not None else None, d_recurrent, None
 
 
-def packed_gru(
-    table: Tensor,
-    rows: Tensor,
-    recurrent: Tensor,
-    packing: Packing,
-    constant: Tensor | None = None,
-    initial: Tensor | None = None,
-) -> Tensor:
+def packed_gru(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
     """States of a GRU over packed sequences.
 
     Parameters
     ----------
-    table : Tensor [shape=(n_inputs, 4 * hidden_size)]
-        Inputs already multiplied with the input weights, bias added; blocks in the order reset, update, candidate,
-        scaled. The last holds the bias inside the reset gate's reach (inputs do not come there).
-    rows : Tensor [shape=(n_rows,)], int64
-        The input of each packed row.
+    inputs : GateInputs
+        Blocks in the order reset, update, candidate, scaled. The last holds the bias inside the reset gate's reach
+        (inputs do not come there).
     recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
         Recurrent weights, in the same blocks. That of the candidate is zero in a GRU, unless the state is fed back as
         input.
     packing : Packing
-    constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
-        Added to every step of a sequence; in the packing's order.
     initial : Tensor [shape=(n_sequences, hidden_size)] or None
         The state to start from; in the packing's order.
 
@@ -116,5 +104,5 @@ def packed_gru(
     -------
     Tensor [shape=(n_rows, hidden_size)]
     """
-    hidden: Tensor = _PackedGru.apply(table, rows, constant, initial, recurrent, packing.batch_sizes)
+    hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing)
     return hidden

@@ -1,6 +1,6 @@
 """The recurrence of `speech2vec.lstm` step by step in torch's operators: for any device.
 
-As `speech2vec.lstm_kernel`, with the same two functions. The loops touch what depends on the step before; all else is
+As `speech2vec.lstm_cpu`, with the same two functions. The loops touch what depends on the step before; all else is
 done for all rows at once.
 """
 
@@ -9,26 +9,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from speech2vec.packing import GateInputs, Packing
+
 
 def forwards(
-    table: Tensor,
-    rows: Tensor,
-    constant: Tensor | None,
+    inputs: GateInputs,
     initial: Tensor | None,
     initial_cell: Tensor | None,
     recurrent: Tensor,
-    batch_sizes: list[int],
+    packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gates, cells, tanh of the cells, hidden states: see `speech2vec.lstm_kernel.forwards`."""
-    H = recurrent.shape[0]
+    """Gates, cells, tanh of the cells, hidden states: see `speech2vec.lstm_cpu.forwards`."""
+    H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     # tanh(x) is taken as 2 sigmoid(2 x) - 1, so that one call does for all gates.
     scale = recurrent.new_ones(4 * H)
     scale[3 * H :] = 2.0
     minus_one = recurrent.new_full((), -1.0)
-    gates = (table * scale).index_select(0, rows)  # (S, 4H), becomes the activations
+    gates = inputs.gathered(packing, scale)  # (S, 4H), becomes the activations
     doubled = recurrent * scale
-    constant = constant * scale if constant is not None else None
-    cells, squashed, hidden = gates.new_empty(3, len(rows), H).unbind(0)
+    cells, squashed, hidden = gates.new_empty(3, len(gates), H).unbind(0)
     steps = zip(
         gates.split(batch_sizes),
         *(part.split(batch_sizes) for part in gates.view(-1, 4, H).unbind(1)),
@@ -38,8 +37,6 @@ def forwards(
     )
     h_before, c_before = initial, initial_cell
     for g, i, f, o, candidate, c, squash, h, size in steps:
-        if constant is not None:
-            g.add_(constant[:size])
         if h_before is not None:
             g.addmm_(h_before[:size], doubled)
         g.sigmoid_()
@@ -58,14 +55,15 @@ def backwards(
     states: tuple[Tensor, Tensor, Tensor],
     initial_cell: Tensor | None,
     recurrent: Tensor,
-    batch_sizes: list[int],
+    packing: Packing,
     d_hidden: Tensor,
     d_last_cell: Tensor | None,
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Gradients of the gates' inputs and of what stays over time: see `speech2vec.lstm_kernel.backwards`."""
+    """Gradients of the gates' inputs and of what stays over time: see `speech2vec.lstm_cpu.backwards`."""
     gates, cells, squashed = states
-    H, n = recurrent.shape[0], batch_sizes[0]
+    H, batch_sizes = recurrent.shape[0], packing.batch_sizes
+    n = batch_sizes[0]
     i, f, o, candidate = gates.view(-1, 4, H).unbind(1)
     # How each gate's input moves the cell (input, forget, candidate) or the output (output gate).
     d_gates = torch.empty_like(gates)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from speech2vec.attention import AttentionDecoder
 from speech2vec.decoder import ConditionedDecoder
 from speech2vec.encoder import Encoded, Encoder, Segments
-from speech2vec.lstm import Packing
+from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
 DECODERS: dict[str, type[ConditionedDecoder] | type[AttentionDecoder]] = {
@@ -68,7 +68,7 @@ class Speech2Vec(nn.Module):
         self.encoder = Encoder(n_mfcc, settings)
         self.decoder = DECODERS[settings.decoder](n_mfcc, settings)
 
-    def forward(self, words: Segments, centre: Tensor, context: Tensor) -> Decoded:
+    def forward(self, words: Segments, centre: Tensor, context: Tensor, n_rows: int | None = None) -> Decoded:
         """Encode every word once, and generate from one side of each pair the other side.
 
         Parameters
@@ -76,18 +76,23 @@ class Speech2Vec(nn.Module):
         words : Segments
         centre, context : Tensor [shape=(n_pairs,)], int64
             Positions in `words`.
+        n_rows : int or None
+            The frames of all contexts, where their number is known; CBOW has no use for it.
         """
-        return self.decode(self.encoder(words), words, centre, context)
+        return self.decode(self.encoder(words), words, centre, context, n_rows)
 
-    def decode(self, encoded: Encoded, words: Segments, centre: Tensor, context: Tensor) -> Decoded:
+    def decode(
+        self, encoded: Encoded, words: Segments, centre: Tensor, context: Tensor, n_rows: int | None = None
+    ) -> Decoded:
         """As `forward`, from what the encoder made of each word."""
         if self.settings.objective == "cbow":
             z = encoded.z
             encoded = Encoded(torch.zeros_like(z).index_add(0, centre, z[context]))  # (W, D) sums over neighbours
             source = target = torch.unique(centre)
+            n_rows = None
         else:
             source, target = centre, context
-        packing = Packing.of(words.lengths[target])
+        packing = Packing.of(words.lengths[target], words.longest, n_rows)
         sequences = words[target[packing.order]]
         predicted = self.decoder(encoded, source[packing.order], sequences, packing)  # (S, F)
         rows = sequences.first[packing.sequence] + packing.time

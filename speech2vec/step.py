@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from speech2vec.batches import DeviceBatch
 from speech2vec.distributed import ALONE, Ranks
-from speech2vec.model import Segments, Speech2Vec
+from speech2vec.model import Speech2Vec
 from speech2vec.presets import OptimiserSettings
 
 
@@ -39,11 +39,16 @@ class BatchError(nn.Module):
             return torch.stack([0.0 * weights.sum() for weights in self.parameters()]).sum(), 0, 0
         words = batch.words
         if self.precision == "float32":
-            decoded = self.model(words, batch.centre, batch.context)
+            decoded = self.model(words, batch.centre, batch.context, batch.n_rows)
         else:
             rounded = {name: weights.bfloat16() for name, weights in self.model.named_parameters()}
-            frames = Segments(words.frames.bfloat16(), words.first, words.lengths)
-            decoded = torch.func.functional_call(self.model, rounded, (frames, batch.centre, batch.context))
+            given = (
+                dataclasses.replace(words, frames=words.frames.bfloat16()),
+                batch.centre,
+                batch.context,
+                batch.n_rows,
+            )
+            decoded = torch.func.functional_call(self.model, rounded, given)
             decoded = dataclasses.replace(decoded, predicted=decoded.predicted.float(), target=decoded.target.float())
         return decoded.squared_error(), decoded.target.numel(), decoded.divisor(self.reduction, self.longest)
 

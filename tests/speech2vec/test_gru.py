@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from speech2vec.cells import GruWeights
 from speech2vec.gru import packed_gru
-from speech2vec.lstm import Packing
+from speech2vec.packing import GateInputs, Packing
 
 
 def with_weights_of(weights: GruWeights) -> nn.GRU:
@@ -42,14 +42,12 @@ def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bo
     x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), F)
     first, packing = n.cumsum(0) - n, Packing.of(n)
     rows = first[packing.order][packing.sequence] + packing.time
-    ours = packed_gru(
+    inputs = GateInputs(
         torch.addmm(weights.bias, x, weights.input),
         rows,
-        weights.recurrent,
-        packing,
         (constant @ weights.input)[packing.order] if stays else None,
-        h0[packing.order] if start else None,
     )
+    ours = packed_gru(inputs, weights.recurrent, packing, h0[packing.order] if start else None)
     slow = []
     for s, length in enumerate(lengths):
         heard = x[first[s] : first[s] + length] + (constant[s] if stays else 0)
@@ -82,5 +80,5 @@ def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None
         expected.append(h)
     packing = Packing.of(torch.tensor([5]))
     recurrent = weights.recurrent + back @ weights.input
-    ours = packed_gru(weights.bias[None], torch.zeros(5, dtype=torch.int64), recurrent, packing, initial=start)
+    ours = packed_gru(GateInputs(constant=weights.bias[None]), recurrent, packing, initial=start)
     torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-12)

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speech2vec import lstm, lstm_kernel, lstm_steps
-from speech2vec.lstm import Packing, packed_lstm, packed_lstm_with_cell
+from speech2vec import lstm, lstm_cpu, lstm_steps
+from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
+from speech2vec.packing import GateInputs, Packing
 
 lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 
@@ -33,18 +34,18 @@ def test_last_rows_are_the_last_step_of_each_sequence(lengths: list[int]) -> Non
     assert packing.sequence[rows].tolist() == list(range(len(lengths)))
 
 
-def reference(x: Tensor, h0: Tensor, c0: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """An LSTM as in a textbook, for one sequence [shape=(T, F)]; the last cell state too."""
+def reference(heard: Tensor, h0: Tensor, c0: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
+    """An LSTM as in a textbook, for one sequence of what its gates hear [shape=(T, 4H)]; the last cell state too."""
     h, c, states = h0, c0, []
-    for frame in x:
-        i, f, o, candidate = (frame @ weights["input"] + weights["bias"] + h @ weights["recurrent"]).chunk(4)
+    for frame in heard:
+        i, f, o, candidate = (frame + h @ recurrent).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * candidate.tanh()
         h = o.sigmoid() * c.tanh()
         states.append(h)
     return torch.stack(states), c
 
 
-@pytest.fixture(params=[lstm_kernel, lstm_steps], ids=["kernel", "steps"])
+@pytest.fixture(params=[lstm_cpu, lstm_steps], ids=["kernel", "steps"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Each way of computing the recurrence, whatever the device would choose."""
     monkeypatch.setattr(lstm, "_engine", lambda _: request.param)
@@ -53,9 +54,17 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
 
 @pytest.mark.usefixtures("engine")
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lengths_lists, st.sampled_from([1, 5]), st.booleans(), st.booleans(), st.integers(0, 2**31))
+@given(
+    lengths_lists,
+    st.sampled_from([1, 5]),
+    st.sampled_from(["table", "constant", "both"]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**31),
+)
 def test_states_and_gradients_equal_those_of_a_textbook_lstm(
-    lengths: list[int], hidden_size: int, start: bool, with_cell: bool, seed: int
+    lengths: list[int], hidden_size: int, driven: str, at_start: bool, with_state: bool, with_cell: bool, seed: int
 ) -> None:
     draw = torch.Generator().manual_seed(seed)
     F, H, n = 3, hidden_size, torch.tensor(lengths)
@@ -64,15 +73,24 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(
         return torch.randn(*shape, dtype=torch.float64, generator=draw).requires_grad_()
 
     weights = {"input": random(F, 4 * H), "bias": random(4 * H), "recurrent": random(H, 4 * H)}
-    x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), 4 * H)
-    c0 = random(len(n), H)
+    x, constant, start = random(int(n.sum()), F), random(len(n), 4 * H), random(len(n), 4 * H)
+    h0, c0 = random(len(n), H), random(len(n), H)
     first = n.cumsum(0) - n
-    leaves = [x, constant, *weights.values()] + ([h0] if start else []) + ([c0] if with_cell else [])
+    leaves = [weights["recurrent"]]
+    leaves += [x, weights["input"], weights["bias"]] if driven != "constant" else []
+    leaves += [constant] if driven != "table" else []
+    leaves += [leaf for leaf, used in ((start, at_start), (h0, with_state), (c0, with_cell)) if used]
 
     packing = Packing.of(n)
-    rows = first[packing.order][packing.sequence] + packing.time
-    table = torch.addmm(weights["bias"], x, weights["input"])
-    given = table, rows, weights["recurrent"], packing, constant[packing.order], h0[packing.order] if start else None
+    inputs = GateInputs()
+    if driven != "constant":
+        rows = first[packing.order][packing.sequence] + packing.time
+        inputs = inputs._replace(table=torch.addmm(weights["bias"], x, weights["input"]), rows=rows)
+    if driven != "table":
+        inputs = inputs._replace(constant=constant[packing.order])
+    if at_start:
+        inputs = inputs._replace(start=start[packing.order])
+    given = inputs, weights["recurrent"], packing, h0[packing.order] if with_state else None
     if with_cell:
         ours, our_cells = packed_lstm_with_cell(*given, c0[packing.order])
     else:
@@ -80,12 +98,17 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(
     factor, cell_factor = (torch.randn(part.shape, dtype=torch.float64, generator=draw) for part in (ours, our_cells))
     our_gradients = torch.autograd.grad((ours * factor).sum() + (our_cells * cell_factor).sum(), leaves)
 
-    slow, cells = [], []
+    slow, cells, zero = [], [], torch.zeros(H, dtype=torch.float64)
     for s, length in enumerate(lengths):
-        own = {**weights, "bias": weights["bias"] + constant[s]}
-        zero = torch.zeros(H, dtype=torch.float64)
+        heard = torch.zeros(length, 4 * H, dtype=torch.float64)
+        if driven != "constant":
+            heard = heard + x[first[s] : first[s] + length] @ weights["input"] + weights["bias"]
+        if driven != "table":
+            heard = heard + constant[s]
+        if at_start:
+            heard = torch.cat([heard[:1] + start[s], heard[1:]])
         states, cell = reference(
-            x[first[s] : first[s] + length], h0[s] if start else zero, c0[s] if with_cell else zero, own
+            heard, h0[s] if with_state else zero, c0[s] if with_cell else zero, weights["recurrent"]
         )
         slow.append(states)
         cells.append(cell if with_cell else zero)
@@ -110,7 +133,7 @@ def test_states_equal_those_of_torch_in_float32() -> None:
     packing = Packing.of(n)
     rows = first[packing.order][packing.sequence] + packing.time
     table = x @ layer.weight_ih_l0[order].t() + (layer.bias_ih_l0 + layer.bias_hh_l0)[order]
-    ours = packed_lstm(table, rows, layer.weight_hh_l0[order].t().contiguous(), packing)
+    ours = packed_lstm(GateInputs(table, rows), layer.weight_hh_l0[order].t().contiguous(), packing)
     for s in range(len(n)):
         theirs, _ = layer(x[first[s] : first[s] + n[s]])
         mine = ours[packing.order[packing.sequence] == s]
@@ -129,11 +152,11 @@ def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[tuple[Tensor, Tens
 
 def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
     (table, rows, recurrent, packing), leaves = large_batch()
-    ours = packed_lstm(table, rows, recurrent, packing)
+    ours = packed_lstm(GateInputs(table, rows), recurrent, packing)
     double = [leaf.detach().double().requires_grad_() for leaf in leaves]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lstm, "_engine", lambda _: lstm_steps)
-        exact = packed_lstm(double[0], rows, double[1], packing)
+        exact = packed_lstm(GateInputs(double[0], rows), double[1], packing)
     torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
     for mine, other in zip(
         torch.autograd.grad(ours.sum(), leaves), torch.autograd.grad(exact.sum(), double), strict=True
@@ -142,12 +165,12 @@ def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
 
 
 def test_the_number_of_threads_changes_no_bit_of_the_states() -> None:
-    arguments, leaves = large_batch()
+    (table, rows, recurrent, packing), leaves = large_batch()
     before, results = torch.get_num_threads(), []
     try:
         for n_threads in (1, 2, 3):
             torch.set_num_threads(n_threads)
-            hidden = packed_lstm(*arguments)
+            hidden = packed_lstm(GateInputs(table, rows), recurrent, packing)
             results.append((hidden, torch.autograd.grad(hidden.sum(), leaves[0])[0]))
     finally:
         torch.set_num_threads(before)
@@ -167,5 +190,5 @@ def test_states_on_a_gpu_equal_those_on_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         packing = Packing.of(n.to(device))
         rows = (n.cumsum(0) - n).to(device)[packing.order][packing.sequence] + packing.time
-        results.append(packed_lstm(table.to(device), rows, recurrent.to(device), packing).cpu())
+        results.append(packed_lstm(GateInputs(table.to(device), rows), recurrent.to(device), packing).cpu())
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)

@@ -24,6 +24,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from speech2vec.packing import GateInputs, Packing
+
 # Sequences that go through the steps together: their states and the weights fit into a core's second-level cache.
 BLOCK = 32
 LANES = 16  # float32 numbers in the widest vector register
@@ -105,7 +107,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
     """The loops forwards and backwards, for float32 (`single`) or float64.
 
     Each goes over the blocks `first`, `first` + `step`, ...; `begin` holds the first row of each step and, at last, the
-    number of rows. What is not there (constant, initial states) has no rows.
+    number of rows. What is not there has no rows.
     """
     H, G = hidden_size, 4 * hidden_size
     P, Q = _padded(G, LANES), _padded(H, LANES)  # pitches of gates and of states
@@ -121,6 +123,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
         table: Any,  # (N, 4H)
         rows: Any,  # (S,)
         constant: Any,  # (B, 4H)
+        start: Any,  # (B, 4H)
         initial: Any,  # (B, H)
         initial_cell: Any,  # (B, H)
         weights: Any,  # recurrent weights, rows of P numbers
@@ -148,13 +151,20 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
                     break
                 s = begin[t] + b
                 for r in range(n):
-                    row = rows[s + r]
-                    if len(constant):
+                    if len(table) and len(constant):
+                        row = rows[s + r]
                         for j in range(G):
                             g[r, j] = table[row, j] + constant[b + r, j]
-                    else:
+                    elif len(table):
+                        row = rows[s + r]
                         for j in range(G):
                             g[r, j] = table[row, j]
+                    else:
+                        for j in range(G):
+                            g[r, j] = constant[b + r, j]
+                    if t == 0 and len(start):
+                        for j in range(G):
+                            g[r, j] += start[b + r, j]
                 _multiply_add(h.ravel(), Q, weights, g.ravel(), P, _up4(n), _up4(H))
                 _sigmoid(g, n, slope, fraction, power, power_bits)
                 for r in range(n):
@@ -238,11 +248,10 @@ def _pool(process: int, n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, "lstm")
 
 
-def _run(kernel: Kernel, batch_sizes: list[int], *tensors: Tensor) -> None:
+def _run(kernel: Kernel, packing: Packing, *tensors: Tensor) -> None:
     """Share the blocks out to torch's number of threads: thread k takes blocks k, k + n, ..., long and short alike."""
-    begin = np.concatenate([[0], np.cumsum(batch_sizes)])
-    arrays = [tensor.numpy() for tensor in tensors]
-    n_threads = min(torch.get_num_threads(), -(-batch_sizes[0] // BLOCK))
+    begin, *arrays = (tensor.numpy() for tensor in (packing.begin, *tensors))
+    n_threads = min(torch.get_num_threads(), -(-len(packing.lengths) // BLOCK))
     if n_threads == 1:
         kernel(0, 1, begin, *arrays)
         return
@@ -253,26 +262,25 @@ def _run(kernel: Kernel, batch_sizes: list[int], *tensors: Tensor) -> None:
         other.result()
 
 
+def _or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
+    return like.new_empty(0, 1) if tensor is None else tensor.detach().contiguous()
+
+
 def forwards(
-    table: Tensor,
-    rows: Tensor,
-    constant: Tensor | None,
+    inputs: GateInputs,
     initial: Tensor | None,
     initial_cell: Tensor | None,
     recurrent: Tensor,
-    batch_sizes: list[int],
+    packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Run the LSTM over packed sequences.
 
     Parameters
     ----------
-    table : Tensor [shape=(n_inputs, 4 * hidden_size)]
-    rows : Tensor [shape=(n_rows,)], int64
-        The input of each packed row.
-    constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
+    inputs : GateInputs
     initial, initial_cell : Tensor [shape=(n_sequences, hidden_size)] or None
     recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
-    batch_sizes : list of int
+    packing : Packing
 
     Returns
     -------
@@ -280,15 +288,16 @@ def forwards(
     cells, squashed, hidden : Tensor [shape=(n_rows, hidden_size)]
         `squashed` is the hyperbolic tangent of the cells.
     """
-    H = len(recurrent)
-    weights = table.new_zeros(_padded(H, 4), _padded(4 * H, LANES))
+    H, n_rows = len(recurrent), len(packing.time)
+    weights = recurrent.new_zeros(_padded(H, 4), _padded(4 * H, LANES))
     weights[:H, : 4 * H] = recurrent
-    states = table.new_empty(len(rows), 4 * H), *table.new_empty(3, len(rows), H).unbind(0)
-    optional = (
-        table.new_empty(0, 1) if x is None else x.detach().contiguous() for x in (constant, initial, initial_cell)
+    states = recurrent.new_empty(n_rows, 4 * H), *recurrent.new_empty(3, n_rows, H).unbind(0)
+    rows = packing.time[:0] if inputs.rows is None else inputs.rows
+    table, *rest = (
+        _or_empty(x, recurrent) for x in (inputs.table, inputs.constant, inputs.start, initial, initial_cell)
     )
-    kernel, _ = _kernels(H, table.dtype == torch.float32)
-    _run(kernel, batch_sizes, table.detach().contiguous(), rows, *optional, weights.flatten(), *states)
+    kernel, _ = _kernels(H, recurrent.dtype == torch.float32)
+    _run(kernel, packing, table, rows, *rest, weights.flatten(), *states)
     gates, cells, squashed, hidden = states
     return gates, cells, squashed, hidden
 
@@ -297,7 +306,7 @@ def backwards(
     states: tuple[Tensor, Tensor, Tensor],
     initial_cell: Tensor | None,
     recurrent: Tensor,
-    batch_sizes: list[int],
+    packing: Packing,
     d_hidden: Tensor,
     d_last_cell: Tensor | None,
     has_constant: bool,
@@ -308,7 +317,7 @@ def backwards(
     ----------
     states : tuple of Tensor
         Gates, cells and their tanh, as `forwards` returned them.
-    initial_cell, recurrent, batch_sizes
+    initial_cell, recurrent, packing
         As for `forwards`.
     d_hidden : Tensor [shape=(n_rows, hidden_size)]
     d_last_cell : Tensor [shape=(n_sequences, hidden_size)] or None
@@ -324,14 +333,14 @@ def backwards(
     d_initial, d_initial_cell : Tensor [shape=(n_sequences, hidden_size)]
     """
     gates, cells, squashed = states
-    H, n = len(recurrent), batch_sizes[0]
+    H, n = len(recurrent), len(packing.lengths)
     weights = gates.new_zeros(4 * H, _padded(H, LANES))
     weights[:, :H] = recurrent.t()
     d_gates, d_initial = torch.empty_like(gates), gates.new_empty(n, H)
     d_constant = gates.new_zeros(n if has_constant else 0, 4 * H)
     d_cell = gates.new_zeros(n, H) if d_last_cell is None else d_last_cell.clone()
-    before = gates.new_empty(0, 1) if initial_cell is None else initial_cell.contiguous()
+    before = _or_empty(initial_cell, gates)
     _, kernel = _kernels(H, gates.dtype == torch.float32)
     gradients = d_gates, d_constant, d_initial, d_cell
-    _run(kernel, batch_sizes, gates, cells, squashed, before, weights.flatten(), d_hidden.contiguous(), *gradients)
+    _run(kernel, packing, gates, cells, squashed, before, weights.flatten(), d_hidden.contiguous(), *gradients)
     return d_gates, d_constant if has_constant else None, d_initial, d_cell

@@ -1,0 +1,122 @@
+"""Sequences of different lengths laid out time-major, longest first, so that a recurrence computes no padding.
+
+Step t holds the sequences that are longer than t, on rows that lie together. In shape comments S is packed rows, B
+sequences, H the hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How sequences lie in packed order.
+
+    Parameters
+    ----------
+    order : Tensor [shape=(n_sequences,)], int64
+        The sequences, longest first.
+    lengths : Tensor [shape=(n_sequences,)], int64
+        In the order of `order`.
+    begin : Tensor [shape=(longest + 1,)], int64
+        The first row of each step and, at last, the number of rows.
+    sequence, time : Tensor [shape=(n_rows,)], int64
+        Of each packed row: its sequence (as a position in `order`) and its time step.
+    """
+
+    order: Tensor
+    lengths: Tensor
+    begin: Tensor
+    sequence: Tensor
+    time: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, longest: int | None = None, n_rows: int | None = None) -> Packing:
+        """Pack sequences of these lengths (each 1 or more).
+
+        Parameters
+        ----------
+        lengths : Tensor [shape=(n_sequences,)], int64
+        longest : int or None
+            No sequence is longer.
+        n_rows : int or None
+            The sum of the lengths. What is None is read off `lengths`, for which a GPU must finish all it was told.
+        """
+        device = lengths.device
+        longest = int(lengths.max()) if longest is None else longest
+        n_rows = int(lengths.sum()) if n_rows is None else n_rows
+        descending, order = torch.sort(lengths, descending=True, stable=True)
+        steps = torch.arange(longest, device=device)
+        sizes = len(lengths) - torch.searchsorted(descending.flip(0), steps, right=True)  # longer than 0, 1, ...
+        begin = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
+        time = torch.repeat_interleave(steps, sizes, output_size=n_rows)
+        sequence = torch.arange(n_rows, device=device) - begin[time]
+        return cls(order, descending, begin, sequence, time)
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        """Sequences longer than t, for each t; a GPU must finish all it was told."""
+        return [n for n in self.begin.diff().tolist() if n]
+
+    def last_rows(self) -> Tensor:
+        """The packed row of each sequence's last step [shape=(n_sequences,)], in the order of `order`."""
+        return self.begin[self.lengths - 1] + torch.arange(len(self.lengths), device=self.lengths.device)
+
+    def previous_rows(self) -> Tensor:
+        """The packed row one step before, for each row but those of step 0 [shape=(n_rows - n_sequences,)]."""
+        n = len(self.lengths)
+        return self.begin[self.time[n:] - 1] + self.sequence[n:]
+
+
+class GateInputs(NamedTuple):
+    """What the gates of a recurrent layer get beside its own state, already multiplied with the input weights.
+
+    At least `table` or `constant` is there; what is there is added up.
+
+    Parameters
+    ----------
+    table : Tensor [shape=(n_inputs, 4 * hidden_size)] or None
+        Inputs, each projected once, however many rows take it.
+    rows : Tensor [shape=(n_rows,)], int64, or None
+        Which of them each packed row takes; there if `table` is.
+    constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
+        Added at every step of a sequence; in the packing's order.
+    start : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
+        Added at a sequence's first step alone; in the packing's order.
+    """
+
+    table: Tensor | None = None
+    rows: Tensor | None = None
+    constant: Tensor | None = None
+    start: Tensor | None = None
+
+    def gathered(self, packing: Packing, scale: Tensor) -> Tensor:
+        """Their sum for each packed row, times `scale` [shape=(n_rows, 4 * hidden_size)], in memory of its own."""
+        if self.table is None:
+            assert self.constant is not None
+            gates = (self.constant * scale).index_select(0, packing.sequence)
+        else:
+            assert self.rows is not None
+            gates = (self.table * scale).index_select(0, self.rows)
+            if self.constant is not None:
+                gates.add_((self.constant * scale).index_select(0, packing.sequence))
+        if self.start is not None:
+            gates[: len(self.start)].addcmul_(self.start, scale)
+        return gates
+
+    def gradients(self, d_gates: Tensor) -> GateInputs:
+        """Gradients of those that are there, from that of their sum [shape=(n_rows, 4 * hidden_size)].
+
+        The gradient of `constant` is not among them: the engines add it up as they go.
+        """
+        d_table = None
+        if self.table is not None:
+            assert self.rows is not None
+            d_table = torch.zeros_like(self.table).index_add_(0, self.rows, d_gates)
+        return GateInputs(d_table, None, None, None if self.start is None else d_gates[: len(self.start)])

@@ -1,0 +1,147 @@
+"""The recurrence in Triton: on a GPU where there is one, else in Triton's interpreter; and what its compiler says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+from speech2vec import lstm, lstm_steps
+from speech2vec.lstm import packed_lstm_with_cell
+from speech2vec.packing import GateInputs, Packing
+
+pytest.importorskip("triton", reason="this build of torch comes without Triton")
+
+from speech2vec import lstm_gpu
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # in the interpreter (tests/conftest.py)
+N_SEQUENCES, N_INPUTS = 37, 50  # three blocks, the last not full
+
+
+def states_and_gradients(
+    engine: ModuleType, dtype: torch.dtype, device: str, H: int, given: frozenset[str], lengths: Tensor
+) -> list[Tensor]:
+    """Hidden states, last cells, and the gradients of all that was given, in float64 on the CPU."""
+    torch.manual_seed(H)
+    B, S = len(lengths), int(lengths.sum())
+    drawn = {
+        "recurrent": torch.randn(H, 4 * H) / H**0.5,
+        "table": torch.randn(N_INPUTS, 4 * H),
+        "constant": torch.randn(B, 4 * H),
+        "start": torch.randn(B, 4 * H),
+        "initial": torch.randn(B, H),
+        "initial_cell": torch.randn(B, H),
+    }
+    rows = torch.randint(N_INPUTS, (S,)).to(device)
+    factor, cell_factor = torch.randn(S, H), torch.randn(B, H)
+    leaves = {
+        # Rounded first, so that both engines get the same numbers.
+        name: value.bfloat16().to(device, dtype).requires_grad_()
+        for name, value in drawn.items()
+        if name == "recurrent" or name in given
+    }
+    inputs = GateInputs(
+        leaves.get("table"), rows if "table" in given else None, leaves.get("constant"), leaves.get("start")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lstm, "_engine", lambda _: engine)
+        packing = Packing.of(lengths.to(device), longest=int(lengths.max()) + 3, n_rows=S)
+        hidden, cell = packed_lstm_with_cell(
+            inputs, leaves["recurrent"], packing, leaves.get("initial"), leaves.get("initial_cell")
+        )
+        loss = (hidden * factor.to(hidden)).sum() + (cell * cell_factor.to(cell)).sum()
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return [tensor.detach().double().cpu() for tensor in (hidden, cell, *gradients)]
+
+
+@pytest.mark.parametrize("H", [5, 25, 70])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"table"},
+        {"constant", "start", "initial"},
+        {"table", "constant", "initial", "initial_cell"},
+        {"table", "constant", "start", "initial_cell"},
+    ],
+    ids="-".join,
+)
+def test_states_and_gradients_equal_those_of_the_steps_in_float64(H: int, given: set[str]) -> None:
+    lengths = torch.cat([torch.tensor([1, 1, 12]), torch.randint(1, 9, (N_SEQUENCES - 3,))])
+    ours = states_and_gradients(lstm_gpu, torch.float32, DEVICE, H, frozenset(given), lengths)
+    exact = states_and_gradients(lstm_steps, torch.float64, "cpu", H, frozenset(given), lengths)
+    for mine, other in zip(ours, exact, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=5e-6 * float(other.abs().max()))
+
+
+@pytest.mark.gpu
+def test_in_bfloat16_they_are_close() -> None:
+    if DEVICE == "cpu":
+        pytest.skip("no CUDA device; Triton's interpreter has no arithmetic in bfloat16")
+    given, lengths = frozenset({"constant", "start", "initial"}), torch.randint(1, 9, (N_SEQUENCES,))
+    ours = states_and_gradients(lstm_gpu, torch.bfloat16, DEVICE, 25, given, lengths)
+    exact = states_and_gradients(lstm_steps, torch.float64, "cpu", 25, given, lengths)
+    for mine, other in zip(ours, exact, strict=True):
+        assert float((mine - other).norm() / other.norm()) < 0.02
+
+
+COMPILE = """
+import json, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from speech2vec.lstm_gpu import BLOCK, WARPS, _tile, backwards_kernel, forwards_kernel
+
+capability, H, dtype, precision, *absent = json.loads(sys.argv[1])
+of = {"n_sequences": "i32", "begin": "*i64", "lengths": "*i64", "rows": "*i64"}
+of |= dict.fromkeys(("cells", "d_cell", "d_constant"), "*fp32")
+tile = _tile(H)
+for kernel in (forwards_kernel, backwards_kernel):
+    names = kernel.arg_names
+    constants = {"H": H, "P": -(-H // tile) * tile, "TILE": tile, "BLOCK": BLOCK, "PRECISION": precision}
+    constants |= {name: None for name in absent if name in names}
+    signature = {name: "constexpr" if name in constants else of.get(name, "*" + dtype) for name in names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
+    source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()}, aligned)
+    options = {"num_warps": WARPS, "num_stages": 1}
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    ptx = made.asm["ptx"]
+    print(json.dumps([made.metadata.shared, len(made.asm["cubin"]), "ld.global.nc" in ptx, "cp.async" in ptx]))
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        (90, 50, "fp32", "tf32x3", "table", "rows", "initial_cell"),  # the default decoder on an H100
+        (
+            80,
+            300,
+            "bf16",
+            "tf32",
+            "constant",
+            "start",
+            "initial",
+            "initial_cell",
+            "d_constant",
+        ),  # any encoder, A100
+    ],
+)
+def test_the_kernels_compile_for_gpus_that_are_not_here(kind: tuple[object, ...]) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    command = [sys.executable, "-c", COMPILE, json.dumps(kind)]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert answer.returncode == 0, answer.stderr
+    kernels = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert len(kernels) == 2
+    for shared, size, cached_as_constant, ahead_of_time in kernels:
+        assert size > 0
+        assert shared <= 48 * 1024  # what any GPU has
+        # A step reads what the one before wrote: neither through a cache that does not see it, nor before its time.
+        assert not cached_as_constant
+        assert not ahead_of_time
