@@ -3,10 +3,11 @@
     python -m scripts.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda] [--variants | --only WORD...]
 
 Without STORE, random frames are trained on whose words and utterances are as long as LibriSpeech's; speed does not
-depend on what is in them. The earlier scheme draws (centre, context) pairs in random order, pads them, encodes the
-centre again for each pair and runs the decoder frame by frame in Python, all pairs of a batch at once. It is measured
-with the model of this project (the decoder is given z; teacher forcing on both sides), and with the model of the 2022
-reality check (arXiv 2209.10791; the decoder attends over all encoder states, after Luong et al. 2015).
+depend on what is in them. `--utterances 137876` makes as many of them as LibriSpeech's 475 h have (8.8 GB). The earlier
+scheme draws (centre, context) pairs in random order, pads them, encodes the centre again for each pair and runs the
+decoder frame by frame in Python, all pairs of a batch at once. It is measured with the model of this project (the
+decoder is given z; teacher forcing on both sides), and with the model of the 2022 reality check (arXiv 2209.10791; the
+decoder attends over all encoder states, after Luong et al. 2015).
 
 All take turns in every round, so that what disturbs the machine disturbs all; medians over the rounds are printed. A
 step is all that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. Figures mean something on
@@ -72,7 +73,7 @@ class Work:
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def librispeech_like(path: Path, n_utterances: int = 1000, n_mfcc: int = 13) -> Store:
+def librispeech_like(path: Path, n_utterances: int, n_mfcc: int = 13) -> Store:
     """Write random frames with LibriSpeech's lengths: 34.8 words an utterance, 35.4 frames (10 ms) a word on average.
 
     A word's length is drawn from a gamma distribution of shape 2.4, which has the spread of real words (their 5th, 50th
@@ -94,9 +95,13 @@ def librispeech_like(path: Path, n_utterances: int = 1000, n_mfcc: int = 13) -> 
         "n_frames": n_frames,
     }
     table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in STORE_SCHEMA], schema=STORE_SCHEMA)
-    frames = draw.standard_normal((int(n_frames.sum()), n_mfcc), dtype=np.float32)
+    total, at_once = int(n_frames.sum()), 1_000_000
+    frames = (
+        draw.standard_normal((min(at_once, total - begin), n_mfcc), dtype=np.float32)
+        for begin in range(0, total, at_once)
+    )
     settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
-    write_store(path, table, [frames], n_mfcc, settings, synthetic=True)
+    write_store(path, table, frames, n_mfcc, settings, synthetic=True)
     return Store.open(path)
 
 
@@ -405,6 +410,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, nargs="?", help="what speech2vec features wrote [random frames]")
+    parser.add_argument("--utterances", type=int, default=1000, help="of the random frames")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch-size", type=int, default=1020, help="pairs to a step")
     parser.add_argument("--vector-size", type=int, default=50)
@@ -419,7 +425,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     try:
         with tempfile.TemporaryDirectory() as name:
-            store = Store.open(arguments.store) if arguments.store else librispeech_like(Path(name) / "store")
+            store = (
+                Store.open(arguments.store)
+                if arguments.store
+                else librispeech_like(Path(name) / "store", arguments.utterances)
+            )
             device = choose_device(arguments.device)
             print(
                 f"{machine_name()}, {device_name(device)}, torch {torch.__version__}, "

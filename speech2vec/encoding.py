@@ -102,6 +102,8 @@ def segments_of(store: Store, rows: np.ndarray, device: torch.device | str = "cp
         torch.from_numpy(store.frames[index]).to(device),
         torch.from_numpy(first).to(device),
         torch.from_numpy(n_frames).to(device),
+        int(n_frames.max(initial=0)),
+        int(n_frames.sum()),
     )
 
 

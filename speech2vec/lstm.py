@@ -9,6 +9,7 @@ and the weights' gradients are single large products at the end. The recurrence 
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -66,12 +67,20 @@ class _PackedLstm(torch.autograd.Function):
         return d_table, None, d_constant, d_start, d_initial, d_initial_cell, d_recurrent, None, None
 
 
+@cache
+def _has_fused(device: torch.device) -> bool:
+    """Whether a GPU takes `lstm_gpu`: one of NVIDIA's from Ampere on, and a build of torch that came with Triton."""
+    if not torch.version.cuda or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def _engine(recurrent: Tensor) -> ModuleType:
     """Where the recurrence is computed: a module with `forwards` and `backwards`."""
-    device, dtype = recurrent.device.type, recurrent.dtype
-    if device == "cpu" and dtype in (torch.float32, torch.float64):
+    device, dtype = recurrent.device, recurrent.dtype
+    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
         return lstm_cpu
-    if device == "cuda" and dtype in (torch.float32, torch.bfloat16) and find_spec("triton"):
+    if device.type == "cuda" and dtype in (torch.float32, torch.bfloat16) and _has_fused(device):
         from speech2vec import lstm_gpu
 
         return lstm_gpu

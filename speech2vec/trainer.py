@@ -74,8 +74,8 @@ def train(
     Raises
     ------
     UserError
-        If the loss is no longer a number (the last checkpoint is kept), if nothing can be trained on, or if a resumed
-        run was made with other settings.
+        If the loss is no longer a number or a GPU's memory is full (the last checkpoint is kept), if nothing can be
+        trained on, or if a resumed run was made with other settings.
     """
     parts = split(store, settings.data.held_out, settings.seed)
     sampler, dev_sampler = _samplers(store, settings, parts)
@@ -129,6 +129,11 @@ def train(
             book.writer.close()
     except DivergedError as diverged:
         raise UserError(_why(diverged, store, run, ranks)) from diverged
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f"step {progress.step + 1} does not fit into the memory of {run_folder.device_name(device)}: a smaller "
+            f"optimiser.batch_size than {settings.optimiser.batch_size} helps; {_kept(run)}"
+        ) from error
     except OSError as error:
         raise UserError(f"{run} cannot be written to ({error.strerror or error}); {_kept(run)}") from error
     return Trained(book.metrics if book else [])

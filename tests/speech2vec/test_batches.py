@@ -84,3 +84,19 @@ def test_a_gpu_takes_the_same_batches_and_steps(store: Store, resident: bool) ->
         assert all(batch.words.frames.device.type == device.type for batch in steps)
         sums[device.type] = torch.stack([train_step(error, optimiser, batch, settings) for batch in steps]).cpu()
     torch.testing.assert_close(sums["cuda"], sums["cpu"], rtol=1e-3, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_step_on_a_gpu_waits_for_nothing(store: Store, resident: bool) -> None:
+    settings, device = OptimiserSettings(batch_size=50), torch.device("cuda")
+    sampler, frames = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0), DeviceStore(store, device, resident)
+    error = BatchError(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
+    optimiser = make_optimiser(error, settings)
+    for number, chosen in enumerate(sampler.epoch(0)):
+        torch.cuda.set_sync_debug_mode("error" if number else "default")  # the first step makes what all share
+        try:
+            train_step(error, optimiser, frames.batch(sampler.batch(chosen)), settings)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from fakes import made_up_store
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from speech2vec import trainer
 from speech2vec.cli import app
 from speech2vec.config import load_settings
 from speech2vec.console import run_app
@@ -176,3 +178,22 @@ def test_a_learning_rate_that_diverges_keeps_the_last_good_checkpoint(
     # Without a checkpoint in each step none is written after the first step that is no number.
     code, _, _ = command(store, tmp_path / "other", *options)
     assert code == 2 and not checkpoint_file(tmp_path / "other").exists()
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_of_a_gpu_is_one_line(
+    store: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = iter(range(100))
+    make_step = trainer.train_step
+
+    def step(*given: Any) -> torch.Tensor:
+        if next(steps) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 7.00 GiB.")
+        return make_step(*given)
+
+    monkeypatch.setattr(trainer, "train_step", step)
+    code, _, said = command(store, tmp_path / "run", "--checkpoint-every", "1")
+    assert code == 2 and len(said) == 1
+    assert "step 3 does not fit into the memory of" in said[0]
+    assert "smaller optimiser.batch_size than 60 helps" in said[0]
+    assert f"the last good checkpoint is {checkpoint_file(tmp_path / 'run')}" in said[0]
