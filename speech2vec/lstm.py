@@ -9,8 +9,6 @@ and the weights' gradients are single large products at the end. The recurrence 
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +16,8 @@ import torch
 from torch import Tensor
 
 from speech2vec import lstm_cpu, lstm_steps
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.engines import engine_for
+from speech2vec.packing import GateInputs, Packing, recurrent_gradient
 
 
 class _PackedLstm(torch.autograd.Function):
@@ -56,10 +55,7 @@ class _PackedLstm(torch.autograd.Function):
             d_last_cell,
             inputs.constant is not None,
         )
-        n = len(packing.lengths)
-        d_recurrent = hidden[packing.previous_rows()].t() @ d_gates[n:]
-        if initial is not None:
-            d_recurrent.addmm_(initial.t(), d_gates[:n])
+        d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
         d_table, _, _, d_start = inputs.gradients(d_gates)
         d_initial, d_initial_cell = (
             None if given is None else d for given, d in ((initial, d_initial), (initial_cell, d_initial_cell))
@@ -67,24 +63,14 @@ class _PackedLstm(torch.autograd.Function):
         return d_table, None, d_constant, d_start, d_initial, d_initial_cell, d_recurrent, None, None
 
 
-@cache
-def _has_fused(device: torch.device) -> bool:
-    """Whether a GPU takes `lstm_gpu`: one of NVIDIA's from Ampere on, and a build of torch that came with Triton."""
-    if not torch.version.cuda or find_spec("triton") is None:
-        return False
-    return torch.cuda.get_device_capability(device) >= (8, 0)
-
-
 def _engine(recurrent: Tensor) -> ModuleType:
-    """Where the recurrence is computed: a module with `forwards` and `backwards`."""
-    device, dtype = recurrent.device, recurrent.dtype
-    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
-        return lstm_cpu
-    if device.type == "cuda" and dtype in (torch.float32, torch.bfloat16) and _has_fused(device):
-        from speech2vec import lstm_gpu
+    """A module with `forwards` and `backwards`."""
+    name = engine_for(recurrent)
+    if name == "gpu":
+        from speech2vec import lstm_gpu  # Triton comes with some builds of torch only
 
         return lstm_gpu
-    return lstm_steps
+    return lstm_cpu if name == "cpu" else lstm_steps
 
 
 def packed_lstm(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:

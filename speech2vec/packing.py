@@ -120,3 +120,10 @@ class GateInputs(NamedTuple):
             assert self.rows is not None
             d_table = torch.zeros_like(self.table).index_add_(0, self.rows, d_gates)
         return GateInputs(d_table, None, None, None if self.start is None else d_gates[: len(self.start)])
+
+
+def recurrent_gradient(hidden: Tensor, initial: Tensor | None, d_gates: Tensor, packing: Packing) -> Tensor:
+    """Gradient of recurrent weights, from all states and the gradients of all gates [shape=(H, 4 * H)]."""
+    n = len(packing.lengths)
+    d_recurrent = hidden[packing.previous_rows()].t() @ d_gates[n:]
+    return d_recurrent if initial is None else d_recurrent.addmm_(initial.t(), d_gates[:n])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
+import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from speech2vec import gru, gru_cpu, gru_steps
 from speech2vec.cells import GruWeights
 from speech2vec.gru import packed_gru
 from speech2vec.packing import GateInputs, Packing
@@ -25,7 +29,15 @@ def with_weights_of(weights: GruWeights) -> nn.GRU:
     return layer
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.fixture(params=[gru_cpu, gru_steps], ids=["cpu", "steps"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Each way of computing the recurrence, whatever the device would choose."""
+    monkeypatch.setattr(gru, "_engine", lambda _: request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("engine")
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.booleans(), st.booleans(), st.integers(0, 2**31))
 def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bool, stays: bool, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
@@ -68,6 +80,7 @@ def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bo
         torch.testing.assert_close(gradient, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None:
     """What the decoder does without teacher forcing: the reset gate does not scale what comes back as input."""
     torch.manual_seed(0)

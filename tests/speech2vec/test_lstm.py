@@ -45,7 +45,7 @@ def reference(heard: Tensor, h0: Tensor, c0: Tensor, recurrent: Tensor) -> tuple
     return torch.stack(states), c
 
 
-@pytest.fixture(params=[lstm_cpu, lstm_steps], ids=["kernel", "steps"])
+@pytest.fixture(params=[lstm_cpu, lstm_steps], ids=["cpu", "steps"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Each way of computing the recurrence, whatever the device would choose."""
     monkeypatch.setattr(lstm, "_engine", lambda _: request.param)

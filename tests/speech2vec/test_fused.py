@@ -1,4 +1,4 @@
-"""The recurrence in Triton: on a GPU where there is one, else in Triton's interpreter; and what its compiler says."""
+"""The recurrences in Triton: on a GPU where there is one, else in Triton's interpreter; and what its compiler says."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from speech2vec import lstm, lstm_steps
+from speech2vec import gru, gru_steps, lstm, lstm_steps
+from speech2vec.gru import packed_gru
 from speech2vec.lstm import packed_lstm_with_cell
 from speech2vec.packing import GateInputs, Packing
 
 pytest.importorskip("triton", reason="this build of torch comes without Triton")
 
-from speech2vec import lstm_gpu
+from speech2vec import gru_gpu, lstm_gpu
+
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")  # Triton's own
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # in the interpreter (tests/conftest.py)
 N_SEQUENCES, N_INPUTS = 37, 50  # three blocks, the last not full
@@ -39,7 +42,6 @@ def states_and_gradients(
         "initial_cell": torch.randn(B, H),
     }
     rows = torch.randint(N_INPUTS, (S,)).to(device)
-    factor, cell_factor = torch.randn(S, H), torch.randn(B, H)
     leaves = {
         # Rounded first, so that both engines get the same numbers.
         name: value.bfloat16().to(device, dtype).requires_grad_()
@@ -49,43 +51,54 @@ def states_and_gradients(
     inputs = GateInputs(
         leaves.get("table"), rows if "table" in given else None, leaves.get("constant"), leaves.get("start")
     )
+    packing = Packing.of(lengths.to(device), longest=int(lengths.max()) + 3, n_rows=S)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lstm, "_engine", lambda _: engine)
-        packing = Packing.of(lengths.to(device), longest=int(lengths.max()) + 3, n_rows=S)
-        hidden, cell = packed_lstm_with_cell(
-            inputs, leaves["recurrent"], packing, leaves.get("initial"), leaves.get("initial_cell")
-        )
-        loss = (hidden * factor.to(hidden)).sum() + (cell * cell_factor.to(cell)).sum()
+        patch.setattr(gru, "_engine", lambda _: engine)
+        if engine in (gru_gpu, gru_steps):
+            results = [packed_gru(inputs, leaves["recurrent"], packing, leaves.get("initial"))]
+        else:
+            initial = leaves.get("initial"), leaves.get("initial_cell")
+            results = list(packed_lstm_with_cell(inputs, leaves["recurrent"], packing, *initial))
+        factors = (torch.randn(result.shape).to(result) for result in results)
+        loss = torch.stack([(result * factor).sum() for result, factor in zip(results, factors, strict=True)]).sum()
         gradients = torch.autograd.grad(loss, list(leaves.values()))
-    return [tensor.detach().double().cpu() for tensor in (hidden, cell, *gradients)]
+    return [tensor.detach().double().cpu() for tensor in (*results, *gradients)]
 
 
 @pytest.mark.parametrize("H", [5, 25, 70])
 @pytest.mark.parametrize(
-    "given",
+    ("engine", "steps", "given"),
     [
-        {"table"},
-        {"constant", "start", "initial"},
-        {"table", "constant", "initial", "initial_cell"},
-        {"table", "constant", "start", "initial_cell"},
+        (lstm_gpu, lstm_steps, {"table"}),
+        (lstm_gpu, lstm_steps, {"constant", "start", "initial"}),
+        (lstm_gpu, lstm_steps, {"table", "constant", "initial", "initial_cell"}),
+        (lstm_gpu, lstm_steps, {"table", "constant", "start", "initial_cell"}),
+        (gru_gpu, gru_steps, {"table"}),
+        (gru_gpu, gru_steps, {"constant", "start", "initial"}),
+        (gru_gpu, gru_steps, {"table", "constant", "initial"}),
     ],
-    ids="-".join,
 )
-def test_states_and_gradients_equal_those_of_the_steps_in_float64(H: int, given: set[str]) -> None:
+def test_states_and_gradients_equal_those_of_the_steps_in_float64(
+    engine: ModuleType, steps: ModuleType, given: set[str], H: int
+) -> None:
+    torch.manual_seed(0)
     lengths = torch.cat([torch.tensor([1, 1, 12]), torch.randint(1, 9, (N_SEQUENCES - 3,))])
-    ours = states_and_gradients(lstm_gpu, torch.float32, DEVICE, H, frozenset(given), lengths)
-    exact = states_and_gradients(lstm_steps, torch.float64, "cpu", H, frozenset(given), lengths)
+    ours = states_and_gradients(engine, torch.float32, DEVICE, H, frozenset(given), lengths)
+    exact = states_and_gradients(steps, torch.float64, "cpu", H, frozenset(given), lengths)
     for mine, other in zip(ours, exact, strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=5e-6 * float(other.abs().max()))
 
 
 @pytest.mark.gpu
-def test_in_bfloat16_they_are_close() -> None:
+@pytest.mark.parametrize(("engine", "steps"), [(lstm_gpu, lstm_steps), (gru_gpu, gru_steps)])
+def test_in_bfloat16_they_are_close(engine: ModuleType, steps: ModuleType) -> None:
     if DEVICE == "cpu":
         pytest.skip("no CUDA device; Triton's interpreter has no arithmetic in bfloat16")
+    torch.manual_seed(0)
     given, lengths = frozenset({"constant", "start", "initial"}), torch.randint(1, 9, (N_SEQUENCES,))
-    ours = states_and_gradients(lstm_gpu, torch.bfloat16, DEVICE, 25, given, lengths)
-    exact = states_and_gradients(lstm_steps, torch.float64, "cpu", 25, given, lengths)
+    ours = states_and_gradients(engine, torch.bfloat16, DEVICE, 25, given, lengths)
+    exact = states_and_gradients(steps, torch.float64, "cpu", 25, given, lengths)
     for mine, other in zip(ours, exact, strict=True):
         assert float((mine - other).norm() / other.norm()) < 0.02
 
@@ -95,13 +108,16 @@ import json, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from speech2vec.lstm_gpu import BLOCK, WARPS, _tile, backwards_kernel, forwards_kernel
+from speech2vec import gru_gpu, lstm_gpu
+from speech2vec.fused import BLOCK, WARPS, tile_of
 
-capability, H, dtype, precision, *absent = json.loads(sys.argv[1])
+name, capability, H, dtype, precision, *absent = json.loads(sys.argv[1])
 of = {"n_sequences": "i32", "begin": "*i64", "lengths": "*i64", "rows": "*i64"}
 of |= dict.fromkeys(("cells", "d_cell", "d_constant"), "*fp32")
-tile = _tile(H)
-for kernel in (forwards_kernel, backwards_kernel):
+tile, module = tile_of(H), {"lstm": lstm_gpu, "gru": gru_gpu}[name]
+if name == "gru":
+    of["d_initial"] = "*fp32"
+for kernel in (module.forwards_kernel, module.backwards_kernel):
     names = kernel.arg_names
     constants = {"H": H, "P": -(-H // tile) * tile, "TILE": tile, "BLOCK": BLOCK, "PRECISION": precision}
     constants |= {name: None for name in absent if name in names}
@@ -118,18 +134,8 @@ for kernel in (forwards_kernel, backwards_kernel):
 @pytest.mark.parametrize(
     "kind",
     [
-        (90, 50, "fp32", "tf32x3", "table", "rows", "initial_cell"),  # the default decoder on an H100
-        (
-            80,
-            300,
-            "bf16",
-            "tf32",
-            "constant",
-            "start",
-            "initial",
-            "initial_cell",
-            "d_constant",
-        ),  # any encoder, A100
+        ("lstm", 90, 50, "fp32", "tf32x3", "table", "rows", "initial_cell"),  # the default decoder, on an H100
+        ("gru", 80, 300, "bf16", "tf32", "constant", "start", "initial", "d_constant"),  # an encoder, on an A100
     ],
 )
 def test_the_kernels_compile_for_gpus_that_are_not_here(kind: tuple[object, ...]) -> None:

@@ -1,0 +1,199 @@
+"""The recurrence of `speech2vec.gru` on a CPU: all steps of a block of sequences in one compiled loop (`compiled`).
+
+In shape comments S is packed rows, B sequences, H the hidden size; blocks lie in the order reset, update, candidate,
+scaled.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speech2vec.compiled import (
+    BLOCK,
+    LANES,
+    Kernel,
+    compiled,
+    fill,
+    given_inputs,
+    multiply_add,
+    or_empty,
+    padded,
+    padded_rows,
+    run,
+    sigmoid,
+    up4,
+)
+from speech2vec.packing import GateInputs, Packing
+
+
+@cache
+def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
+    """The loops forwards and backwards, for float32 (`single`) or float64, as `lstm_cpu` has them."""
+    H, G = hidden_size, 4 * hidden_size
+    P, Q = padded(G, LANES), padded(H, LANES)  # pitches of gates and of states
+    real = np.float32 if single else np.float64
+    bits = np.int32 if single else np.int64
+    one, two = real(1), real(2)
+
+    @compiled
+    def forwards(
+        first: int,
+        step: int,
+        begin: Any,  # (T + 1,)
+        table: Any,  # (N, 4H)
+        rows: Any,  # (S,)
+        constant: Any,  # (B, 4H)
+        start: Any,  # (B, 4H)
+        initial: Any,  # (B, H)
+        weights: Any,  # recurrent weights, rows of P numbers
+        gates: Any,  # (S, 4H), filled here, as is:
+        hidden: Any,  # (S, H)
+    ) -> None:
+        g, h, candidate = np.zeros((BLOCK, P), real), np.zeros((BLOCK, Q), real), np.zeros((BLOCK, Q), real)
+        ones, twos = np.ones(2 * H, real), np.full(Q, two)
+        fraction, power_bits = np.zeros(P, real), np.zeros(P, bits)
+        power = power_bits.view(real)
+        nothing = start[:0]
+        for b in range(first * BLOCK, begin[1], step * BLOCK):
+            h[:] = 0
+            n = min(BLOCK, begin[1] - b)
+            if len(initial):
+                h[:n, :H] = initial[b : b + n]
+            for t in range(len(begin) - 1):
+                n = min(BLOCK, begin[t + 1] - begin[t] - b)
+                if n <= 0:
+                    break
+                s = begin[t] + b
+                fill(g, n, s, b, table, rows, constant, start if t == 0 else nothing)
+                multiply_add(h.ravel(), Q, weights, g.ravel(), P, up4(n), up4(H))
+                sigmoid(g, n, ones, fraction, power, power_bits)  # reset and update
+                for r in range(n):
+                    for j in range(H):
+                        candidate[r, j] = g[r, 2 * H + j] + g[r, j] * g[r, 3 * H + j]
+                sigmoid(candidate, n, twos, fraction, power, power_bits)
+                for r in range(n):
+                    for j in range(H):
+                        candidate[r, j] = two * candidate[r, j] - one  # tanh(x) = 2 sigmoid(2 x) - 1
+                    for j in range(H):
+                        h[r, j] = candidate[r, j] + g[r, H + j] * (h[r, j] - candidate[r, j])
+                    for j in range(H):
+                        g[r, 2 * H + j] = candidate[r, j]
+                gates[s : s + n] = g[:n, :G]
+                hidden[s : s + n] = h[:n, :H]
+
+    @compiled
+    def backwards(
+        first: int,
+        step: int,
+        begin: Any,  # (T + 1,)
+        gates: Any,  # (S, 4H)
+        hidden: Any,  # (S, H)
+        initial: Any,  # (B, H)
+        weights: Any,  # transposed recurrent weights, rows of Q numbers
+        d_hidden: Any,  # (S, H)
+        d_gates: Any,  # (S, 4H), filled here, as are:
+        d_constant: Any,  # (B, 4H), from zeros
+        d_initial: Any,  # (B, H)
+    ) -> None:
+        d, dh, before = np.zeros((BLOCK, P), real), np.zeros((BLOCK, Q), real), np.zeros((BLOCK, H), real)
+        for b in range(first * BLOCK, begin[1], step * BLOCK):
+            d[:], dh[:] = 0, 0
+            for t in range(len(begin) - 2, -1, -1):
+                n = min(BLOCK, begin[t + 1] - begin[t] - b)
+                if n <= 0:
+                    continue
+                s = begin[t] + b
+                if t > 0:
+                    before[:n] = hidden[begin[t - 1] + b : begin[t - 1] + b + n]
+                elif len(initial):
+                    before[:n] = initial[b : b + n]
+                else:
+                    before[:] = 0
+                for r in range(n):
+                    for j in range(H):
+                        dh[r, j] += d_hidden[s + r, j]
+                    for j in range(H):
+                        reset, update = gates[s + r, j], gates[s + r, H + j]
+                        candidate, scaled = gates[s + r, 2 * H + j], gates[s + r, 3 * H + j]
+                        through = dh[r, j] * (one - update) * (one - candidate * candidate)
+                        d[r, j] = through * scaled * (reset - reset * reset)
+                        d[r, H + j] = dh[r, j] * (before[r, j] - candidate) * (update - update * update)
+                        d[r, 2 * H + j] = through
+                        d[r, 3 * H + j] = through * reset
+                    for j in range(H):
+                        dh[r, j] *= gates[s + r, H + j]
+                    if len(d_constant):
+                        for j in range(G):
+                            d_constant[b + r, j] += d[r, j]
+                d_gates[s : s + n] = d[:n, :G]
+                multiply_add(d.ravel(), P, weights, dh.ravel(), Q, up4(n), G)
+            n = min(BLOCK, begin[1] - b)
+            d_initial[b : b + n] = dh[:n, :H]
+
+    return forwards, backwards
+
+
+def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+    """Run the GRU over packed sequences.
+
+    Parameters
+    ----------
+    inputs : GateInputs
+    initial : Tensor [shape=(n_sequences, hidden_size)] or None
+    recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
+    packing : Packing
+
+    Returns
+    -------
+    gates : Tensor [shape=(n_rows, 4 * hidden_size)]
+        Reset gate, update gate, the candidate behind its tanh, and what the reset gate scaled.
+    hidden : Tensor [shape=(n_rows, hidden_size)]
+    """
+    H, n_rows = len(recurrent), len(packing.time)
+    gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
+    given = *given_inputs(inputs, packing, recurrent), or_empty(initial, recurrent)
+    kernel, _ = _kernels(H, recurrent.dtype == torch.float32)
+    run(kernel, packing, *given, padded_rows(recurrent), gates, hidden)
+    return gates, hidden
+
+
+def backwards(
+    gates: Tensor,
+    hidden: Tensor,
+    initial: Tensor | None,
+    recurrent: Tensor,
+    packing: Packing,
+    d_hidden: Tensor,
+    has_constant: bool,
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Take the gradient of the states back through the GRU.
+
+    Parameters
+    ----------
+    gates, hidden : Tensor
+        As `forwards` returned them.
+    initial, recurrent, packing
+        As for `forwards`.
+    d_hidden : Tensor [shape=(n_rows, hidden_size)]
+    has_constant : bool
+        Whether there was an input that stays over time.
+
+    Returns
+    -------
+    d_gates : Tensor [shape=(n_rows, 4 * hidden_size)]
+        Gradient of the blocks before their functions.
+    d_constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
+    d_initial : Tensor [shape=(n_sequences, hidden_size)]
+    """
+    H, n = len(recurrent), len(packing.lengths)
+    d_gates, d_initial = torch.empty_like(gates), gates.new_empty(n, H)
+    d_constant = gates.new_zeros(n if has_constant else 0, 4 * H)
+    _, kernel = _kernels(H, gates.dtype == torch.float32)
+    given = gates, hidden, or_empty(initial, gates), padded_rows(recurrent.t()), d_hidden.contiguous()
+    run(kernel, packing, *given, d_gates, d_constant, d_initial)
+    return d_gates, d_constant if has_constant else None, d_initial

@@ -1,0 +1,175 @@
+"""The recurrence of `speech2vec.gru` on a GPU: all steps of a block of sequences in one kernel (`fused`).
+
+As `speech2vec.gru_cpu`, with the same two functions.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from speech2vec.fused import (
+    add_gates,
+    from_outside,
+    from_state,
+    launch,
+    padded,
+    sigmoid,
+    store_gates,
+    tanh,
+    through_gates,
+    transposed,
+    whole,
+)
+from speech2vec.packing import GateInputs, Packing
+
+
+@triton.jit
+def _state_before(  # type: ignore[no-untyped-def]
+    hidden, initial, first, before, t, real, narrow, H: tl.constexpr
+):
+    h = tl.load(hidden + before * H + narrow, mask=real & (t > 0), other=0.0).to(tl.float32)
+    if initial is not None:
+        h += tl.load(initial + first * H + narrow, mask=real & (t == 0), other=0.0).to(tl.float32)
+    return h
+
+
+@triton.jit(do_not_specialize=["n_sequences"])
+def forwards_kernel(  # type: ignore[no-untyped-def]
+    n_sequences,
+    begin,  # (T + 1,)
+    lengths,  # (B,)
+    table,  # (N, 4H) or None
+    rows,  # (S,) or None
+    constant,  # (B, 4H) or None
+    start,  # (B, 4H) or None
+    initial,  # (B, H) or None
+    weights,  # (P, 4, P)
+    gates,  # (S, 4H), filled here, as is:
+    hidden,  # (S, H)
+    H: tl.constexpr,
+    P: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    own, tile = tl.arange(0, BLOCK), tl.arange(0, TILE)
+    length = tl.load(lengths + first + own, mask=first + own < n_sequences, other=0)
+    for t in range(0, tl.max(length)):
+        runs = length > t
+        # A block's sequences lie on rows that follow each other, at every step.
+        row = tl.load(begin + t) + first
+        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first
+        for n in range(0, H, TILE):
+            unit = n + tile
+            real = runs[:, None] & (unit < H)[None, :]
+            narrow = own[:, None] * H + unit[None, :]
+            reset, update, candidate, scaled = from_outside(
+                table, rows, constant, start, first, row, t, runs, own, unit, H
+            )
+            reset, update, candidate, scaled = from_state(
+                reset, update, candidate, scaled, hidden, initial, weights, first, before, t, runs, own, unit, tile,
+                H, P, TILE, PRECISION,
+            )  # fmt: skip
+            reset, update = sigmoid(reset), sigmoid(update)
+            candidate = tanh(candidate + reset * scaled)
+            wide = own[:, None] * (4 * H) + unit[None, :]
+            store_gates(gates + row * (4 * H) + wide, reset, update, candidate, scaled, real, H)
+            h = _state_before(hidden, initial, first, before, t, real, narrow, H)
+            tl.store(hidden + row * H + narrow, candidate + update * (h - candidate), mask=real)
+        tl.debug_barrier()  # the next step reads states that other threads have written
+
+
+@triton.jit(do_not_specialize=["n_sequences"])
+def backwards_kernel(  # type: ignore[no-untyped-def]
+    n_sequences,
+    begin,  # (T + 1,)
+    lengths,  # (B,)
+    gates,  # (S, 4H)
+    hidden,  # (S, H)
+    initial,  # (B, H) or None
+    weights,  # (4, P, P)
+    d_hidden,  # (S, H)
+    d_gates,  # (S, 4H), filled here, as are:
+    d_constant,  # (B, 4H) or None, from zeros
+    d_initial,  # (B, H), from zeros: holds what a state hands to the one before it
+    H: tl.constexpr,
+    P: tl.constexpr,
+    TILE: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    own, tile = tl.arange(0, BLOCK), tl.arange(0, TILE)
+    length = tl.load(lengths + first + own, mask=first + own < n_sequences, other=0)
+    n_steps = tl.max(length)
+    for back in range(0, n_steps):
+        t = n_steps - 1 - back
+        runs, goes_on = length > t, length > t + 1
+        row = tl.load(begin + t) + first
+        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first
+        after = d_gates + (tl.load(begin + t + 1) + first) * (4 * H)
+        for n in range(0, H, TILE):
+            unit = n + tile
+            real = runs[:, None] & (unit < H)[None, :]
+            narrow = own[:, None] * H + unit[None, :]
+            wide = own[:, None] * (4 * H) + unit[None, :]
+            handed = d_initial + first * H + narrow
+            dh = tl.load(handed, mask=real, other=0.0)
+            dh += tl.load(d_hidden + row * H + narrow, mask=real, other=0.0).to(tl.float32)
+            dh = through_gates(dh, after, weights, goes_on, own, unit, tile, H, P, TILE, PRECISION)
+            zero = tl.zeros((BLOCK, TILE), tl.float32)
+            reset, update, candidate, scaled = add_gates(zero, zero, zero, zero, gates + row * (4 * H) + wide, real, H)
+            tl.store(handed, dh * update, mask=real)
+            h = _state_before(hidden, initial, first, before, t, real, narrow, H)
+            d_candidate = dh * (1.0 - update) * (1.0 - candidate * candidate)
+            d_reset = d_candidate * scaled * (reset - reset * reset)
+            d_update = dh * (h - candidate) * (update - update * update)
+            d_scaled = d_candidate * reset
+            store_gates(d_gates + row * (4 * H) + wide, d_reset, d_update, d_candidate, d_scaled, real, H)
+            if d_constant is not None:
+                total = d_constant + first * (4 * H) + wide
+                d_reset, d_update, d_candidate, d_scaled = add_gates(
+                    d_reset, d_update, d_candidate, d_scaled, total, real, H
+                )
+                store_gates(total, d_reset, d_update, d_candidate, d_scaled, real, H)
+        tl.debug_barrier()  # the step before reads gradients of gates that other threads have written
+    at_first = d_gates + (tl.load(begin) + first) * (4 * H)
+    for n in range(0, H, TILE):
+        unit = n + tile
+        real = (length > 0)[:, None] & (unit < H)[None, :]
+        handed = d_initial + first * H + own[:, None] * H + unit[None, :]
+        dh = tl.load(handed, mask=real, other=0.0)
+        dh = through_gates(dh, at_first, weights, length > 0, own, unit, tile, H, P, TILE, PRECISION)
+        tl.store(handed, dh, mask=real)
+
+
+def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+    """Gates and states: see `speech2vec.gru_cpu.forwards`."""
+    H, n_rows = len(recurrent), len(packing.time)
+    gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
+    given = map(whole, (*inputs, initial))
+    launch(forwards_kernel, packing, recurrent, *given, padded(recurrent), gates, hidden)
+    return gates, hidden
+
+
+def backwards(
+    gates: Tensor,
+    hidden: Tensor,
+    initial: Tensor | None,
+    recurrent: Tensor,
+    packing: Packing,
+    d_hidden: Tensor,
+    has_constant: bool,
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Gradients of the blocks and of what stays over time: see `speech2vec.gru_cpu.backwards`."""
+    H, n = len(recurrent), len(packing.lengths)
+    d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(n, H, dtype=torch.float32)
+    d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None
+    given = gates, hidden, whole(initial), transposed(recurrent), d_hidden.contiguous()
+    launch(backwards_kernel, packing, recurrent, *given, d_gates, d_constant, d_initial)
+    d_constant = None if d_constant is None else d_constant.to(gates.dtype)
+    return d_gates, d_constant, d_initial.to(gates.dtype)
