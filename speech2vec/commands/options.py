@@ -17,7 +17,11 @@ def _best_or_last(checkpoint: str) -> str:
 
 
 PresetOption = Annotated[
-    str, typer.Option("--preset", help="default, paper (as published) or reality-check (as in arXiv 2209.10791).")
+    str,
+    typer.Option(
+        "--preset",
+        help="default, large-batch (for a GPU), paper (as published) or reality-check (as in arXiv 2209.10791).",
+    ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]

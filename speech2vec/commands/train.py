@@ -12,6 +12,8 @@ from speech2vec.commands.options import CheckpointOption, PresetOption, RunArgum
 from speech2vec.config import load_settings
 from speech2vec.errors import UserError
 
+_FILLS_A_GPU = 16_384  # pairs: enough blocks of sequences for each multiprocessor of a large card
+
 
 def train(
     store: Annotated[Path, typer.Argument(help="What 'speech2vec features' wrote.")],
@@ -53,6 +55,11 @@ def train(
                     console.log.warning(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
                         *(preset, ", ".join(others), preset),
+                    )
+                if chosen.type == "cuda" and settings.optimiser.batch_size < _FILLS_A_GPU:
+                    console.log.info(
+                        "batches of %s pairs leave a GPU waiting: --preset large-batch takes larger ones",
+                        f"{settings.optimiser.batch_size:,}",
                     )
             monitor = None
             if evaluate_every and ranks.first:

@@ -542,7 +542,7 @@ def test_a_preset_is_the_features_of_its_source(tmp_path: Path, aligned: Path, p
     settings = MfccSettings(**Store.open(tmp_path / "store").settings)
     assert settings.frame_shift == 0.032 and settings.max_frames == 20 and settings.normalise == "corpus"
     one_error(
-        "--preset takes default, paper, reality-check, not 'published'",
+        "--preset takes default, large-batch, paper, reality-check, not 'published'",
         program("features", aligned, "-o", tmp_path / "other", "--preset", "published"),
     )
 
