@@ -1,7 +1,8 @@
 #!/bin/bash
 # Submit the whole chain, each job after the one that it needs:
 #   CORPUS=path/to/LibriSpeech WORK=path/to/work scripts/slurm/chain.sh [PARTS [VECTOR_SIZE...]]
-# TRAIN_OPTIONS goes to the sbatch of each training: TRAIN_OPTIONS="--gres=gpu:1".
+# TRAIN_OPTIONS goes to the sbatch of each training, PRESET to its speech2vec train: TRAIN_OPTIONS="--gres=gpu:1"
+# PRESET=large-batch.
 set -euo pipefail
 : "${CORPUS:?the corpus to align}" "${WORK:?folder for what is made}"
 parts=${1:-16}
@@ -19,5 +20,5 @@ store=$(submit --dependency="afterok:$features" "$here/features-merge.sbatch")
 for size in "${sizes[@]}"; do
     # shellcheck disable=SC2086  # several options
     RUN="speech2vec-$size" submit --dependency="afterok:$store" ${TRAIN_OPTIONS:-} \
-        "$here/train.sbatch" --vector-size "$size"
+        "$here/train.sbatch" --preset "${PRESET:-default}" --vector-size "$size"
 done

@@ -86,7 +86,7 @@ def test_training_starts_a_process_for_each_gpu(
 
 
 def test_the_chain_waits_for_what_it_needs(cluster: dict[str, str]) -> None:
-    jobs = run(cluster, "chain.sh", "8", "50", "100", TRAIN_OPTIONS="--gres=gpu:4 --nodes=2")
+    jobs = run(cluster, "chain.sh", "8", "50", "100", TRAIN_OPTIONS="--gres=gpu:4 --nodes=2", PRESET="large-batch")
     scripts = [next(Path(word).name for word in job if word.endswith(".sbatch")) for job in jobs]
     order = ["align", "align-merge", "features", "features-merge", "train", "train"]
     assert scripts == [f"{name}.sbatch" for name in order]
@@ -94,5 +94,5 @@ def test_the_chain_waits_for_what_it_needs(cluster: dict[str, str]) -> None:
         assert f"--dependency=afterok:{min(number, 4)}" in job
     assert "--array=1-8" in jobs[0] and "--array=1-4" in jobs[2]
     for job, size in zip(jobs[4:], ("50", "100"), strict=True):
-        assert f"RUN=speech2vec-{size}" in job and job[-2:] == ["--vector-size", size]
+        assert f"RUN=speech2vec-{size}" in job and job[-4:] == ["--preset", "large-batch", "--vector-size", size]
         assert "--gres=gpu:4" in job and "--nodes=2" in job
