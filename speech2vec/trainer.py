@@ -31,6 +31,9 @@ from speech2vec.step import BatchError, learning_rate, make_optimiser, shared_ou
 from speech2vec.store import Store
 
 
+_HELD_OUT_BATCH = 512
+
+
 @dataclass(frozen=True)
 class Trained:
     """The end of a training: the metrics of each epoch (empty in all processes but the first)."""
@@ -146,7 +149,8 @@ def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Samp
             *(store, parts.train, data.window, size, seed),
             *(data.min_count, data.sample, data.subsample, data.across_utterances),
         ),
-        Sampler.of(store, parts.held_out, data.window, size, seed),
+        # The same pairs whatever the batches are, so that runs can be compared.
+        Sampler.of(store, parts.held_out, data.window, _HELD_OUT_BATCH, seed),
     )
 
 

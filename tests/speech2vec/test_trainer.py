@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import torch
 from fakes import made_up_store
 
 from speech2vec import checkpoint as checkpoints
+from speech2vec import epoch_end, trainer
 from speech2vec.encoding import checkpoint_file, encode_instances, encode_segments, load_run
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
+from speech2vec.held_out import held_out_loss
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.step import learning_rate
 from speech2vec.store import Store
@@ -168,6 +171,19 @@ def test_evaluation_is_plugged_in_from_above(store: Store, tmp_path: Path) -> No
     assert seen == [(0, False), (1, False), (2, True)]
     assert all(values["words_held_out"] == 48 for values in metrics)
     assert list((tmp_path / "run").glob("events.*"))
+
+
+def test_the_held_out_pairs_do_not_depend_on_the_batch(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_HELD_OUT_BATCH", 10)
+    monkeypatch.setattr(epoch_end, "held_out_loss", partial(held_out_loss, most_pairs=30))  # of 80
+    before = [
+        train(store, tmp_path / str(size), small(epochs=1, batch_size=size), CPU, quiet=True).metrics[0]
+        for size in (20, 5000)
+    ]
+    assert 30 <= before[0]["dev_n_pairs"] < 80
+    assert before[0] == before[1]
 
 
 def test_held_out_speakers_are_never_trained_on(store: Store, tmp_path: Path) -> None:
