@@ -24,6 +24,8 @@ LAST, BEST = "last", "best"
 
 # Frames encoded at once: bounds the memory, and changes no number beyond rounding.
 _FRAMES_AT_ONCE = 100_000
+# Words that lie together are encoded before those behind them: a disk is read from front to back.
+_WORDS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,9 @@ def load_run(
 def segments_of(store: Store, rows: np.ndarray, device: torch.device | str = "cpu") -> Segments:
     """The frames of some words of a store, together on a device."""
     n_frames = store.n_frames[rows].astype(np.int64)
-    first = np.cumsum(n_frames) - n_frames
-    index = np.repeat(store.first_frame[rows] - first, n_frames) + np.arange(n_frames.sum())
     return Segments(
-        torch.from_numpy(store.frames[index]).to(device),
-        torch.from_numpy(first).to(device),
+        torch.from_numpy(store.frames_of(rows)).to(device),
+        torch.from_numpy(np.cumsum(n_frames) - n_frames).to(device),
         torch.from_numpy(n_frames).to(device),
         int(n_frames.max(initial=0)),
         int(n_frames.sum()),
@@ -136,8 +136,11 @@ def encode_instances(
     vectors = np.empty((len(rows), model.settings.vector_size), dtype=np.float32)
     if len(rows):
         with torch.inference_mode():
-            for group in _by_length(store.n_frames[rows]):
-                vectors[group] = model.encoder(segments_of(store, rows[group], device)).z.float().cpu().numpy()
+            order = np.argsort(rows, kind="stable")
+            for part in np.split(order, range(_WORDS_AT_ONCE, len(rows), _WORDS_AT_ONCE)):
+                for group in _by_length(store.n_frames[rows[part]]):
+                    words = segments_of(store, rows[part[group]], device)
+                    vectors[part[group]] = model.encoder(words).z.float().cpu().numpy()
     return vectors
 
 

@@ -7,8 +7,10 @@ other; ``meta.json`` is written last, so a folder without it is not (yet) a stor
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from speech2vec.runs import atomic_path, read_json, write_json
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
+
+# Fewer than one in so many of a stretch of words: what a system reads on behind them is more than what is asked for.
+_FAR_APART = 50
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 STORE_SCHEMA = pa.schema(
@@ -99,6 +104,21 @@ class Store:
         """The frames of one word [shape=(n_frames, n_mfcc)], without a copy."""
         first = int(self.first_frame[index])
         return self.frames[first : first + int(self.n_frames[index])]
+
+    def frames_of(self, rows: np.ndarray) -> np.ndarray:
+        """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied."""
+        n = self.n_frames[rows].astype(np.int64)
+        index = np.repeat(self.first_frame[rows] - (np.cumsum(n) - n), n) + np.arange(n.sum())
+        far_apart = len(rows) and _FAR_APART * len(rows) < np.ptp(rows) + 1
+        return (self._scattered if far_apart else self.frames)[index]
+
+    @cached_property
+    def _scattered(self) -> np.ndarray:
+        """The frames mapped again, for words that lie far apart: a disk does not read on behind each of them."""
+        frames: np.ndarray = np.load(self.path / FRAMES_FILE, mmap_mode="r")
+        if isinstance(frames.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+            frames.base.madvise(mmap.MADV_RANDOM)
+        return frames
 
     def first_not_finite(self, at_once: int = 1_000_000) -> int | None:
         """The first row whose frames hold NaN or infinity; None where all are numbers. Reads all frames."""

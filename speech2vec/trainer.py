@@ -30,7 +30,6 @@ from speech2vec.skipgram import Sampler
 from speech2vec.step import BatchError, learning_rate, make_optimiser, shared_out, train_step
 from speech2vec.store import Store
 
-
 _HELD_OUT_BATCH = 512
 
 
