@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from speech2vec.cells import CELLS, Cell
 from speech2vec.decoder import previous_frames
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
 # Scores computed at once: bounds the memory, and changes no number beyond rounding.

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.cells import CELLS, GruWeights, LstmWeights
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
 

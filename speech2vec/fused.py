@@ -3,7 +3,8 @@
 Step by step in torch's operators, a small recurrent layer on a GPU is spent on launching kernels: a hundred steps of
 ten operators each way, most of them on too few sequences to fill the machine. Here (in Triton) each program takes a
 block of sequences through all of their steps and waits for no other; the states of the step before come back from the
-first-level cache, the recurrent weights too. Hidden sizes beyond `TILE` are gone through in tiles, so any fits.
+first-level cache, and so do the recurrent weights of a small layer (100 units have 160 kB of them). Hidden sizes beyond
+`TILE` are gone through in tiles, so any fits.
 
 Matrix products are of three tf32 products each, which is as good as float32, or of bfloat16; sums and functions are in
 float32. With TRITON_INTERPRET=1 set before Triton is imported, the kernels run on the CPU, slowly, for tests.
@@ -24,12 +25,8 @@ from speech2vec.packing import Packing
 
 BLOCK = 16  # sequences to a program
 TILE = 64  # hidden units to a matrix product, at most
-WARPS = 4
-
-
-@triton.jit
-def sigmoid(x):  # type: ignore[no-untyped-def]
-    return 1.0 / (1.0 + tl.exp(-x))
+# One stage: loads of a later step must not be moved before what an earlier one stores.
+OPTIONS = {"num_warps": 4, "num_stages": 1}
 
 
 @triton.jit
@@ -53,6 +50,17 @@ def store_gates(at, a, b, c, d, real, H: tl.constexpr):  # type: ignore[no-untyp
     tl.store(at + H, b, mask=real)
     tl.store(at + 2 * H, c, mask=real)
     tl.store(at + 3 * H, d, mask=real)
+
+
+@triton.jit
+def state_before(  # type: ignore[no-untyped-def]
+    states, initial, before, first, at, t, real, H: tl.constexpr
+):
+    """A state one step before: of `states` at the row `before`, at step 0 of `initial` (or zero) at `first`."""
+    state = tl.load(states + before * H + at, mask=real & (t > 0), other=0.0)
+    if initial is not None:
+        state += tl.load(initial + first * H + at, mask=real & (t == 0), other=0.0).to(state.dtype)
+    return state
 
 
 @triton.jit
@@ -83,10 +91,7 @@ def from_state(  # type: ignore[no-untyped-def]
     for k in range(0, H, TILE):
         key = k + tile
         known = runs[:, None] & (key < H)[None, :]
-        state = own[:, None] * H + key[None, :]
-        h = tl.load(hidden + before * H + state, mask=known & (t > 0), other=0.0)
-        if initial is not None:
-            h += tl.load(initial + first * H + state, mask=known & (t == 0), other=0.0)
+        h = state_before(hidden, initial, before, first, own[:, None] * H + key[None, :], t, known, H)
         w = weights + key[:, None] * (4 * P) + unit[None, :]
         a = tl.dot(h, tl.load(w), a, input_precision=PRECISION)
         b = tl.dot(h, tl.load(w + P), b, input_precision=PRECISION)
@@ -117,30 +122,35 @@ def tile_of(H: int) -> int:
     return min(TILE, max(16, triton.next_power_of_2(H)))
 
 
-def padded(recurrent: Tensor) -> Tensor:
+def in_tiles(recurrent: Tensor) -> Tensor:
     """Recurrent weights with zeros up to whole tiles, so that the kernels load them unmasked [shape=(P, 4, P)]."""
     H = len(recurrent)
     more = -H % tile_of(H)
-    return torch.nn.functional.pad(recurrent.detach().view(H, 4, H), (0, more, 0, 0, 0, more))
+    return torch.nn.functional.pad(recurrent.detach().contiguous().view(H, 4, H), (0, more, 0, 0, 0, more))
 
 
-def transposed(recurrent: Tensor) -> Tensor:
-    """As `padded`, for gradients [shape=(4, P, P)]."""
-    return padded(recurrent).permute(1, 2, 0).contiguous()
+def transposed_in_tiles(recurrent: Tensor) -> Tensor:
+    """As `in_tiles`, for gradients [shape=(4, P, P)]."""
+    return in_tiles(recurrent).permute(1, 2, 0).contiguous()
 
 
-def whole(tensor: Tensor | None) -> Tensor | None:
-    """A tensor as a kernel takes it, in rows that follow each other."""
-    return None if tensor is None else tensor.detach().contiguous()
-
-
-def launch(kernel: Any, packing: Packing, recurrent: Tensor, *tensors: Tensor | None) -> None:
-    """Run a kernel on all blocks of sequences."""
+def launch(kernel: Any, packing: Packing, recurrent: Tensor, **tensors: Tensor | None) -> None:
+    """Run a kernel on all blocks of sequences; what is not contiguous is copied, so it must be read only."""
     n, H, tile = len(packing.lengths), len(recurrent), tile_of(len(recurrent))
     shape = {"H": H, "P": -(-H // tile) * tile, "TILE": tile, "BLOCK": BLOCK}
     precision = "tf32x3" if recurrent.dtype == torch.float32 else "tf32"  # bfloat16 does not ask
+    given = {name: None if tensor is None else tensor.detach().contiguous() for name, tensor in tensors.items()}
+    given |= {"begin": packing.begin, "lengths": packing.lengths}
     with torch.cuda.device_of(recurrent):
-        grid = (triton.cdiv(n, BLOCK),)
-        given = (n, packing.begin, packing.lengths, *tensors)
-        # One stage: loads of a later step must not be moved before what an earlier one stores.
-        kernel[grid](*given, **shape, PRECISION=precision, num_warps=WARPS, num_stages=1)
+        kernel[(triton.cdiv(n, BLOCK),)](n_sequences=n, **given, **shape, PRECISION=precision, **OPTIONS)
+
+
+@triton.jit
+def _write_one(at):  # type: ignore[no-untyped-def]
+    tl.store(at, 1)
+
+
+def try_out(device: torch.device) -> None:
+    """Compile and run the least of kernels; fails where Triton does not find what it needs."""
+    with torch.cuda.device(device):
+        _write_one[(1,)](torch.zeros(1, dtype=torch.int32, device=device))

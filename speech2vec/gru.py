@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from speech2vec import gru_cpu, gru_steps
-from speech2vec.engines import engine_for
-from speech2vec.packing import GateInputs, Packing, recurrent_gradient
+from speech2vec.engines import engine
+from speech2vec.gates import GateInputs, recurrent_gradient
+from speech2vec.packing import Packing
 
 
 class _PackedGru(torch.autograd.Function):
@@ -39,6 +41,7 @@ class _PackedGru(torch.autograd.Function):
         return hidden
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (d_hidden,) = gradients
         gates, hidden, *given, initial, recurrent = ctx.saved_tensors
@@ -46,19 +49,20 @@ class _PackedGru(torch.autograd.Function):
         d_gates, d_constant, d_initial = _engine(recurrent).backwards(
             gates, hidden, initial, recurrent, packing, d_hidden, inputs.constant is not None
         )
-        d_table, _, _, d_start = inputs.gradients(d_gates)
+        d_table, d_start = inputs.gradients(d_gates)
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
         return d_table, None, d_constant, d_start, None if initial is None else d_initial, d_recurrent, None
 
 
+def _on_gpu() -> ModuleType:
+    from speech2vec import gru_gpu  # Triton comes with some builds of torch only
+
+    return gru_gpu
+
+
 def _engine(recurrent: Tensor) -> ModuleType:
     """A module with `forwards` and `backwards`."""
-    name = engine_for(recurrent)
-    if name == "gpu":
-        from speech2vec import gru_gpu  # Triton comes with some builds of torch only
-
-        return gru_gpu
-    return gru_cpu if name == "cpu" else gru_steps
+    return engine(recurrent, gru_cpu, _on_gpu, gru_steps)
 
 
 def packed_gru(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:

@@ -14,26 +14,16 @@ from speech2vec.fused import (
     add_gates,
     from_outside,
     from_state,
+    in_tiles,
     launch,
-    padded,
-    sigmoid,
+    state_before,
     store_gates,
     tanh,
     through_gates,
-    transposed,
-    whole,
+    transposed_in_tiles,
 )
-from speech2vec.packing import GateInputs, Packing
-
-
-@triton.jit
-def _state_before(  # type: ignore[no-untyped-def]
-    hidden, initial, first, before, t, real, narrow, H: tl.constexpr
-):
-    h = tl.load(hidden + before * H + narrow, mask=real & (t > 0), other=0.0).to(tl.float32)
-    if initial is not None:
-        h += tl.load(initial + first * H + narrow, mask=real & (t == 0), other=0.0).to(tl.float32)
-    return h
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 
 
 @triton.jit(do_not_specialize=["n_sequences"])
@@ -74,11 +64,11 @@ def forwards_kernel(  # type: ignore[no-untyped-def]
                 reset, update, candidate, scaled, hidden, initial, weights, first, before, t, runs, own, unit, tile,
                 H, P, TILE, PRECISION,
             )  # fmt: skip
-            reset, update = sigmoid(reset), sigmoid(update)
+            reset, update = tl.sigmoid(reset), tl.sigmoid(update)
             candidate = tanh(candidate + reset * scaled)
             wide = own[:, None] * (4 * H) + unit[None, :]
             store_gates(gates + row * (4 * H) + wide, reset, update, candidate, scaled, real, H)
-            h = _state_before(hidden, initial, first, before, t, real, narrow, H)
+            h = state_before(hidden, initial, before, first, narrow, t, real, H).to(tl.float32)
             tl.store(hidden + row * H + narrow, candidate + update * (h - candidate), mask=real)
         tl.debug_barrier()  # the next step reads states that other threads have written
 
@@ -124,7 +114,7 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
             zero = tl.zeros((BLOCK, TILE), tl.float32)
             reset, update, candidate, scaled = add_gates(zero, zero, zero, zero, gates + row * (4 * H) + wide, real, H)
             tl.store(handed, dh * update, mask=real)
-            h = _state_before(hidden, initial, first, before, t, real, narrow, H)
+            h = state_before(hidden, initial, before, first, narrow, t, real, H).to(tl.float32)
             d_candidate = dh * (1.0 - update) * (1.0 - candidate * candidate)
             d_reset = d_candidate * scaled * (reset - reset * reset)
             d_update = dh * (h - candidate) * (update - update * update)
@@ -151,8 +141,16 @@ def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, pack
     """Gates and states: see `speech2vec.gru_cpu.forwards`."""
     H, n_rows = len(recurrent), len(packing.time)
     gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
-    given = map(whole, (*inputs, initial))
-    launch(forwards_kernel, packing, recurrent, *given, padded(recurrent), gates, hidden)
+    launch(
+        forwards_kernel,
+        packing,
+        recurrent,
+        **inputs._asdict(),
+        initial=initial,
+        weights=in_tiles(recurrent),
+        gates=gates,
+        hidden=hidden,
+    )
     return gates, hidden
 
 
@@ -169,7 +167,18 @@ def backwards(
     H, n = len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(n, H, dtype=torch.float32)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None
-    given = gates, hidden, whole(initial), transposed(recurrent), d_hidden.contiguous()
-    launch(backwards_kernel, packing, recurrent, *given, d_gates, d_constant, d_initial)
+    launch(
+        backwards_kernel,
+        packing,
+        recurrent,
+        gates=gates,
+        hidden=hidden,
+        initial=initial,
+        weights=transposed_in_tiles(recurrent),
+        d_hidden=d_hidden,
+        d_gates=d_gates,
+        d_constant=d_constant,
+        d_initial=d_initial,
+    )
     d_constant = None if d_constant is None else d_constant.to(gates.dtype)
     return d_gates, d_constant, d_initial.to(gates.dtype)

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from speech2vec import lstm_cpu, lstm_steps
-from speech2vec.engines import engine_for
-from speech2vec.packing import GateInputs, Packing, recurrent_gradient
+from speech2vec.engines import engine
+from speech2vec.gates import GateInputs, recurrent_gradient
+from speech2vec.packing import Packing
 
 
 class _PackedLstm(torch.autograd.Function):
@@ -42,6 +44,7 @@ class _PackedLstm(torch.autograd.Function):
         return hidden, None if ends is None else cells[ends].to(hidden.dtype)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         d_hidden, d_last_cell = gradients
         gates, cells, squashed, hidden, *given, initial, initial_cell, recurrent = ctx.saved_tensors
@@ -56,21 +59,21 @@ class _PackedLstm(torch.autograd.Function):
             inputs.constant is not None,
         )
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
-        d_table, _, _, d_start = inputs.gradients(d_gates)
-        d_initial, d_initial_cell = (
-            None if given is None else d for given, d in ((initial, d_initial), (initial_cell, d_initial_cell))
-        )
+        d_table, d_start = inputs.gradients(d_gates)
+        d_initial = None if initial is None else d_initial
+        d_initial_cell = None if initial_cell is None else d_initial_cell
         return d_table, None, d_constant, d_start, d_initial, d_initial_cell, d_recurrent, None, None
+
+
+def _on_gpu() -> ModuleType:
+    from speech2vec import lstm_gpu  # Triton comes with some builds of torch only
+
+    return lstm_gpu
 
 
 def _engine(recurrent: Tensor) -> ModuleType:
     """A module with `forwards` and `backwards`."""
-    name = engine_for(recurrent)
-    if name == "gpu":
-        from speech2vec import lstm_gpu  # Triton comes with some builds of torch only
-
-        return lstm_gpu
-    return lstm_cpu if name == "cpu" else lstm_steps
+    return engine(recurrent, lstm_cpu, _on_gpu, lstm_steps)
 
 
 def packed_lstm(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The recurrence of `speech2vec.lstm` on a CPU: all steps of a block of sequences in one compiled loop (`compiled`).
+"""The recurrence of `speech2vec.lstm` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
 In shape comments S is packed rows, B sequences, H the hidden size; gates lie in the order input, forget, output,
 candidate.
@@ -13,22 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2vec.compiled import (
+from speech2vec.blocks import (
     BLOCK,
     LANES,
+    SOURCE,
     Kernel,
     compiled,
     fill,
     given_inputs,
     multiply_add,
     or_empty,
-    padded,
     padded_rows,
+    rounded_up,
     run,
     sigmoid,
-    up4,
 )
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 
 
 @cache
@@ -39,10 +40,11 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
     number of rows. What is not there has no rows.
     """
     H, G = hidden_size, 4 * hidden_size
-    P, Q = padded(G, LANES), padded(H, LANES)  # pitches of gates and of states
+    P, Q = rounded_up(G, LANES), rounded_up(H, LANES)  # pitches of gates and of states
     real = np.float32 if single else np.float64
     bits = np.int32 if single else np.int64
     one, two = real(1), real(2)
+    source = SOURCE  # what the kernels name is part of what their kept code is known by
 
     @compiled
     def forwards(
@@ -68,6 +70,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
         fraction, power_bits = np.zeros(P, real), np.zeros(P, bits)
         power = power_bits.view(real)
         nothing = start[:0]
+        _ = source
         for b in range(first * BLOCK, begin[1], step * BLOCK):
             h[:], c[:] = 0, 0
             n = min(BLOCK, begin[1] - b)
@@ -81,7 +84,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
                     break
                 s = begin[t] + b
                 fill(g, n, s, b, table, rows, constant, start if t == 0 else nothing)
-                multiply_add(h.ravel(), Q, weights, g.ravel(), P, up4(n), up4(H))
+                multiply_add(h.ravel(), Q, weights, g.ravel(), P, rounded_up(n, 4), rounded_up(H, 4))
                 sigmoid(g, n, slope, fraction, power, power_bits)
                 for r in range(n):
                     for j in range(3 * H, G):
@@ -118,6 +121,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
         d_cell: Any,  # (B, H), from the gradient of the last cell states
     ) -> None:
         d, dh, before = np.zeros((BLOCK, P), real), np.zeros((BLOCK, Q), real), np.zeros((BLOCK, H), real)
+        _ = source
         for b in range(first * BLOCK, begin[1], step * BLOCK):
             d[:], dh[:] = 0, 0
             for t in range(len(begin) - 2, -1, -1):
@@ -151,7 +155,7 @@ def _kernels(hidden_size: int, single: bool) -> tuple[Kernel, Kernel]:
                             d_constant[b + r, j] += d[r, j]
                 d_gates[s : s + n] = d[:n, :G]
                 dh[:n] = 0
-                multiply_add(d.ravel(), P, weights, dh.ravel(), Q, up4(n), G)
+                multiply_add(d.ravel(), P, weights, dh.ravel(), Q, rounded_up(n, 4), G)
             n = min(BLOCK, begin[1] - b)
             d_initial[b : b + n] = dh[:n, :H]
 

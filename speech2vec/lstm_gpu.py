@@ -14,16 +14,16 @@ from speech2vec.fused import (
     add_gates,
     from_outside,
     from_state,
+    in_tiles,
     launch,
-    padded,
-    sigmoid,
+    state_before,
     store_gates,
     tanh,
     through_gates,
-    transposed,
-    whole,
+    transposed_in_tiles,
 )
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 
 
 @triton.jit(do_not_specialize=["n_sequences"])
@@ -65,11 +65,9 @@ def forwards_kernel(  # type: ignore[no-untyped-def]
                 i, f, o, candidate, hidden, initial, weights, first, before, t, runs, own, unit, tile,
                 H, P, TILE, PRECISION,
             )  # fmt: skip
-            i, f, o, candidate = sigmoid(i), sigmoid(f), sigmoid(o), tanh(candidate)
+            i, f, o, candidate = tl.sigmoid(i), tl.sigmoid(f), tl.sigmoid(o), tanh(candidate)
             store_gates(gates + row * (4 * H) + own[:, None] * (4 * H) + unit[None, :], i, f, o, candidate, real, H)
-            c = tl.load(cells + before * H + narrow, mask=real & (t > 0), other=0.0)
-            if initial_cell is not None:
-                c += tl.load(initial_cell + first * H + narrow, mask=real & (t == 0), other=0.0).to(tl.float32)
+            c = state_before(cells, initial_cell, before, first, narrow, t, real, H)
             c = f * c + i * candidate
             squash = tanh(c)
             tl.store(cells + row * H + narrow, c, mask=real)
@@ -122,9 +120,7 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
             flowing = d_cell + first * H + narrow
             dc = tl.load(flowing, mask=real, other=0.0) + dh * (o - o * squash * squash)
             tl.store(flowing, dc * f, mask=real)
-            c = tl.load(cells + before * H + narrow, mask=real & (t > 0), other=0.0)
-            if initial_cell is not None:
-                c += tl.load(initial_cell + first * H + narrow, mask=real & (t == 0), other=0.0).to(tl.float32)
+            c = state_before(cells, initial_cell, before, first, narrow, t, real, H)
             d_i = dc * candidate * (i - i * i)
             d_f = dc * c * (f - f * f)
             d_o = dh * squash * (o - o * o)
@@ -157,8 +153,19 @@ def forwards(
     cells = recurrent.new_empty(n_rows, H, dtype=torch.float32)
     # Each in memory of its own: Triton compiles anew for pointers that are aligned otherwise.
     squashed, hidden = recurrent.new_empty(n_rows, H), recurrent.new_empty(n_rows, H)
-    given = map(whole, (*inputs, initial, initial_cell))
-    launch(forwards_kernel, packing, recurrent, *given, padded(recurrent), gates, cells, squashed, hidden)
+    launch(
+        forwards_kernel,
+        packing,
+        recurrent,
+        **inputs._asdict(),
+        initial=initial,
+        initial_cell=initial_cell,
+        weights=in_tiles(recurrent),
+        gates=gates,
+        cells=cells,
+        squashed=squashed,
+        hidden=hidden,
+    )
     return gates, cells, squashed, hidden
 
 
@@ -172,13 +179,26 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Gradients of the gates' inputs and of what stays over time: see `speech2vec.lstm_cpu.backwards`."""
-    gates, H, n = states[0], len(recurrent), len(packing.lengths)
+    (gates, cells, squashed), H, n = states, len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), recurrent.new_empty(n, H)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None
     d_cell = gates.new_zeros(n, H, dtype=torch.float32)
     if d_last_cell is not None:
         d_cell.copy_(d_last_cell)
-    given = (*states, whole(initial_cell), transposed(recurrent), d_hidden.contiguous())
-    launch(backwards_kernel, packing, recurrent, *given, d_gates, d_constant, d_initial, d_cell)
+    launch(
+        backwards_kernel,
+        packing,
+        recurrent,
+        gates=gates,
+        cells=cells,
+        squashed=squashed,
+        initial_cell=initial_cell,
+        weights=transposed_in_tiles(recurrent),
+        d_hidden=d_hidden,
+        d_gates=d_gates,
+        d_constant=d_constant,
+        d_initial=d_initial,
+        d_cell=d_cell,
+    )
     d_constant = None if d_constant is None else d_constant.to(gates.dtype)
     return d_gates, d_constant, d_initial, d_cell.to(gates.dtype)

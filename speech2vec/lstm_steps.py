@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 
 
 def forwards(

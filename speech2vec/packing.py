@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,58 +71,3 @@ class Packing:
         """The packed row one step before, for each row but those of step 0 [shape=(n_rows - n_sequences,)]."""
         n = len(self.lengths)
         return self.begin[self.time[n:] - 1] + self.sequence[n:]
-
-
-class GateInputs(NamedTuple):
-    """What the gates of a recurrent layer get beside its own state, already multiplied with the input weights.
-
-    At least `table` or `constant` is there; what is there is added up.
-
-    Parameters
-    ----------
-    table : Tensor [shape=(n_inputs, 4 * hidden_size)] or None
-        Inputs, each projected once, however many rows take it.
-    rows : Tensor [shape=(n_rows,)], int64, or None
-        Which of them each packed row takes; there if `table` is.
-    constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
-        Added at every step of a sequence; in the packing's order.
-    start : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
-        Added at a sequence's first step alone; in the packing's order.
-    """
-
-    table: Tensor | None = None
-    rows: Tensor | None = None
-    constant: Tensor | None = None
-    start: Tensor | None = None
-
-    def gathered(self, packing: Packing, scale: Tensor) -> Tensor:
-        """Their sum for each packed row, times `scale` [shape=(n_rows, 4 * hidden_size)], in memory of its own."""
-        if self.table is None:
-            assert self.constant is not None
-            gates = (self.constant * scale).index_select(0, packing.sequence)
-        else:
-            assert self.rows is not None
-            gates = (self.table * scale).index_select(0, self.rows)
-            if self.constant is not None:
-                gates.add_((self.constant * scale).index_select(0, packing.sequence))
-        if self.start is not None:
-            gates[: len(self.start)].addcmul_(self.start, scale)
-        return gates
-
-    def gradients(self, d_gates: Tensor) -> GateInputs:
-        """Gradients of those that are there, from that of their sum [shape=(n_rows, 4 * hidden_size)].
-
-        The gradient of `constant` is not among them: the engines add it up as they go.
-        """
-        d_table = None
-        if self.table is not None:
-            assert self.rows is not None
-            d_table = torch.zeros_like(self.table).index_add_(0, self.rows, d_gates)
-        return GateInputs(d_table, None, None, None if self.start is None else d_gates[: len(self.start)])
-
-
-def recurrent_gradient(hidden: Tensor, initial: Tensor | None, d_gates: Tensor, packing: Packing) -> Tensor:
-    """Gradient of recurrent weights, from all states and the gradients of all gates [shape=(H, 4 * H)]."""
-    n = len(packing.lengths)
-    d_recurrent = hidden[packing.previous_rows()].t() @ d_gates[n:]
-    return d_recurrent if initial is None else d_recurrent.addmm_(initial.t(), d_gates[:n])

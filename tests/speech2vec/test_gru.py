@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from speech2vec import gru, gru_cpu, gru_steps
 from speech2vec.cells import GruWeights
+from speech2vec.gates import GateInputs
 from speech2vec.gru import packed_gru
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.packing import Packing
 
 
 def with_weights_of(weights: GruWeights) -> nn.GRU:

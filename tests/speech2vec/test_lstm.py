@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speech2vec import lstm, lstm_cpu, lstm_steps
+from speech2vec.gates import GateInputs
 from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.packing import Packing
 
 lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,18 +25,21 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from speech2vec.packing import GateInputs, Packing
+from speech2vec.gates import GateInputs
+from speech2vec.packing import Packing
 
 # Sequences that go through the steps together: their states and the weights fit into a core's second-level cache.
 BLOCK = 32
 LANES = 16  # float32 numbers in the widest vector register
+
+# A kernel that was kept is compiled anew when its own file has changed; one that reads this number, when this file has.
+SOURCE = zlib.crc32(Path(__file__).read_bytes())
 
 Kernel = Callable[..., None]
 
 # Without reassociation: rounding by adding and subtracting a large number must stay as it is written. With numpy's
 # error model: a test for division by zero would keep the loop from being vectorised.
 FAST_MATH = {"contract", "nnan", "ninf", "nsz"}
-# What is kept compiled is compiled anew when the file of the kernel changes, not when this one does.
 compiled = njit(fastmath=FAST_MATH, error_model="numpy", nogil=True, cache=True)
 
 
@@ -93,13 +98,9 @@ def multiply_add(a: Any, a_pitch: int, w: Any, acc: Any, pitch: int, n: int, K: 
                 acc3[j] += a30 * v0 + a31 * v1 + a32 * v2 + a33 * v3
 
 
-def padded(n: int, to: int) -> int:
-    return -(-n // to) * to
-
-
 @compiled
-def up4(n: int) -> int:
-    return (n + 3) // 4 * 4
+def rounded_up(n: int, to: int) -> int:
+    return (n + to - 1) // to * to
 
 
 @compiled
@@ -134,11 +135,12 @@ def _pool(process: int, n_threads: int) -> ThreadPoolExecutor:
 def run(kernel: Kernel, packing: Packing, *tensors: Tensor) -> None:
     """Share the blocks out to torch's number of threads: thread k takes blocks k, k + n, ..., long and short alike."""
     begin, *arrays = (tensor.numpy() for tensor in (packing.begin, *tensors))
-    n_threads = min(torch.get_num_threads(), -(-len(packing.lengths) // BLOCK))
+    most = torch.get_num_threads()
+    n_threads = min(most, -(-len(packing.lengths) // BLOCK))
     if n_threads == 1:
         kernel(0, 1, begin, *arrays)
         return
-    pool = _pool(os.getpid(), n_threads - 1)
+    pool = _pool(os.getpid(), most - 1)
     others = [pool.submit(kernel, first, n_threads, begin, *arrays) for first in range(1, n_threads)]
     kernel(0, n_threads, begin, *arrays)
     for other in others:
@@ -158,6 +160,6 @@ def given_inputs(inputs: GateInputs, packing: Packing, like: Tensor) -> tuple[Te
 def padded_rows(weights: Tensor) -> Tensor:
     """Weights as `multiply_add` takes them: rows of whole vector registers, their number a multiple of 4; flat."""
     n, length = weights.shape
-    rows = weights.new_zeros(padded(n, 4), padded(length, LANES))
+    rows = weights.new_zeros(rounded_up(n, 4), rounded_up(length, LANES))
     rows[:n, :length] = weights.detach()
     return rows.flatten()
