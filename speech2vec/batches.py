@@ -83,9 +83,8 @@ class DeviceStore:
             index = offset + torch.arange(total, device=self.device)
             return Segments(self._frames.index_select(0, index), first, lengths, longest, total)
         begin = np.cumsum(n) - n
-        rows_of_frames = np.repeat(self.store.first_frame[rows] - begin, n) + np.arange(total)
         frames = torch.empty((total, self.store.n_mfcc), pin_memory=self.device.type == "cuda")
-        np.take(self.store.frames, rows_of_frames, axis=0, out=frames.numpy(), mode="clip")
+        self.store.frames_of(rows, out=frames.numpy())
         return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total)
 
     def batch(self, batch: Batch) -> DeviceBatch:

@@ -101,7 +101,7 @@ def held_out_loss(
     names = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
     sums = torch.zeros(len(names), dtype=torch.float64, device=device)
     n_values = n_pairs = 0
-    average = torch.from_numpy(mean).to(device)
+    average, longest = torch.from_numpy(mean).to(device), int(frames.store.n_frames.max())
     model.eval()
     for batch in sampler:
         given = frames.batch(batch)
@@ -109,9 +109,9 @@ def held_out_loss(
         errors = []
         for order in (None, _elsewhere(batch), _within(batch)):
             of_words = z if order is None else z[torch.from_numpy(order).to(device)]
-            decoded = model.decode(of_words, given.words, given.centre, given.context)
+            decoded = model.decode(of_words, given.words, given.centre, given.context, given.n_rows)
             errors.append(decoded.squared_error().double())
-        errors.append(_previous_frame_error(decoded))
+        errors.append(_previous_frame_error(decoded, longest))
         errors.append((decoded.target - average).double().square().sum())
         sums += torch.stack(errors)
         n_values += decoded.target.numel()
@@ -128,8 +128,8 @@ def held_out_loss(
     )
 
 
-def _previous_frame_error(decoded: Decoded) -> Tensor:
-    order = torch.argsort(decoded.sequence * (int(decoded.time.max()) + 1) + decoded.time)
+def _previous_frame_error(decoded: Decoded, longest: int) -> Tensor:
+    order = torch.argsort(decoded.sequence * longest + decoded.time)
     target, first = decoded.target[order].double(), decoded.time[order] == 0
     previous = torch.where(first[:, None], torch.zeros_like(target), target.roll(1, 0))
     return (target - previous).square().sum()

@@ -27,9 +27,6 @@ from speech2vec.runs import atomic_path, read_json, write_json
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
 
-# Fewer than one in so many of a stretch of words: what a system reads on behind them is more than what is asked for.
-_FAR_APART = 50
-
 _NAME = pa.dictionary(pa.int32(), pa.string())
 STORE_SCHEMA = pa.schema(
     [
@@ -105,16 +102,29 @@ class Store:
         first = int(self.first_frame[index])
         return self.frames[first : first + int(self.n_frames[index])]
 
-    def frames_of(self, rows: np.ndarray) -> np.ndarray:
-        """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied."""
+    def frames_of(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied (to `out`).
+
+        What lies together is asked for at once, and nothing is read on behind it: words and utterances are drawn from
+        all over a file that may be larger than the memory.
+        """
         n = self.n_frames[rows].astype(np.int64)
-        index = np.repeat(self.first_frame[rows] - (np.cumsum(n) - n), n) + np.arange(n.sum())
-        far_apart = len(rows) and _FAR_APART * len(rows) < np.ptp(rows) + 1
-        return (self._scattered if far_apart else self.frames)[index]
+        first = self.first_frame[rows]
+        apart = np.flatnonzero(first[1:] != first[:-1] + n[:-1]) + 1
+        if isinstance(self._scattered.base, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED") and len(rows):
+            begin, end = first[np.append(0, apart)], (first + n)[np.append(apart - 1, len(rows) - 1)]
+            row = self.frames.strides[0]
+            header = len(self._scattered.base) - len(self.frames) * row
+            at = (header + begin * row) // mmap.PAGESIZE * mmap.PAGESIZE
+            for start, length in zip(at.tolist(), (header + end * row - at).tolist(), strict=True):
+                self._scattered.base.madvise(mmap.MADV_WILLNEED, start, length)
+        index = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
+        taken: np.ndarray = np.take(self._scattered, index, axis=0, out=out, mode="clip")
+        return taken
 
     @cached_property
     def _scattered(self) -> np.ndarray:
-        """The frames mapped again, for words that lie far apart: a disk does not read on behind each of them."""
+        """The frames mapped once more, for words from all over the file."""
         frames: np.ndarray = np.load(self.path / FRAMES_FILE, mmap_mode="r")
         if isinstance(frames.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
             frames.base.madvise(mmap.MADV_RANDOM)

@@ -131,13 +131,13 @@ def train(
             book.writer.close()
     except DivergedError as diverged:
         raise UserError(_why(diverged, store, run, ranks)) from diverged
-    except torch.cuda.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as full:
         raise UserError(
-            f"step {progress.step + 1} does not fit into the memory of {run_folder.device_name(device)}: a smaller "
-            f"optimiser.batch_size than {settings.optimiser.batch_size} helps; {_kept(run)}"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{run} cannot be written to ({error.strerror or error}); {_kept(run)}") from error
+            f"the memory of {run_folder.device_name(device)} is full after step {progress.step}: a new run with a "
+            f"smaller optimiser.batch_size than {settings.optimiser.batch_size} helps; {_kept(run)}"
+        ) from full
+    except OSError as failed:
+        raise UserError(f"{run} cannot be written to ({failed.strerror or failed}); {_kept(run)}") from failed
     return Trained(book.metrics if book else [])
 
 

@@ -56,9 +56,10 @@ def train(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
                         *(preset, ", ".join(others), preset),
                     )
-                if chosen.type == "cuda" and settings.optimiser.batch_size < _FILLS_A_GPU:
+                small = settings.optimiser.batch_size < _FILLS_A_GPU * ranks.size
+                if chosen.type == "cuda" and preset == "default" and small:
                     console.log.info(
-                        "batches of %s pairs leave a GPU waiting: --preset large-batch takes larger ones",
+                        "batches of %s pairs leave a GPU waiting; --preset large-batch is for much speech on a GPU",
                         f"{settings.optimiser.batch_size:,}",
                     )
             monitor = None

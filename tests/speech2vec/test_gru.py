@@ -96,3 +96,43 @@ def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None
     recurrent = weights.recurrent + back @ weights.input
     ours = packed_gru(GateInputs(constant=weights.bias[None]), recurrent, packing, initial=start)
     torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-12)
+
+
+def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[GateInputs, Tensor, Packing, list[Tensor]]:
+    """Several blocks of sequences, given all that a GRU can be given, some of whose gates are far in saturation."""
+    torch.manual_seed(0)
+    packing = Packing.of(torch.randint(1, 60, (n_sequences,)))
+    table = (torch.randn(200, 4 * H) * torch.logspace(-2, 2.5, 200)[:, None]).requires_grad_()
+    constant, start = torch.randn(2, n_sequences, 4 * H).requires_grad_().unbind(0)
+    initial = torch.randn(n_sequences, H).requires_grad_()
+    recurrent = (torch.randn(H, 4 * H) / H**0.5).requires_grad_()  # larger weights amplify rounding from step to step
+    rows = torch.randint(len(table), (len(packing.time),))
+    return GateInputs(table, rows, constant, start), initial, packing, [table, constant, start, initial, recurrent]
+
+
+def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
+    inputs, initial, packing, leaves = large_batch()
+    ours = packed_gru(inputs, leaves[-1], packing, initial)
+    table, constant, start, first, recurrent = double = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gru, "_engine", lambda _: gru_steps)
+        exact = packed_gru(GateInputs(table, inputs.rows, constant, start), recurrent, packing, first)
+        theirs = torch.autograd.grad(exact.sum(), double)
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
+    for mine, other in zip(torch.autograd.grad(ours.sum(), leaves), theirs, strict=True):
+        torch.testing.assert_close(mine.double(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_states() -> None:
+    inputs, initial, packing, leaves = large_batch()
+    before, results = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            hidden = packed_gru(inputs, leaves[-1], packing, initial)
+            results.append((hidden, torch.autograd.grad(hidden.sum(), leaves[0])[0]))
+    finally:
+        torch.set_num_threads(before)
+    for hidden, d_table in results[1:]:
+        assert torch.equal(hidden, results[0][0])
+        assert torch.equal(d_table, results[0][1])

@@ -221,3 +221,26 @@ def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
         results.append([part.cpu() for part in (error, *torch.autograd.grad(error, list(model.parameters())))])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-8)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("vector_size", [50, 300])
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_in_the_precision_of_training_too(
+    precision: torch.dtype, tolerance: float, vector_size: int, cell: str
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    settings = validate_settings(ModelSettings, {"vector_size": vector_size, "cell": cell})
+    _, segments = random_words([1, 5, 3, 9, 40, *range(1, 60)], 13, 0)
+    sides = [torch.from_numpy(side) for side in pairs(np.repeat([0, 1, 2, 3], 16), window=3)]
+    results = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", precision)):
+        model = seeded_model(13, settings, 0).to(device, dtype)
+        frames = segments.frames.to(device, dtype)
+        there = Segments(frames, segments.first.to(device), segments.lengths.to(device))
+        error = model(there, *(side.to(device) for side in sides)).squared_error()
+        results.append([part.double().cpu() for part in (error, *torch.autograd.grad(error, list(model.parameters())))])
+    for exact, other in zip(*results, strict=True):
+        assert float((other - exact).norm() / exact.norm()) < tolerance

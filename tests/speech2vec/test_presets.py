@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speech2vec import checkpoint as checkpoints
-from speech2vec import lstm, lstm_steps
+from speech2vec import gru, gru_steps, lstm, lstm_steps
 from speech2vec.cli import main
 from speech2vec.config import fingerprint, validate_settings
 from speech2vec.encoding import checkpoint_file, encode_instances, load_run
@@ -38,6 +38,7 @@ def _steps() -> Iterator[None]:
     """The LSTM step by step: the compiled kernel (tested elsewhere) takes seconds to compile for each hidden size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lstm, "_engine", lambda _: lstm_steps)
+        patch.setattr(gru, "_engine", lambda _: gru_steps)
         yield
 
 
