@@ -108,19 +108,24 @@ class Store:
         What lies together is asked for at once, and nothing is read on behind it: words and utterances are drawn from
         all over a file that may be larger than the memory.
         """
-        n = self.n_frames[rows].astype(np.int64)
-        first = self.first_frame[rows]
-        apart = np.flatnonzero(first[1:] != first[:-1] + n[:-1]) + 1
-        if isinstance(self._scattered.base, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED") and len(rows):
-            begin, end = first[np.append(0, apart)], (first + n)[np.append(apart - 1, len(rows) - 1)]
-            row = self.frames.strides[0]
-            header = len(self._scattered.base) - len(self.frames) * row
-            at = (header + begin * row) // mmap.PAGESIZE * mmap.PAGESIZE
-            for start, length in zip(at.tolist(), (header + end * row - at).tolist(), strict=True):
-                self._scattered.base.madvise(mmap.MADV_WILLNEED, start, length)
+        n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
+        self._ask_for(first, first + n)
         index = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
         taken: np.ndarray = np.take(self._scattered, index, axis=0, out=out, mode="clip")
         return taken
+
+    def _ask_for(self, first: np.ndarray, end: np.ndarray) -> None:
+        """Tell the system which frames will be read: words from `first` to `end` [shape=(n_words,)]."""
+        mapped = self._scattered.base
+        if not len(first) or not isinstance(mapped, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        apart = first[1:] != end[:-1]
+        first, end = first[np.append(True, apart)], end[np.append(apart, True)]
+        row = self.frames.strides[0]
+        header = len(mapped) - len(self.frames) * row
+        page = (header + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
+        for begin, length in zip(page.tolist(), (header + end * row - page).tolist(), strict=True):
+            mapped.madvise(mmap.MADV_WILLNEED, begin, length)
 
     @cached_property
     def _scattered(self) -> np.ndarray:

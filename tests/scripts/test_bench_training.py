@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.bench_training import (
-    EarlierScheme,
-    attention_of,
-    librispeech_like,
-    operations,
-    padded,
-    update,
-    with_weights_of,
-)
+from scripts.bench_training import attention_of, librispeech_like, operations
+from scripts.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Segments, seeded_model
