@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from speech2vec.cells import CELLS, Cell
 from speech2vec.decoder import previous_frames
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
@@ -40,8 +40,7 @@ class AttentionDecoder(nn.Module):
         """Predict the frames of `targets`; parameters as of `ConditionedDecoder`."""
         assert encoded.states is not None
         layer: Cell = getattr(self, self.kind)
-        projected = torch.addmm(layer.bias, targets.frames, layer.input)
-        inputs = GateInputs(*previous_frames(projected, layer.bias, targets, packing))
+        inputs = LayerInputs(*previous_frames(targets, packing), layer.input, layer.bias)
         cell = None if encoded.cell is None else encoded.cell[source]
         hidden, _ = layer.states_and_cell(inputs, layer.recurrent, packing, encoded.z[source], cell)
         attended = attend(hidden, source[packing.sequence], encoded.states)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.gru import packed_gru
 from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
 from speech2vec.packing import Packing
@@ -63,7 +63,7 @@ class GruWeights(nn.Module):
 
     @staticmethod
     def states_and_cell(
-        inputs: GateInputs,
+        inputs: LayerInputs,
         recurrent: Tensor,
         packing: Packing,
         initial: Tensor | None = None,

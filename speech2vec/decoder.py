@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speech2vec.cells import CELLS, Cell
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
@@ -46,36 +46,27 @@ class ConditionedDecoder(nn.Module):
         z, weights, recurrent = encoded.z[source], layer.input, layer.recurrent
         from_frame, from_z = weights[:F], weights[F:]
         if self.teacher_forcing:
-            table = torch.addmm(layer.bias, targets.frames, from_frame)
-            inputs = GateInputs(*previous_frames(table, layer.bias, targets, packing), constant=z @ from_z)
+            inputs = LayerInputs(*previous_frames(targets, packing), from_frame, layer.bias, constant=z @ from_z)
         else:
             # The input of step t is output(h[t - 1]), a linear map of h, so it joins the recurrent weights. That z, the
             # state before step 0, was no output is set right at that step.
             recurrent = recurrent + self.output.weight.t() @ from_frame
             fed_back = torch.addmv(layer.bias, from_frame.t(), self.output.bias)
-            inputs = GateInputs(constant=torch.addmm(fed_back, z, from_z), start=-self.output(z) @ from_frame)
+            inputs = LayerInputs(constant=torch.addmm(fed_back, z, from_z), start=-self.output(z) @ from_frame)
         hidden = layer.states(inputs, recurrent, packing, initial=z)
         predicted: Tensor = self.output(hidden)
         return predicted
 
 
-def previous_frames(table: Tensor, nothing: Tensor, targets: Segments, packing: Packing) -> tuple[Tensor, Tensor]:
+def previous_frames(targets: Segments, packing: Packing) -> tuple[Tensor, Tensor]:
     """Inputs under teacher forcing: step t takes frame t - 1, step 0 a frame of zeros.
-
-    Parameters
-    ----------
-    table : Tensor [shape=(n_frames, 4 * hidden_size)]
-        The projection of each frame.
-    nothing : Tensor [shape=(4 * hidden_size,)]
-        The projection of a frame of zeros: the bias.
-    targets : Segments
-    packing : Packing
 
     Returns
     -------
-    table : Tensor [shape=(n_frames + 1, 4 * hidden_size)]
+    frames : Tensor [shape=(n_frames + 1, n_mfcc)]
     rows : Tensor [shape=(n_rows,)], int64
         The input of each packed row.
     """
     rows = targets.first[packing.sequence] + packing.time - 1
-    return torch.cat([table, nothing[None]]), torch.where(packing.time > 0, rows, len(table))
+    frames = torch.nn.functional.pad(targets.frames, (0, 0, 0, 1))
+    return frames, torch.where(packing.time > 0, rows, len(targets.frames))

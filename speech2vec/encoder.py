@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.cells import CELLS, GruWeights, LstmWeights
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
 
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
         states: list[Tensor] = []
         for layer, taken in zip(self.directions, rows, strict=False):
             assert isinstance(layer, LstmWeights | GruWeights)
-            inputs = GateInputs(torch.addmm(layer.bias, words.frames, layer.input), taken)  # (N, 4H)
+            inputs = LayerInputs(words.frames, taken, layer.input, layer.bias)
             if self.keeps_states:
                 hidden, cell = layer.states_and_cell(inputs, layer.recurrent, packing)
                 states.append(torch.empty_like(hidden).index_copy(0, taken, hidden))  # (N, H), as the frames lie

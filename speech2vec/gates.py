@@ -46,19 +46,49 @@ class GateInputs(NamedTuple):
             gates[: len(self.start)].addcmul_(self.start, scale)
         return gates
 
-    def gradients(self, d_gates: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients of `table` and `start`, where they are there, from that of the sum [shape=(n_rows, 4 * H)].
 
-        That of `constant` is not among them: the engines add it up as they go.
-        """
-        d_table = None
-        if self.table is not None:
-            assert self.rows is not None
-            # Thousands of rows may meet in one input, so they are added up in float32 at least.
-            sums = torch.float32 if self.table.dtype == torch.bfloat16 else self.table.dtype
-            d_table = torch.zeros_like(self.table, dtype=sums).index_add_(0, self.rows, d_gates.to(sums))
-            d_table = d_table.to(self.table.dtype)
-        return d_table, None if self.start is None else d_gates[: len(self.start)]
+class LayerInputs(NamedTuple):
+    """What a recurrent layer hears: frames that it projects itself, and what is projected already.
+
+    At least frames or `constant` is there; what is there is added up. The frames are data: they get no gradient.
+
+    Parameters
+    ----------
+    frames : Tensor [shape=(n_inputs, input_size)] or None
+    rows : Tensor [shape=(n_rows,)], int64, or None
+        Which of the frames each packed row takes.
+    weights : Tensor [shape=(input_size, 4 * hidden_size)] or None
+    bias : Tensor [shape=(4 * hidden_size,)] or None
+        `rows`, `weights` and `bias` are there if `frames` are.
+    constant, start : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
+        As in `GateInputs`.
+    """
+
+    frames: Tensor | None = None
+    rows: Tensor | None = None
+    weights: Tensor | None = None
+    bias: Tensor | None = None
+    constant: Tensor | None = None
+    start: Tensor | None = None
+
+    def projected(self) -> GateInputs:
+        """With the weights applied to each distinct frame, however many rows take it."""
+        table = None
+        if self.frames is not None:
+            assert self.weights is not None and self.bias is not None and not self.frames.requires_grad
+            table = torch.addmm(self.bias, self.frames, self.weights)
+        return GateInputs(table, self.rows, self.constant, self.start)
+
+
+def input_gradients(frames: Tensor, rows: Tensor, d_gates: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of input weights and bias, from that of all gates [shape=(input_size, 4 * H), (4 * H,)].
+
+    A product over all rows, with a one beside each frame for the bias: adding the rows' gradients up frame by frame
+    would take longer, and on a GPU their order would be left to chance.
+    """
+    heard = torch.nn.functional.pad(frames, (0, 1), value=1.0).index_select(0, rows)
+    both = heard.t() @ d_gates
+    return both[:-1], both[-1]
 
 
 def recurrent_gradient(hidden: Tensor, initial: Tensor | None, d_gates: Tensor, packing: Packing) -> Tensor:

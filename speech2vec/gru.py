@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from speech2vec import gru_cpu, gru_steps
 from speech2vec.engines import engine
-from speech2vec.gates import GateInputs, recurrent_gradient
+from speech2vec.gates import LayerInputs, input_gradients, recurrent_gradient
 from speech2vec.packing import Packing
 
 
@@ -26,32 +26,36 @@ class _PackedGru(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        table: Tensor | None,
+        frames: Tensor | None,
         rows: Tensor | None,
+        weights: Tensor | None,
+        bias: Tensor | None,
         constant: Tensor | None,
         start: Tensor | None,
         initial: Tensor | None,  # (B, H) initial state, longest sequence first
         recurrent: Tensor,  # (H, 4H)
         packing: Packing,
     ) -> Tensor:
-        inputs = GateInputs(table, rows, constant, start)
-        gates, hidden = _engine(recurrent).forwards(inputs, initial, recurrent, packing)
-        ctx.save_for_backward(gates, hidden, *inputs, initial, recurrent)
-        ctx.packing = packing
+        inputs = LayerInputs(frames, rows, weights, bias, constant, start)
+        gates, hidden = _engine(recurrent).forwards(inputs.projected(), initial, recurrent, packing)
+        ctx.save_for_backward(gates, hidden, frames, rows, initial, recurrent)
+        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
         return hidden
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (d_hidden,) = gradients
-        gates, hidden, *given, initial, recurrent = ctx.saved_tensors
-        packing, inputs = ctx.packing, GateInputs(*given)
+        gates, hidden, frames, rows, initial, recurrent = ctx.saved_tensors
+        packing = ctx.packing
         d_gates, d_constant, d_initial = _engine(recurrent).backwards(
-            gates, hidden, initial, recurrent, packing, d_hidden, inputs.constant is not None
+            gates, hidden, initial, recurrent, packing, d_hidden, ctx.has_constant
         )
-        d_table, d_start = inputs.gradients(d_gates)
+        d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
+        d_start = d_gates[: len(packing.lengths)] if ctx.has_start else None
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
-        return d_table, None, d_constant, d_start, None if initial is None else d_initial, d_recurrent, None
+        of_inputs = None, None, d_weights, d_bias, d_constant, d_start
+        return *of_inputs, None if initial is None else d_initial, d_recurrent, None
 
 
 def _on_gpu() -> ModuleType:
@@ -65,12 +69,12 @@ def _engine(recurrent: Tensor) -> ModuleType:
     return engine(recurrent, gru_cpu, _on_gpu, gru_steps)
 
 
-def packed_gru(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
     """States of a GRU over packed sequences.
 
     Parameters
     ----------
-    inputs : GateInputs
+    inputs : LayerInputs
         Blocks in the order reset, update, candidate, scaled. The last holds the bias inside the reset gate's reach
         (inputs do not come there).
     recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]

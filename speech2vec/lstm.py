@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from speech2vec import lstm_cpu, lstm_steps
 from speech2vec.engines import engine
-from speech2vec.gates import GateInputs, recurrent_gradient
+from speech2vec.gates import LayerInputs, input_gradients, recurrent_gradient
 from speech2vec.packing import Packing
 
 
@@ -26,8 +26,10 @@ class _PackedLstm(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        table: Tensor | None,
+        frames: Tensor | None,
         rows: Tensor | None,
+        weights: Tensor | None,
+        bias: Tensor | None,
         constant: Tensor | None,
         start: Tensor | None,
         initial: Tensor | None,  # (B, H) initial hidden state, longest sequence first
@@ -36,10 +38,10 @@ class _PackedLstm(torch.autograd.Function):
         packing: Packing,
         ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
     ) -> tuple[Tensor, Tensor | None]:
-        inputs = GateInputs(table, rows, constant, start)
-        states = _engine(recurrent).forwards(inputs, initial, initial_cell, recurrent, packing)
-        ctx.save_for_backward(*states, *inputs, initial, initial_cell, recurrent)
-        ctx.packing = packing
+        inputs = LayerInputs(frames, rows, weights, bias, constant, start)
+        states = _engine(recurrent).forwards(inputs.projected(), initial, initial_cell, recurrent, packing)
+        ctx.save_for_backward(*states, frames, rows, initial, initial_cell, recurrent)
+        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
         _, cells, _, hidden = states
         return hidden, None if ends is None else cells[ends].to(hidden.dtype)
 
@@ -47,8 +49,8 @@ class _PackedLstm(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         d_hidden, d_last_cell = gradients
-        gates, cells, squashed, hidden, *given, initial, initial_cell, recurrent = ctx.saved_tensors
-        packing, inputs = ctx.packing, GateInputs(*given)
+        gates, cells, squashed, hidden, frames, rows, initial, initial_cell, recurrent = ctx.saved_tensors
+        packing = ctx.packing
         d_gates, d_constant, d_initial, d_initial_cell = _engine(recurrent).backwards(
             (gates, cells, squashed),
             initial_cell,
@@ -56,13 +58,15 @@ class _PackedLstm(torch.autograd.Function):
             packing,
             d_hidden,
             d_last_cell,
-            inputs.constant is not None,
+            ctx.has_constant,
         )
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
-        d_table, d_start = inputs.gradients(d_gates)
+        d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
+        d_start = d_gates[: len(packing.lengths)] if ctx.has_start else None
         d_initial = None if initial is None else d_initial
         d_initial_cell = None if initial_cell is None else d_initial_cell
-        return d_table, None, d_constant, d_start, d_initial, d_initial_cell, d_recurrent, None, None
+        of_inputs = None, None, d_weights, d_bias, d_constant, d_start
+        return *of_inputs, d_initial, d_initial_cell, d_recurrent, None, None
 
 
 def _on_gpu() -> ModuleType:
@@ -76,12 +80,12 @@ def _engine(recurrent: Tensor) -> ModuleType:
     return engine(recurrent, lstm_cpu, _on_gpu, lstm_steps)
 
 
-def packed_lstm(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
     """Hidden states of an LSTM over packed sequences.
 
     Parameters
     ----------
-    inputs : GateInputs
+    inputs : LayerInputs
         Gates in the order input, forget, output, candidate; the bias is part of them.
     recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
         Recurrent weights.
@@ -98,7 +102,7 @@ def packed_lstm(inputs: GateInputs, recurrent: Tensor, packing: Packing, initial
 
 
 def packed_lstm_with_cell(
-    inputs: GateInputs,
+    inputs: LayerInputs,
     recurrent: Tensor,
     packing: Packing,
     initial: Tensor | None = None,

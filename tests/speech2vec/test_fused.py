@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 import torch
+from drives import taken
 from torch import Tensor
 
 from speech2vec import gru, gru_steps, lstm, lstm_steps
-from speech2vec.gates import GateInputs
 from speech2vec.gru import packed_gru
 from speech2vec.lstm import packed_lstm_with_cell
 from speech2vec.packing import Packing
@@ -50,9 +50,7 @@ def states_and_gradients(
         if name == "recurrent" or name in given
     }
     recurrent = leaves["recurrent"].t().contiguous().t()  # the same numbers in another order of memory
-    inputs = GateInputs(
-        leaves.get("table"), rows if "table" in given else None, leaves.get("constant"), leaves.get("start")
-    )
+    inputs = taken(leaves.get("table"), rows, leaves.get("constant"), leaves.get("start"))
     packing = Packing.of(lengths.to(device), longest=int(lengths.max()) + 3, n_rows=S)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lstm, "_engine", lambda _: engine)

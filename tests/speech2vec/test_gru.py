@@ -6,13 +6,14 @@ from types import ModuleType
 
 import pytest
 import torch
+from drives import taken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speech2vec import gru, gru_cpu, gru_steps
 from speech2vec.cells import GruWeights
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.gru import packed_gru
 from speech2vec.packing import Packing
 
@@ -52,14 +53,11 @@ def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bo
         for parameter in weights.parameters():
             parameter.copy_(random(*parameter.shape))
     layer = with_weights_of(weights)
-    x, h0, constant = random(int(n.sum()), F), random(len(n), H), random(len(n), F)
+    x, h0, constant = random(int(n.sum()), F).detach(), random(len(n), H), random(len(n), F)
     first, packing = n.cumsum(0) - n, Packing.of(n)
     rows = first[packing.order][packing.sequence] + packing.time
-    inputs = GateInputs(
-        torch.addmm(weights.bias, x, weights.input),
-        rows,
-        (constant @ weights.input)[packing.order] if stays else None,
-    )
+    stays_over_time = (constant @ weights.input)[packing.order] if stays else None
+    inputs = LayerInputs(x, rows, weights.input, weights.bias, constant=stays_over_time)
     ours = packed_gru(inputs, weights.recurrent, packing, h0[packing.order] if start else None)
     slow = []
     for s, length in enumerate(lengths):
@@ -71,7 +69,7 @@ def test_states_and_gradients_equal_those_of_torch(lengths: list[int], start: bo
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
     factor = torch.randn(ours.shape, dtype=torch.float64, generator=draw)
-    leaves = [x] + ([h0] if start else []) + ([constant] if stays else [])
+    leaves = ([h0] if start else []) + ([constant] if stays else [])
     own = [weights.from_input, weights.from_state, weights.bias]
     mine = torch.autograd.grad((ours * factor).sum(), [*leaves, *own])
     others = torch.autograd.grad((theirs * factor).sum(), [*leaves, *layer.parameters()])
@@ -94,11 +92,11 @@ def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None
         expected.append(h)
     packing = Packing.of(torch.tensor([5]))
     recurrent = weights.recurrent + back @ weights.input
-    ours = packed_gru(GateInputs(constant=weights.bias[None]), recurrent, packing, initial=start)
+    ours = packed_gru(LayerInputs(constant=weights.bias[None]), recurrent, packing, initial=start)
     torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-12)
 
 
-def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[GateInputs, Tensor, Packing, list[Tensor]]:
+def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[LayerInputs, Tensor, Packing, list[Tensor]]:
     """Several blocks of sequences, given all that a GRU can be given, some of whose gates are far in saturation."""
     torch.manual_seed(0)
     packing = Packing.of(torch.randint(1, 60, (n_sequences,)))
@@ -107,7 +105,7 @@ def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[GateInputs, Tensor
     initial = torch.randn(n_sequences, H).requires_grad_()
     recurrent = (torch.randn(H, 4 * H) / H**0.5).requires_grad_()  # larger weights amplify rounding from step to step
     rows = torch.randint(len(table), (len(packing.time),))
-    return GateInputs(table, rows, constant, start), initial, packing, [table, constant, start, initial, recurrent]
+    return taken(table, rows, constant, start), initial, packing, [table, constant, start, initial, recurrent]
 
 
 def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
@@ -116,7 +114,7 @@ def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
     table, constant, start, first, recurrent = double = [leaf.detach().double().requires_grad_() for leaf in leaves]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gru, "_engine", lambda _: gru_steps)
-        exact = packed_gru(GateInputs(table, inputs.rows, constant, start), recurrent, packing, first)
+        exact = packed_gru(taken(table, inputs.rows, constant, start), recurrent, packing, first)
         theirs = torch.autograd.grad(exact.sum(), double)
     torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
     for mine, other in zip(torch.autograd.grad(ours.sum(), leaves), theirs, strict=True):

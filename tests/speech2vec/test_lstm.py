@@ -6,12 +6,13 @@ from types import ModuleType
 
 import pytest
 import torch
+from drives import taken
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speech2vec import lstm, lstm_cpu, lstm_steps
-from speech2vec.gates import GateInputs
+from speech2vec.gates import LayerInputs
 from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
 from speech2vec.packing import Packing
 
@@ -74,19 +75,19 @@ def test_states_and_gradients_equal_those_of_a_textbook_lstm(
         return torch.randn(*shape, dtype=torch.float64, generator=draw).requires_grad_()
 
     weights = {"input": random(F, 4 * H), "bias": random(4 * H), "recurrent": random(H, 4 * H)}
-    x, constant, start = random(int(n.sum()), F), random(len(n), 4 * H), random(len(n), 4 * H)
+    x, constant, start = random(int(n.sum()), F).detach(), random(len(n), 4 * H), random(len(n), 4 * H)
     h0, c0 = random(len(n), H), random(len(n), H)
     first = n.cumsum(0) - n
     leaves = [weights["recurrent"]]
-    leaves += [x, weights["input"], weights["bias"]] if driven != "constant" else []
+    leaves += [weights["input"], weights["bias"]] if driven != "constant" else []
     leaves += [constant] if driven != "table" else []
     leaves += [leaf for leaf, used in ((start, at_start), (h0, with_state), (c0, with_cell)) if used]
 
     packing = Packing.of(n)
-    inputs = GateInputs()
+    inputs = LayerInputs()
     if driven != "constant":
         rows = first[packing.order][packing.sequence] + packing.time
-        inputs = inputs._replace(table=torch.addmm(weights["bias"], x, weights["input"]), rows=rows)
+        inputs = LayerInputs(x, rows, weights["input"], weights["bias"])
     if driven != "table":
         inputs = inputs._replace(constant=constant[packing.order])
     if at_start:
@@ -133,8 +134,8 @@ def test_states_equal_those_of_torch_in_float32() -> None:
     order = [*range(2 * H), *range(3 * H, 4 * H), *range(2 * H, 3 * H)]  # torch has the candidate before the output
     packing = Packing.of(n)
     rows = first[packing.order][packing.sequence] + packing.time
-    table = x @ layer.weight_ih_l0[order].t() + (layer.bias_ih_l0 + layer.bias_hh_l0)[order]
-    ours = packed_lstm(GateInputs(table, rows), layer.weight_hh_l0[order].t().contiguous(), packing)
+    inputs = LayerInputs(x, rows, layer.weight_ih_l0[order].t(), (layer.bias_ih_l0 + layer.bias_hh_l0)[order])
+    ours = packed_lstm(inputs, layer.weight_hh_l0[order].t().contiguous(), packing)
     for s in range(len(n)):
         theirs, _ = layer(x[first[s] : first[s] + n[s]])
         mine = ours[packing.order[packing.sequence] == s]
@@ -153,11 +154,11 @@ def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[tuple[Tensor, Tens
 
 def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
     (table, rows, recurrent, packing), leaves = large_batch()
-    ours = packed_lstm(GateInputs(table, rows), recurrent, packing)
+    ours = packed_lstm(taken(table, rows), recurrent, packing)
     double = [leaf.detach().double().requires_grad_() for leaf in leaves]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lstm, "_engine", lambda _: lstm_steps)
-        exact = packed_lstm(GateInputs(double[0], rows), double[1], packing)
+        exact = packed_lstm(taken(double[0], rows), double[1], packing)
     torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
     for mine, other in zip(
         torch.autograd.grad(ours.sum(), leaves), torch.autograd.grad(exact.sum(), double), strict=True
@@ -171,7 +172,7 @@ def test_the_number_of_threads_changes_no_bit_of_the_states() -> None:
     try:
         for n_threads in (1, 2, 3):
             torch.set_num_threads(n_threads)
-            hidden = packed_lstm(GateInputs(table, rows), recurrent, packing)
+            hidden = packed_lstm(taken(table, rows), recurrent, packing)
             results.append((hidden, torch.autograd.grad(hidden.sum(), leaves[0])[0]))
     finally:
         torch.set_num_threads(before)
@@ -191,5 +192,5 @@ def test_states_on_a_gpu_equal_those_on_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         packing = Packing.of(n.to(device))
         rows = (n.cumsum(0) - n).to(device)[packing.order][packing.sequence] + packing.time
-        results.append(packed_lstm(GateInputs(table.to(device), rows), recurrent.to(device), packing).cpu())
+        results.append(packed_lstm(taken(table.to(device), rows), recurrent.to(device), packing).cpu())
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)
