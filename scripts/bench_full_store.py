@@ -9,8 +9,8 @@ evaluation), and the seconds to the end of that step and the largest resident me
 /proc/self/status, so Linux only) are printed. Then steps on all of them take turns.
 
 Pages of a sparse file come from nowhere: reading 8.8 GB from a cold disk is not in these figures. The first start of
-all compiles the recurrence (`speech2vec.lstm_cpu`) for the machine and keeps it, so one on the smallest store goes
-before.
+all compiles the recurrence (`speech2vec.recurrence.lstm_cpu`) for the machine and keeps it, so one on the smallest
+store goes before.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.attention import AttentionDecoder
-from speech2vec.cells import LstmWeights
 from speech2vec.errors import UserError
 from speech2vec.model import Speech2Vec
+from speech2vec.recurrence.cells import LstmWeights
 from speech2vec.store import Store
 
 

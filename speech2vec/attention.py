@@ -12,12 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from speech2vec.cells import CELLS, Cell
 from speech2vec.decoder import previous_frames
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.gates import LayerInputs
-from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
+from speech2vec.recurrence.cells import CELLS, Cell
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.packing import Packing
 
 # Scores computed at once: bounds the memory, and changes no number beyond rounding.
 _SCORES_AT_ONCE = 4_000_000

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from speech2vec.cells import CELLS, Cell
 from speech2vec.encoder import Encoded, Segments
-from speech2vec.gates import LayerInputs
-from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
+from speech2vec.recurrence.cells import CELLS, Cell
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.packing import Packing
 
 
 class ConditionedDecoder(nn.Module):

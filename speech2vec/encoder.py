@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from speech2vec.cells import CELLS, GruWeights, LstmWeights
-from speech2vec.gates import LayerInputs
-from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
+from speech2vec.recurrence.cells import CELLS, GruWeights, LstmWeights
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.packing import Packing
 
 
 @dataclass(frozen=True)

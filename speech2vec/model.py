@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from speech2vec.attention import AttentionDecoder
 from speech2vec.decoder import ConditionedDecoder
 from speech2vec.encoder import Encoded, Encoder, Segments
-from speech2vec.packing import Packing
 from speech2vec.presets import ModelSettings
+from speech2vec.recurrence.packing import Packing
 
 DECODERS: dict[str, type[ConditionedDecoder] | type[AttentionDecoder]] = {
     "conditioned": ConditionedDecoder,

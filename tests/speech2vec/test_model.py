@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from speech2vec.attention import AttentionDecoder
-from speech2vec.cells import Cell, GruWeights, LstmWeights
 from speech2vec.config import validate_settings
 from speech2vec.encoder import Segments
 from speech2vec.errors import UserError
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import ModelSettings
+from speech2vec.recurrence.cells import Cell, GruWeights, LstmWeights
 from speech2vec.skipgram import pairs
 
 State = tuple[Tensor, Tensor]  # hidden and cell; a GRU leaves the cell alone

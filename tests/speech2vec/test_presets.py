@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speech2vec import checkpoint as checkpoints
-from speech2vec import gru, gru_steps, lstm, lstm_steps
 from speech2vec.cli import main
 from speech2vec.config import fingerprint, validate_settings
 from speech2vec.encoding import checkpoint_file, encode_instances, load_run
@@ -26,6 +25,7 @@ from speech2vec.epoch_end import EpochEnd
 from speech2vec.instances import word_vectors
 from speech2vec.mfcc import MfccSettings
 from speech2vec.presets import FEATURES, PRESETS, TrainSettings
+from speech2vec.recurrence import gru, gru_steps, lstm, lstm_steps
 from speech2vec.store import Store
 from speech2vec.trainer import train
 from speech2vec.vectors import average_instances, read_vectors

@@ -15,12 +15,12 @@ from torch._subclasses.fake_tensor import (
 
 pytest.importorskip("triton", reason="this build of torch comes without Triton")
 
-from speech2vec import gru, gru_gpu, lstm, lstm_gpu, lstm_steps
 from speech2vec.batches import DeviceBatch
 from speech2vec.config import validate_settings
 from speech2vec.encoder import Segments
 from speech2vec.model import Speech2Vec
 from speech2vec.presets import ModelSettings, OptimiserSettings
+from speech2vec.recurrence import gru, gru_gpu, lstm, lstm_gpu, lstm_steps
 from speech2vec.step import BatchError, make_optimiser, train_step
 
 N_WORDS, N_FRAMES, N_PAIRS, N_ROWS, LONGEST = 30, 600, 50, 1000, 40

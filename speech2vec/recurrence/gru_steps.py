@@ -1,6 +1,6 @@
-"""The recurrence of `speech2vec.gru` step by step in torch's operators: for any device.
+"""The recurrence of `gru` step by step in torch's operators: for any device.
 
-As `speech2vec.gru_cpu`, with the same two functions. tanh(x) is taken as 2 sigmoid(2 x) - 1, so what goes into it, the
+As `gru_cpu`, with the same two functions. tanh(x) is taken as 2 sigmoid(2 x) - 1, so what goes into it, the
 candidate and what the reset gate scales, is doubled.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 
 def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-    """Gates and states: see `speech2vec.gru_cpu.forwards`."""
+    """Gates and states: see `gru_cpu.forwards`."""
     H, sizes = recurrent.shape[0], packing.batch_sizes
     scale = recurrent.new_ones(4 * H)
     scale[2 * H :] = 2.0
@@ -45,7 +45,7 @@ def backwards(
     d_hidden: Tensor,
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Gradients of the blocks and of what stays over time: see `speech2vec.gru_cpu.backwards`."""
+    """Gradients of the blocks and of what stays over time: see `gru_cpu.backwards`."""
     H, sizes = recurrent.shape[0], packing.batch_sizes
     reset, update, candidate, scaled = gates.view(-1, 4, H).unbind(1)
     start = initial if initial is not None else hidden.new_zeros(sizes[0], H)

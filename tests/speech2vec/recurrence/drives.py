@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speech2vec.gates import LayerInputs
+from speech2vec.recurrence.gates import LayerInputs
 
 
 def taken(

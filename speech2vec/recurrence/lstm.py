@@ -4,7 +4,7 @@ What does not depend on the recurrence is taken out of it: inputs are projected 
 gathered, however many sequences share it), an input that stays the same over time is projected once for each sequence,
 and the weights' gradients are single large products at the end. The recurrence itself is `lstm_cpu` on a CPU,
 `lstm_gpu` on a GPU, and `lstm_steps` for what those two do not take. The numbers are those of `torch.nn.LSTM`
-(tests/speech2vec/test_lstm.py, in float64).
+(tests/speech2vec/recurrence/test_lstm.py, in float64).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speech2vec import lstm_cpu, lstm_steps
-from speech2vec.engines import engine
-from speech2vec.gates import LayerInputs, input_gradients, recurrent_gradient
-from speech2vec.packing import Packing
+from speech2vec.recurrence import lstm_cpu, lstm_steps
+from speech2vec.recurrence.engines import engine
+from speech2vec.recurrence.gates import LayerInputs, input_gradients, recurrent_gradient
+from speech2vec.recurrence.packing import Packing
 
 
 class _PackedLstm(torch.autograd.Function):
@@ -70,7 +70,7 @@ class _PackedLstm(torch.autograd.Function):
 
 
 def _on_gpu() -> ModuleType:
-    from speech2vec import lstm_gpu  # Triton comes with some builds of torch only
+    from speech2vec.recurrence import lstm_gpu  # Triton comes with some builds of torch only
 
     return lstm_gpu
 

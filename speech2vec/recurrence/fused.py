@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from speech2vec.packing import Packing
+from speech2vec.recurrence.packing import Packing
 
 BLOCK = 16  # sequences to a program
 TILE = 64  # hidden units to a matrix product, at most

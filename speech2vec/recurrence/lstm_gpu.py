@@ -1,6 +1,6 @@
-"""The recurrence of `speech2vec.lstm` on a GPU: all steps of a block of sequences in one kernel (`fused`).
+"""The recurrence of `lstm` on a GPU: all steps of a block of sequences in one kernel (`fused`).
 
-As `speech2vec.lstm_cpu`, with the same two functions; cells are kept in float32.
+As `lstm_cpu`, with the same two functions; cells are kept in float32.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from speech2vec.fused import (
+from speech2vec.recurrence.fused import (
     add_gates,
     from_outside,
     from_state,
@@ -22,8 +22,8 @@ from speech2vec.fused import (
     through_gates,
     transposed_in_tiles,
 )
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 
 @triton.jit(do_not_specialize=["n_sequences"])
@@ -147,7 +147,7 @@ def forwards(
     recurrent: Tensor,
     packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gates, cells (in float32), tanh of the cells, hidden states: see `speech2vec.lstm_cpu.forwards`."""
+    """Gates, cells (in float32), tanh of the cells, hidden states: see `lstm_cpu.forwards`."""
     H, n_rows = len(recurrent), len(packing.time)
     gates = recurrent.new_empty(n_rows, 4 * H)
     cells = recurrent.new_empty(n_rows, H, dtype=torch.float32)
@@ -178,7 +178,7 @@ def backwards(
     d_last_cell: Tensor | None,
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Gradients of the gates' inputs and of what stays over time: see `speech2vec.lstm_cpu.backwards`."""
+    """Gradients of the gates' inputs and of what stays over time: see `lstm_cpu.backwards`."""
     (gates, cells, squashed), H, n = states, len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), recurrent.new_empty(n, H)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None

@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speech2vec.gates import LayerInputs
-from speech2vec.gru import packed_gru
-from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.gru import packed_gru
+from speech2vec.recurrence.lstm import packed_lstm, packed_lstm_with_cell
+from speech2vec.recurrence.packing import Packing
 
 
 def _initialise(layer: nn.Module, hidden_size: int) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from speech2vec.packing import Packing
+from speech2vec.recurrence.packing import Packing
 
 
 class GateInputs(NamedTuple):

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from speech2vec import engines, lstm_cpu, lstm_steps
+from speech2vec.recurrence import engines, lstm_cpu, lstm_steps
 
-fused = pytest.importorskip("speech2vec.fused", reason="this build of torch comes without Triton", exc_type=ImportError)
-from speech2vec import lstm_gpu  # noqa: E402
+fused = pytest.importorskip(
+    "speech2vec.recurrence.fused", reason="this build of torch comes without Triton", exc_type=ImportError
+)
+from speech2vec.recurrence import lstm_gpu  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

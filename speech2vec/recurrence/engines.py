@@ -39,7 +39,7 @@ def takes_triton(device: torch.device) -> bool:
     """Whether Triton runs on a GPU: one of NVIDIA's from Ampere on, and all that Triton needs is there."""
     if not torch.version.cuda or find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
         return False
-    from speech2vec.fused import try_out
+    from speech2vec.recurrence.fused import try_out
 
     try:
         try_out(device)

@@ -1,6 +1,6 @@
 """A GRU over sequences of different lengths that computes no padding, with its gradient written out.
 
-As `speech2vec.lstm`, and with the same interface; the recurrence itself is `gru_cpu` on a CPU, `gru_gpu` on a GPU, and
+As `lstm`, and with the same interface; the recurrence itself is `gru_cpu` on a CPU, `gru_gpu` on a GPU, and
 `gru_steps` for what those two do not take. The candidate is ``tanh(from input + reset * from state)``, the form of
 cuDNN and of `torch.nn.GRU`: the reset gate scales what the recurrent weights make of the state, not the state. So a
 step has four blocks, as many as an LSTM's: reset gate, update gate, the candidate's part that the reset gate leaves
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from speech2vec import gru_cpu, gru_steps
-from speech2vec.engines import engine
-from speech2vec.gates import LayerInputs, input_gradients, recurrent_gradient
-from speech2vec.packing import Packing
+from speech2vec.recurrence import gru_cpu, gru_steps
+from speech2vec.recurrence.engines import engine
+from speech2vec.recurrence.gates import LayerInputs, input_gradients, recurrent_gradient
+from speech2vec.recurrence.packing import Packing
 
 
 class _PackedGru(torch.autograd.Function):
@@ -59,7 +59,7 @@ class _PackedGru(torch.autograd.Function):
 
 
 def _on_gpu() -> ModuleType:
-    from speech2vec import gru_gpu  # Triton comes with some builds of torch only
+    from speech2vec.recurrence import gru_gpu  # Triton comes with some builds of torch only
 
     return gru_gpu
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speech2vec import gru, gru_cpu, gru_steps
-from speech2vec.cells import GruWeights
-from speech2vec.gates import LayerInputs
-from speech2vec.gru import packed_gru
-from speech2vec.packing import Packing
+from speech2vec.recurrence import gru, gru_cpu, gru_steps
+from speech2vec.recurrence.cells import GruWeights
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.gru import packed_gru
+from speech2vec.recurrence.packing import Packing
 
 
 def with_weights_of(weights: GruWeights) -> nn.GRU:

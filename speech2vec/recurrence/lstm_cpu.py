@@ -1,4 +1,4 @@
-"""The recurrence of `speech2vec.lstm` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
+"""The recurrence of `lstm` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
 In shape comments S is packed rows, B sequences, H the hidden size; gates lie in the order input, forget, output,
 candidate.
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2vec.blocks import (
+from speech2vec.recurrence.blocks import (
     BLOCK,
     LANES,
     SOURCE,
@@ -28,8 +28,8 @@ from speech2vec.blocks import (
     run,
     sigmoid,
 )
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 
 @cache

@@ -25,8 +25,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 # Sequences that go through the steps together: their states and the weights fit into a core's second-level cache.
 BLOCK = 32

@@ -1,6 +1,6 @@
-"""The recurrence of `speech2vec.gru` on a GPU: all steps of a block of sequences in one kernel (`fused`).
+"""The recurrence of `gru` on a GPU: all steps of a block of sequences in one kernel (`fused`).
 
-As `speech2vec.gru_cpu`, with the same two functions.
+As `gru_cpu`, with the same two functions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from speech2vec.fused import (
+from speech2vec.recurrence.fused import (
     add_gates,
     from_outside,
     from_state,
@@ -22,8 +22,8 @@ from speech2vec.fused import (
     through_gates,
     transposed_in_tiles,
 )
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 
 @triton.jit(do_not_specialize=["n_sequences"])
@@ -138,7 +138,7 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
 
 
 def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-    """Gates and states: see `speech2vec.gru_cpu.forwards`."""
+    """Gates and states: see `gru_cpu.forwards`."""
     H, n_rows = len(recurrent), len(packing.time)
     gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
     launch(
@@ -163,7 +163,7 @@ def backwards(
     d_hidden: Tensor,
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Gradients of the blocks and of what stays over time: see `speech2vec.gru_cpu.backwards`."""
+    """Gradients of the blocks and of what stays over time: see `gru_cpu.backwards`."""
     H, n = len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(n, H, dtype=torch.float32)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None

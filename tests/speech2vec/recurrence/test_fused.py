@@ -13,14 +13,14 @@ import torch
 from drives import taken
 from torch import Tensor
 
-from speech2vec import gru, gru_steps, lstm, lstm_steps
-from speech2vec.gru import packed_gru
-from speech2vec.lstm import packed_lstm_with_cell
-from speech2vec.packing import Packing
+from speech2vec.recurrence import gru, gru_steps, lstm, lstm_steps
+from speech2vec.recurrence.gru import packed_gru
+from speech2vec.recurrence.lstm import packed_lstm_with_cell
+from speech2vec.recurrence.packing import Packing
 
 pytest.importorskip("triton", reason="this build of torch comes without Triton")
 
-from speech2vec import gru_gpu, lstm_gpu
+from speech2vec.recurrence import gru_gpu, lstm_gpu
 
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")  # Triton's own
 
@@ -108,8 +108,8 @@ import json, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from speech2vec import gru_gpu, lstm_gpu
-from speech2vec.fused import BLOCK, OPTIONS, tile_of
+from speech2vec.recurrence import gru_gpu, lstm_gpu
+from speech2vec.recurrence.fused import BLOCK, OPTIONS, tile_of
 
 name, capability, H, dtype, precision, *absent = json.loads(sys.argv[1])
 of = {"n_sequences": "i32", "begin": "*i64", "lengths": "*i64", "rows": "*i64"}

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speech2vec import lstm, lstm_cpu, lstm_steps
-from speech2vec.gates import LayerInputs
-from speech2vec.lstm import packed_lstm, packed_lstm_with_cell
-from speech2vec.packing import Packing
+from speech2vec.recurrence import lstm, lstm_cpu, lstm_steps
+from speech2vec.recurrence.gates import LayerInputs
+from speech2vec.recurrence.lstm import packed_lstm, packed_lstm_with_cell
+from speech2vec.recurrence.packing import Packing
 
 lengths_lists = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 

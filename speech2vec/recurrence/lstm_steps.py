@@ -1,6 +1,6 @@
-"""The recurrence of `speech2vec.lstm` step by step in torch's operators: for any device.
+"""The recurrence of `lstm` step by step in torch's operators: for any device.
 
-As `speech2vec.lstm_cpu`, with the same two functions. The loops touch what depends on the step before; all else is
+As `lstm_cpu`, with the same two functions. The loops touch what depends on the step before; all else is
 done for all rows at once.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speech2vec.gates import GateInputs
-from speech2vec.packing import Packing
+from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.packing import Packing
 
 
 def forwards(
@@ -20,7 +20,7 @@ def forwards(
     recurrent: Tensor,
     packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gates, cells, tanh of the cells, hidden states: see `speech2vec.lstm_cpu.forwards`."""
+    """Gates, cells, tanh of the cells, hidden states: see `lstm_cpu.forwards`."""
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     # tanh(x) is taken as 2 sigmoid(2 x) - 1, so that one call does for all gates.
     scale = recurrent.new_ones(4 * H)
@@ -61,7 +61,7 @@ def backwards(
     d_last_cell: Tensor | None,
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Gradients of the gates' inputs and of what stays over time: see `speech2vec.lstm_cpu.backwards`."""
+    """Gradients of the gates' inputs and of what stays over time: see `lstm_cpu.backwards`."""
     gates, cells, squashed = states
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     n = batch_sizes[0]
