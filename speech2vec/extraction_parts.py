@@ -16,7 +16,7 @@ from speech2vec.extraction_plan import Part
 from speech2vec.manifest import Utterance
 from speech2vec.mfcc import MfccSettings, frame_span, mfcc
 from speech2vec.runs import atomic_path
-from speech2vec.store import STORE_SCHEMA
+from speech2vec.store import STORE_SCHEMA, write_frames
 
 # A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.
 _OVERHANG = 0.1
@@ -70,7 +70,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     """
     start, end = part.words["start"].to_numpy(), part.words["end"].to_numpy()
     n_frames = np.zeros(len(start), dtype=np.int64)
-    frames: list[np.ndarray] = [np.zeros((0, settings.n_mfcc), np.float32)]
+    frames: list[np.ndarray] = []
     failed: list[dict[str, str]] = []
     seconds, n_shortened = 0.0, 0
     ends = np.cumsum(part.n_words)
@@ -105,8 +105,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
     table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
     file = part_file(parts, part.number)
-    with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as out:
-        np.save(out, np.concatenate(frames))
+    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), settings.n_mfcc, frames)
     with atomic_path(file) as temporary:
         pq.write_table(table.replace_schema_metadata({"notes": json.dumps(notes)}), temporary, compression="zstd")
     return len(part.utterances)

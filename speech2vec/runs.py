@@ -46,6 +46,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say what it has no room for
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

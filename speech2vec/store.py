@@ -255,17 +255,27 @@ def write_store(
     path.mkdir(parents=True, exist_ok=True)
     (path / META_FILE).unlink(missing_ok=True)
     total = int(pc.sum(words["n_frames"]).as_py() or 0)
-    with atomic_path(path / FRAMES_FILE) as temporary:
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(total, n_mfcc))
-        written = 0
-        for block in frames:
-            out[written : written + len(block)] = block
-            written += len(block)
-        if written != total:
-            raise ValueError(f"{written} frames were given for words of {total}")
-        out.flush()
-        del out
+    write_frames(path / FRAMES_FILE, total, n_mfcc, frames)
     with atomic_path(path / WORDS_FILE) as temporary:
         pq.write_table(words.select(STORE_SCHEMA.names).cast(STORE_SCHEMA), temporary, compression="zstd")
     header = {"settings": settings, "fingerprint": fingerprint(settings), "n_words": len(words), "n_frames": total}
     write_json(path / META_FILE, {**header, **meta})
+
+
+def write_frames(file: Path, n_frames: int, n_mfcc: int, blocks: Iterable[np.ndarray]) -> None:
+    """Write a ``.npy`` file [shape=(n_frames, n_mfcc)], float32, from blocks that follow one another.
+
+    Raises
+    ------
+    OSError
+        If the disk is full. A memory map would end the process there, and `numpy.save` not say what is wrong.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, n_mfcc)}
+    written = 0
+    with atomic_path(file) as temporary, temporary.open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        for block in blocks:
+            out.write(np.ascontiguousarray(block, dtype="<f4").data)
+            written += len(block)
+        if written != n_frames:
+            raise ValueError(f"{written} frames were given for words of {n_frames}")

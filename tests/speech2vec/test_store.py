@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,26 @@ def test_frames_that_do_not_fit_the_words_leave_no_store(tmp_path: Path) -> None
     with pytest.raises(UserError, match="is no store"):
         Store.open(tmp_path)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    """Frames are written, not mapped: where there is no room for a page of a map, a process dies without a word."""
+    asked_for: list[int] = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for number in range(3):
+            asked_for.append(number)
+            yield np.zeros((1000, 3), np.float32)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # bytes: the second block is too much
+    try:
+        with pytest.raises(OSError, match=r"frames\.npy"):
+            write_store(tmp_path, words_of([("a", 3000)]), blocks(), 3, SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert asked_for == [0, 1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_is_cut_off_leaves_no_store_of_mixed_files(tmp_path: Path) -> None:
