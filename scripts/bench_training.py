@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from scripts.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from speech2vec.batches import DeviceStore
-from speech2vec.encoding import choose_device
+from speech2vec.devices import choose_device
 from speech2vec.errors import UserError
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import seeded_model

@@ -11,6 +11,7 @@ import torch
 
 from speech2vec import checkpoint as checkpoints
 from speech2vec.config import read_toml, validate_settings
+from speech2vec.devices import choose_device
 from speech2vec.encoder import Segments
 from speech2vec.errors import UserError
 from speech2vec.model import Speech2Vec, seeded_model
@@ -44,17 +45,8 @@ def checkpoint_file(run: Path, name: str = LAST) -> Path:
     return Path(run) / "checkpoints" / f"{name}.safetensors"
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device that is there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda was asked for, but there is no CUDA device that torch can use")
-    return torch.device(name)
-
-
 def load_run(
-    run: Path, store: Path | None = None, device: str = "cpu", trained: bool = True, checkpoint: str = BEST
+    run: Path, store: Path | None = None, device: str = "cpu", trained: bool = True, checkpoint: str = LAST
 ) -> LoadedRun:
     """Load a run's model and open its store.
 
@@ -67,7 +59,8 @@ def load_run(
     trained : bool
         False gives the same network at its seeded initial weights: the control.
     checkpoint : str
-        `best` (lowest held-out loss) or `last`.
+        `last` (after the last step, as all commands take where ``--checkpoint`` is left out) or `best` (of the epoch
+        with the lowest held-out loss).
 
     Raises
     ------

@@ -33,8 +33,8 @@ def train(
     resume: console.ResumeOption = False,
 ) -> None:
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
+    from speech2vec.devices import choose_device
     from speech2vec.distributed import one_voice, own_device, processes
-    from speech2vec.encoding import choose_device
     from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
