@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -28,7 +29,7 @@ from rich.text import Text
 
 from speech2vec.errors import UserError
 
-DONE, DONE_WITH_FAILURES, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+DONE, DONE_WITH_FAILURES, USER_ERROR, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
 log = logging.getLogger("speech2vec")
 T = TypeVar("T")
@@ -215,7 +216,10 @@ def fail(message: str, code: int = USER_ERROR) -> NoReturn:
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130."""
+    """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130.
+
+    Anything else is a fault of the program: a traceback and exit code 70. Python's own 1 is that of "done with failures".
+    """
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -236,6 +240,9 @@ def run_app(app: typer.Typer) -> None:
     except OSError as error:
         # A full disk, a folder that may not be written to; a bug would not come as an error of the system.
         fail(f"{error.filename or 'writing'}: {error.strerror or error}")
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(BUG) from None
     if code == INTERRUPTED:  # some versions of typer make Ctrl-C this exit code
         fail("interrupted", INTERRUPTED)
     raise SystemExit(code if isinstance(code, int) else DONE)

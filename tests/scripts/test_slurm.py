@@ -23,12 +23,22 @@ def cluster(tmp_path: Path) -> dict[str, str]:
     """Stand-ins of Slurm's programs and ours: srun runs, sbatch and the rest write down what they were given."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    write_down = f'printf "%s\\n" "$(basename "$0") RUN=${{RUN:-}} OMP=${{OMP_NUM_THREADS:-}} $*" >> {tmp_path}/said'
+    told = "RUN=${RUN:-} OMP=${OMP_NUM_THREADS:-} CPUS=${SRUN_CPUS_PER_TASK:-}"
+    write_down = f'printf "%s\\n" "$(basename "$0") {told} $*" >> {tmp_path}/said'
+    # What makes a folder whole, and the exit code of "done with failures".
+    ours = (
+        write_down
+        + """
+while [ $# -gt 0 ] && [ "$1" != -o ]; do shift; done
+[ -n "${BROKEN:-}" ] || { mkdir -p "$2" && touch "$2/report.json" "$2/meta.json"; }
+exit 1"""
+    )
     bodies = {
         "srun": 'exec "$@"',
         "scontrol": 'printf "node1\\nnode2\\n"',
         "sbatch": f"{write_down}\nwc -l < {tmp_path}/said",
-        **dict.fromkeys(("torchrun", "speech2vec", "speech2vec-align"), write_down),
+        "torchrun": write_down,
+        **dict.fromkeys(("speech2vec", "speech2vec-align"), ours),
     }
     for name, body in bodies.items():
         (programs / name).write_text(f"#!/bin/bash\n{body}\n")
@@ -58,10 +68,20 @@ def assert_known(command: list[str]) -> None:
 def test_a_job_gives_options_that_exist(cluster: dict[str, str], script: str) -> None:
     parts = Path(cluster["WORK"]) / f"{'aligned' if 'align' in script else 'store'}-parts"
     parts.mkdir(parents=True)
-    ((program, _, _, *rest),) = run(cluster, script)
+    ((program, _, _, cpus, *rest),) = run(cluster, script)
     assert_known([program, *rest])
     if "merge" not in script:
+        assert cpus == "CPUS=4"
         assert rest[rest.index("--shard") + 1] == "3/16"
+
+
+@pytest.mark.parametrize("script", ["align.sbatch", "align-merge.sbatch", "features-merge.sbatch"])
+def test_a_job_that_left_nothing_has_failed(cluster: dict[str, str], script: str) -> None:
+    """Exit code 1 is that of "all but some", and that of a program that could not be started."""
+    for parts in ("aligned-parts", "store-parts"):
+        (Path(cluster["WORK"]) / parts).mkdir(parents=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        run(cluster, script, BROKEN="yes")
 
 
 @pytest.mark.parametrize(
@@ -71,12 +91,12 @@ def test_a_job_gives_options_that_exist(cluster: dict[str, str], script: str) ->
 def test_training_starts_a_process_for_each_gpu(
     cluster: dict[str, str], given: dict[str, str], nodes: str, processes: str, threads: str
 ) -> None:
-    ((program, _, omp, *rest),) = run(cluster, "train.sbatch", "--vector-size", "100", RUN="s2v", **given)
-    assert program == "torchrun" and omp == f"OMP={threads}"
+    ((program, _, omp, cpus, *rest),) = run(cluster, "train.sbatch", "--vector-size", "100", RUN="s2v", **given)
+    assert program == "torchrun" and (omp, cpus) == (f"OMP={threads}", "CPUS=4")
     of_torchrun, ours = rest[: rest.index("-m")], rest[rest.index("-m") + 1 :]
     options = dict(zip(of_torchrun[::2], of_torchrun[1::2], strict=True))
     assert options["--nnodes"] == nodes and options["--nproc-per-node"] == processes
-    assert options["--rdzv-endpoint"] == "node1:29500" and options["--rdzv-id"] == "7"
+    assert options["--rdzv-endpoint"] == "node1:20007" and options["--rdzv-id"] == "7"
     from torch.distributed.run import get_args_parser
 
     known = {name for action in get_args_parser()._actions for name in action.option_strings}

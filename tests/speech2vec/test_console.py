@@ -67,8 +67,8 @@ def test_a_bug_is_no_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     def go() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        run(go, capsys, "go")
+    code, _, told = run(go, capsys, "go")
+    assert code == 70 and told.endswith("ZeroDivisionError\n")
 
 
 @pytest.mark.parametrize(
