@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ from speech2vec.runs import generator
 from speech2vec.skipgram import Batch, Sampler
 from speech2vec.store import Store
 
+log = logging.getLogger("speech2vec")
+
 
 @dataclass(frozen=True)
 class Split:
@@ -27,7 +31,20 @@ class Split:
 
 
 def split(store: Store, share: float, seed: int) -> Split:
-    """Hold out speakers, drawn until they have said `share` of the words; utterances where there is one speaker."""
+    """Hold out speakers, drawn until they have said `share` of the words; utterances where there is one speaker.
+
+    Parameters
+    ----------
+    store : Store
+    share : float
+        Of the words, between 0 and 1; whatever it is, one speaker (utterance) at least is on each side.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        The store holds one utterance: nothing can be held out.
+    """
     by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
     said = np.bincount(of)
     groups = np.flatnonzero(said)
@@ -48,7 +65,8 @@ class HeldOutLoss:
     loss : float
         The model's.
     shuffled : float
-        The model's, with each z that of a word of another utterance: what z is worth.
+        The model's, with each z that of a word of another utterance: what z is worth. Where the held-out part is one
+        utterance there is none: a warning says so, and it is `shuffled_within`.
     shuffled_within : float
         The same with z of another word of the same utterance: what the word in z is worth, speaker and channel apart.
     previous_frame : float
@@ -79,16 +97,61 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     return segments_of(store, rows).frames.double().mean(0).float().numpy()
 
 
+def _several(batch: Batch) -> bool:
+    return bool((batch.utterance[1:] != batch.utterance[:-1]).any())
+
+
+def _joined(first: Batch, second: Batch) -> Batch:
+    after = len(first.words)
+    return Batch(
+        np.concatenate([first.words, second.words]),
+        np.concatenate([first.utterance, second.utterance]),
+        np.concatenate([first.centre, second.centre + after]),
+        np.concatenate([first.context, second.context + after]),
+    )
+
+
+def _of_several_utterances(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same pairs in the same order: a batch of one utterance is joined to the next, at the end to the one before.
+
+    An utterance comes alone only where it is the only one.
+    """
+    ready: Batch | None = None
+    begun: Batch | None = None
+    for batch in batches:
+        begun = batch if begun is None else _joined(begun, batch)
+        if _several(begun):
+            if ready is not None:
+                yield ready
+            ready, begun = begun, None
+    if ready is not None and begun is not None:
+        yield _joined(ready, begun)
+    elif (last := begun if ready is None else ready) is not None:
+        yield last
+
+
+def _utterances(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """For each word the first position and the length of its utterance [shape=(n_words,)], int64."""
+    begin = np.flatnonzero(np.concatenate([[True], batch.utterance[1:] != batch.utterance[:-1]]))
+    length = np.diff(np.append(begin, len(batch.words)))
+    return np.repeat(begin, length), np.repeat(length, length)
+
+
 def _elsewhere(batch: Batch) -> np.ndarray:
-    """For each word a word of another utterance: half the batch away."""
-    return np.roll(np.arange(len(batch.words)), len(batch.words) // 2)
+    """For each word a word of another utterance, of a batch of several: half the batch away.
+
+    From an utterance that fills more than half of its batch that would lead back into it: the words of the others,
+    counted on from its end through the batch's beginning, are then taken again.
+    """
+    start, length = _utterances(batch)
+    n = len(batch.words)
+    beyond = (np.arange(n) - n // 2 - start - length) % n  # words between its utterance's end and that place
+    return (start + length + beyond % (n - length)) % n
 
 
 def _within(batch: Batch) -> np.ndarray:
     """For each word another word of its utterance: half the utterance away."""
-    begin = np.flatnonzero(np.concatenate([[True], batch.utterance[1:] != batch.utterance[:-1]]))
-    length = np.diff(np.append(begin, len(batch.words)))
-    start, n = np.repeat(begin, length), np.repeat(length, length)
+    start, n = _utterances(batch)
     return start + (np.arange(len(batch.words)) - start + n // 2) % n
 
 
@@ -96,18 +159,29 @@ def _within(batch: Batch) -> np.ndarray:
 def held_out_loss(
     model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean: np.ndarray, most_pairs: int = 50_000
 ) -> HeldOutLoss:
-    """Measure the loss and its controls on the first `most_pairs` pairs (about) of a sampler."""
+    """Measure the loss and its controls on the first `most_pairs` pairs (about) of a sampler.
+
+    Raises
+    ------
+    UserError
+        The sampler has no pair.
+    """
     device = frames.device
     names = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
     sums = torch.zeros(len(names), dtype=torch.float64, device=device)
     n_values = n_pairs = 0
     average, longest = torch.from_numpy(mean).to(device), int(frames.store.n_frames.max())
     model.eval()
-    for batch in sampler:
+    for batch in _of_several_utterances(sampler):
         given = frames.batch(batch)
         z = model.encoder(given.words)
         errors = []
-        for order in (None, _elsewhere(batch), _within(batch)):
+        if not _several(batch):
+            log.warning(
+                "the held-out part is one utterance: its words get the z of each other, not of another utterance"
+            )
+        elsewhere = _elsewhere(batch) if _several(batch) else _within(batch)
+        for order in (None, elsewhere, _within(batch)):
             of_words = z if order is None else z[torch.from_numpy(order).to(device)]
             decoded = model.decode(of_words, given.words, given.centre, given.context, given.n_rows)
             errors.append(decoded.squared_error().double())
