@@ -1,8 +1,11 @@
-"""The house stands: no import points up, none goes in a circle, and the ground floor knows nothing of torch."""
+"""The house stands: no import points up, from package to package or from floor to floor, none goes in a circle, and
+the ground floor knows nothing of torch.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -17,12 +20,22 @@ MAY_IMPORT = {
     "emotion": {"emotion", "speech2vec"},
     "scripts": set(PACKAGES),
 }
-GROUND_FLOOR = {
-    f"speech2vec.{name}"
-    for name in ("manifest", "corpora", "audio", "transcripts", "config", "runs", "console", "errors", "processes")
+# Floors of speech2vec, from the bottom: imports go down or stay on their floor. A package stands for all in it.
+FLOORS = {
+    "ground": "audio config console corpora errors manifest processes runs transcripts",
+    "first": "archives datasets devices downloads extraction extraction_parts extraction_plan mfcc pronunciations "
+    "skipgram store vocabulary",
+    "recurrence": "recurrence",
+    "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out model presets "
+    "progress run_folder step trainer",
+    "third": "baselines benchmarks charts comparison data discrimination dtw estimates evaluation findings homophones "
+    "instances measures monitoring phonetic_or_semantic pictures published report report_charts report_text similarity "
+    "templates variability vectors word2vec_format word_pairs",
+    "roof": "__main__ cli commands",
 }
-# Facts about words that both the aligners and the homophone check need; no torch either.
-SHARED_WITH_ALIGN = GROUND_FLOOR | {"speech2vec", "speech2vec.pronunciations"}
+GROUND_FLOOR = {f"speech2vec.{name}" for name in FLOORS["ground"].split()}
+# Facts about words that both the aligners and the homophone check need, and the one choice of a device.
+SHARED_WITH_ALIGN = GROUND_FLOOR | {"speech2vec", "speech2vec.pronunciations", "speech2vec.devices"}
 HEAVY = {"torch", "torchaudio", "gensim", "sklearn", "matplotlib", "pocketsphinx", "librosa"}
 
 
@@ -102,6 +115,51 @@ def test_the_ground_floor_knows_nothing_above_it() -> None:
         names = set(imports(module, MODULES[module]))
         assert not {name for name in names if name.split(".")[0] in HEAVY}, module
         assert ours(module) <= GROUND_FLOOR | {"speech2vec"}, module
+
+
+def floors_of(module: str) -> list[str]:
+    """The floors whose list holds a module of speech2vec, or the package that it is in; one, if all is well."""
+    room = module.split(".")[1]
+    return [floor for floor, rooms in FLOORS.items() for name in rooms.split() if name == room]
+
+
+def test_every_module_is_on_one_floor() -> None:
+    inside = [module for module in MODULES if module.startswith("speech2vec.")]
+    assert {module: floors_of(module) for module in inside if len(floors_of(module)) != 1} == {}
+    rooms = {module.split(".")[1] for module in inside}
+    assert [name for names in FLOORS.values() for name in names.split() if name not in rooms] == []
+
+
+def test_imports_go_down_or_stay_on_their_floor() -> None:
+    height = {floor: i for i, floor in enumerate(FLOORS)}
+    wrong = [
+        f"{module} ({here}) imports {name} ({there})"
+        for module in MODULES
+        if module.startswith("speech2vec.")
+        for name in ours(module)
+        if name.startswith("speech2vec.")
+        for here, there in zip(floors_of(module), floors_of(name), strict=True)
+        if height[there] > height[here]
+    ]
+    assert not wrong
+
+
+def test_the_page_names_every_module_on_its_floor() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\w+) \| (.*?) \|", page.partition("## Floors")[2], flags=re.MULTILINE))
+    named = {floor: set(re.findall(r"`(\w+)/?`", rows.get(floor, ""))) for floor in FLOORS}
+    # What is in `commands` is one file for each command or two: the page names the package.
+    expected = {
+        floor: {
+            module.split(".")[-1]
+            for module in MODULES
+            if module.startswith("speech2vec.")
+            and floor in floors_of(module)
+            and not module.startswith("speech2vec.commands.")
+        }
+        for floor in FLOORS
+    }
+    assert named == expected
 
 
 def test_commands_are_imported_by_the_command_line_only() -> None:
