@@ -104,6 +104,8 @@ class Aligner(Protocol):
         True if it learns from all utterances together, so that they must come in one call of `align`.
     parallel : bool
         False if it uses several cores (or a GPU) by itself: then it runs in one process and is told `jobs`.
+    takes_device : bool
+        False if it computes on the CPU only: it is told cpu, whatever ``--device`` says.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ class Aligner(Protocol):
     jobs : int
         Cores that it may use by itself.
     device : str
-        Where tensors live: cpu or cuda.
+        Where tensors live: cpu, or cuda where there is such a device; never auto.
 
     Raises
     ------
@@ -123,6 +125,7 @@ class Aligner(Protocol):
     settings_type: ClassVar[type[Settings]] = Settings
     whole_corpus: ClassVar[bool] = False
     parallel: ClassVar[bool] = True
+    takes_device: ClassVar[bool] = True
 
     def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None: ...
 

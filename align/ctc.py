@@ -23,6 +23,7 @@ from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reaso
 from align.numerals import read_digits
 from speech2vec import audio
 from speech2vec.config import Settings
+from speech2vec.devices import choose_device
 from speech2vec.manifest import Utterance, Word
 from speech2vec.transcripts import tokenize
 
@@ -166,8 +167,6 @@ class CtcAligner(Aligner):
         self, settings: CtcSettings, *, jobs: int = 1, device: str = "cpu", model: CtcModel | None = None
     ) -> None:
         self.settings = settings
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.set_num_threads(max(1, jobs))
         self.model = model or load_bundle(settings.bundle, settings.weights, device)
 
@@ -234,7 +233,10 @@ def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> 
     ------
     AlignmentError
         If there is no such bundle, it has no labels, or its weights cannot be had.
+    UserError
+        If there is no such device.
     """
+    chosen = choose_device(device)
     bundle = getattr(torchaudio.pipelines, name, None)
     if bundle is None or not hasattr(bundle, "get_labels"):
         raise AlignmentError(f"torchaudio has no bundle '{name}' with character labels (WAV2VEC2_ASR_BASE_960H has)")
@@ -252,4 +254,4 @@ def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> 
         ) from error
     except Exception as error:
         raise AlignmentError(f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return CtcModel(network.to(device).eval(), bundle.get_labels(), int(bundle.sample_rate))
+    return CtcModel(network.to(chosen).eval(), bundle.get_labels(), int(bundle.sample_rate))

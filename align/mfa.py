@@ -91,6 +91,7 @@ class MfaAligner(Aligner):
     settings_type: ClassVar[type[Settings]] = MfaSettings
     whole_corpus: ClassVar[bool] = True
     parallel: ClassVar[bool] = False
+    takes_device: ClassVar[bool] = False
 
     def __init__(self, settings: MfaSettings, *, jobs: int = 1, device: str = "cpu") -> None:
         self.settings = settings

@@ -61,6 +61,7 @@ class PocketSphinxAligner(Aligner):
     """
 
     settings_type = PocketSphinxSettings
+    takes_device = False
 
     def __init__(self, settings: PocketSphinxSettings, *, jobs: int = 1, device: str = "cpu") -> None:
         self.settings = settings

@@ -79,7 +79,7 @@ def align_corpus(
     jobs : int
         Processes.
     device : str
-        cpu or cuda.
+        cpu or cuda; it has to be there (`speech2vec.devices.choose_device`).
     shard : str or None
         Which part this is, for the report.
     quiet : bool

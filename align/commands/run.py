@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from align.commands.summary import summarise
 from speech2vec import console
+
+if TYPE_CHECKING:
+    from align.base import Aligner
 
 
 def run(
@@ -43,11 +46,24 @@ def run(
         if aligner != "mfa":
             raise AlignmentError("--mfa-train goes with --aligner mfa")
         overrides.append("train=true")
-    settings = load_settings(settings_type(load_aligner(aligner)), config, overrides)
+    kind = load_aligner(aligner)
+    settings = load_settings(settings_type(kind), config, overrides)
+    chosen = _device_for(kind, aligner, device)
     asked = read_corpus(corpus)
     refuse_composite(asked)
     if shard is not None:
         asked = shard_of(asked, *console.parse_shard(shard))
     console.claim_output(output, force, resume, inputs=[corpus])
-    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), device.value, shard, quiet)
+    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), chosen, shard, quiet)
     summarise(report, output)
+
+
+def _device_for(kind: type[Aligner], name: str, asked: console.Device) -> str:
+    """cpu, or cuda where it is there; torch is loaded for aligners that compute with it only."""
+    if getattr(kind, "takes_device", True):
+        from speech2vec.devices import choose_device
+
+        return choose_device(asked.value).type
+    if asked is console.Device.cuda:
+        console.log.warning("--device cuda changes nothing: the aligner %s computes on the CPU", name)
+    return "cpu"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -37,6 +38,8 @@ class Mine:
     def __init__(self, settings, *, jobs=1, device="cpu"):
         if os.environ.get("OWN_BROKEN"):
             os._exit(3)
+        with open("device.txt", "w") as told:
+            told.write(device)
     def align(self, utterances):
         for u in utterances:
             if u.text == "crash":
@@ -212,6 +215,31 @@ def test_the_command_says_what_failed_and_ends_with_its_code(own, tmp_path):
     nothing = CliRunner().invoke(app, ["run", "none.jsonl", "-o", "out2", "--aligner", own, "--jobs", "1"])
     assert isinstance(nothing.exception, UserError) and "no utterance was aligned" in str(nothing.exception)
     assert read_report(tmp_path / "out2")["asked"] == 2
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_aligner_is_told_a_device_that_is_there(own, tmp_path, monkeypatch, there):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    write_utterances(tmp_path / "all.jsonl", corpus("a").utterances)
+    command = ["run", "all.jsonl", "--aligner", own, "--jobs", "1"]
+    assert CliRunner().invoke(app, [*command, "-o", "auto"]).exit_code == 0
+    assert Path("device.txt").read_text() == ("cuda" if there else "cpu")
+    asked = CliRunner().invoke(app, [*command, "-o", "asked", "--device", "cuda"])
+    if there:
+        assert asked.exit_code == 0 and Path("device.txt").read_text() == "cuda"
+    else:
+        assert isinstance(asked.exception, UserError) and "there is no CUDA device" in str(asked.exception)
+        assert not (tmp_path / "asked").exists()
+
+
+def test_a_device_that_an_aligner_cannot_use_is_said(own, tmp_path, monkeypatch):
+    (tmp_path / "cpu_aligner.py").write_text(OWN + "\n    takes_device = False\n")
+    write_utterances(tmp_path / "all.jsonl", corpus("a").utterances)
+    done = CliRunner().invoke(
+        app, ["run", "all.jsonl", "-o", "out", "--aligner", "cpu_aligner:Mine", "--device", "cuda"]
+    )
+    assert done.exit_code == 0 and Path("device.txt").read_text() == "cpu"
+    assert "--device cuda changes nothing: the aligner cpu_aligner:Mine computes on the CPU" in done.stderr
 
 
 def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from align.base import Aligned, AlignmentError, Failure, Reason, account
 from align.ctc import CtcAligner, CtcModel, CtcSettings, align_labels, label_words, load_bundle
+from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
 
 RATE, HOP = 8000, 160
@@ -144,6 +145,12 @@ def test_a_word_without_a_label_is_still_aligned(model, tmp_path):
     (outcome,) = aligner(model).align([utterance])
     assert isinstance(outcome, Aligned) and [word.word for word in outcome.words] == ["ab", "東京", "ba"]
     assert abs(outcome.words[2].start - times[2][0]) < 0.15
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there():
+    with pytest.raises(UserError, match="there is no CUDA device"):
+        CtcAligner(CtcSettings(), device="cuda")
 
 
 def test_weights_come_from_disk_and_bad_ones_are_named(tmp_path, monkeypatch):
