@@ -86,12 +86,13 @@ def lines_with(text: str, *starts: str) -> list[str]:
 
 def figures(chain: Chain) -> list[str]:
     """The figures on speech, from what the programs wrote (the aligner's error: from what `check` printed)."""
+    from speech2vec.run_folder import read_metrics  # here: it imports torch, which takes seconds
+
     aligned, run = chain.folder / "aligned", chain.folder / "run"
     report = read_json(aligned / "report.json")
     rows = [f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words"]
     rows += lines_with(chain.printed.get(ALIGNMENT_ERROR, ""), "boundary difference", "within")
-    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    losses = [row for row in metrics if "dev_loss" in row]
+    losses = [row for row in read_metrics(run) if "dev_loss" in row]
     first, last = losses[0], losses[-1]
     rows.append(
         f"held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "

@@ -74,7 +74,7 @@ class EpochBook:
         self.run, self.progress, self.frames, self.sampler, self.parts = run, progress, frames, sampler, parts
         self.settings, self.on_epoch_end = settings, on_epoch_end
         self.mean = mean_frame(frames.store, parts.train)
-        self.metrics = run_folder.read_metrics(run, progress.epoch)
+        self.metrics = run_folder.truncate_metrics(run, progress.epoch)
         # What was shown after the checkpoint that a run goes on from will be shown again.
         threading.excepthook = _writer_thread_failed
         self.writer = SummaryWriter(str(run), purge_step=progress.step + 1 if self.metrics else None)

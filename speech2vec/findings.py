@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from speech2vec.measures import SameDifferentPart, measure_same_different, measu
 from speech2vec.phonetic_or_semantic import PhoneticOrSemantic, phonetic_or_semantic
 from speech2vec.pictures import DecodedPair, Neighbours, WordMap, decoded_pairs, map_of, neighbours_of
 from speech2vec.pronunciations import first_pronunciations
-from speech2vec.run_folder import ENVIRONMENT_FILE, METRICS_FILE
+from speech2vec.run_folder import ENVIRONMENT_FILE, read_metrics
 from speech2vec.runs import read_json
 
 EVALUATION_FILE = Path("evaluation") / "evaluation.json"
@@ -45,7 +44,7 @@ class Finding(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSummary:
     """What a run was trained on."""
 
     label: str
@@ -66,7 +65,7 @@ class Findings:
     settings: dict[str, Any]
     store_settings: dict[str, Any]
     environment: dict[str, Any]
-    corpus: Corpus
+    corpus: CorpusSummary
     metrics: list[dict[str, Any]]
     epoch: int | None
     evaluation: dict[str, Any] | None
@@ -142,11 +141,11 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _corpus(loaded: LoadedRun) -> Corpus:
+def _corpus(loaded: LoadedRun) -> CorpusSummary:
     store = loaded.store
     audio = store.meta.get("seconds_of_audio")
-    return Corpus(
-        label=str(store.meta.get("corpus_label") or store.path.name),
+    return CorpusSummary(
+        label=store.path.name,
         synthetic=store.synthetic,
         n_words=store.n_words,
         n_types=len(store.types),
@@ -155,22 +154,6 @@ def _corpus(loaded: LoadedRun) -> Corpus:
         hours_of_words=float((store.end - store.start).sum() / 3600),
         hours_of_audio=float(audio) / 3600 if audio else None,
     )
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; half a line at its end (a run that was killed) is not one."""
-    path = run / METRICS_FILE
-    if not path.exists():
-        return []
-    rows = []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines):
-                raise UserError(f"{path}, line {number}: not valid JSON ({error})") from error
-    return rows
 
 
 def read_evaluation(run: Path) -> dict[str, Any] | None:

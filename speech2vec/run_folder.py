@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from speech2vec.errors import UserError
 from speech2vec.presets import TrainSettings
 from speech2vec.runs import atomic_path, environment, read_json, write_json
 from speech2vec.store import Store
+
+log = logging.getLogger("speech2vec")
 
 METRICS_FILE = "metrics.jsonl"
 ENVIRONMENT_FILE = "environment.json"
@@ -56,23 +59,62 @@ def is_begun(run: Path) -> bool:
     return (run / CONFIG_FILE).exists()
 
 
-def read_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
-    """The metrics up to an epoch; lines written after its checkpoint (by a run that was killed) are dropped."""
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl, one for each epoch; half a line at its end (a run that writes) is none.
+
+    Raises
+    ------
+    UserError
+        Another line cannot be read.
+    """
+    rows, unreadable, n_lines = _metrics(run)
+    if unreadable and unreadable[0] < n_lines:
+        raise UserError(
+            f"{run / METRICS_FILE}, line {unreadable[0]}: no JSON object with an epoch; take the line out, or "
+            "'speech2vec train --resume' does"
+        )
+    return rows
+
+
+def truncate_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
+    """Take out of a run's metrics.jsonl what a run that goes on after `epoch` epochs will write again.
+
+    Those are the epochs after its checkpoint, written by a run that was killed before the next. Lines that cannot be
+    read are taken out too, with a warning.
+
+    Returns
+    -------
+    list of dict
+        What is left.
+    """
+    rows, unreadable, n_lines = _metrics(run)
+    kept = [values for values in rows if values["epoch"] <= epoch]
+    if unreadable:
+        log.warning(
+            "%s: %d lines cannot be read and are taken out (first: line %d)",
+            *(run / METRICS_FILE, len(unreadable), unreadable[0]),
+        )
+    if len(kept) < n_lines:
+        with atomic_path(run / METRICS_FILE) as temporary:
+            temporary.write_text("".join(json.dumps(values) + "\n" for values in kept), encoding="utf-8")
+    return kept
+
+
+def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
+    """The readable lines of metrics.jsonl, the numbers of the others, and how many there are."""
     file = run / METRICS_FILE
-    if not file.exists():
-        return []
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    rows, unreadable = [], []
+    for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
-            done = values["epoch"]
-        except (ValueError, TypeError, KeyError):  # half a line: the run was killed as it wrote
-            break
-        if done <= epoch:
-            kept.append(values)
-    with atomic_path(file) as temporary:
-        temporary.write_text("".join(json.dumps(values) + "\n" for values in kept), encoding="utf-8")
-    return kept
+        except ValueError:
+            values = None
+        if isinstance(values, dict) and isinstance(values.get("epoch"), int):
+            rows.append(values)
+        else:
+            unreadable.append(number)
+    return rows, unreadable, len(lines)
 
 
 def device_name(device: torch.device) -> str:

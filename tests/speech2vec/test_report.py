@@ -23,7 +23,7 @@ from spoken import HOMOPHONES, RATED, WORDS, spoken_store
 from speech2vec.cli import main
 from speech2vec.encoding import load_run
 from speech2vec.errors import UserError
-from speech2vec.findings import gather, read_evaluation, read_metrics
+from speech2vec.findings import gather, read_evaluation
 from speech2vec.pictures import Neighbours
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.report import _script_json, vectors_data, write_report
@@ -67,8 +67,8 @@ def speech2vec(*arguments: object) -> Done:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained, exported and evaluated; its corpus says that it is synthetic."""
     folder = tmp_path_factory.mktemp("spoken")
-    spoken_store(folder / "store", synthetic=True, corpus_label="made-up phones")
-    run = trained(folder / "store", folder / "first", epochs=2)
+    spoken_store(folder / "made-up phones", synthetic=True)
+    run = trained(folder / "made-up phones", folder / "first", epochs=2)
     exported = speech2vec("export", run, "-o", run / "vectors.txt", "--device", "cpu")
     assert exported.returncode == 0, exported.stderr
     done = speech2vec("evaluate", run / "vectors.txt", "-o", run / "evaluation", "--device", "cpu", "--resamples", 100)
@@ -226,7 +226,7 @@ def test_the_page_says_what_was_measured(page: Path) -> None:
 
 
 def test_several_runs_stand_side_by_side(browser: Any, run: Path, tmp_path: Path) -> None:
-    other = trained(run.parent / "store", tmp_path / "second", epochs=1, seed=2)
+    other = trained(run.parent / "made-up phones", tmp_path / "second", epochs=1, seed=2)
     output = tmp_path / "compare.html"
     done = speech2vec("compare", run, other, "-o", output, "--device", "cpu", "--quiet")
     assert done.returncode == 0, done.stderr
@@ -278,11 +278,6 @@ def test_damaged_files_of_a_run_are_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation" / "evaluation.json").write_text("[]")
     with pytest.raises(UserError, match=r"evaluation\.json is not what 'speech2vec evaluate' writes"):
         read_evaluation(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epoch"')
-    assert read_metrics(tmp_path) == [{"epoch": 0}]  # the run was killed as it wrote
-    (tmp_path / "metrics.jsonl").write_text('{"epoch"\n{"epoch": 0}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1"):
-        read_metrics(tmp_path)
 
 
 def test_same_different_and_homophones_from_the_command_line(run: Path, tmp_path: Path) -> None:
