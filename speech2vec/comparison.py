@@ -10,7 +10,7 @@ from speech2vec.charts import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.findings import Findings
 from speech2vec.instances import TRAINED, UNTRAINED
 from speech2vec.report import render
-from speech2vec.report_charts import Level, auc_chart, curve, level_title, own_model, worth_of
+from speech2vec.report_charts import ScoreChart, auc_chart, curve, level_title, own_model, worth_of
 from speech2vec.report_text import flat_settings, statements, summary, training_facts
 from speech2vec.similarity import HEADLINE
 
@@ -82,7 +82,7 @@ def side_by_side(tables: Sequence[Sequence[tuple[str, str]]]) -> list[tuple[str,
     return [(key, [one.get(key, "–") for one in every]) for key in keys]
 
 
-def compared_levels(styled: Styled) -> list[Level]:
+def compared_levels(styled: Styled) -> list[ScoreChart]:
     """The runs' scores, a chart for each minimum count that any of them was evaluated at."""
     by_count: dict[int, dict[str, DotRow]] = {}
     for name, style, found in styled:
@@ -103,7 +103,7 @@ def compared_levels(styled: Styled) -> list[Level]:
                         title, look = (name, style) if model == own else (f"{name}, untrained", f"{style} hollow")
                         row.dots.append(Dot(title, look, score["rho"], score["low"], score["high"], note))
     return [
-        Level(
+        ScoreChart(
             level_title(count),
             dot_chart(
                 sorted(rows.values(), key=lambda row: not row.strong), "Spearman's ρ with people's ratings", (0.0,)

@@ -21,7 +21,7 @@ FEW_PAIRS = 100
 
 
 @dataclass(frozen=True)
-class Level:
+class ScoreChart:
     """The scores at one minimum count."""
 
     title: str
@@ -95,12 +95,12 @@ def level_title(min_count: int | None) -> str:
     return "all words" if min_count in (None, 1) else f"words said {min_count} times or more"
 
 
-def score_levels(evaluation: Mapping[str, Any] | None) -> list[Level]:
+def score_levels(evaluation: Mapping[str, Any] | None) -> list[ScoreChart]:
     """The word-similarity scores as charts, one for each minimum count."""
     if evaluation is None:
         return []
     return [
-        Level(
+        ScoreChart(
             level_title(level["min_count"]),
             _score_chart(evaluation, level),
         )
