@@ -108,16 +108,23 @@ def claim_output(
 
 
 def check_output(
-    path: Path, force: bool = False, resume: bool = False, inputs: Iterable[str | Path | None] = ()
+    path: Path,
+    force: bool = False,
+    resume: bool = False,
+    inputs: Iterable[str | Path | None] = (),
+    option: str = "-o/--output",
 ) -> None:
-    """The refusals of `claim_output` alone: for what replaces its output itself, once the new one is whole."""
+    """The refusals of `claim_output` alone: for what replaces its output itself, once the new one is whole.
+
+    `option` is how the command line calls the path.
+    """
     if force and resume:
         raise UserError("--force starts anew and --resume goes on: give one of the two")
     for given in inputs:
         if given is not None and path.resolve() in ((whole := Path(given).resolve()), *whole.parents):
-            raise UserError(f"-o/--output {path} is or holds the input {given}: give another")
+            raise UserError(f"{option} {path} is or holds the input {given}: give another")
     if _holds_something(path) and not (force or resume):
-        raise UserError(f"{path} is already there; --force replaces it, another -o/--output keeps it")
+        raise UserError(f"{path} is already there; --force replaces it, another {option} keeps it")
 
 
 def _holds_something(path: Path) -> bool:
@@ -218,7 +225,7 @@ def fail(message: str, code: int = USER_ERROR) -> NoReturn:
 def run_app(app: typer.Typer) -> None:
     """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130.
 
-    Anything else is a fault of the program: a traceback and exit code 70. Python's own 1 is that of "done with failures".
+    Anything else is a fault of the program: a traceback and exit code 70 (Python's own 1 is "done with failures").
     """
     try:
         code = app(standalone_mode=False)

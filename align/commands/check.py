@@ -52,10 +52,12 @@ def check(
         raise UserError("--drop and -o/--output go together: what is left out, and where the rest goes")
     if histogram and not against:
         raise UserError("--histogram draws the differences to another alignment: give it with --against")
+    checker = Checker(aligned, load_settings(CheckSettings, config, set_ or []))
+    for option, path in (("--findings", findings), ("--histogram", histogram)):
+        if path:
+            console.check_output(path, force, inputs=[aligned, against], option=option)
     if output:
         console.claim_output(output, force, inputs=[aligned, against])
-
-    checker = Checker(aligned, load_settings(CheckSettings, config, set_ or []))
     found = list(checker.findings())
     print(f"{aligned}: {checker.report['aligned']:,} of {checker.report['asked']:,} utterances aligned")
     _print_findings(found, [kind.value for kind in Kind])

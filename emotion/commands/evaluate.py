@@ -18,6 +18,7 @@ def evaluate(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap draws.")] = 2000,
     quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
 ) -> None:
     """WA, UA, macro F1, recall by class and confusion matrix of a run's test utterances.
 
@@ -28,8 +29,10 @@ def evaluate(
     from emotion.run import Run
 
     console.set_up_logging(quiet)
-    evaluation = evaluate_run(Run.open(run), draws)
+    opened = Run.open(run)
     folder = output or run / "evaluation"
+    console.check_output(folder, force, inputs=[run])
+    evaluation = evaluate_run(opened, draws)
     write_evaluation(evaluation, folder)
     print(evaluation.text())
     console.log.info("written to %s: report.txt, scores.json, confusion.png", folder)

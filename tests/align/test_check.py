@@ -128,6 +128,30 @@ def test_known_differences_are_measured(tmp_path):
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_that_are_there_are_not_overwritten(folder, tmp_path):
+    def check(*arguments):
+        return CliRunner().invoke(app, ["check", str(folder), "--against", str(folder), *arguments])
+
+    for option in ("--findings", "--histogram"):
+        file = tmp_path / "precious"
+        file.write_text("kept")
+        refused = check(option, str(file))
+        assert isinstance(refused.exception, UserError) and file.read_text() == "kept"
+        assert f"{file} is already there; --force replaces it, another {option} keeps it" in str(refused.exception)
+        assert check(option, str(file), "--force").exit_code == 1
+        assert file.read_bytes() != b"kept"
+        inside = check(option, str(folder), "--force")
+        assert isinstance(inside.exception, UserError) and f"{option} {folder} is or holds" in str(inside.exception)
+
+
+def test_what_is_there_stays_where_the_input_is_none(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "kept").touch()
+    command = ["check", str(tmp_path / "nothing"), "--drop", "overlap", "-o", str(tmp_path / "new"), "--force"]
+    assert isinstance(CliRunner().invoke(app, command).exception, UserError)
+    assert (tmp_path / "new" / "kept").exists()
+
+
 def test_words_are_paired_in_order_and_never_by_place_alone():
     first = [Word("u", word, i, i + 1) for i, word in enumerate(["the", "cat", "sat"])]
     second = [Word("u", word, i, i + 1) for i, word in enumerate(["the", "big", "cat", "ran"])]

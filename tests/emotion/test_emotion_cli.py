@@ -84,6 +84,11 @@ def test_evaluate_writes_report_scores_and_figure(home):
     assert ua["by_utterance"]["low"] <= ua["mean"] <= ua["by_utterance"]["high"]
     assert f"{100 * ua['mean']:.1f} %" in text
     assert (home / "dual" / "evaluation" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(UserError, match="evaluation is already there; --force replaces it"):
+        invoke("evaluate", home / "dual", "--quiet")
+    with pytest.raises(UserError, match="is or holds the input"):
+        invoke("evaluate", home / "dual", "-o", home / "dual", "--force", "--quiet")
+    assert invoke("evaluate", home / "dual", "--force", "--quiet") == text
 
 
 def test_resume_trains_only_what_is_missing(home, tmp_path):
