@@ -5,14 +5,13 @@ The trainer knows nothing of this; it calls what it is handed (`on_epoch_end`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from speech2vec.benchmarks import Benchmark, read_benchmarks
+from speech2vec.benchmarks import read_benchmarks
 from speech2vec.discrimination import same_different, select_instances
 from speech2vec.encoding import encode_instances, segments_of
 from speech2vec.epoch_end import EpochEnd
@@ -32,19 +31,17 @@ _WORDS, _INSTANCES_OF_A_WORD = 2_000, 10
 
 
 class Monitor:
-    """Measure every so many epochs, before the first and after the last.
+    """Measure every so many epochs, before the first and after the last; similarity on the two sets in gensim.
 
     Parameters
     ----------
     every : int
         Epochs.
-    benchmarks : sequence of Benchmark or None
-        Word pairs that people rated; None: the two that gensim ships.
     """
 
-    def __init__(self, every: int, benchmarks: Sequence[Benchmark] | None = None) -> None:
+    def __init__(self, every: int) -> None:
         self.every = every
-        self.benchmarks = read_benchmarks() if benchmarks is None else benchmarks
+        self.benchmarks = read_benchmarks()
         self._rows: np.ndarray | None = None
 
     def __call__(self, end: EpochEnd) -> dict[str, float]:

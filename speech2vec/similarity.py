@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import rankdata
 
-from speech2vec.benchmarks import Benchmark as Benchmark
-from speech2vec.benchmarks import read_benchmarks as read_benchmarks
+from speech2vec.benchmarks import Benchmark
 from speech2vec.runs import generator
 from speech2vec.vectors import WordVectors
 

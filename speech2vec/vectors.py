@@ -1,4 +1,4 @@
-"""Word vectors: the mean over a word's instances, their files, nearest neighbours, random controls."""
+"""Word vectors: the mean over a word's instances, their files, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
 from speech2vec.word2vec_format import read_word2vec, write_word2vec
 
 log = logging.getLogger("speech2vec")
@@ -100,13 +99,6 @@ class WordVectors:
         best = np.argsort(-cosines, kind="stable")[:n]
         return [(self.words[i], float(cosines[i])) for i in best if np.isfinite(cosines[i])]
 
-    def frequent(self, min_count: int) -> WordVectors:
-        """Only the words with at least `min_count` instances; needs `counts`."""
-        if self.counts is None:
-            raise ValueError("these vectors come without counts")
-        rows = np.flatnonzero(self.counts >= min_count)
-        return WordVectors([self.words[i] for i in rows], self.vectors[rows], self.counts[rows])
-
 
 def unit_length(instances: np.ndarray) -> None:
     """Scale vectors [shape=(n_instances, vector_size)] to length 1, in place; zero vectors stay zero."""
@@ -151,12 +143,6 @@ def average_instances(
         sums = np.bincount(word_id, weights=instances[:, j], minlength=len(types))
         means[:, j] = sums[rows] / counts[rows]
     return WordVectors([types[i] for i in rows], means, counts[rows])
-
-
-def random_vectors(words: Sequence[str], vector_size: int, seed: int = 0) -> WordVectors:
-    """Control: independent normal vectors for the same words; what they score is chance."""
-    drawn = generator(seed).standard_normal((len(words), vector_size), dtype=np.float32)
-    return WordVectors(list(words), drawn)
 
 
 def write_vectors(path: Path, vectors: WordVectors, binary: bool = False) -> None:

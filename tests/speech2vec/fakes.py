@@ -1,14 +1,17 @@
-"""Small stores of made-up speech: each word has its own shape in time, each speaker an offset."""
+"""Small stores of made-up speech (each word has its own shape in time, each speaker an offset), random vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from speech2vec.mfcc import MfccSettings
+from speech2vec.runs import generator
 from speech2vec.store import STORE_SCHEMA, Store, write_store
+from speech2vec.vectors import WordVectors
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
 
@@ -37,3 +40,9 @@ def made_up_store(
     settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
     write_store(path, pa.table(rows, schema=STORE_SCHEMA), [np.concatenate(frames)], n_mfcc, settings)
     return Store.open(path)
+
+
+def random_vectors(words: Sequence[str], vector_size: int, seed: int = 0) -> WordVectors:
+    """Independent normal vectors, which know nothing."""
+    drawn = generator(seed).standard_normal((len(words), vector_size), dtype=np.float32)
+    return WordVectors(list(words), drawn)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import typer
+from fakes import random_vectors
 from gensim.models import KeyedVectors
 
 from speech2vec.baselines import BaselineSettings, read_sentences, train_baseline
@@ -20,7 +21,7 @@ from speech2vec.errors import UserError
 from speech2vec.evaluation import distinct_names, keep_frequent, only_words
 from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, Utterance, Word, write_utterances, write_words
 from speech2vec.store import write_store
-from speech2vec.vectors import random_vectors, read_vectors, write_vectors
+from speech2vec.vectors import read_vectors, write_vectors
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "end"]]
 

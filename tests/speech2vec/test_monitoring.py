@@ -44,7 +44,9 @@ def run(rated: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimiser=OptimiserSettings(epochs=3, batch_size=100),
     )
     unknown = Benchmark("unknown", [("no", "such")] * 20, np.arange(20.0))
-    monitor = Monitor(2, [rated, unknown])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speech2vec.monitoring.read_benchmarks", lambda: [rated, unknown])
+        monitor = Monitor(2)
     store = made_up_store(folder / "store")
     long_enough = dataclasses.replace(store, end=store.start + 0.6)  # for same-different
     train(long_enough, folder / "run", settings, torch.device("cpu"), on_epoch_end=monitor, log_every=4, quiet=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import random_vectors
 from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from speech2vec.benchmarks import BENCHMARK_NAMES, Benchmark, read_benchmark, re
 from speech2vec.errors import UserError
 from speech2vec.published import published_scores, published_table
 from speech2vec.similarity import bootstrap_spearman, chance_scores, evaluate_vectors, spearman
-from speech2vec.vectors import WordVectors, random_vectors
+from speech2vec.vectors import WordVectors
 
 VALUES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=40)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import random_vectors
 from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from speech2vec.errors import UserError
-from speech2vec.vectors import WordVectors, average_instances, random_vectors, read_vectors, write_vectors
+from speech2vec.vectors import WordVectors, average_instances, read_vectors, write_vectors
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
@@ -247,11 +248,6 @@ class TestNeighbours:
     def test_huge_and_tiny_vectors_have_a_direction(self) -> None:
         vectors = WordVectors(["huge", "tiny"], np.array([[3e38, 3e38], [1e-45, 1e-45]], dtype=np.float32))
         assert vectors.neighbours("huge")[0][1] == pytest.approx(1.0, abs=1e-6)
-
-
-def test_random_vectors_are_seeded() -> None:
-    np.testing.assert_array_equal(some_vectors(seed=4).vectors, some_vectors(seed=4).vectors)
-    assert not np.array_equal(some_vectors(seed=4).vectors, some_vectors(seed=5).vectors)
 
 
 def test_words_must_be_unique() -> None:
