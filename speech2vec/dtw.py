@@ -33,6 +33,11 @@ def dtw_distances(
     ndarray [shape=(n_pairs,)], float32
         Between 0 (alike) and 2.
 
+    Raises
+    ------
+    ValueError
+        A segment has no frames.
+
     Examples
     --------
     >>> slow = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

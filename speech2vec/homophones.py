@@ -22,7 +22,6 @@ from speech2vec.runs import generator
 from speech2vec.vectors import WordVectors
 from speech2vec.word_pairs import MIN_COUNT, RANDOM_A_PAIR, Pairs, match_pairs, pair_cosines, usable_rows
 
-MAX_INSTANCES_A_WORD = 400
 # Homophones of vectors that come from sound beat matched random pairs nearly always; those of text hardly ever do.
 SOUND_AUC = 0.8
 MIN_PAIRS = 10
@@ -117,6 +116,11 @@ def check_homophones(
         every cosine is taken between means over equally many instances (k of each), so that halves, homophones and
         random pairs differ in nothing but what is compared. Pairs whose words have too few for halves are left out.
     seed : int
+
+    Raises
+    ------
+    UserError
+        With `instances`: no pair has enough of them for halves.
     """
     ranks = _ranks(vectors, pairs)
     split: np.ndarray | None = None

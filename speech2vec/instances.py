@@ -10,7 +10,6 @@ from speech2vec.console import log
 from speech2vec.discrimination import mean_frames
 from speech2vec.encoding import LoadedRun, encode_instances
 from speech2vec.errors import UserError
-from speech2vec.homophones import MAX_INSTANCES_A_WORD
 from speech2vec.model import seeded_model
 from speech2vec.runs import generator
 from speech2vec.store import Store
@@ -19,6 +18,9 @@ from speech2vec.vectors import WordVectors, average_instances, unit_length
 Representation = Callable[[np.ndarray], np.ndarray]
 
 TRAINED, UNTRAINED, MEAN_MFCC = "trained", "untrained", "mean MFCC"
+
+# Where a word has more instances, means of them are taken over a sample of this many.
+_INSTANCES_A_WORD = 400
 
 
 def representations(loaded: LoadedRun) -> dict[str, Representation]:
@@ -95,7 +97,7 @@ def instances_by_row(loaded: LoadedRun, words: WordVectors, rows: np.ndarray, se
     type_of = {word: number for number, word in enumerate(store.types)}
     row_of = np.full(len(store.types), -1)
     row_of[[type_of[words.words[row]] for row in rows]] = rows
-    chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), MAX_INSTANCES_A_WORD, seed)
+    chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_A_WORD, seed)
     encoded = encode_instances(loaded.model, store, chosen, next(loaded.model.parameters()).device)
     if loaded.settings.vectors.unit_instances:
         unit_length(encoded)

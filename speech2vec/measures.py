@@ -179,6 +179,11 @@ def measure_variability(loaded: LoadedRun, seed: int = 0) -> dict[str, list[dict
     """The variance study by frequency, for each representation: a list of bins.
 
     The mean MFCC is left out: the study is about the dimensions of learned vectors.
+
+    Raises
+    ------
+    UserError
+        No word is said often enough for the first bin.
     """
     store = loaded.store
     frequent = np.flatnonzero(store.counts[store.word_id] >= BINS[0][0])
@@ -195,7 +200,13 @@ def measure_variability(loaded: LoadedRun, seed: int = 0) -> dict[str, list[dict
 
 
 def measure_speaker(loaded: LoadedRun, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """How well a linear probe names the speaker from one word, for each representation, on the same split."""
+    """How well a linear probe names the speaker from one word, for each representation, on the same split.
+
+    Raises
+    ------
+    UserError
+        Fewer than two speakers have two utterances and enough words.
+    """
     store = loaded.store
     sides = probe_split(store.speaker, store.utterance, seed=seed)
     rows = np.concatenate([sides.train, sides.test])

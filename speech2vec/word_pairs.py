@@ -65,6 +65,12 @@ def match_pairs(
     group : ndarray [shape=(n_pairs,)], int
     max_pairs : int
         A seeded random sample is drawn where there are more.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        The usable words about as frequent as a pair's second are all partners of its first: too few words.
     """
     draw = generator(seed, 1)
     n_found = len(candidates)
