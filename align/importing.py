@@ -106,7 +106,7 @@ def import_alignments(
     root = source if source.is_dir() else source.parent
     index = Index(utterances)
     owners, unclear = index.owners({path: path.relative_to(root).with_suffix("").parts for path in files})
-    scores = _Scores(root, files)
+    scores = _Scores(root, files, tally)
     answered: set[str] = set()
     damaged: dict[str, str] = {}
     read_any = False
@@ -262,15 +262,16 @@ def _finite(score: float | None) -> float | None:
 class _Scores:
     """The log-likelihoods that MFA's ``alignment_analysis.csv`` holds, for words that have no score of their own."""
 
-    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+    def __init__(self, root: Path, files: Sequence[Path], tally: Tally) -> None:
         self._rows: dict[str, list[AnalysedUtterance]] = defaultdict(list)
         path = root / ANALYSIS_FILE
         if root.is_dir() and path.is_file() and len(files) > 0:
+            rows: list[AnalysedUtterance] = []
             try:
                 rows = read_analysis(read_text(path))
-            except FormatError:
-                # Without it the words are whole; they have no score, as from any other aligner that gives none.
-                rows = []
+            except FormatError as error:
+                # Without it the words are whole.
+                tally.unreadable.append(f"{ANALYSIS_FILE}: {error}: words get no score from it")
             for row in rows:
                 self._rows[row.file].append(row)
 

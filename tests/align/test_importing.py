@@ -175,6 +175,17 @@ def test_log_likelihoods_beside_the_files_become_scores(tmp_path: Path) -> None:
     assert [word.score for word in outcome.words] == [-98.5, -98.5]
 
 
+def test_scores_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    write_textgrid(tmp_path / "x.TextGrid", "one", "two")
+    (tmp_path / "alignment_analysis.csv").write_text("file,begin,end\nx,0.0,2.0\n")
+    tally = Tally()
+    outcome = run([utterance("x")], tmp_path, tally)["x"]
+    assert isinstance(outcome, Aligned)
+    assert [word.score for word in outcome.words] == [None, None]
+    fault = "has no column speaker, overall_log_likelihood: words get no score from it"
+    assert tally.unreadable == [f"alignment_analysis.csv: {fault}"]
+
+
 def test_nothing_to_import_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         run([utterance("x")], tmp_path / "nothing")
