@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from align.aligned import iterate_aligned
+from align.matching import UNKNOWN
 from speech2vec.errors import UserError
 from speech2vec.manifest import Word
 
 WITHIN = (0.010, 0.020, 0.050, 0.100)
-# How aligners write a word that they did not know: it may be any word.
-UNKNOWN = frozenset(("<unk>", "unk", "spn", "<spn>"))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from functools import lru_cache
 from align.formats.tracks import Interval
 from speech2vec.transcripts import tokenize
 
-# What aligners write for a word they have no pronunciation for. The second kind may also be a noise.
-UNKNOWN = frozenset({"<unk>", "[unk]", "<oov>", "spn", "<spoken_noise>"})
+# What aligners write for a word they have no pronunciation for: it may be any word. The second kind may be a noise too.
+UNKNOWN = frozenset({"<unk>", "[unk]", "unk", "<oov>", "spn", "<spn>", "<spoken_noise>"})
 BRACKETED = frozenset({"[bracketed]"})
 
 # More differences than this between two lists of words: one is not the transcript of the other.

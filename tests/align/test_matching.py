@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from align.compare import pair_words
 from align.formats.tracks import Interval
-from align.matching import common_words, match_words
+from align.matching import UNKNOWN, common_words, match_words
+from speech2vec.manifest import Word
 from speech2vec.transcripts import tokenize
 
 
@@ -53,6 +56,17 @@ def test_equal_words_keep_their_times() -> None:
     assert matching is not None
     assert matching.words == [Interval(0.0, 1.0, "don't"), Interval(1.0, 2.0, "say")]
     assert not matching.differs
+
+
+@pytest.mark.parametrize("mark", sorted(UNKNOWN))
+def test_a_mark_of_the_unknown_may_be_any_word(mark: str) -> None:
+    for label in (mark, mark.upper()):
+        matching = match_words(timed("the", label, "sat"), ["the", "cat", "sat"])
+        assert matching is not None
+        assert matching.words == timed("the", "cat", "sat")
+        assert not matching.differs
+    unknown, known = ([Word("u", word, 0.0, 1.0)] for word in (mark, "cat"))
+    assert pair_words(unknown, known) == [(unknown[0], known[0])]
 
 
 def test_a_label_of_two_words_is_cut_by_letters() -> None:
