@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from align.pronunciations import Pronunciation, Pronunciations
 from speech2vec import audio
 from speech2vec.config import Settings
 from speech2vec.manifest import Utterance, Word
+from speech2vec.pronunciations import without_variant
 from speech2vec.transcripts import tokenize
 
 SAMPLING_RATE = 16000
 # Every phone of the model is three states in a row, none of which can be skipped.
 FRAMES_PER_PHONE = 3
-_ALTERNATIVE = re.compile(r"\(\d+\)$")
 # Viterbi scores are kept divided by this (SENSCR_SHIFT of its acmod.h), and given out so.
 SCORE_SCALE = 1024
 # PocketSphinx's own default.
@@ -138,7 +137,7 @@ class PocketSphinxAligner(Aligner):
         finally:
             decoder.end_utt()
         segments = [s for s in decoder.seg() or () if not s.word.startswith(("<", "["))]
-        if [_ALTERNATIVE.sub("", segment.word) for segment in segments] != tokens:
+        if [without_variant(segment.word) for segment in segments] != tokens:
             return None
         return segments
 
@@ -152,7 +151,7 @@ def _words(segments: list[pocketsphinx.Segment], utterance: Utterance) -> tuple[
         words.append(
             Word(
                 utterance.utterance_id,
-                _ALTERNATIVE.sub("", segment.word),
+                without_variant(segment.word),
                 round(offset + segment.start_frame / 100, 6),
                 round(offset + (segment.end_frame + 1) / 100, 6),
                 log_density / n_frames,

@@ -17,6 +17,17 @@ Phones = tuple[str, ...]
 _VARIANT = re.compile(r"\(\d+\)$")
 
 
+def without_variant(entry: str) -> str:
+    """The word of an entry, or of an alignment that names its entries: further pronunciations of a word are numbered.
+
+    Examples
+    --------
+    >>> without_variant("a(2)"), without_variant("a")
+    ('a', 'a')
+    """
+    return _VARIANT.sub("", entry)
+
+
 def dictionary_path() -> Path:
     """Where the wheel of PocketSphinx keeps its CMUdict."""
     return Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
@@ -46,7 +57,7 @@ def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
                 spelled, *phones = line.partition(" #")[0].split()
                 if not phones:
                     raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
-                pronunciations.setdefault(_VARIANT.sub("", spelled).lower(), []).append(tuple(phones))
+                pronunciations.setdefault(without_variant(spelled).lower(), []).append(tuple(phones))
     except OSError as error:
         raise UserError(f"pronunciation dictionary {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

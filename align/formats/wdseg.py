@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from align.formats.tracks import FormatError, Track, limit, lines, number, shorten
+from speech2vec.pronunciations import without_variant
 
 FRAMES_PER_SECOND = 100
-_VARIANT = re.compile(r"\(\d+\)$")
 _NOISE = re.compile(r"\+\+.*\+\+")
 
 
@@ -30,7 +30,7 @@ def read(text: str) -> list[Track]:
         if len(fields) != 4:
             raise FormatError(f"line {number_of_line} has not four fields: {shorten(line)}")
         first, last, score = (number(field) for field in fields[:3])
-        label = _VARIANT.sub("", fields[3])
+        label = without_variant(fields[3])
         if not _NOISE.fullmatch(label):
             n_frames = max(last - first + 1, 1)
             track.add(first / FRAMES_PER_SECOND, (last + 1) / FRAMES_PER_SECOND, label, score / n_frames)
