@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from speech2vec.config import Settings
 from speech2vec.errors import UserError
+
+Preset = TypeVar("Preset")
 
 
 class ModelSettings(Settings):
@@ -199,7 +201,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 }
 
 
-def preset_of(presets: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+def preset_of(presets: Mapping[str, Preset], name: str) -> Preset:
     """A preset by its name.
 
     Raises

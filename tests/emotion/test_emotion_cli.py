@@ -198,7 +198,7 @@ def test_bad_input_is_one_clear_line(home, tmp_path):
         invoke("train", prepared, "-o", tmp_path / "a", "--model", "dual")
     with pytest.raises(UserError, match=r"unknown setting 'model.hidden'"):
         invoke("train", prepared, "-o", tmp_path / "a", "--set", "model.hidden=3")
-    with pytest.raises(UserError, match="no preset 'papre'"):
+    with pytest.raises(UserError, match="--preset takes default, paper, not 'papre'"):
         invoke("train", prepared, "-o", tmp_path / "a", "--preset", "papre")
     with pytest.raises(UserError, match="is no run of speech2vec-emotion"):
         invoke("predict", tmp_path, home / "s1-1.wav")

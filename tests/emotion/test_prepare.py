@@ -107,7 +107,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
         (("composite", "-o", "x"), "composite takes --audio DIR and --text DIR"),
         (("ravdess", "-o", "x"), "ravdess needs the corpus' folder"),
         (("composite", "--audio", "a", "--text", "b", "--preset", "paper", "-o", "x"), "composite has no settings"),
-        (("ravdess", ".", "-o", "x", "--preset", "papre"), "there is no preset 'papre': default, paper"),
+        (("ravdess", ".", "-o", "x", "--preset", "papre"), "--preset takes default, paper, not 'papre'"),
         (("other", ".", "-o", "x"), "there is no corpus kind 'other'"),
         (("ravdess", ".", "-o", "x", "--set", "label=full"), "unknown setting 'label'"),
         (("ravdess", ".", "-o", "x", "--set", "features.window=0"), "setting 'features.window'"),
