@@ -56,6 +56,16 @@ class Ranks:
                 dist.all_reduce(values)
         return values
 
+    @contextlib.contextmanager
+    def told_of_loss(self) -> Iterator[None]:
+        """Where gradients are exchanged: if another process is lost, say that, and nothing else so."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+                raise
+            raise _lost(error) from error
+
     def from_first(self, value: T) -> T:
         """What the first process has; it may be anything that can be pickled."""
         if self.size == 1:
@@ -159,5 +169,9 @@ def _said_clearly() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"another process of this training ended or cannot be reached ({reason})") from error
+        raise _lost(error) from error
+
+
+def _lost(error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(f"another process of this training ended or cannot be reached ({reason})")

@@ -32,6 +32,9 @@ class BatchError(nn.Module):
         super().__init__()
         self.model, self.longest = model, longest
         self.precision, self.reduction = settings.precision, settings.reduction
+        if self.precision == "bfloat16":
+            # Gradients of weights are sums over millions of rows: parts of them stay in float32 on a GPU too.
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
     def forward(self, batch: DeviceBatch) -> tuple[Tensor, int, int]:
         """Squared error summed over all real frames and coefficients; how many values that are; the loss's divisor."""
@@ -108,7 +111,8 @@ def train_step(
     over = sums[2].to(squared_error.dtype)
     optimiser.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes, and are to be summed.
-    (squared_error / (over / ranks.size)).backward()
+    with ranks.told_of_loss():
+        (squared_error / (over / ranks.size)).backward()
     norm = nn.utils.clip_grad_norm_(error.parameters(), settings.gradient_clip or math.inf)
     optimiser.step()
     return torch.stack([sums[0], sums[1], sums[3], norm.detach().double()])

@@ -6,6 +6,8 @@ it has come: a run that was killed and resumed ends with the weights of one that
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +33,8 @@ from speech2vec.step import BatchError, learning_rate, make_optimiser, shared_ou
 from speech2vec.store import Store
 
 _HELD_OUT_BATCH = 512
+# However many steps that takes: a kill then costs minutes, with large batches on a slow machine too.
+_SECONDS_TO_CHECKPOINT = 600.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def train(
     on_epoch_end : callable or None
         Evaluation from above: its values join metrics.jsonl and TensorBoard.
     checkpoint_every : int
-        Steps between checkpoints within an epoch; each epoch's end has one too.
+        Steps between checkpoints within an epoch; there is one at each epoch's end too, and at least every ten minutes.
     quiet : bool
     log_every : int
         Steps between points of the loss in TensorBoard. Until then the device is not asked whether the loss is still a
@@ -84,38 +88,41 @@ def train(
     n_pairs = sampler.n_pairs()
     if not n_pairs:
         raise UserError(f"store {store.path}: no utterance has two words to pair (min_count {settings.data.min_count})")
-    model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
-    optimiser = make_optimiser(model, settings.optimiser)
-    progress = _open_run(run, store, settings, resume, model, optimiser, device, ranks)
-    log.info(
-        "training on %s words and %s pairs an epoch; %s words of %d held-out %s",
-        *(f"{n:,}" for n in (len(parts.train), n_pairs, len(parts.held_out))),
-        len(set((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out].tolist())),
-        parts.by,
-    )
-    if alone := sampler.n_alone():
-        log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
-    frames = DeviceStore(store, device)
-    book = EpochBook(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
-    steps = StepLog(progress, book.writer if book else None)
-    error = shared_out(BatchError(model, settings.optimiser, int(store.n_frames.max())), ranks)
+    with _explained(run, store, settings, device, ranks):
+        model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
+        optimiser = make_optimiser(model, settings.optimiser)
+        progress = _open_run(run, store, settings, resume, model, optimiser, device, ranks)
+        log.info(
+            "training on %s words and %s pairs an epoch; %s words of %d held-out %s",
+            *(f"{n:,}" for n in (len(parts.train), n_pairs, len(parts.held_out))),
+            len(set((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out].tolist())),
+            parts.by,
+        )
+        if alone := sampler.n_alone():
+            log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
+        frames = DeviceStore(store, device)
+        book = EpochBook(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
+        steps = StepLog(progress, book.writer if book else None)
+        error = shared_out(BatchError(model, settings.optimiser, int(store.n_frames.max())), ranks)
 
-    def save(name: str) -> None:
-        if ranks.first:
-            checkpoints.save(checkpoint_file(run, name), model, optimiser, asdict(progress))
+        def save(name: str) -> None:
+            if ranks.first:
+                checkpoints.save(checkpoint_file(run, name), model, optimiser, asdict(progress))
 
-    try:
         if book and not book.metrics:
             book.measure(progress.epoch, model, optimiser)
         steps.rest()
+        saved = time.monotonic()
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
             while progress.epoch < settings.optimiser.epochs:
                 for _ in _steps_of_epoch(error, optimiser, frames, sampler, settings, progress, steps, ranks):
-                    due = progress.step % checkpoint_every == 0
+                    late = time.monotonic() - saved > _SECONDS_TO_CHECKPOINT
+                    due = late or progress.step % checkpoint_every == 0
                     if due or len(steps.pending) >= log_every:
                         steps.read(tracker, optimiser.param_groups[0]["lr"])
                     if due:
                         save(LAST)
+                        saved = time.monotonic()
                         steps.rest()
                 if steps.pending:
                     steps.read(tracker, optimiser.param_groups[0]["lr"])
@@ -129,16 +136,7 @@ def train(
                 steps.rest()
         if book:
             book.writer.close()
-    except DivergedError as diverged:
-        raise UserError(_why(diverged, store, run, ranks)) from diverged
-    except torch.cuda.OutOfMemoryError as full:
-        raise UserError(
-            f"the memory of {run_folder.device_name(device)} is full after step {progress.step}: a new run with a "
-            f"smaller optimiser.batch_size than {settings.optimiser.batch_size} helps; {_kept(run)}"
-        ) from full
-    except OSError as failed:
-        raise UserError(f"{run} cannot be written to ({failed.strerror or failed}); {_kept(run)}") from failed
-    return Trained(book.metrics if book else [])
+        return Trained(book.metrics if book else [])
 
 
 def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Sampler, Sampler]:
@@ -201,6 +199,24 @@ def _steps_of_epoch(
             group["lr"] = rate
         steps.add(train_step(error, optimiser, frames.batch(share), settings.optimiser, ranks))
         yield
+
+
+@contextlib.contextmanager
+def _explained(run: Path, store: Store, settings: TrainSettings, device: torch.device, ranks: Ranks) -> Iterator[None]:
+    """What ends a training from outside, as a line that says what was and what is left."""
+    try:
+        yield
+    except DivergedError as diverged:
+        raise UserError(_why(diverged, store, run, ranks)) from diverged
+    except RuntimeError as full:  # of torch's allocator, or of a card that is full before it comes to that
+        if "out of memory" not in str(full):
+            raise
+        raise UserError(
+            f"the memory of {run_folder.device_name(device)} is full: a new run with a smaller optimiser.batch_size "
+            f"than {settings.optimiser.batch_size} helps, if no other program has it; {_kept(run)}"
+        ) from full
+    except OSError as failed:
+        raise UserError(f"{run} cannot be written to ({failed.strerror or failed}); {_kept(run)}") from failed
 
 
 def _why(diverged: DivergedError, store: Store, run: Path, ranks: Ranks) -> str:

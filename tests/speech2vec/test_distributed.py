@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -178,6 +179,50 @@ def test_a_process_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("torch.distributed.all_reduce", closed)
     with pytest.raises(UserError, match=r"another process of this training ended .*closed by peer"):
         Ranks(0, 2).sum(torch.zeros(1))
+
+
+# The second process ends where gradients are exchanged, after both have agreed how large the batch is.
+GONE = """
+import os, sys
+import torch
+from speech2vec import cli, console
+if os.environ["RANK"] == "1":
+    torch.Tensor.backward = lambda *_: os._exit(0)
+console.run_app(cli.app)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_goes_in_the_middle_of_a_step_is_one_line(store: Store, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    given = [
+        "train",
+        str(store.path),
+        "-o",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--evaluate-every",
+        "0",
+    ]
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", GONE, *given],
+            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    )
+    _, said = first.communicate(timeout=300)
+    second.communicate(timeout=300)
+    assert first.returncode == 2
+    assert [line for line in said.splitlines() if line.startswith("error:")] == said.splitlines()[-1:]
+    assert "error: another process of this training ended or cannot be reached" in said
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

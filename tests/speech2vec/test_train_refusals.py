@@ -194,6 +194,18 @@ def test_a_batch_that_does_not_fit_into_the_memory_of_a_gpu_is_one_line(
     monkeypatch.setattr(trainer, "train_step", step)
     code, _, said = command(store, tmp_path / "run", "--checkpoint-every", "1")
     assert code == 2 and len(said) == 1
-    assert "the memory of" in said[0] and "is full after step 2: a new run" in said[0]
+    assert "the memory of" in said[0] and "is full: a new run" in said[0]
     assert "smaller optimiser.batch_size than 60 helps" in said[0]
     assert f"the last good checkpoint is {checkpoint_file(tmp_path / 'run')}" in said[0]
+
+
+def test_a_gpu_that_is_full_beforehand_is_one_line(
+    store: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(trainer, "DeviceStore", full)
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "is full" in said[0] and "no checkpoint was written yet" in said[0]
