@@ -40,17 +40,20 @@ class Model:
         ``file``, or the control that it is: ``untrained``.
     vectors : WordVectors
     path : Path or None
+    counts : mapping or None
+        How often the corpus that they come from, or are measured by, holds each word.
     """
 
     name: str
     kind: str
     vectors: WordVectors
     path: Path | None = None
+    counts: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
 class Level:
-    """All scores over the words that the corpus holds at least `min_count` times; None where counts are unknown."""
+    """All scores over the words that the models' corpora hold at least `min_count` times; None where none is known."""
 
     min_count: int | None
     results: dict[str, ModelScores]
@@ -65,7 +68,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     ['a/vectors', 'b/vectors']
     """
     parts = [path.resolve().with_suffix("").parts for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
+    for depth in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
@@ -88,18 +91,21 @@ def only_words(vectors: WordVectors, words: Sequence[str]) -> WordVectors:
 def evaluate_levels(
     models: Sequence[Model],
     benchmarks: Sequence[Benchmark],
-    counts: Mapping[str, int] | None = None,
     min_counts: Sequence[int] = (1, 5),
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[Level]:
-    """Score all models and the random control, once for each minimum count where the corpus' counts are known."""
+    """Score all models and the random control, once for each minimum count where a model's counts are known.
+
+    A model whose counts are not known keeps all its words.
+    """
     levels = []
-    for min_count in [None] if counts is None else min_counts:
+    counted = any(model.counts is not None for model in models)
+    for min_count in min_counts if counted else [None]:
         kept = {
             model.name: model.vectors
-            if counts is None or min_count is None
-            else keep_frequent(model.vectors, counts, min_count)
+            if model.counts is None or min_count is None
+            else keep_frequent(model.vectors, model.counts, min_count)
             for model in models
         }
         results = evaluate_vectors(kept, benchmarks, seed, resamples)

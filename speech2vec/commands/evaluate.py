@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +14,6 @@ from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
     from speech2vec.evaluation import Model
-    from speech2vec.store import Store
-    from speech2vec.vectors import WordVectors
 
 
 def evaluate(
@@ -37,14 +37,7 @@ def evaluate(
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
     from speech2vec.benchmarks import read_benchmarks
-    from speech2vec.evaluation import (
-        Model,
-        distinct_names,
-        evaluate_levels,
-        format_evaluation,
-        only_words,
-        write_evaluation,
-    )
+    from speech2vec.evaluation import Model, distinct_names, evaluate_levels, format_evaluation, write_evaluation
     from speech2vec.vectors import read_vectors
 
     console.set_up_logging(quiet)
@@ -56,34 +49,17 @@ def evaluate(
         for name, path in zip(distinct_names(vectors), vectors, strict=True)
     ]
     console.claim_output(output, force, inputs=[*vectors, wordsim, run, store])
-    counts = None
-    synthetic = None
-    found = [(model, run or find_run(path)) for model, path in zip(models, vectors, strict=True)]
-    if not any(folder for _, folder in found):
+    runs = [run or find_run(path) for path in vectors]
+    if not any(runs):
         if min_count:
             raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
         console.log.info("no run is given: no untrained encoder stands beside these vectors")
-    folders = list(dict.fromkeys(folder for _, folder in found if folder))
-    names = dict(zip(folders, distinct_names(folders), strict=True)) if folders else {}
-    controls: list[Model] = []
-    for model, folder in found:
-        if folder is None or folder not in names:
-            continue
-        name = f"untrained {names.pop(folder)}"  # one control for each run
-        try:
-            untrained, corpus = untrained_vectors(folder, store, device)
-        except UserError as error:
-            if run is not None:
-                raise
-            console.log.warning("no untrained encoder and no counts stand beside '%s': %s", model.name, error)
-            continue
-        controls.append(Model(name, "untrained", only_words(untrained, model.vectors.words)))
-        counts = counts or dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
-        synthetic = synthetic or corpus.synthetic
-    models += controls
-    if counts is None and min_count:
+    controls = untrained_controls(models, runs, store, device, required=run is not None)
+    if min_count and not controls:
         raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
-    levels = evaluate_levels(models, benchmarks, counts, sorted(set(min_count or (1, 5))), seed, resamples)
+    synthetic = any(control.synthetic for control in controls.values()) if controls else None
+    models = with_counts_of_runs(models, runs, controls) + [control.model for control in controls.values()]
+    levels = evaluate_levels(models, benchmarks, sorted(set(min_count or (1, 5))), seed, resamples)
     settings = {
         "seed": seed,
         "resamples": resamples,
@@ -130,11 +106,76 @@ def find_run(vectors: Path) -> Path | None:
     return None
 
 
-def untrained_vectors(run: Path, store: Path | None, device: console.Device) -> tuple[WordVectors, Store]:
-    """Control: the run's encoder as it was before training, its vectors made in the same way."""
+@dataclass(frozen=True)
+class Control:
+    """A run's encoder untrained, with the counts of the run's corpus, and whether its speech is synthetic."""
+
+    model: Model
+    synthetic: bool
+
+
+def untrained_controls(
+    models: Sequence[Model], runs: Sequence[Path | None], store: Path | None, device: console.Device, required: bool
+) -> dict[Path, Control]:
+    """One control for each run whose store can be read, on the words of the run's first vectors file.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    runs : sequence of Path or None
+        The run of each model.
+    store : Path or None
+        In place of the stores that the runs record.
+    device : Device
+    required : bool
+        Whether a run that cannot be loaded is an error, and not a warning.
+
+    Raises
+    ------
+    UserError
+        A required run cannot be loaded.
+    """
     from speech2vec.encoding import load_run
+    from speech2vec.evaluation import Model, distinct_names, only_words
     from speech2vec.instances import word_vectors
 
-    loaded = load_run(run, store, device=device.value, trained=False)
-    console.log.info("encoding %d words with the untrained encoder", loaded.store.n_words)
-    return word_vectors(loaded), loaded.store
+    of_run: dict[Path, list[Model]] = {}
+    for model, folder in zip(models, runs, strict=True):
+        if folder is not None:
+            of_run.setdefault(folder, []).append(model)
+    controls = {}
+    for name, (folder, own) in zip(distinct_names(list(of_run)), of_run.items(), strict=True):
+        try:
+            loaded = load_run(folder, store, device=device.value, trained=False)
+        except UserError as error:
+            if required:
+                raise
+            named = ", ".join(f"'{model.name}'" for model in own)
+            console.log.warning("no untrained encoder and no counts stand beside %s: %s", named, error)
+            continue
+        corpus = loaded.store
+        console.log.info("encoding %s words with the untrained encoder", f"{corpus.n_words:,}")
+        vectors = only_words(word_vectors(loaded), own[0].vectors.words)
+        counts = dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
+        controls[folder] = Control(Model(f"untrained {name}", "untrained", vectors, counts=counts), corpus.synthetic)
+    return controls
+
+
+def with_counts_of_runs(
+    models: Sequence[Model], runs: Sequence[Path | None], controls: Mapping[Path, Control]
+) -> list[Model]:
+    """The models with the word counts of their runs; files of no run take those that all runs have in common."""
+    every = [control.model.counts for control in controls.values()]
+    common = every[0] if every and all(counts == every[0] for counts in every) else None
+    counted = []
+    for model, folder in zip(models, runs, strict=True):
+        if folder is not None:
+            counts = controls[folder].model.counts if folder in controls else None
+        else:
+            counts = common
+            if every and common is None:
+                console.log.warning(
+                    "'%s' comes from no run, and the runs are of different corpora: it keeps its rare words", model.name
+                )
+        counted.append(replace(model, counts=counts))
+    return counted

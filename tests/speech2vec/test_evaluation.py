@@ -71,22 +71,26 @@ def wordsim(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
-    """A run as training leaves it, on a store in which w0 to w9 are rare."""
+def make_run(folder: Path, store: Path, sentences: list[list[str]]) -> Path:
+    """A run as training leaves it, on a store of these sentences, with vectors for w0 to w29."""
     from speech2vec.config import fingerprint, to_toml, validate_settings
     from speech2vec.presets import TrainSettings
     from speech2vec.runs import write_json
 
-    sentences = [[f"w{i}" for i in range(30)]] + [[f"w{i}" for i in range(10, 30)] for _ in range(5)]
-    store = make_store(tmp_path / "store", sentences)
-    folder = tmp_path / "run"
+    make_store(store, sentences)
     (folder / "checkpoints").mkdir(parents=True)
     settings = validate_settings(TrainSettings, {"model": {"vector_size": 8}})
     (folder / "config.toml").write_text(to_toml(settings))
     write_json(folder / "store.json", {"path": str(store), "fingerprint": fingerprint({"n_mfcc": 13})})
     write_vectors(folder / "vectors.txt", random_vectors([f"w{i}" for i in range(30)], 8, seed=1))
     return folder
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run on a store in which w0 to w9 are rare."""
+    sentences = [[f"w{i}" for i in range(30)]] + [[f"w{i}" for i in range(10, 30)] for _ in range(5)]
+    return make_run(tmp_path / "run", tmp_path / "store", sentences)
 
 
 class TestEvaluate:
@@ -170,6 +174,34 @@ class TestEvaluate:
         assert run(*arguments, "-o", tmp_path / "c", "--store", tmp_path / "moved") == 0
         result = json.loads((tmp_path / "c" / "evaluation.json").read_text())
         assert "untrained" in [model["kind"] for model in result["models"]]
+
+    def test_runs_of_different_stores_are_counted_by_their_own(
+        self, tmp_path: Path, wordsim: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sentences = [[f"w{i}" for i in range(30)]] + [[f"w{i}" for i in range(5)] for _ in range(5)]
+        other = make_run(tmp_path / "other", tmp_path / "other store", sentences)
+        text = tmp_path / "text.txt"
+        write_vectors(text, random_vectors([f"w{i}" for i in range(30)], 8, seed=2))
+        arguments = ("--wordsim", wordsim, "--resamples", 100, "--device", "cpu")
+
+        def words_at_five(*files: Path) -> dict[str, int]:
+            out = tmp_path / "out"
+            assert run("evaluate", *files, "-o", out, "--force", *arguments) == 0
+            level = json.loads((out / "evaluation.json").read_text())["levels"][1]
+            return {name: result["n_words"] for name, result in level["results"].items() if "random" not in name}
+
+        kept = words_at_five(run_folder / "vectors.txt", other / "vectors.txt", text)
+        assert kept == {
+            "run/vectors": 20,
+            "other/vectors": 5,
+            f"{tmp_path.name}/text": 30,
+            "untrained run": 20,
+            "untrained other": 5,
+        }
+        warned = "comes from no run, and the runs are of different corpora"
+        assert warned in capsys.readouterr().err
+        assert words_at_five(run_folder / "vectors.txt", text) == {"vectors": 20, "text": 20, "untrained run": 20}
+        assert warned not in capsys.readouterr().err
 
     def test_faults(self, tmp_path: Path, wordsim: Path, capsys: pytest.CaptureFixture[str]) -> None:
         good = tmp_path / "v.txt"
