@@ -9,7 +9,7 @@ import numpy as np
 
 from speech2vec.runs import generator
 
-_RESAMPLES = 1_000
+RESAMPLES = 1_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,37 @@ def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
     """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
-    _, member = np.unique(group, return_inverse=True)
-    n_groups = int(member.max()) + 1
-    drawn = generator(seed, 7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_RESAMPLES)
-    return drawn[:, member].astype(np.float32)
+    member, times = draw_groups(group, generator(seed, 7))
+    return times[:, member].astype(np.float32)
+
+
+def draw_groups(
+    group: np.ndarray, draw: np.random.Generator, n_resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray]:
+    """A bootstrap over groups: as many as there are, drawn with replacement.
+
+    What is said by one speaker, in one utterance or about one word is not independent, so it is drawn as a whole.
+
+    Parameters
+    ----------
+    group : ndarray [shape=(n,)]
+        The group that each thing measured belongs to.
+    draw : numpy.random.Generator
+    n_resamples : int
+
+    Returns
+    -------
+    member : ndarray [shape=(n,)], int64
+        The column of `times` for each thing measured.
+    times : ndarray [shape=(n_resamples, n_groups)], int64
+        How often each group was drawn.
+
+    Examples
+    --------
+    >>> member, times = draw_groups(np.array(["b", "a", "b"]), np.random.default_rng(0), n_resamples=2)
+    >>> member.tolist(), times.sum(axis=1).tolist()
+    ([1, 0, 1], [2, 2])
+    """
+    names, member = np.unique(group, return_inverse=True)
+    n_groups = len(names)
+    return member, draw.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)

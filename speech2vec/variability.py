@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech2vec.errors import UserError
+from speech2vec.estimates import draw_groups
 from speech2vec.runs import generator
 
 # The bins of Chung & Glass (2018): instances of a word in the corpus.
@@ -198,9 +199,8 @@ def probe_speaker(
     probe.fit(instances[split.train], speaker[split.train])
     right = (probe.predict(instances[split.test]) == speaker[split.test]).astype(float)
     # Utterances and not words are drawn again: the words of one share its channel and its mood.
-    said, member = np.unique(utterance[split.test], return_inverse=True)
-    weights = generator(seed, 4).multinomial(len(said), np.full(len(said), 1 / len(said)), size=1_000)[:, member]
-    weights = np.concatenate([np.ones((1, len(right))), weights])
+    member, times = draw_groups(utterance[split.test], generator(seed, 4))
+    weights = np.concatenate([np.ones((1, len(right))), times[:, member]])
     _, who = np.unique(speaker[split.test], return_inverse=True)
     is_speaker = np.eye(int(who.max()) + 1)[who]  # n_test, n_speakers
     total = weights @ is_speaker
