@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_tensors
 
 from speech2vec.config import validate_settings
-from speech2vec.encoding import encode_instances, load_run
+from speech2vec.encoding import LAST, encode_instances, load_run
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract
 from speech2vec.mfcc import MfccSettings
@@ -71,9 +71,21 @@ class SegmentEncoder:
     mfcc: MfccSettings
 
     @classmethod
-    def of_run(cls, run: Path) -> SegmentEncoder:
-        """That of a run of ``speech2vec train``; its store says how MFCC are made."""
-        loaded = load_run(run)
+    def of_run(cls, run: Path, checkpoint: str = LAST) -> SegmentEncoder:
+        """That of a run of ``speech2vec train``; its store says how MFCC are made.
+
+        Parameters
+        ----------
+        run : Path
+        checkpoint : {"last", "best"}
+            As ``--checkpoint`` of ``speech2vec export``: both take the same weights.
+
+        Raises
+        ------
+        UserError
+            The folder is no run, or has no such checkpoint.
+        """
+        loaded = load_run(run, checkpoint=checkpoint)
         return cls(loaded.model, validate_settings(MfccSettings, loaded.store.settings))
 
     def save(self, path: Path) -> None:
@@ -118,6 +130,11 @@ class SegmentEncoder:
             The order that is wanted; one that has no aligned word gets no vector.
         jobs : int
             Processes for the MFCC.
+
+        Raises
+        ------
+        UserError
+            None of the utterances has an aligned word.
         """
         with tempfile.TemporaryDirectory() as folder:
             extract(aligned, Path(folder) / "store", self.mfcc, jobs, quiet=True)

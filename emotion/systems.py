@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import torch
+
 from emotion.dataset import Prepared
 from emotion.evaluate import Predictions
-from emotion.experiment import Plan, continue_run, start_run, train_members, write_predictions
+from emotion.members import train_members, write_predictions
+from emotion.plan import Plan, check_plan, continue_run, start_run
 from emotion.run import PREDICTIONS_FILE, RUN_FILE, Run
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol
@@ -71,6 +74,11 @@ def plan_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mapping
         A vectors file for each vector size.
     extra : mapping of int to str
         Further vectors (for one, the published ones), as rows of Tables 1 and 3.
+
+    Raises
+    ------
+    UserError
+        There are no vectors at all.
     """
     if not speech and not word:
         raise UserError("tables need vectors: --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
@@ -122,11 +130,18 @@ def train_systems(
     seeds: Sequence[int],
     n_folds: int = 6,
     jobs: int = 1,
-    device: str = "auto",
+    device: torch.device | str = "cpu",
     quiet: bool = True,
     on_system: Callable[[str], None] | None = None,
 ) -> dict[System, Predictions]:
-    """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are."""
+    """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are.
+
+    Raises
+    ------
+    UserError
+        The corpus lacks what a system needs, vectors are not of the size they were given for, or a run that is there
+        was started with something else.
+    """
     results: dict[System, Predictions] = {}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):
         folder = output / "runs" / system.name
@@ -134,7 +149,7 @@ def train_systems(
         if (folder / RUN_FILE).exists():
             run = continue_run(prepared, folder, plan, settings)
         else:
-            run = start_run(prepared, folder, plan, settings)
+            run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
         if system.vector_size and run.info["vector_size"] != system.vector_size:
             raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
         _finish(run, prepared, jobs, device, quiet)
@@ -144,7 +159,7 @@ def train_systems(
     return results
 
 
-def _finish(run: Run, prepared: Prepared, jobs: int, device: str, quiet: bool) -> None:
+def _finish(run: Run, prepared: Prepared, jobs: int, device: torch.device | str, quiet: bool) -> None:
     if run.members_missing() or not (run.folder / PREDICTIONS_FILE).exists():
         train_members(run, prepared, jobs, device, quiet)
         write_predictions(run, prepared)

@@ -39,14 +39,16 @@ def tables(
 ) -> None:
     """Train and print Tables 1 to 3, with published figures and random vectors beside; --resume goes on row by row."""
     from emotion.dataset import Prepared
-    from emotion.experiment import warn_of_features
+    from emotion.plan import warn_of_features
     from emotion.settings import settings_of_preset
     from emotion.systems import plan_rows, train_systems
     from emotion.tables import make_tables, write_tables
+    from speech2vec.devices import choose_device
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
+    chosen = choose_device(device.value)
     files = [_by_size(options) for options in (speech_embeddings, word_embeddings, extra_embeddings)]
     rows = plan_rows(*files)
     console.claim_output(
@@ -57,7 +59,7 @@ def tables(
     n_systems = len({row.system for row in rows if row.system})
     with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
         results = train_systems(
-            rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), device.value,
+            rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), chosen,
             on_system=lambda title: tracker.advance(note=title),
         )  # fmt: skip
     made = make_tables(rows, results, corpus, protocol.value, seeds)

@@ -20,6 +20,11 @@ class ModelName(str, Enum):
     dual = "dual"
 
 
+class Checkpoint(str, Enum):
+    last = "last"
+    best = "best"
+
+
 def train(
     prepared: options.PreparedArgument,
     output: console.OutputOption,
@@ -29,6 +34,9 @@ def train(
     ] = None,
     aligned: Annotated[
         Path | None, typer.Option("--aligned", help="Words in time for segments:RUN, from speech2vec-align.")
+    ] = None,
+    checkpoint: Annotated[
+        Checkpoint | None, typer.Option("--checkpoint", help="Which encoder of segments:RUN [last, as of its export].")
     ] = None,
     protocol: options.ProtocolOption = Protocol.speaker_folds,
     folds: options.FoldsOption = 6,
@@ -50,34 +58,28 @@ def train(
     from emotion.dataset import Prepared
     from emotion.embeddings import is_segments, source_path
     from emotion.evaluate import evaluate_run
-    from emotion.experiment import (
-        Plan,
-        check_inputs,
-        continue_run,
-        split_prepared,
-        start_run,
-        train_members,
-        warn_of_features,
-        write_predictions,
-    )  # fmt: skip
+    from emotion.members import train_members, write_predictions
+    from emotion.plan import Plan, check_plan, continue_run, start_run, warn_of_features
     from emotion.settings import settings_of_preset
+    from speech2vec.devices import choose_device
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
-    plan = Plan(model.value, protocol, embeddings, list(range(seed, seed + seeds)), folds, aligned)
-    if is_segments(embeddings) != (aligned is not None):
-        raise UserError("--embeddings segments:RUN and --aligned ALIGNED go together")
-    check_inputs(corpus, plan.model, embeddings)
-    split_prepared(corpus, protocol, folds)
+    if checkpoint is not None and not is_segments(embeddings):
+        raise UserError("--checkpoint chooses the encoder of --embeddings segments:RUN: give the two together")
+    checkpoint = checkpoint or Checkpoint.last
+    plan = Plan(model.value, protocol, embeddings, range(seed, seed + seeds), folds, aligned, checkpoint.value)
+    splits = check_plan(corpus, plan)
+    chosen = choose_device(device.value)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
     console.claim_output(output, force, resume, inputs=[prepared, aligned, source_path(embeddings)])
     if resume and (output / "run.json").exists():
         run = continue_run(corpus, output, plan, settings)
     else:
-        run = start_run(corpus, output, plan, settings)
-    train_members(run, corpus, jobs=console.count_jobs(jobs), device=device.value, quiet=quiet)
+        run = start_run(corpus, output, plan, settings, splits)
+    train_members(run, corpus, jobs=console.count_jobs(jobs), device=chosen, quiet=quiet)
     write_predictions(run, corpus)
     evaluation = evaluate_run(run)
     print(evaluation.text())

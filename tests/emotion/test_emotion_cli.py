@@ -240,11 +240,20 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
         assert result.exit_code == 0, (result.output, result.exception)
     run = tmp_path / "run"
     command = ("train", home / "prepared", "-o", run, "--model", "dual", "--protocol", "session5", "--seeds", 1, *SMALL)
+    segments = ("--embeddings", f"segments:{tmp_path / 'words'}", "--aligned", aligned)
     with pytest.raises(UserError, match="go together"):
-        invoke(*command, "--embeddings", f"segments:{tmp_path / 'words'}")
-    invoke(*command, "--embeddings", f"segments:{tmp_path / 'words'}", "--aligned", aligned)
+        invoke(*command, *segments[:2])
+    with pytest.raises(UserError, match="--checkpoint chooses the encoder of --embeddings segments:RUN"):
+        invoke(*command, "--checkpoint", "best", "--embeddings", "random:6")
+    # As `speech2vec export` does, the last checkpoint is taken, and the other one where it is asked for.
+    (tmp_path / "words" / "checkpoints" / "best.safetensors").unlink()
+    with pytest.raises(UserError, match=r"best\.safetensors"):
+        invoke(*command, *segments, "--checkpoint", "best")
+    invoke(*command, *segments)
     info = json.loads((run / "run.json").read_text())
-    assert info["vector_size"] == 6
+    assert info["vector_size"] == 6 and info["checkpoint"] == "last"
+    with pytest.raises(UserError, match="started with checkpoint last, not best"):
+        invoke(*command, *segments, "--checkpoint", "best", "--resume")
     assert info["coverage"] == {"tokens": 78, "texts_without_words": 1, "recordings_cut": 0}
 
     from emotion.run import Run

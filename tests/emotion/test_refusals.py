@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from typer.testing import CliRunner
 
 from emotion.cli import app
@@ -51,6 +52,19 @@ def test_words_that_were_not_said_have_no_sound(home, tmp_path):
     with pytest.raises(UserError, match="is COMPOSITE: its words were not said in its audio"):
         invoke(*command, "--embeddings", "segments:words", "--aligned", tmp_path / "aligned")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("command", ["train", "tables"])
+def test_a_device_that_is_not_there(home, tmp_path, command):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "kept").touch()
+    (tmp_path / "vectors.txt").touch()
+    arguments = [command, home / "prepared", "-o", tmp_path / "run", "--device", "cuda", "--force"]
+    arguments += ["--speech-embeddings", f"50={tmp_path / 'vectors.txt'}"] if command == "tables" else ["--folds", 3]
+    with pytest.raises(UserError, match="there is no CUDA device"):
+        invoke(*arguments)
+    assert (tmp_path / "run" / "kept").exists()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
