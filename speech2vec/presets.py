@@ -148,7 +148,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The published architecture and loss with an optimiser that learns in tens of epochs (docs/training.md).
     "default": {"preset": "default"},
     # The same for a GPU, which a small batch does not fill: what it costs is in docs/training.md.
-    "large-batch": {"preset": "large-batch", "optimiser": {"batch_size": 65536, "learning_rate": 1e-2}},
+    "large-batch": {"preset": "large-batch", "optimiser": {"batch_size": 16384, "learning_rate": 8e-3}},
     # As published: SGD without momentum at a fixed 1e-3 for 500 epochs. What the paper leaves open (batch size,
     # reduction, counts) is filled as docs/training.md says.
     "paper": {

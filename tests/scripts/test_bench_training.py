@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from scripts.bench_training import attention_of, librispeech_like, operations
+from scripts.bench_training import OURS, attention_of, compare, librispeech_like, operations
 from scripts.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
@@ -96,3 +98,16 @@ def test_a_loss_that_is_no_number_stops_it() -> None:
     layer = torch.nn.Linear(2, 1)
     with pytest.raises(UserError, match="normalised"):
         update(layer, torch.optim.Adam(layer.parameters()), layer(torch.full((1, 2), torch.nan)).sum(), 1.0)
+
+
+def test_all_sides_are_measured_and_the_last_line_is_the_ratio(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(store, n_rounds=1, batch_size=200, vector_size=8)
+    *rows, ratio = capsys.readouterr().out.splitlines()
+    assert sum("pairs/s" in row for row in rows) == 4
+    (number,) = re.findall(r"^ratio: (\d+\.\d)$", ratio)
+    assert float(number) > 0
+    compare(store, n_rounds=1, batch_size=200, vector_size=8, with_variants=True, only=["GRU"])
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.partition(":")[0].strip() for row in rows[:2]] == [OURS, "GRU"]
