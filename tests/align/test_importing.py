@@ -1,60 +1,25 @@
-"""Import and export: each utterance ends in one place, and what goes out comes back."""
+"""Import: each utterance ends in one place, on alignments of all kinds; and the commands of import and export."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
-from hypothesis import HealthCheck, assume, given, settings
+from alignments import reason, run, times, utterance, write_textgrid
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from align.aligned import write_aligned
-from align.base import Aligned, Failure, Outcome, Reason, account
+from align.base import Aligned, Reason, account
 from align.commands.export import export
 from align.commands.import_ import import_
-from align.exporting import Exported, ExportFormat, export_aligned
+from align.exporting import ExportFormat
 from align.formats import textgrid
-from align.formats.tracks import Interval
 from align.importing import ImportSettings, Tally, import_alignments
 from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word, read_words, write_utterances
-from speech2vec.runs import atomic_folder
-
-WORDS = ["the", "quick", "brown", "fox", "don't", "stop", "now", "ümläut", "a", "3"]
-
-
-def utterance(name: str, text: str = "one two", **more: object) -> Utterance:
-    return Utterance(name, Path(f"/corpus/{name}.wav"), text, "speaker", **more)  # type: ignore[arg-type]
-
-
-def write_textgrid(path: Path, *labels: str, step: float = 1.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    words = [Interval(k * step, (k + 1) * step, label) for k, label in enumerate(labels)]
-    path.write_text(textgrid.write(words, 0.0), encoding="utf-8")
-
-
-def run(
-    utterances: Sequence[Utterance], source: Path, tally: Tally | None = None, format_name: str | None = None
-) -> dict[str, Outcome]:
-    """All outcomes by utterance; each utterance has exactly one."""
-    found = list(import_alignments(utterances, source, ImportSettings(format=format_name), tally or Tally()))
-    names = [outcome.utterance_id for outcome in found]
-    assert sorted(names) == sorted(u.utterance_id for u in utterances)
-    return dict(zip(names, found, strict=True))
-
-
-def times(outcome: Outcome) -> list[tuple[str, float, float]]:
-    assert isinstance(outcome, Aligned), outcome
-    return [(word.word, word.start, word.end) for word in outcome.words]
-
-
-def reason(outcome: Outcome) -> Reason:
-    assert isinstance(outcome, Failure), outcome
-    return outcome.reason
+from speech2vec.manifest import Utterance, read_words, write_utterances
 
 
 def test_files_by_path_and_stem(tmp_path: Path) -> None:
@@ -237,95 +202,6 @@ def test_every_utterance_ends_in_exactly_one_place(
     assert report["asked"] == report["aligned"] + len(report["failed"]) == len(ids)
 
 
-@st.composite
-def aligned_corpora(draw: st.DrawFn) -> list[tuple[Utterance, list[Word]]]:
-    corpus = []
-    for name in draw(st.lists(st.sampled_from(["84-1-0000", "84-1-0001", "a/x", "b/x", "y"]), min_size=1, unique=True)):
-        offset = draw(st.sampled_from([None, 0.0, 2.5]))
-        reached, words = round((offset or 0.0) * 100), []
-        for gap, length, word in draw(
-            st.lists(st.tuples(st.integers(0, 2), st.integers(1, 50), st.sampled_from(WORDS)), min_size=1, max_size=6)
-        ):
-            score = draw(st.one_of(st.none(), st.just(-7.5)))
-            words.append(Word(name, word, (reached + gap) / 100, (reached + gap + length) / 100, score))
-            reached += gap + length
-        text = " ".join(word.word for word in words).upper()
-        end = None if offset is None else reached / 100 + 1
-        corpus.append((Utterance(name, Path(f"/nowhere/{name}.wav"), text, "s", offset, end), words))
-    return corpus
-
-
-@pytest.mark.parametrize("kind", list(ExportFormat))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(corpus=aligned_corpora())
-def test_what_is_exported_comes_back(
-    kind: ExportFormat, corpus: list[tuple[Utterance, list[Word]]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    assume(all("ß" not in word.word for _, words in corpus for word in words))
-    folder = tmp_path_factory.mktemp("round")
-    utterances = [u for u, _ in corpus]
-    write_aligned(folder / "aligned", utterances, [Aligned(u.utterance_id, tuple(words)) for u, words in corpus])
-    done = Exported()
-    assert len(list(export_aligned(folder / "aligned", kind, folder / "out", done))) == len(corpus)
-    assert not done.failed
-    assert done.n_words == sum(len(words) for _, words in corpus)
-    outcomes = run(utterances, folder / "out")
-    for u, words in corpus:
-        back = outcomes[u.utterance_id]
-        assert isinstance(back, Aligned), back
-        assert [word.word for word in back.words] == [word.word for word in words]
-        np.testing.assert_allclose(
-            [(word.start, word.end) for word in back.words], [(word.start, word.end) for word in words], atol=1e-6
-        )
-        if kind in (ExportFormat.ctm, ExportFormat.csv):
-            assert [word.score for word in back.words] == [word.score for word in words]
-
-
-@given(frames=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=5))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_wdseg_comes_back_within_a_frame(
-    frames: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("wdseg")
-    rows, reached = ["SFrm EFrm SegAScr Word"], 0
-    for gap, length in frames:
-        rows.append(f"{reached + gap} {reached + gap + length - 1} -500 WORD(2)")
-        reached += gap + length
-    (folder / "x.wdseg").write_text("\n".join([*rows, "Total -1000"]))
-    corpus = [utterance("x", "word " * len(frames))]
-    first = run(corpus, folder)["x"]
-    write_aligned(folder / "aligned", corpus, [first])
-    for kind in ExportFormat:
-        for _ in export_aligned(folder / "aligned", kind, folder / kind.value, Exported()):
-            pass
-        np.testing.assert_allclose(
-            [t[1:] for t in times(run(corpus, folder / kind.value)["x"])], [t[1:] for t in times(first)], atol=0.01
-        )
-
-
-def test_overlaps_are_clipped_and_words_without_length_named(tmp_path: Path) -> None:
-    words = (Word("x", "one", 0.0, 1.0), Word("x", "two", 0.5, 1.5), Word("x", "three", 1.5, 1.5))
-    corpus = [utterance("x", "one two three")]
-    write_aligned(tmp_path / "aligned", corpus, [Aligned("x", words)])
-    done = Exported()
-    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", done))
-    assert (done.n_words, done.n_clipped, done.left_out) == (2, 1, ["x: three"])
-    assert times(run(corpus, tmp_path / "out")["x"]) == [("one", 0.0, 1.0), ("two", 1.0, 1.5)]
-    for kind in (ExportFormat.ctm, ExportFormat.csv):
-        list(export_aligned(tmp_path / "aligned", kind, tmp_path / kind.value, Exported()))
-        assert times(run(corpus, tmp_path / kind.value)["x"]) == [(w.word, w.start, w.end) for w in words]
-
-
-def test_an_id_never_leads_out_of_the_output_folder(tmp_path: Path) -> None:
-    corpus = [utterance("../../evil", "one"), utterance("/abs", "one"), utterance("good", "one")]
-    aligned = [Aligned(u.utterance_id, (Word(u.utterance_id, "one", 0.0, 1.0),)) for u in corpus]
-    write_aligned(tmp_path / "aligned", corpus, aligned)
-    done = Exported()
-    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "deep" / "out", done))
-    assert [name for name, _ in done.failed] == ["../../evil", "/abs"]
-    assert [path.name for path in tmp_path.rglob("*.TextGrid")] == ["good.TextGrid"]
-
-
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = tmp_path / "corpus.jsonl"
     write_utterances(corpus, [utterance("x"), utterance("y"), utterance("z", "")])
@@ -351,13 +227,6 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
     with pytest.raises(UserError, match="no finished alignment"):
         export(tmp_path / "in", tmp_path / "out2", quiet=True)
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out") as folder:
-        (folder / "half").write_text("")
-        raise RuntimeError
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.corpus
