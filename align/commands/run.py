@@ -23,7 +23,7 @@ def run(
         str, typer.Option("--aligner", help="pocketsphinx, mfa, ctc, or your own: package.module:Class.")
     ] = "pocketsphinx",
     mfa_train: Annotated[
-        bool, typer.Option("--mfa-train", help="With --aligner mfa: learn the acoustic model from this corpus (train=true).")
+        bool, typer.Option("--mfa-train", help="With --aligner mfa: learn the model from the corpus (train=true).")
     ] = False,
     shard: console.ShardOption = None,
     config: console.ConfigOption = None,
