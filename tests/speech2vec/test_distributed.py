@@ -90,9 +90,9 @@ def losses(run: Path, name: str = "step/loss") -> np.ndarray:
     return np.array([scalar.value for scalar in scalars])
 
 
-def start(n: int, store: Path, run: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def start(n: int, store: Path, run: Path, *more: str, device: str = "cpu") -> subprocess.CompletedProcess[str]:
     options = [word for text in CHOSEN for word in ("--set", text)]
-    fixed = ["--device", "cpu", "--log-every", "1", "--evaluate-every", "0", *more]
+    fixed = ["--device", device, "--log-every", "1", "--evaluate-every", "0", *more]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(n), "-m"]
     return subprocess.run(
         [*torchrun, "speech2vec", "train", str(store), "-o", str(run), *options, *fixed],
@@ -105,10 +105,13 @@ def start(n: int, store: Path, run: Path, *more: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_two_processes_have_the_losses_of_one(store: Store, tmp_path: Path, device: str) -> None:
+    if device == "cuda" and torch.cuda.device_count() < 2:
+        pytest.skip("each process needs a CUDA device of its own, and there are not two")
     settings = load_settings(TrainSettings, overrides=CHOSEN)
-    one = train(store, tmp_path / "one", settings, torch.device("cpu"), quiet=True, log_every=1).metrics
-    answer = start(2, store.path, tmp_path / "two")
+    one = train(store, tmp_path / "one", settings, torch.device(device), quiet=True, log_every=1).metrics
+    answer = start(2, store.path, tmp_path / "two", device=device)
     assert answer.returncode == 0, answer.stderr
     assert len(answer.stdout.splitlines()) == 1 and answer.stderr.count("epoch 4:") == 1  # the first process alone
     ours, theirs = losses(tmp_path / "one"), losses(tmp_path / "two")
