@@ -138,7 +138,8 @@ def test_imports_go_down_or_stay_on_their_floor() -> None:
         if module.startswith("speech2vec.")
         for name in ours(module)
         if name.startswith("speech2vec.")
-        for here, there in zip(floors_of(module), floors_of(name), strict=True)
+        for here in floors_of(module)
+        for there in floors_of(name)
         if height[there] > height[here]
     ]
     assert not wrong
