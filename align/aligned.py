@@ -77,6 +77,11 @@ def write_aligned(
     -------
     dict
         The report.
+
+    Raises
+    ------
+    RuntimeError
+        If outcomes are missing, or there are more of them than utterances.
     """
     folder = Path(folder)
     failed = list(problems)
@@ -133,7 +138,13 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def read_failures(report: Mapping[str, Any]) -> list[Failure]:
-    """The failures that a report names."""
+    """The failures that a report names.
+
+    Raises
+    ------
+    UserError
+        If the list is damaged, or names a reason that is not in `align.base.Reason`.
+    """
     try:
         return [Failure(row["utterance_id"], Reason(row["reason"]), row.get("detail", "")) for row in report["failed"]]
     except (KeyError, TypeError, ValueError) as error:

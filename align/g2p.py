@@ -63,6 +63,11 @@ class JointNgram:
     order : int
         Length of the n-grams.
 
+    Raises
+    ------
+    ValueError
+        If no entry can be learned from.
+
     Examples
     --------
     >>> model = JointNgram([("tap", ["T", "AE", "P"]), ("pat", ["P", "AE", "T"])] * 10, order=3)

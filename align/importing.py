@@ -153,7 +153,13 @@ def import_alignments(
 
 
 def list_files(source: Path) -> list[Path]:
-    """The files that may be alignments: all but hidden ones and audio, in order of their paths."""
+    """The files that may be alignments: all but hidden ones and audio, in order of their paths.
+
+    Raises
+    ------
+    UserError
+        If `source` is not there.
+    """
     if source.is_file():
         return [source]
     if not source.is_dir():

@@ -95,7 +95,13 @@ class Journal:
         return place
 
     def add(self, outcome: Outcome) -> None:
-        """Write an outcome down; it survives the death of this process."""
+        """Write an outcome down; it survives the death of this process.
+
+        Raises
+        ------
+        ValueError
+            If it is in the journal already.
+        """
         if outcome.utterance_id in self._places:
             raise ValueError(f"'{outcome.utterance_id}' is in the journal already")
         self._places[outcome.utterance_id] = self._append(_to_json(outcome))

@@ -104,6 +104,11 @@ class MfaProgram:
         """The command line of an alignment with a model.
 
         Version 4 gives the name `align` to another signature and calls this one `align_legacy`.
+
+        Raises
+        ------
+        AlignmentError
+            If the version no longer has such a command.
         """
         if self.version[0] >= 5:
             raise AlignmentError(

@@ -57,6 +57,11 @@ class PocketSphinxAligner(Aligner):
     """Aligns one utterance after the other with `Decoder.set_align_text`.
 
     A word's score is its acoustic log-likelihood per frame, against the best state of each frame: 0 at best.
+
+    Raises
+    ------
+    AlignmentError
+        If the model or the dictionary cannot be used, or there is no beam.
     """
 
     settings_type = PocketSphinxSettings

@@ -142,7 +142,13 @@ def source_path(source: str | None) -> Path | None:
 
 
 def random_size(source: str) -> int:
-    """The D of ``random:D``; 50 where it is left out."""
+    """The D of ``random:D``; 50 where it is left out.
+
+    Raises
+    ------
+    UserError
+        D is no size.
+    """
     size = source.partition(":")[2] or "50"
     if not size.isdigit() or int(size) == 0:
         raise UserError(f"--embeddings {source}: random takes a vector size, for one random:50")

@@ -45,6 +45,11 @@ class Ensemble(nn.Module):
     ----------
     run : Run
     members : sequence of Member
+
+    Raises
+    ------
+    UserError
+        There are no members.
     """
 
     def __init__(self, run: Run, members: Sequence[Member]) -> None:
@@ -96,7 +101,13 @@ def fit_steps(sequence: Tensor, limit: int, fill: bool) -> tuple[Tensor, Tensor]
 
 
 def load_ensemble(run: Run) -> Ensemble:
-    """All members of a run."""
+    """All members of a run.
+
+    Raises
+    ------
+    UserError
+        There are none, or one is missing or damaged.
+    """
     return Ensemble(run, list(run.load_members()))
 
 

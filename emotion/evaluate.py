@@ -41,7 +41,13 @@ class Predictions:
 
     @classmethod
     def read(cls, run: Run) -> Predictions:
-        """Read a run's ``predictions.csv``."""
+        """Read a run's ``predictions.csv``.
+
+        Raises
+        ------
+        UserError
+            The run is not trained to its end, or the file is another run's.
+        """
         path = run.folder / PREDICTIONS_FILE
         missing = run.members_missing()
         if missing or not path.exists():
@@ -193,7 +199,13 @@ def _confusion_lines(labels: Sequence[str], confusion: np.ndarray) -> list[str]:
 
 
 def evaluate_run(run: Run, n_draws: int = 2000) -> Evaluation:
-    """Score a run: all test utterances, each way of speaking by itself, and each fold."""
+    """Score a run: all test utterances, each way of speaking by itself, and each fold.
+
+    Raises
+    ------
+    UserError
+        The run is not trained to its end.
+    """
     predictions = Predictions.read(run)
     parts = {"all": score_predictions(predictions, n_draws)}
     styles = sorted({style for style in predictions.style if style})

@@ -46,6 +46,20 @@ class Bank:
 
 @lru_cache(maxsize=16)
 def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
+    """The matrices for windows of `length` samples.
+
+    Parameters
+    ----------
+    sampling_rate : int, Hz
+    length : int, samples
+    compat : {"pyaudioanalysis", "corrected"}
+        The reference's filters and chroma as they are, or put right.
+
+    Raises
+    ------
+    UserError
+        The window is too short or the sampling rate too low for the features, or `compat` is unknown.
+    """
     if compat not in get_args(Compat):
         raise UserError(f"compat is 'pyaudioanalysis' or 'corrected', not '{compat}'")
     n_lines = length // 2

@@ -30,7 +30,13 @@ class Scaler:
 
     @classmethod
     def fit(cls, segments: Sequence[np.ndarray]) -> Scaler:
-        """Mean and deviation over the windows of `segments`; a feature that never changes is only centred."""
+        """Mean and deviation over the windows of `segments`; a feature that never changes is only centred.
+
+        Raises
+        ------
+        UserError
+            There are no windows at all.
+        """
         count = sum(len(segment) for segment in segments)
         if count == 0:
             raise UserError("there are no feature windows to normalise with: the training part has no audio")
@@ -44,7 +50,13 @@ class Scaler:
 
 
 def check_features(segments: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuse features that are not numbers, by the utterance's name."""
+    """Refuse features that are not numbers, by the utterance's name.
+
+    Raises
+    ------
+    UserError
+        Naming the first such utterance.
+    """
     for segment, name in zip(segments, names, strict=True):
         if not np.isfinite(segment).all():
             raise UserError(f"the features of utterance '{name}' hold NaN or infinity: prepare the corpus again")

@@ -22,7 +22,13 @@ from speech2vec.runs import atomic_path
 
 
 def make_examples(run: Run, prepared: Prepared) -> Examples:
-    """All utterances of a corpus as inputs of a run's model, before the training part's scaling."""
+    """All utterances of a corpus as inputs of a run's model, before the training part's scaling.
+
+    Raises
+    ------
+    UserError
+        The run's word vectors are those of another corpus.
+    """
     n = len(prepared)
     nothing = np.zeros((0, run.info["n_features"]), dtype=np.float32)
     features = [nothing] * n

@@ -159,6 +159,11 @@ def prepare_composite(audio: Prepared, text: Prepared, output: Path, seed: int) 
     output : Path
     seed : int
         Of the pairing; it is part of the set's name.
+
+    Raises
+    ------
+    UserError
+        One of the sets is COMPOSITE itself, has no audio (of `audio`), or no text fits a recording.
     """
     for prepared in (audio, text):
         if prepared.composite:

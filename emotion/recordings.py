@@ -29,7 +29,13 @@ _SHORTEST_CHUNK = 0.3
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
-    """Audio files, each once: those named, and those in the folders named, at any depth."""
+    """Audio files, each once: those named, and those in the folders named, at any depth.
+
+    Raises
+    ------
+    UserError
+        One of the paths is not there, or a folder holds no audio.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():

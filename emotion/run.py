@@ -170,6 +170,13 @@ class Run:
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
+        """The word vectors that training started from; None for models without, and for segments.
+
+        Raises
+        ------
+        UserError
+            The file is damaged.
+        """
         path = self.folder / PRETRAINED_FILE
         if not path.exists():
             return None

@@ -41,7 +41,13 @@ class Difference:
 
 
 def difference(first: Predictions, second: Predictions, measure: str, n_draws: int = 2000) -> Interval:
-    """`first` less `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances."""
+    """`first` less `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances.
+
+    Raises
+    ------
+    UserError
+        The two were tested on different utterances.
+    """
     if not np.array_equal(first.utterance_id, second.utterance_id):
         raise UserError("two systems were tested on different utterances and cannot be compared")
     n_classes = len(first.labels)

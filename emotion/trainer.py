@@ -60,6 +60,11 @@ def fit(
     device : torch.device
     on_epoch : callable
         Called with each epoch's metrics.
+
+    Raises
+    ------
+    UserError
+        A loss is not a number.
     """
     training = settings.training
     torch.manual_seed(seed)

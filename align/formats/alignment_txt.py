@@ -16,7 +16,13 @@ _FORBIDDEN = re.compile(r'[\s",]')
 
 
 def read(text: str) -> list[Track]:
-    """A track for each line; a line that is wrong gives a track with its fault."""
+    """A track for each line; a line that is wrong gives a track with its fault.
+
+    Raises
+    ------
+    FormatError
+        If there are too many words or lines.
+    """
     tracks: list[Track] = []
     n_words = 0
     for number_of_line, line in lines(text):

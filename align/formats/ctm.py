@@ -9,7 +9,13 @@ from align.formats.tracks import FormatError, Interval, Track, limit, lines, num
 
 
 def read(text: str) -> list[Track]:
-    """A track for each name and channel, in the order of their first words."""
+    """A track for each name and channel, in the order of their first words.
+
+    Raises
+    ------
+    FormatError
+        If a line names no recording, or there are too many words; any other fault is its track's.
+    """
     tracks: dict[tuple[str, str], Track] = {}
     n_words = 0
     for number_of_line, line in lines(text):

@@ -66,13 +66,26 @@ def load_json(text: str) -> Any:
 
 
 def json_number(value: object, what: str) -> float:
+    """A number in JSON; `what` is its name in the message.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FormatError(f"{what} is {shorten(json.dumps(value)[:60])}, not a number")
     return float(value)
 
 
 def read_json(text: str) -> list[Track]:
-    """A track for each tier of words: ``{"tiers": {"words": {"entries": [[start, end, label], ...]}}}``."""
+    """A track for each tier of words: ``{"tiers": {"words": {"entries": [[start, end, label], ...]}}}``.
+
+    Raises
+    ------
+    FormatError
+        If it is no JSON, has no tier of words, or an entry is not [start, end, label].
+    """
     content = load_json(text)
     tiers = content.get("tiers") if isinstance(content, dict) else None
     if not isinstance(tiers, dict):
@@ -124,7 +137,13 @@ def columns(header: Sequence[str]) -> dict[str, int] | None:
 
 
 def read_csv(text: str) -> list[Track]:
-    """A track for each utterance (or speaker) that the table names, in the order of their first rows."""
+    """A track for each utterance (or speaker) that the table names, in the order of their first rows.
+
+    Raises
+    ------
+    FormatError
+        If the first line does not name the columns, or there are too many rows; any other fault is its track's.
+    """
     rows = _rows(text)
     _, header = next(rows, (0, []))
     parts = columns(header)
@@ -173,7 +192,13 @@ def write_csv_header() -> str:
 
 
 def write_csv(name: str, words: Sequence[Interval]) -> str:
-    """The rows of one utterance, under the columns `COLUMNS`."""
+    """The rows of one utterance, under the columns `COLUMNS`.
+
+    Raises
+    ------
+    FormatError
+        If a name or a word holds a line break.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for word in words:

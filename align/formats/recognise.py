@@ -33,7 +33,13 @@ _HEAD_LINES = 5
 
 
 def recognise(text: str) -> str | None:
-    """The name of the format, a key of `READERS`, or None if it is none of them."""
+    """The name of the format, a key of `READERS`, or None if it is none of them.
+
+    Raises
+    ------
+    FormatError
+        If it is a binary TextGrid, which is not read.
+    """
     if text.startswith("ooBinaryFile"):
         raise FormatError("is a binary TextGrid: save it as text in Praat")
     if _TEXTGRID.match(text) and "TextGrid" in text[:2000]:

@@ -126,7 +126,13 @@ def lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def limit(n_words: int, n_tracks: int = 0) -> None:
-    """Refuse a file that holds more than any recording or subset of a corpus."""
+    """Refuse a file that holds more than any recording or subset of a corpus.
+
+    Raises
+    ------
+    FormatError
+        If there are more words, or more tracks.
+    """
     if n_words > MAX_WORDS:
         raise FormatError(f"more than {MAX_WORDS:,} words in one file: give it in parts")
     if n_tracks > MAX_TRACKS:

@@ -15,6 +15,11 @@ def read(text: str) -> list[Track]:
     """One track; noises (``++NOISE++``) are left out, the number of a pronunciation (``(2)``) is cut off.
 
     The score of a word is its acoustic score by the frame, so that long words do not look worse than short ones.
+
+    Raises
+    ------
+    FormatError
+        If the header or one of a line's four fields is missing, or a number is none.
     """
     track = Track()
     header = False

@@ -52,6 +52,11 @@ def pair(audio: Prepared, text: Prepared, seed: int) -> Pairing:
     audio, text : Prepared
         Their labels must be the same classes.
     seed : int
+
+    Raises
+    ------
+    UserError
+        The two have other classes.
     """
     if set(audio.labels) != set(text.labels):
         raise UserError(

@@ -38,6 +38,11 @@ def read_cremad(root: Path) -> EmotionCorpus:
     """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above.
 
     The actors' sex is told by the release's ``VideoDemographics.csv``, where that lies in or above the audio's folder.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, or no audio of CREMA-D in it.
     """
     corpus = EmotionCorpus("crema-d", LABELS, expected=EXPECTED)
     folder = next((root / name for name in ("AudioWAV", "AudioMP3") if (root / name).is_dir()), root)

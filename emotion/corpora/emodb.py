@@ -49,7 +49,13 @@ _LETTERS = dict(zip("NFTWLEA", LABELS, strict=True))
 
 
 def read_emodb(root: Path) -> EmotionCorpus:
-    """Read EmoDB from the folder of its audio files or the one above (``wav/``)."""
+    """Read EmoDB from the folder of its audio files or the one above (``wav/``).
+
+    Raises
+    ------
+    UserError
+        There is no such folder, or no audio of EmoDB in it.
+    """
     corpus = EmotionCorpus("emodb", LABELS, expected=EXPECTED)
     folder = root / "wav" if (root / "wav").is_dir() else root
     for path in audio_files(folder):

@@ -62,6 +62,11 @@ def read_iemocap(root: Path) -> EmotionCorpus:
 
     The speaker is the session and the letter of an utterance's LAST field (the first F or M of its name only says
     who wore the markers). An utterance without forced alignment is noted: its words have to be aligned.
+
+    Raises
+    ------
+    UserError
+        There are no sessions, a folder of the release is missing, or no utterance has a label.
     """
     release = root / "IEMOCAP_full_release" if (root / "IEMOCAP_full_release").is_dir() else root
     sessions = [path for path in sorted(release.glob("Session[1-5]")) if path.is_dir()]
@@ -77,7 +82,13 @@ def read_iemocap(root: Path) -> EmotionCorpus:
 
 
 def text_files(folder: Path) -> list[Path]:
-    """The ``.txt`` files of one folder; macOS' leftovers (``._*``, ``.DS_Store``) and subfolders are passed over."""
+    """The ``.txt`` files of one folder; macOS' leftovers (``._*``, ``.DS_Store``) and subfolders are passed over.
+
+    Raises
+    ------
+    UserError
+        There is no such folder.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: the release is not whole")
     return [p for p in sorted(folder.iterdir()) if p.suffix == ".txt" and not p.name.startswith(".") and p.is_file()]

@@ -49,6 +49,11 @@ def read_meld(root: Path) -> EmotionCorpus:
     Dialogues are numbered anew in each split, so ids begin with the split (``train_dia0_utt3``). There are no
     sessions. An utterance without audio is kept as text only as long as its split has none at all; in a split with
     audio it is a problem.
+
+    Raises
+    ------
+    UserError
+        There are no transcripts, or one lacks a column.
     """
     corpus = EmotionCorpus("meld", LABELS)
     expected: Counter[str] = Counter()

@@ -36,6 +36,11 @@ def read_ravdess(root: Path) -> EmotionCorpus:
     """Read RAVDESS' speech, any audio format, wherever below `root` its ``Actor_*`` folders lie.
 
     Speakers are "01" to "24"; odd ones are male, even ones female. There are no sessions.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, or no speech of RAVDESS in it.
     """
     corpus = EmotionCorpus("ravdess", LABELS, expected=EXPECTED)
     folders = sorted(path for path in root.rglob("Actor_*") if path.is_dir())

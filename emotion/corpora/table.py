@@ -40,6 +40,11 @@ def read_table(path: Path) -> EmotionCorpus:
     EmotionCorpus
         Labels in order of their first row; neutral, happy (excited), sad and angry by any of their usual names are
         the four classes, all others lie outside.
+
+    Raises
+    ------
+    UserError
+        The table has no rows, lacks a column, or a time or channel is no number.
     """
     rows = list(_json_rows(path) if path.suffix.lower() in (".jsonl", ".json") else _csv_rows(path))
     if not rows:

@@ -122,6 +122,11 @@ def build(
         Size of a word vector.
     vectors : Tensor [shape=(n_words, vector_size)] or None
         Rows of the embedding layer, row 0 the padding; None where vectors are the input.
+
+    Raises
+    ------
+    UserError
+        There is no model of that name.
     """
     if model == "acoustic":
         return Acoustic(settings, n_features, n_classes)
