@@ -6,7 +6,8 @@ Makes stores whose words, utterances and lengths are as many and as long as thos
 of hours (475 h: 4.8 million words, 170 million frames); the frames are a sparse file of zeros, which takes no room on
 the disk. On the largest, `speech2vec train` is started with all that it does before its first step (held-out loss,
 evaluation), and the seconds to the end of that step and the largest resident memory apart from files (RssAnon of
-/proc/self/status, so Linux only) are printed. Then steps on all of them take turns.
+/proc/self/status, so Linux only) are printed; so is that over two epochs, of which only the first steps are made. Then
+steps on all of them take turns.
 
 Pages of a sparse file come from nowhere: reading 8.8 GB from a cold disk is not in these figures. The first start of
 all compiles the recurrence (`speech2vec.recurrence.lstm_cpu`) for the machine and keeps it, so one on the smallest
@@ -16,7 +17,6 @@ store goes before.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import subprocess
@@ -40,11 +40,12 @@ from speech2vec.manifest import WORDS_FILE
 from speech2vec.mfcc import MfccSettings
 from speech2vec.presets import ModelSettings, OptimiserSettings
 from speech2vec.runs import generator, machine_name, write_json
+from speech2vec.skipgram import Chosen, Sampler
 from speech2vec.store import FRAMES_FILE, META_FILE, STORE_SCHEMA, Store
 
 FULL_HOURS = 475
 SPEAKERS, TYPES = 1253, 68_000  # of the full size
-STEPS_AFTER = 20  # beyond the first, while memory is watched
+STEPS_OF_EPOCH = 20  # of two epochs, while memory is watched
 ROUNDS = 9
 
 
@@ -94,12 +95,8 @@ def resident() -> float:
     raise OSError("/proc/self/status has no RssAnon: this needs Linux 4.5 or later")
 
 
-class EnoughError(Exception):
-    """The steps that were to be watched are done."""
-
-
 def watched_training(store: Path, run: Path, began: float) -> dict[str, float]:
-    """Run `speech2vec train` in this process until some steps are done, and say how it went."""
+    """Run `speech2vec train` in this process, two epochs cut to their first steps, and say how it went."""
     seen: dict[str, float] = {"peak": 0.0}
     ended = threading.Event()
 
@@ -107,26 +104,24 @@ def watched_training(store: Path, run: Path, began: float) -> dict[str, float]:
         while not ended.wait(0.02):
             seen["peak"] = max(seen["peak"], resident())
 
-    make_step = trainer.train_step
-    n_steps = 0
+    make_step, order = trainer.train_step, Sampler.epoch
 
-    def counted_step(*given: Any) -> torch.Tensor:
-        nonlocal n_steps
+    def noted_step(*given: Any) -> torch.Tensor:
         sums = make_step(*given)
-        n_steps += 1
-        if n_steps == 1:
+        if "first_step" not in seen:
             sums.tolist()  # the device has done it
             seen["first_step"] = time.time() - began
             seen["cpu"] = time.process_time()  # of this process from its start
             seen["peak_at_first_step"] = seen["peak"]
-        if n_steps > STEPS_AFTER:
-            raise EnoughError
         return sums
 
-    trainer.train_step = counted_step  # type: ignore[assignment]
+    def cut(sampler: Sampler, epoch: int, shuffle: bool = True) -> list[Chosen]:
+        batches = order(sampler, epoch, shuffle)
+        return batches[:STEPS_OF_EPOCH] if shuffle else batches  # not the held-out ones
+
+    trainer.train_step, Sampler.epoch = noted_step, cut  # type: ignore[assignment, method-assign]
     threading.Thread(target=watch, daemon=True).start()
-    with contextlib.suppress(EnoughError):
-        app(["train", str(store), "-o", str(run), "--quiet", "--force"], standalone_mode=False)
+    app(["train", str(store), "-o", str(run), "--epochs", "2", "--quiet", "--force"], standalone_mode=False)
     ended.set()
     return seen
 
@@ -157,7 +152,7 @@ def measure(folder: Path, hours: list[float], n_steps: int) -> None:
         f"first step at {largest:g} h, after the start of the program: {went['first_step']:.1f} s (aim: 30), "
         f"in which it computed for {went['cpu']:.1f} s"
     )
-    peaks = f"{went['peak_at_first_step']:.2f} GB to the first step, {went['peak']:.2f} GB in all"
+    peaks = f"{went['peak_at_first_step']:.2f} GB to the first step, {went['peak']:.2f} GB over two epochs' ends"
     print(f"resident beyond files: {peaks} (aim: 3)")
     sides = {number: our_steps(store, ModelSettings(), OptimiserSettings()) for number, store in stores.items()}
     for number, steps in sides.items():
