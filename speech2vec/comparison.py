@@ -10,7 +10,7 @@ from speech2vec.charts import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.findings import Findings
 from speech2vec.instances import TRAINED, UNTRAINED
 from speech2vec.report import render
-from speech2vec.report_charts import ScoreChart, auc_chart, curve, level_title, own_model, worth_of
+from speech2vec.report_charts import ScoreChart, auc_chart, curve, level_title, own_model, precision_dot, worth_of
 from speech2vec.report_text import flat_settings, statements, summary, training_facts
 from speech2vec.similarity import HEADLINE
 
@@ -116,16 +116,16 @@ def compared_levels(styled: Styled) -> list[ScoreChart]:
 def compared_same_different(styled: Styled) -> DotChart | None:
     """Average precision of all runs on their own speakers, trained and untrained."""
     rows = []
-    for label, key in (("all pairs", "ap"), ("across speakers only", "ap_cross_speaker")):
+    for label, over in (("all pairs", ""), ("across speakers only", "_cross_speaker")):
         dots = []
         for name, style, found in styled:
             if found.same_different.value:
                 results = found.same_different.value[0].results
                 for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
-                    value = getattr(results[kind], key)
-                    if value == value:
-                        title = name if kind == TRAINED else f"{name}, untrained"
-                        dots.append(Dot(title, look, value, note=f"{results[kind].n_instances:,} instances"))
+                    title = name if kind == TRAINED else f"{name}, untrained"
+                    note = f"{results[kind].n_instances:,} instances"
+                    if results[kind].to_json()[f"ap{over}"] is not None:
+                        dots.append(precision_dot(title, look, results[kind], over, note))
         rows.append(DotRow(label, "each on its own corpus", dots))
     return dot_chart(rows, "average precision", include=(0.0,))
 

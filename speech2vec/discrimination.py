@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from speech2vec.errors import UserError
+from speech2vec.precision_interval import count_by_word, levels_of, precision_interval
 from speech2vec.runs import generator
 
 # As in the studies that follow Carlin et al. (Kamper et al. 2016, for one): short words are too easily confused.
@@ -22,6 +23,8 @@ MIN_SECONDS = 0.5
 MAX_INSTANCES = 10_000
 
 _PAIRS_A_BLOCK = 4_000_000
+# A cosine of 1, counted in steps that a float32 holds.
+_STEPS = 2**23
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,10 @@ class SameDifferent:
 
     Parameters
     ----------
-    ap : float
-        Over all pairs of instances.
-    ap_cross_speaker : float
+    ap, low, high : float
+        Over all pairs of instances, and its 95 % interval (bootstrap over words, see `precision_interval`); NaN for the
+        interval under ten words.
+    ap_cross_speaker, low_cross_speaker, high_cross_speaker : float
         Over the pairs of two speakers only, same and different word alike; NaN where there is no such pair.
     n_instances : int
     n_same, n_different : int
@@ -41,7 +45,11 @@ class SameDifferent:
     """
 
     ap: float
+    low: float
+    high: float
     ap_cross_speaker: float
+    low_cross_speaker: float
+    high_cross_speaker: float
     n_instances: int
     n_same: int
     n_different: int
@@ -148,8 +156,8 @@ def _unit_length(vectors: np.ndarray) -> np.ndarray:
 
 
 def _cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    # In steps of 2^-23: pairs that are equal stay equal, in whichever order their products were summed.
-    return np.rint((left @ right.T) * 2**23).astype(np.float32)
+    # In whole steps: pairs that are equal stay equal, in whichever order their products were summed.
+    return np.rint((left @ right.T) * _STEPS).astype(np.float32)
 
 
 def same_different(
@@ -161,7 +169,7 @@ def same_different(
 ) -> SameDifferent:
     """Same-different average precision by cosine over all pairs of instances.
 
-    Memory stays at some ten megabytes a block of pairs, whatever the number of instances.
+    Memory stays at some two hundred megabytes, whatever the number of instances.
 
     Parameters
     ----------
@@ -171,11 +179,14 @@ def same_different(
     max_instances : int or None
         A seeded random sample is drawn where there are more.
     seed : int
+        Of the sample and of the interval.
 
     Raises
     ------
+    ValueError
+        The numbers of vectors, words and speakers differ.
     UserError
-        No two instances are of one word, or all are: nothing can be told apart.
+        No two instances are of one word, or all are: nothing can be told apart. Or a vector is not a finite number.
 
     Examples
     --------
@@ -193,54 +204,108 @@ def same_different(
         vectors, word_id, speaker = vectors[chosen], word_id[chosen], speaker[chosen]
     # By word, so that the pairs of one word are blocks on the diagonal.
     order = np.argsort(word_id, kind="stable")
-    unit, word_id, speaker = _unit_length(vectors[order]), word_id[order], speaker[order]
-    n = len(unit)
-    starts = np.flatnonzero(np.r_[True, word_id[1:] != word_id[:-1]]) if n else np.zeros(0, dtype=int)
-    ends = np.r_[starts[1:], n]
-    if n == 0 or len(starts) in (1, n):
+    unit, speaker = _unit_length(vectors[order]), speaker[order]
+    types, starts, word = np.unique(word_id[order], return_index=True, return_inverse=True)
+    if len(types) in (0, 1, len(unit)):
         raise UserError(
             f"same-different needs words that are said at least twice, and at least two words; "
-            f"here {n} instances are of {len(starts)} words"
+            f"here {len(unit)} instances are of {len(types)} words"
         )
+    same = _same_word_pairs(unit, speaker, starts)
+    thresholds, at_threshold, n_same = np.unique(same.similarity, return_inverse=True, return_counts=True)
+    n_same_cross = np.bincount(at_threshold[same.is_cross], minlength=len(thresholds))
+    levels = levels_of(same.similarity)
+    different, one_speaker = _different_word_pairs(unit, word, speaker, starts, thresholds, levels)
+    ap = _average_precision(n_same, different.above)
+    ap_cross = _average_precision(n_same_cross, different.above - one_speaker.above)
+    level = np.searchsorted(levels, same.similarity, side="right")
+    by_word = count_by_word(same.word, level, len(types), len(levels))
+    by_word_cross = count_by_word(same.word[same.is_cross], level[same.is_cross], len(types), len(levels))
+    low, high = precision_interval(ap, by_word, different.by_word, seed)
+    low_cross, high_cross = precision_interval(ap_cross, by_word_cross, different.by_word - one_speaker.by_word, seed)
+    return SameDifferent(
+        ap=ap,
+        low=low,
+        high=high,
+        ap_cross_speaker=ap_cross,
+        low_cross_speaker=low_cross,
+        high_cross_speaker=high_cross,
+        n_instances=len(unit),
+        n_same=len(same.similarity),
+        n_different=different.n,
+        n_same_cross_speaker=int(same.is_cross.sum()),
+        n_different_cross_speaker=different.n - one_speaker.n,
+    )
 
-    same, cross = [], []
-    for first, last in zip(starts.tolist(), ends.tolist(), strict=True):
+
+@dataclass(frozen=True)
+class _SameWordPairs:
+    """The pairs of one word [shape=(n_pairs,)]: cosine, word, whether they are of two speakers."""
+
+    similarity: np.ndarray
+    word: np.ndarray
+    is_cross: np.ndarray
+
+
+def _same_word_pairs(unit: np.ndarray, speaker: np.ndarray, starts: np.ndarray) -> _SameWordPairs:
+    """Of instances in the order of words, each of which begins at one of `starts`."""
+    similarity, word, cross = [], [], []
+    for number, (first, last) in enumerate(zip(starts, np.append(starts[1:], len(unit)), strict=True)):
         rows, columns = np.triu_indices(last - first, k=1)
-        same.append(_cosines(unit[first:last], unit[first:last])[rows, columns])
+        similarity.append(_cosines(unit[first:last], unit[first:last])[rows, columns])
+        word.append(np.full(len(rows), number))
         cross.append(speaker[first + rows] != speaker[first + columns])
-    is_cross = np.concatenate(cross)
-    thresholds, at_threshold, n_same = np.unique(np.concatenate(same), return_inverse=True, return_counts=True)
-    n_same_cross = np.bincount(at_threshold[is_cross], minlength=len(thresholds))
+    return _SameWordPairs(np.concatenate(similarity), np.concatenate(word), np.concatenate(cross))
 
-    # Each instance against all of later words: the upper triangle without the blocks of one word. The few pairs of
-    # one speaker are counted apart, so that the many of two speakers need no ranking of their own.
-    different_above = np.zeros(len(thresholds), dtype=np.int64)
-    same_speaker_above = np.zeros(len(thresholds), dtype=np.int64)
-    n_different = n_different_same_speaker = 0
-    later = ends[np.searchsorted(starts, np.arange(n), side="right") - 1]
+
+@dataclass
+class _DifferentWordPairs:
+    """How many pairs of two words lie at or above each threshold, and each word's at each level."""
+
+    above: np.ndarray
+    by_word: np.ndarray
+    n: int = 0
+
+
+def _different_word_pairs(
+    unit: np.ndarray,
+    word: np.ndarray,
+    speaker: np.ndarray,
+    starts: np.ndarray,
+    thresholds: np.ndarray,
+    levels: np.ndarray,
+) -> tuple[_DifferentWordPairs, _DifferentWordPairs]:
+    """All pairs of two words; and those of one speaker, so few that the many others need no ranking of their own."""
+    n, n_words, n_levels = len(unit), len(starts), len(levels)
+    all_pairs, one_speaker = (
+        _DifferentWordPairs(np.zeros(len(thresholds), dtype=np.int64), np.zeros((n_words, n_levels), dtype=np.int64))
+        for _ in range(2)
+    )
+    level_of = np.repeat(  # of every value that a cosine in steps can have
+        np.arange(n_levels + 1, dtype=np.uint8), np.diff([-_STEPS, *levels.astype(np.int64), _STEPS + 1])
+    )
+    # Each instance against all of later words: the upper triangle without the blocks of one word.
+    later = np.append(starts[1:], n)[word]
     step = max(1, _PAIRS_A_BLOCK // n)
     for first in range(0, int(starts[-1]), step):
         last, column = min(first + step, n), int(later[first])
         similarity = _cosines(unit[first:last], unit[column:])
         different = np.arange(column, n) >= later[first:last, None]
-        one_speaker = different & (speaker[column:] == speaker[first:last, None])
-        different_above += _at_or_above(thresholds, similarity[different])
-        same_speaker_above += _at_or_above(thresholds, similarity[one_speaker])
-        n_different += int(different.sum())
-        n_different_same_speaker += int(one_speaker.sum())
-
-    return SameDifferent(
-        ap=_average_precision(n_same, different_above),
-        ap_cross_speaker=_average_precision(n_same_cross, different_above - same_speaker_above),
-        n_instances=n,
-        n_same=len(is_cross),
-        n_different=n_different,
-        n_same_cross_speaker=int(is_cross.sum()),
-        n_different_cross_speaker=n_different - n_different_same_speaker,
-    )
+        one = different & (speaker[column:] == speaker[first:last, None])
+        for pairs, chosen in ((all_pairs, different), (one_speaker, one)):
+            row, other = np.nonzero(chosen)
+            cosines = similarity[row, other]
+            level = level_of[cosines.astype(np.int64) + _STEPS]
+            pairs.above += _at_or_above(thresholds, cosines)
+            pairs.by_word += count_by_word(word[first + row], level, n_words, n_levels)
+            pairs.by_word += count_by_word(word[column + other], level, n_words, n_levels)
+            pairs.n += len(cosines)
+    return all_pairs, one_speaker
 
 
-def same_different_from_distances(distances: np.ndarray, word_id: np.ndarray, speaker: np.ndarray) -> SameDifferent:
+def same_different_from_distances(
+    distances: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0
+) -> SameDifferent:
     """The same measure from distances computed elsewhere (dynamic time warping).
 
     Parameters
@@ -248,15 +313,39 @@ def same_different_from_distances(distances: np.ndarray, word_id: np.ndarray, sp
     distances : ndarray [shape=(n_instances * (n_instances - 1) / 2,)]
         Of the pairs in the order of ``numpy.triu_indices(n_instances, 1)``.
     word_id, speaker : ndarray [shape=(n_instances,)], int
+    seed : int
+        Of the interval.
+
+    Raises
+    ------
+    UserError
+        No two instances are of one word, or all are.
     """
     rows, columns = np.triu_indices(len(word_id), k=1)
     same, cross = word_id[rows] == word_id[columns], speaker[rows] != speaker[columns]
     if not same.any() or same.all():
         raise UserError("same-different needs words that are said at least twice, and at least two words")
     similarity = -np.asarray(distances)
+    types, word = np.unique(word_id, return_inverse=True)
+    levels = levels_of(similarity[same])
+    level = np.searchsorted(levels, similarity, side="right")
+
+    def measured(chosen: np.ndarray) -> tuple[float, float, float]:
+        ap = average_precision(similarity[chosen], same[chosen])
+        first, second, other = chosen & same, chosen & ~same, (len(types), len(levels))
+        of_two = [count_by_word(word[of][second], level[second], *other) for of in (rows, columns)]
+        of_one = count_by_word(word[rows][first], level[first], *other)
+        return ap, *precision_interval(ap, of_one, of_two[0] + of_two[1], seed)
+
+    ap, low, high = measured(np.ones_like(cross))
+    ap_cross, low_cross, high_cross = measured(cross)
     return SameDifferent(
-        ap=average_precision(similarity, same),
-        ap_cross_speaker=average_precision(similarity[cross], same[cross]),
+        ap=ap,
+        low=low,
+        high=high,
+        ap_cross_speaker=ap_cross,
+        low_cross_speaker=low_cross,
+        high_cross_speaker=high_cross,
         n_instances=len(word_id),
         n_same=int(same.sum()),
         n_different=int((~same).sum()),

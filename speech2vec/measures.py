@@ -118,22 +118,24 @@ def measure_same_different(
     store, by_name = loaded.store, representations(loaded)
     everyone = selection.of(store, np.arange(store.n_words), seed)
     try:
-        parts = [_compare("all speakers", store, by_name, everyone)]
+        parts = [_compare("all speakers", store, by_name, everyone, seed)]
     except UserError as error:
         raise UserError(f"{error} ({selection}); smaller --min-characters and --min-seconds take more words") from error
     held_out = split(store, loaded.settings.data.held_out, loaded.settings.seed)
     chosen = selection.of(store, held_out.held_out, seed)
     if len(np.unique(store.word_id[chosen])) > 1:
-        parts.append(_compare(f"held-out {held_out.by}", store, by_name, chosen))
+        parts.append(_compare(f"held-out {held_out.by}", store, by_name, chosen, seed))
     if warped_instances:
         sample = sample_whole_words(store.word_id[everyone], warped_instances, seed)
-        parts.append(_compare_with_warping(store, by_name, everyone[sample], quiet))
+        parts.append(_compare_with_warping(store, by_name, everyone[sample], seed, quiet))
     return parts
 
 
-def _compare(name: str, store: Store, by_name: Mapping[str, Representation], rows: np.ndarray) -> SameDifferentPart:
+def _compare(
+    name: str, store: Store, by_name: Mapping[str, Representation], rows: np.ndarray, seed: int
+) -> SameDifferentPart:
     word_id, speaker = store.word_id[rows], store.speaker[rows]
-    results = {key: same_different(encode(rows), word_id, speaker, None) for key, encode in by_name.items()}
+    results = {key: same_different(encode(rows), word_id, speaker, None, seed) for key, encode in by_name.items()}
     return SameDifferentPart(name, len(np.unique(speaker)), results)
 
 
@@ -165,13 +167,13 @@ def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np
 
 
 def _compare_with_warping(
-    store: Store, by_name: Mapping[str, Representation], rows: np.ndarray, quiet: bool
+    store: Store, by_name: Mapping[str, Representation], rows: np.ndarray, seed: int, quiet: bool
 ) -> SameDifferentPart:
-    part = _compare("a sample, with time warping", store, by_name, rows)
+    part = _compare("a sample, with time warping", store, by_name, rows, seed)
     pairs = np.column_stack(np.triu_indices(len(rows), k=1))
     with Tracker("warping", len(pairs), "pairs", quiet) as tracker:
         distances = dtw_distances([store.segment(int(row)) for row in rows], pairs, tracker.advance)
-    warped = same_different_from_distances(distances, store.word_id[rows], store.speaker[rows])
+    warped = same_different_from_distances(distances, store.word_id[rows], store.speaker[rows], seed)
     return SameDifferentPart(part.name, part.n_speakers, {**part.results, WARPING: warped})
 
 
@@ -226,18 +228,22 @@ def format_same_different(parts: list[SameDifferentPart], selection: Selection, 
             "",
             f"{part.name}: {first.n_instances:,} instances of {part.n_speakers} speaker(s), "
             f"{first.n_same:,} same and {first.n_different:,} different pairs",
-            f"  {'':<14}{'all pairs':>10}{'across speakers':>18}",
+            f"  {'':<14}{'all pairs':>24}{'across speakers':>26}",
         ]
         lines += [
-            f"  {name:<14}{_figure(result.ap):>10}{_figure(result.ap_cross_speaker):>18}"
+            f"  {name:<14}{_figure(result.ap, result.low, result.high):>24}"
+            f"{_figure(result.ap_cross_speaker, result.low_cross_speaker, result.high_cross_speaker):>26}"
             for name, result in part.results.items()
         ]
-        lines.append(f"  {'chance':<14}{_figure(first.chance):>10}{_figure(first.chance_cross_speaker):>18}")
+        lines.append(f"  {'chance':<14}{_figure(first.chance):>24}{_figure(first.chance_cross_speaker):>26}")
+    lines += ["", "[95 % bootstrap interval over words; none under ten words]"]
     return "\n".join(lines)
 
 
-def _figure(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
+def _figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if math.isnan(low) else f"{value:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def settings_json(loaded: LoadedRun, selection: Selection, seed: int) -> dict[str, Any]:

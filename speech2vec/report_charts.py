@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speech2vec.charts import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
+from speech2vec.discrimination import SameDifferent
 from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
@@ -153,11 +154,11 @@ def same_different_chart(part: SameDifferentPart) -> DotChart | None:
     """Average precision by representation, over all pairs and across speakers."""
     rows = []
     first = next(iter(part.results.values()))
-    for label, value, chance, n_same, n_different in (
-        ("all pairs", "ap", first.chance, first.n_same, first.n_different),
+    for label, over, chance, n_same, n_different in (
+        ("all pairs", "", first.chance, first.n_same, first.n_different),
         (
             "across speakers only",
-            "ap_cross_speaker",
+            "_cross_speaker",
             first.chance_cross_speaker,
             first.n_same_cross_speaker,
             first.n_different_cross_speaker,
@@ -165,10 +166,16 @@ def same_different_chart(part: SameDifferentPart) -> DotChart | None:
     ):
         if n_same == 0:
             continue
-        dots = [Dot(name, STYLES[name], getattr(result, value)) for name, result in part.results.items()]
+        dots = [precision_dot(name, STYLES[name], result, over) for name, result in part.results.items()]
         dots.append(Dot("chance", "s2", chance))
         rows.append(DotRow(label, f"{n_same:,} same, {n_different:,} different pairs", dots))
     return dot_chart(rows, "average precision", include=(0.0,))
+
+
+def precision_dot(name: str, style: str, result: SameDifferent, over: str, note: str = "") -> Dot:
+    """An average precision with its interval, if it has one; `over` is the end of its fields' names."""
+    row = result.to_json()
+    return Dot(name, style, row[f"ap{over}"], row[f"low{over}"], row[f"high{over}"], note)
 
 
 def speaker_chart(found: Findings) -> DotChart | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from speech2vec.discrimination import SameDifferent
 from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
@@ -97,7 +99,7 @@ def key_figures(found: Findings) -> list[Figure]:
             Figure(
                 "same-different average precision",
                 f"{trained.ap:.4f}",
-                f"{results[UNTRAINED].ap:.4f} untrained, {results[MEAN_MFCC].ap:.3f} mean MFCC, "
+                f"{_interval(trained)}{results[UNTRAINED].ap:.4f} untrained, {results[MEAN_MFCC].ap:.3f} mean MFCC, "
                 f"{trained.chance:.4f} chance",
             )
         )
@@ -116,6 +118,10 @@ def key_figures(found: Findings) -> list[Figure]:
         beside = f"against random pairs, interval {check.auc_random.low:.2f} to {check.auc_random.high:.2f}"
         figures.append(Figure("homophones' AUC", f"{check.auc_random.value:.2f}", f"{beside}; 1 if from sound"))
     return figures
+
+
+def _interval(result: SameDifferent) -> str:
+    return "" if math.isnan(result.low) else f"95 % interval {result.low:.4f} to {result.high:.4f}; "
 
 
 def statements(found: Findings) -> list[str]:

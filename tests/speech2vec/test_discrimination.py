@@ -19,6 +19,8 @@ from speech2vec.discrimination import (
 )
 from speech2vec.dtw import dtw_distances
 from speech2vec.errors import UserError
+from speech2vec.estimates import draw_groups
+from speech2vec.runs import generator
 
 
 @given(
@@ -105,8 +107,52 @@ def test_a_sample_is_seeded() -> None:
     vectors, word_id, speaker = random.normal(size=(300, 5)), random.integers(0, 9, 300), random.integers(0, 4, 300)
     first = same_different(vectors, word_id, speaker, max_instances=100, seed=5)
     assert first.n_instances == 100
-    assert first == same_different(vectors, word_id, speaker, max_instances=100, seed=5)
-    assert first != same_different(vectors, word_id, speaker, max_instances=100, seed=6)
+    again = same_different(vectors, word_id, speaker, max_instances=100, seed=5)
+    assert first.to_json() == again.to_json()
+    assert first.ap != same_different(vectors, word_id, speaker, max_instances=100, seed=6).ap
+
+
+@pytest.mark.parametrize("over", ["", "_cross_speaker"])
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_the_interval_is_that_of_words_drawn_again(scale: float, over: str) -> None:
+    random = np.random.default_rng(0)
+    word_id, speaker = random.integers(0, 40, 240), random.integers(0, 4, 240)
+    vectors = random.normal(scale=scale, size=(40, 8))[word_id] + random.normal(size=(240, 8))
+    measured = same_different(vectors, word_id, speaker, seed=3).to_json()
+
+    # The same draws, each pair weighed and ranked by itself.
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows, columns = np.triu_indices(240, 1)
+    kept = (speaker[rows] != speaker[columns]) | (over == "")
+    rows, columns = rows[kept], columns[kept]
+    similarity, same = (unit[rows] * unit[columns]).sum(axis=1), word_id[rows] == word_id[columns]
+    _, times = draw_groups(np.arange(40), generator(3, 8))
+    order = np.argsort(-similarity)
+    rows, columns, same = rows[order], columns[order], same[order]
+    weight = np.where(same, times[:, word_id[rows]], times[:, word_id[rows]] * times[:, word_id[columns]])
+    relevant = weight * same
+    precision = np.cumsum(relevant, axis=1) / np.maximum(np.cumsum(weight, axis=1), 1)
+    drawn = (relevant * precision).sum(axis=1) / relevant.sum(axis=1)
+
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    width = high - low
+    assert measured[f"low{over}"] == pytest.approx(low, abs=0.1 * width)
+    assert measured[f"high{over}"] == pytest.approx(high, abs=0.1 * width)
+    assert measured[f"low{over}"] < measured[f"ap{over}"] < measured[f"high{over}"]
+
+
+def test_words_that_all_rank_alike_leave_no_interval_to_speak_of() -> None:
+    word_id, speaker = np.repeat(np.arange(30), 4), np.tile(np.arange(4), 30)
+    apart = same_different(np.eye(30)[word_id], word_id, speaker)
+    assert (apart.low, apart.high) == (1.0, 1.0) == (apart.low_cross_speaker, apart.high_cross_speaker)
+
+
+def test_under_ten_words_have_no_interval() -> None:
+    random = np.random.default_rng(5)
+    word_id, speaker = np.arange(60) % 9, np.zeros(60, int)
+    few = same_different(random.normal(size=(60, 4)), word_id, speaker)
+    assert np.isnan([few.low, few.high, few.low_cross_speaker]).all() and few.ap > 0
+    assert few.to_json()["low"] is None
 
 
 @pytest.mark.parametrize("word_id", [np.zeros(5, int), np.arange(5), np.zeros(0, int)])
@@ -187,10 +233,12 @@ def test_a_segment_without_frames_is_refused() -> None:
 
 def test_from_distances_agrees_with_the_cosine_of_vectors() -> None:
     random = np.random.default_rng(7)
-    vectors, word_id, speaker = random.normal(size=(40, 3)), random.integers(0, 5, 40), random.integers(0, 3, 40)
+    vectors, word_id, speaker = random.normal(size=(40, 3)), random.integers(0, 12, 40), random.integers(0, 3, 40)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     rows, columns = np.triu_indices(40, 1)
     from_distances = same_different_from_distances(1 - (unit[rows] * unit[columns]).sum(axis=1), word_id, speaker)
-    assert from_distances.ap == pytest.approx(same_different(vectors, word_id, speaker).ap, abs=1e-6)
+    measured = same_different(vectors, word_id, speaker).to_json()
+    assert from_distances.to_json() == pytest.approx(measured, abs=1e-6)
+    assert measured["low"] < measured["low"] + 1e-3 < measured["high"]
     with pytest.raises(UserError, match="at least two words"):
         same_different_from_distances(np.zeros(3), np.zeros(3, int), np.arange(3))

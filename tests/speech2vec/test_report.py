@@ -218,6 +218,7 @@ def test_the_page_says_what_was_measured(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "Synthetic speech." in text
     assert "made-up phones" in text
+    assert re.search(r"same-different average precision</span>.*95 % interval 0\.\d{4} to", text)
     for control in ("untrained", "mean MFCC", "DTW on MFCC", "chance", "random (", "Speech2Vec d="):
         assert control in text, control
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", text)
@@ -284,6 +285,8 @@ def test_same_different_and_homophones_from_the_command_line(run: Path, tmp_path
     done = speech2vec("same-different", run, "-o", tmp_path / "sd.json", "--dtw", 60, "--device", "cpu", "--quiet")
     assert done.returncode == 0, done.stderr
     assert "on SYNTHETIC speech" in done.stdout
+    first = json.loads((tmp_path / "sd.json").read_text())["parts"][0]["results"]["trained"]
+    assert f"{first['ap']:.4f} [{first['low']:.4f}, {first['high']:.4f}]" in done.stdout
     parts = json.loads((tmp_path / "sd.json").read_text())["parts"]
     assert [part["name"] for part in parts] == ["all speakers", "held-out speakers", "a sample, with time warping"]
     assert set(parts[2]["results"]) == {"trained", "untrained", "mean MFCC", "DTW on MFCC"}
