@@ -1,16 +1,19 @@
-"""Speed of feature extraction, from audio files to a store, beside librosa word by word: one run, one core, same data.
+"""Speed of feature extraction, from audio files to a store, beside librosa word by word: one run, the same data.
 
-    python -m scripts.bench_features ALIGNED [--utterances 200] [--repeats 3] [--set n_mfcc=13]
+    python -m scripts.bench_features ALIGNED [--utterances 200] [--repeats 3] [--jobs 2] [--set n_mfcc=13]
 
 ALIGNED is what speech2vec-align wrote. "This project" is the whole of `speech2vec features` in one process: reading
 the alignment, decoding, MFCC, cutting, normalisation, the store on disk. The other side is what one writes with
 librosa alone: load the file, cut each word's samples out, `librosa.feature.mfcc` of each, with the same settings;
-nothing is normalised or written there. The shortest of the repeats counts for each, in turn; times are processor time.
+nothing is normalised or written there. Both take turns on one core; the medians of their processor time and of the
+clock are printed. With --jobs, `speech2vec features` takes part with as many processes too, by the clock, their start
+included: give it some hours of audio. Files are in the system's cache; a cold disk is not in these figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 import warnings
@@ -65,19 +68,20 @@ def word_by_word(utterances: Sequence[Utterance], spans: Sequence[np.ndarray], s
     return n_frames
 
 
-def shortest(work: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Seconds of processor time of each, the shortest of `repeats`, in turn."""
-    taken: list[list[float]] = [[] for _ in work]
-    for _ in range(repeats):
-        for times, function in zip(taken, work, strict=True):
-            started = time.process_time()
+def timed(work: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
+    """Median seconds of processor time, and of the clock, of each in turn [shape=(n_sides, 2)]."""
+    taken = np.empty((repeats, len(work), 2))
+    for repeat in range(repeats):
+        for side, function in enumerate(work):
+            before = time.process_time(), time.perf_counter()
             function()
-            times.append(time.process_time() - started)
-    return [min(times) for times in taken]
+            taken[repeat, side] = time.process_time() - before[0], time.perf_counter() - before[1]
+    return np.median(taken, axis=0)
 
 
-def compare(aligned: Path, n_utterances: int, repeats: int, settings: MfccSettings) -> None:
-    """Print both speeds and their ratio."""
+def compare(aligned: Path, n_utterances: int, repeats: int, jobs: int, settings: MfccSettings) -> None:
+    """Print all speeds and the ratio."""
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         utterances = take(aligned, n_utterances, folder / "aligned")
@@ -86,20 +90,33 @@ def compare(aligned: Path, n_utterances: int, repeats: int, settings: MfccSettin
         ids = words["utterance_id"].to_numpy(zero_copy_only=False)
         spans = [times[ids == utterance.utterance_id] for utterance in utterances]
 
-        def ours() -> object:
-            return extract(folder / "aligned", folder / "store", settings, quiet=True, force=True)
+        def ours(jobs: int = 1) -> object:
+            return extract(folder / "aligned", folder / "store", settings, jobs=jobs, quiet=True, force=True)
 
         result = extract(folder / "aligned", folder / "store", settings, quiet=True)
         word_by_word(utterances[:1], spans[:1], settings)  # librosa compiles and caches on first use
-        mine, theirs = shortest([ours, lambda: word_by_word(utterances, spans, settings)], repeats)
+        sides = [ours, lambda: word_by_word(utterances, spans, settings)] + [lambda: ours(jobs)] * (jobs > 1)
+        (mine, my_clock), (theirs, their_clock), *several = timed(sides, repeats)
         suffixes = ", ".join(sorted({utterance.audio.suffix for utterance in utterances}))
-        print(f"{machine_name()}, one core, processor time")
+        audio = result.seconds
+        print(f"{machine_name()}, load before: {load:.1f}")
         print(
-            f"{len(utterances)} utterances ({suffixes}), {result.seconds:,.1f} s of audio, {result.n_words:,} words, "
+            f"{len(utterances)} utterances ({suffixes}), {audio:,.1f} s of audio, {result.n_words:,} words, "
             f"{len(result.failed)} failed"
         )
-        print(f"speech2vec features, audio to store: {mine:.2f} s, {result.seconds / mine:,.0f} x real time")
-        print(f"librosa word by word, no store:      {theirs:.2f} s, {result.seconds / theirs:,.0f} x real time")
+        for name, seconds, clock in (
+            ("speech2vec features, audio to store", mine, my_clock),
+            ("librosa word by word, no store", theirs, their_clock),
+        ):
+            print(
+                f"{name + ':':37}{seconds:7.2f} s of one core, {audio / seconds:,.0f} x real time "
+                f"({clock:.2f} s by the clock, {audio / clock:,.0f} x)"
+            )
+        for _, clock in several:
+            print(
+                f"{f'speech2vec features, {jobs} processes:':37}{clock:7.2f} s by the clock, "
+                f"{audio / clock:,.0f} x real time, {audio / clock / jobs:,.0f} x a process"
+            )
         print(f"ratio: {theirs / mine:.1f}")
 
 
@@ -109,13 +126,16 @@ def main() -> None:
     parser.add_argument("aligned", type=Path, help="what speech2vec-align wrote")
     parser.add_argument("--utterances", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="processes of a third side")
     parser.add_argument("--set", action="append", default=[], help="one setting of the features: key=value")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "n_fft=.* is too large")  # words shorter than a window, of librosa's side
     try:
         settings = load_settings(MfccSettings, None, arguments.set)
         with threadpool_limits(1):
-            compare(arguments.aligned, max(1, arguments.utterances), max(1, arguments.repeats), settings)
+            compare(
+                arguments.aligned, max(1, arguments.utterances), max(1, arguments.repeats), arguments.jobs, settings
+            )
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
 
