@@ -26,7 +26,7 @@ from align.formats.tracks import FormatError, Interval, Track, read_text, shorte
 from align.matching import match_words
 from align.targets import Index, Target, path_of
 from speech2vec.config import Settings
-from speech2vec.corpora import AUDIO_SUFFIXES
+from speech2vec.corpora import AUDIO_SUFFIXES, folders_below
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance, Word
 from speech2vec.transcripts import tokenize
@@ -166,7 +166,8 @@ def list_files(source: Path) -> list[Path]:
         raise UserError(f"{source}: there is no such folder or file of alignments")
     return sorted(
         path
-        for path in source.rglob("*")
+        for folder in folders_below(source)
+        for path in folder.iterdir()
         if not path.name.startswith(".")
         and path.name != ANALYSIS_FILE
         and path.suffix.lower() not in AUDIO_SUFFIXES

@@ -13,7 +13,7 @@ import numpy as np
 from emotion.extraction import BAD_AUDIO
 from emotion.recognise import UNTRANSCRIBED
 from speech2vec import audio
-from speech2vec.corpora import AUDIO_SUFFIXES, TRANSCRIPT_SUFFIXES, Problem
+from speech2vec.corpora import TRANSCRIPT_SUFFIXES, Problem, audio_files, folders_below
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
 
@@ -39,7 +39,7 @@ def find_audio(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.name[0] != ".")
+            inside = [file for folder in folders_below(path) for file in audio_files(folder)]
             if not inside:
                 raise UserError(f"{path} holds no audio files")
             found += inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -72,7 +73,9 @@ def read_corpus(path: Path) -> Corpus:
         return _with_empty_ones_apart(read_utterances(path), [])
     if (path / UTTERANCES_FILE).exists():
         return _with_empty_ones_apart(read_utterances(path), [])
-    transcripts = sorted(p for p in path.rglob("*.trans.txt") if not p.name.startswith("."))
+    transcripts = sorted(
+        p for folder in folders_below(path) for p in folder.glob("*.trans.txt") if not p.name.startswith(".")
+    )
     corpus = _read_librispeech(transcripts) if transcripts else _read_side_by_side(path)
     if not corpus.utterances and not corpus.problems:
         raise UserError(
@@ -95,6 +98,19 @@ def _with_empty_ones_apart(utterances: list[Utterance], problems: list[Problem])
         else:
             problems.append(Problem(utterance.utterance_id, EMPTY_TRANSCRIPT, str(utterance.audio)))
     return Corpus(kept, problems)
+
+
+def folders_below(root: Path) -> list[Path]:
+    """A folder and all below it, sorted; links are followed (each folder once), hidden folders left out."""
+    found, seen = [], set()
+    for name, inside, _ in os.walk(root, followlinks=True):
+        folder = Path(name)
+        real = folder.resolve()
+        inside[:] = [] if real in seen else [each for each in inside if not each.startswith(".")]
+        if real not in seen:
+            found.append(folder)
+        seen.add(real)
+    return sorted(found)
 
 
 def audio_files(folder: Path) -> Iterator[Path]:
@@ -141,8 +157,7 @@ def _read_side_by_side(root: Path) -> Corpus:
     """The first folder below `root` is the speaker (as with other aligners); a flat folder is one speaker."""
     utterances: list[Utterance] = []
     problems: list[Problem] = []
-    folders = [root, *sorted(p for p in root.rglob("*") if p.is_dir() and not p.name.startswith("."))]
-    for folder in folders:
+    for folder in folders_below(root):
         relative = folder.relative_to(root)
         speaker = relative.parts[0] if relative.parts else root.resolve().name
         audio: dict[str, Path] = {}

@@ -92,6 +92,19 @@ def test_a_flat_folder_is_one_speaker(tmp_path: Path) -> None:
     assert [utterance.speaker for utterance in read_corpus(tmp_path).utterances] == [tmp_path.name]
 
 
+def test_links_to_folders_are_followed_and_go_in_no_circle(tmp_path: Path) -> None:
+    away, corpus = tmp_path / "away", tmp_path / "corpus"
+    touch(away / "anna", "a.wav")
+    (away / "anna" / "a.txt").write_text("hello")
+    touch(away / "anna" / ".hidden", "b.wav")
+    (away / "anna" / "back").symlink_to(away)
+    corpus.mkdir()
+    (corpus / "bert").symlink_to(away / "anna")
+    assert texts(read_corpus(corpus)) == {"bert/a": "hello"}
+    (away / "anna" / "1-2.trans.txt").write_text("a HELLO\n")
+    assert texts(read_corpus(corpus)) == {"a": "HELLO"}
+
+
 def test_utterances_jsonl_and_its_folder(tmp_path: Path) -> None:
     rows = [{"utterance_id": name, "audio": "a.wav", "text": text, "speaker": "s"} for name, text in ("ba", "a ")]
     (tmp_path / "utterances.jsonl").write_text("\n".join(map(json.dumps, rows)))
