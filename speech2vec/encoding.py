@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,34 +134,4 @@ def encode_instances(
                 for group in _by_length(store.n_frames[rows[part]]):
                     words = segments_of(store, rows[part[group]], device)
                     vectors[part[group]] = model.encoder(words).z.float().cpu().numpy()
-    return vectors
-
-
-def encode_segments(
-    model: Speech2Vec, segments: Sequence[np.ndarray], device: str | torch.device = "cpu"
-) -> np.ndarray:
-    """The vectors of words that are in no store.
-
-    Parameters
-    ----------
-    model : Speech2Vec
-    segments : sequence of ndarray [shape=(n_frames, n_mfcc)]
-        Normalised as the store that the model was trained on.
-    device : str or torch.device
-
-    Returns
-    -------
-    ndarray [shape=(n_segments, vector_size)], float32
-    """
-    lengths = np.array([len(segment) for segment in segments], dtype=np.int64)
-    if len(lengths) and lengths.min() < 1:
-        raise UserError(f"segment {int(lengths.argmin())} has no frames")
-    vectors = np.empty((len(segments), model.settings.vector_size), dtype=np.float32)
-    if len(segments):
-        with torch.inference_mode():
-            for group in _by_length(lengths):
-                frames = np.concatenate([segments[i] for i in group]).astype(np.float32, copy=False)
-                n = torch.from_numpy(lengths[group])
-                words = Segments(torch.from_numpy(frames).to(device), (n.cumsum(0) - n).to(device), n.to(device))
-                vectors[group] = model.encoder(words).z.float().cpu().numpy()
     return vectors
