@@ -42,7 +42,7 @@ def read_cremad(root: Path) -> EmotionCorpus:
     Raises
     ------
     UserError
-        There is no such folder, or no audio of CREMA-D in it.
+        There is no audio of CREMA-D in it.
     """
     corpus = EmotionCorpus("crema-d", LABELS, expected=EXPECTED)
     folder = next((root / name for name in ("AudioWAV", "AudioMP3") if (root / name).is_dir()), root)

@@ -54,7 +54,7 @@ def read_emodb(root: Path) -> EmotionCorpus:
     Raises
     ------
     UserError
-        There is no such folder, or no audio of EmoDB in it.
+        There is no audio of EmoDB in it.
     """
     corpus = EmotionCorpus("emodb", LABELS, expected=EXPECTED)
     folder = root / "wav" if (root / "wav").is_dir() else root

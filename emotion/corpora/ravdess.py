@@ -40,7 +40,7 @@ def read_ravdess(root: Path) -> EmotionCorpus:
     Raises
     ------
     UserError
-        There is no such folder, or no speech of RAVDESS in it.
+        There is no speech of RAVDESS below it.
     """
     corpus = EmotionCorpus("ravdess", LABELS, expected=EXPECTED)
     folders = sorted(path for path in root.rglob("Actor_*") if path.is_dir())
