@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights(store: Store, tmp_path: Path) -> N
 
 
 def command(store: Store, run: Path, *more: str) -> list[str]:
-    chosen = ["model.vector_size=8", "optimiser.epochs=8", "optimiser.batch_size=30", "data.held_out=0.2"]
+    chosen = ["model.vector_size=8", "optimiser.epochs=12", "optimiser.batch_size=30", "data.held_out=0.2"]
     options = [word for text in chosen for word in ("--set", text)]
     fixed = ["--device", "cpu", "--checkpoint-every", "3", "--evaluate-every", "2", "--quiet"]
     return [sys.executable, "-m", "speech2vec", "train", str(store.path), "-o", str(run), *options, *fixed, *more]
@@ -89,18 +89,21 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(store: Store, tmp_
     started = time.monotonic()
     subprocess.run(command(store, whole), check=True, env=environment, capture_output=True)
     seconds = time.monotonic() - started
-    draw, steps = np.random.default_rng(0), []
-    for _ in range(8):
+    draw, kills = np.random.default_rng(0), 0
+    last = checkpoint_file(killed, "last")
+    for attempt in range(8):
+        before = last.stat().st_mtime_ns if last.exists() else 0
         process = subprocess.Popen(command(store, killed, "--resume"), env=environment, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(draw.uniform(0.2, 1.0) * seconds)
-            break  # it came to its end before
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        last = checkpoint_file(killed, "last")
-        steps.append(checkpoints.load(last).progress["step"] if last.exists() else 0)
-    assert len(steps) >= 3 and len(set(steps)) >= 2, f"killed at the steps {steps}: too little was tested"
+        if attempt % 2:
+            time.sleep(draw.uniform(0, 0.8) * seconds)  # wherever that is
+        else:
+            while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
+                time.sleep(0.001)  # until this attempt has written a checkpoint of its own: it must get on
+            time.sleep(draw.uniform(0, 0.3))
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills >= 4, "the run ended before it could be killed: too little was tested"
     subprocess.run(command(store, killed, "--resume"), check=True, env=environment, capture_output=True)
     first, second = checkpoints.load(checkpoint_file(whole)), checkpoints.load(checkpoint_file(killed))
     assert first.weights.keys() == second.weights.keys()
@@ -108,7 +111,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(store: Store, tmp_
     assert all(torch.equal(first.optimiser[name], second.optimiser[name]) for name in first.optimiser)
     lines = [json.loads(line) for line in (killed / "metrics.jsonl").read_text().splitlines()]
     expected = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
-    assert [values["epoch"] for values in lines] == list(range(9))
+    assert [values["epoch"] for values in lines] == list(range(13))
     for ours, theirs in zip(lines, expected, strict=True):
         assert ours["dev_loss"] == theirs["dev_loss"]
         assert ours.get("train_loss") == theirs.get("train_loss")
