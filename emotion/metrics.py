@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speech2vec.estimates import draw_groups
 from speech2vec.runs import generator
 
 MEASURES = ("WA", "UA", "macro F1")
@@ -82,9 +83,7 @@ class Resampling:
     @classmethod
     def make(cls, groups: Sequence[str] | np.ndarray, n_draws: int = 2000, seed: int = 0) -> Resampling:
         """Draw groups; give each utterance a group of its own to draw utterances."""
-        names, unit = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-        n = len(names)
-        draws = generator(seed).multinomial(n, np.full(n, 1 / n), size=n_draws)
+        unit, draws = draw_groups(np.asarray(groups).astype(str), generator(seed), n_draws)
         return cls(unit, draws.astype(np.float64))
 
     def confusions(self, true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

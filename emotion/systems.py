@@ -121,6 +121,21 @@ def _published(
     return None
 
 
+def check_systems(
+    rows: Sequence[Row], prepared: Prepared, protocol: Protocol, seeds: Sequence[int], n_folds: int = 6
+) -> None:
+    """Check that the corpus has what each model needs, before anything is written or removed.
+
+    Raises
+    ------
+    UserError
+        The corpus lacks what a model or the protocol needs.
+    """
+    sources = {row.system.model: row.system.source for row in rows if row.system is not None}
+    for model, source in sources.items():
+        check_plan(prepared, Plan(model, protocol, source, seeds, n_folds))
+
+
 def train_systems(
     rows: Sequence[Row],
     prepared: Prepared,

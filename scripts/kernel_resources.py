@@ -1,6 +1,6 @@
 """What the fused recurrences ask of a GPU that need not be here: registers, bytes that spill, shared memory, barriers.
 
-    python -m scripts.kernel_resources [--capability 90] [--hidden-sizes 25 50 150]
+    python -m scripts.kernel_resources [--capability 90] [--hidden-sizes 25 50 150] [--warps 8]
 
 Triton compiles each kernel for the capability (90 is an H100, 80 an A100) and its assembler says what became of it. A
 thread has 255 registers at most; what does not fit spills to its cache. A multiprocessor holds as many blocks of
@@ -10,7 +10,6 @@ sequences at a time as its 65,536 registers do.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
 import tempfile
@@ -38,6 +37,7 @@ ENCODER = ("constant", "start", "initial", "initial_cell", "d_constant")
 class Resources:
     """What a kernel asks for: registers and spilled bytes of a thread, bytes of shared memory of a block, barriers."""
 
+    warps: int
     registers: int
     spilled: int
     shared: int
@@ -47,12 +47,14 @@ class Resources:
     def resident(self) -> int:
         """Blocks of sequences that a multiprocessor holds, as far as registers go."""
         each = -(-self.registers // AT_ONCE) * AT_ONCE
-        return REGISTERS // (each * THREADS_OF_A_WARP * OPTIONS["num_warps"])
+        return REGISTERS // (each * THREADS_OF_A_WARP * self.warps)
 
 
-def kernels(cell: str, capability: int, H: int, dtype: str, absent: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def kernels(
+    cell: str, capability: int, H: int, dtype: str, absent: tuple[str, ...], warps: int = OPTIONS["num_warps"]
+) -> Iterator[tuple[str, Any]]:
     """Name and Triton's compiled kernel, forwards and backwards; `dtype` is fp32 or bf16."""
-    module, tile = MODULES[cell], tile_of(H)
+    module, tile, options = MODULES[cell], tile_of(H), {**OPTIONS, "num_warps": warps}
     of = {"n_sequences": "i32", "begin": "*i64", "lengths": "*i64", "rows": "*i64"}
     of |= dict.fromkeys(("cells", "d_cell", "d_constant"), "*fp32")
     if cell == "gru":
@@ -65,7 +67,7 @@ def kernels(cell: str, capability: int, H: int, dtype: str, absent: tuple[str, .
         signature = {name: "constexpr" if name in constants else of.get(name, "*" + dtype) for name in names}
         aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name][0] == "*"}
         source = ASTSource(kernel, signature, {(names.index(n),): value for n, value in constants.items()}, aligned)
-        yield kernel.fn.__name__, triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
+        yield kernel.fn.__name__, triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
 def resources(kernel: Any, capability: int) -> Resources:
@@ -78,7 +80,7 @@ def resources(kernel: Any, capability: int) -> Resources:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     (registers,), stores = re.findall(r"Used (\d+) registers", said), re.findall(r"(\d+) bytes spill stores", said)
     barriers = kernel.asm["ptx"].count("bar.sync")
-    return Resources(int(registers), sum(map(int, stores)), kernel.metadata.shared, barriers)
+    return Resources(kernel.metadata.num_warps, int(registers), sum(map(int, stores)), kernel.metadata.shared, barriers)
 
 
 def main() -> None:
@@ -86,14 +88,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, default=90)
     parser.add_argument("--hidden-sizes", type=int, nargs="+", default=[25, 50, 150])
+    parser.add_argument("--warps", type=int, default=OPTIONS["num_warps"], help="of a block")
     arguments = parser.parse_args()
-    print(f"sm_{arguments.capability}, {BLOCK} sequences a block, {json.dumps(OPTIONS)}")
+    print(f"sm_{arguments.capability}, {BLOCK} sequences and {arguments.warps} warps a block")
     print(f"{'':36} registers  spilled bytes  shared bytes  barriers  blocks at once")
     for H in arguments.hidden_sizes:
         for cell in MODULES:
             for dtype in ("fp32", "bf16"):
                 for part, absent in (("encoder", ENCODER), ("decoder", DECODER)):
-                    for name, kernel in kernels(cell, arguments.capability, H, dtype, absent):
+                    for name, kernel in kernels(cell, arguments.capability, H, dtype, absent, arguments.warps):
                         r = resources(kernel, arguments.capability)
                         what = f"{H} {cell} {dtype} {part} {name.removesuffix('_kernel')}"
                         print(f"{what:36} {r.registers:9} {r.spilled:14} {r.shared:13} {r.barriers:9} {r.resident:15}")

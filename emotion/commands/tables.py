@@ -41,7 +41,7 @@ def tables(
     from emotion.dataset import Prepared
     from emotion.plan import warn_of_features
     from emotion.settings import settings_of_preset
-    from emotion.systems import plan_rows, train_systems
+    from emotion.systems import check_systems, plan_rows, train_systems
     from emotion.tables import make_tables, write_tables
     from speech2vec.devices import choose_device
 
@@ -51,11 +51,12 @@ def tables(
     chosen = choose_device(device.value)
     files = [_by_size(options) for options in (speech_embeddings, word_embeddings, extra_embeddings)]
     rows = plan_rows(*files)
+    seed_list = list(range(seed, seed + seeds))
+    check_systems(rows, corpus, protocol, seed_list, folds)
     console.claim_output(
         output, force, resume, inputs=[prepared, *(path for by_size in files for path in by_size.values())]
     )
     warn_of_features(corpus, preset, settings)
-    seed_list = list(range(seed, seed + seeds))
     n_systems = len({row.system for row in rows if row.system})
     with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
         results = train_systems(

@@ -67,6 +67,19 @@ def test_a_device_that_is_not_there(home, tmp_path, command):
     assert (tmp_path / "run" / "kept").exists()
 
 
+def test_tables_of_a_corpus_that_cannot_be_used_leave_what_was_there(home, tmp_path):
+    shutil.copytree(home / "prepared", tmp_path / "prepared")
+    features = np.load(tmp_path / "prepared" / FEATURES_FILE)
+    np.save(tmp_path / "prepared" / FEATURES_FILE, np.full_like(features, np.nan))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "tables.txt").write_text("of an earlier run")
+    (tmp_path / "vectors.txt").write_text("1 2\nwords 1 0\n")
+    command = ("tables", tmp_path / "prepared", "-o", tmp_path / "tables", "--force", "--quiet")
+    with pytest.raises(UserError, match="hold NaN or infinity"):
+        invoke(*command, "--protocol", "speaker-folds", "--speech-embeddings", f"2={tmp_path / 'vectors.txt'}")
+    assert (tmp_path / "tables" / "tables.txt").read_text() == "of an earlier run"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers(home, tmp_path, value):
     shutil.copytree(home / "prepared", tmp_path / "prepared")
