@@ -163,7 +163,7 @@ def earlier_steps(
 ) -> Iterator[Work]:
     """The steps of the earlier scheme, without end."""
     model.to(device)
-    weights = torch.optim.Adam(model.parameters(), lr=optimiser.learning_rate)
+    weights = make_optimiser(model, optimiser)
     centre, context = pairs(store.utterance, WINDOW)
     for epoch in itertools.count():
         order = generator(0, 1, epoch).permutation(len(centre))
