@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-import pocketsphinx
-
 from speech2vec.errors import UserError
 
 Phones = tuple[str, ...]
@@ -30,6 +28,8 @@ def without_variant(entry: str) -> str:
 
 def dictionary_path() -> Path:
     """Where the wheel of PocketSphinx keeps its CMUdict."""
+    import pocketsphinx  # here alone: a library, for one path
+
     return Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
 
 
