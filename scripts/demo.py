@@ -99,7 +99,11 @@ def figures(chain: Chain) -> list[str]:
         f"(mean frame {last['dev_mean_frame']:.4f}; vectors shuffled between words {last['dev_shuffled']:.4f})"
     )
     results = read_json(run / "same-different.json")["parts"][0]["results"]
-    precisions = [f"{name} {result['ap']:.3f}" for name, result in results.items() if result["ap"] is not None]
+    precisions = []
+    for name, result in results.items():
+        if result["ap"] is not None:
+            interval = "" if result["low"] is None else f" [{result['low']:.3f}, {result['high']:.3f}]"
+            precisions.append(f"{name} {result['ap']:.3f}{interval}")
     rows.append(f"same-different average precision: {', '.join(precisions)}")
     for level in read_json(run / "evaluation" / "evaluation.json")["levels"]:
         scores = []

@@ -57,8 +57,8 @@ class Ranks:
         return values
 
     @contextlib.contextmanager
-    def told_of_loss(self) -> Iterator[None]:
-        """Where gradients are exchanged: if another process is lost, say that, and nothing else so."""
+    def exchanging(self) -> Iterator[None]:
+        """Around an exchange that torch makes: if another process is lost there, say so in a line."""
         try:
             yield
         except RuntimeError as error:
