@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from speech2vec.average_precision import (
+    average_precision,
+    count_by_word,
+    levels_of,
+    precision_interval,
+    precision_of_counts,
+)
 from speech2vec.errors import UserError
-from speech2vec.precision_interval import count_by_word, levels_of, precision_interval
+from speech2vec.instance_pairs import different_word_pairs, same_word_pairs
 from speech2vec.runs import generator
+from speech2vec.vectors import unit_length
 
 # As in the studies that follow Carlin et al. (Kamper et al. 2016, for one): short words are too easily confused.
 MIN_CHARACTERS = 5
 MIN_SECONDS = 0.5
 MAX_INSTANCES = 10_000
-
-_PAIRS_A_BLOCK = 4_000_000
-# A cosine of 1, counted in steps that a float32 holds.
-_STEPS = 2**23
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class SameDifferent:
     Parameters
     ----------
     ap, low, high : float
-        Over all pairs of instances, and its 95 % interval (bootstrap over words, see `precision_interval`); NaN for the
+        Over all pairs of instances, and its 95 % interval (bootstrap over words, see `average_precision`); NaN for the
         interval under ten words.
     ap_cross_speaker, low_cross_speaker, high_cross_speaker : float
         Over the pairs of two speakers only, same and different word alike; NaN where there is no such pair.
@@ -114,52 +118,6 @@ def select_instances(
     return candidates.astype(np.int64)
 
 
-def average_precision(similarity: np.ndarray, relevant: np.ndarray) -> float:
-    """Average precision of a ranking, pairs of equal similarity counted together.
-
-    Parameters
-    ----------
-    similarity : ndarray [shape=(n_pairs,)]
-    relevant : ndarray [shape=(n_pairs,)], bool
-
-    Returns
-    -------
-    float
-        NaN where no pair is relevant.
-    """
-    similarity, relevant = np.asarray(similarity), np.asarray(relevant, dtype=bool)
-    thresholds, counts = np.unique(similarity[relevant], return_counts=True)
-    return _average_precision(counts, _at_or_above(thresholds, similarity[~relevant]))
-
-
-def _at_or_above(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """How many of `values` are at or above each of the ascending `thresholds`."""
-    # With both sides sorted, searchsorted walks through memory instead of jumping.
-    return len(values) - np.searchsorted(np.sort(values), thresholds, side="left")
-
-
-def _average_precision(relevant: np.ndarray, irrelevant_above: np.ndarray) -> float:
-    """From the relevant pairs at each ascending threshold and the irrelevant pairs at or above it."""
-    n_relevant = int(relevant.sum())
-    if n_relevant == 0:
-        return float("nan")
-    above = np.cumsum(relevant[::-1])[::-1]
-    counted = relevant > 0
-    precision = above[counted] / (above[counted] + irrelevant_above[counted])
-    return float((relevant[counted] * precision).sum() / n_relevant)
-
-
-def _unit_length(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-
-
-def _cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    # In whole steps: pairs that are equal stay equal, in whichever order their products were summed.
-    return np.rint((left @ right.T) * _STEPS).astype(np.float32)
-
-
 def same_different(
     vectors: np.ndarray,
     word_id: np.ndarray,
@@ -204,20 +162,21 @@ def same_different(
         vectors, word_id, speaker = vectors[chosen], word_id[chosen], speaker[chosen]
     # By word, so that the pairs of one word are blocks on the diagonal.
     order = np.argsort(word_id, kind="stable")
-    unit, speaker = _unit_length(vectors[order]), speaker[order]
+    unit, speaker = vectors[order].astype(np.float64), speaker[order]
+    unit_length(unit)
     types, starts, word = np.unique(word_id[order], return_index=True, return_inverse=True)
     if len(types) in (0, 1, len(unit)):
         raise UserError(
             f"same-different needs words that are said at least twice, and at least two words; "
             f"here {len(unit)} instances are of {len(types)} words"
         )
-    same = _same_word_pairs(unit, speaker, starts)
+    same = same_word_pairs(unit, speaker, starts)
     thresholds, at_threshold, n_same = np.unique(same.similarity, return_inverse=True, return_counts=True)
     n_same_cross = np.bincount(at_threshold[same.is_cross], minlength=len(thresholds))
     levels = levels_of(same.similarity)
-    different, one_speaker = _different_word_pairs(unit, word, speaker, starts, thresholds, levels)
-    ap = _average_precision(n_same, different.above)
-    ap_cross = _average_precision(n_same_cross, different.above - one_speaker.above)
+    different, one_speaker = different_word_pairs(unit, word, speaker, starts, thresholds, levels)
+    ap = precision_of_counts(n_same, different.above)
+    ap_cross = precision_of_counts(n_same_cross, different.above - one_speaker.above)
     level = np.searchsorted(levels, same.similarity, side="right")
     by_word = count_by_word(same.word, level, len(types), len(levels))
     by_word_cross = count_by_word(same.word[same.is_cross], level[same.is_cross], len(types), len(levels))
@@ -236,71 +195,6 @@ def same_different(
         n_same_cross_speaker=int(same.is_cross.sum()),
         n_different_cross_speaker=different.n - one_speaker.n,
     )
-
-
-@dataclass(frozen=True)
-class _SameWordPairs:
-    """The pairs of one word [shape=(n_pairs,)]: cosine, word, whether they are of two speakers."""
-
-    similarity: np.ndarray
-    word: np.ndarray
-    is_cross: np.ndarray
-
-
-def _same_word_pairs(unit: np.ndarray, speaker: np.ndarray, starts: np.ndarray) -> _SameWordPairs:
-    """Of instances in the order of words, each of which begins at one of `starts`."""
-    similarity, word, cross = [], [], []
-    for number, (first, last) in enumerate(zip(starts, np.append(starts[1:], len(unit)), strict=True)):
-        rows, columns = np.triu_indices(last - first, k=1)
-        similarity.append(_cosines(unit[first:last], unit[first:last])[rows, columns])
-        word.append(np.full(len(rows), number))
-        cross.append(speaker[first + rows] != speaker[first + columns])
-    return _SameWordPairs(np.concatenate(similarity), np.concatenate(word), np.concatenate(cross))
-
-
-@dataclass
-class _DifferentWordPairs:
-    """How many pairs of two words lie at or above each threshold, and each word's at each level."""
-
-    above: np.ndarray
-    by_word: np.ndarray
-    n: int = 0
-
-
-def _different_word_pairs(
-    unit: np.ndarray,
-    word: np.ndarray,
-    speaker: np.ndarray,
-    starts: np.ndarray,
-    thresholds: np.ndarray,
-    levels: np.ndarray,
-) -> tuple[_DifferentWordPairs, _DifferentWordPairs]:
-    """All pairs of two words; and those of one speaker, so few that the many others need no ranking of their own."""
-    n, n_words, n_levels = len(unit), len(starts), len(levels)
-    all_pairs, one_speaker = (
-        _DifferentWordPairs(np.zeros(len(thresholds), dtype=np.int64), np.zeros((n_words, n_levels), dtype=np.int64))
-        for _ in range(2)
-    )
-    level_of = np.repeat(  # of every value that a cosine in steps can have
-        np.arange(n_levels + 1, dtype=np.uint8), np.diff([-_STEPS, *levels.astype(np.int64), _STEPS + 1])
-    )
-    # Each instance against all of later words: the upper triangle without the blocks of one word.
-    later = np.append(starts[1:], n)[word]
-    step = max(1, _PAIRS_A_BLOCK // n)
-    for first in range(0, int(starts[-1]), step):
-        last, column = min(first + step, n), int(later[first])
-        similarity = _cosines(unit[first:last], unit[column:])
-        different = np.arange(column, n) >= later[first:last, None]
-        one = different & (speaker[column:] == speaker[first:last, None])
-        for pairs, chosen in ((all_pairs, different), (one_speaker, one)):
-            row, other = np.nonzero(chosen)
-            cosines = similarity[row, other]
-            level = level_of[cosines.astype(np.int64) + _STEPS]
-            pairs.above += _at_or_above(thresholds, cosines)
-            pairs.by_word += count_by_word(word[first + row], level, n_words, n_levels)
-            pairs.by_word += count_by_word(word[column + other], level, n_words, n_levels)
-            pairs.n += len(cosines)
-    return all_pairs, one_speaker
 
 
 def same_different_from_distances(
@@ -352,24 +246,3 @@ def same_different_from_distances(
         n_same_cross_speaker=int((same & cross).sum()),
         n_different_cross_speaker=int((~same & cross).sum()),
     )
-
-
-def mean_frames(frames: np.ndarray, first_frame: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
-    """The baseline that hears no order: each instance as the mean of its MFCC frames.
-
-    Parameters
-    ----------
-    frames : ndarray [shape=(total_frames, n_mfcc)]
-    first_frame, n_frames : ndarray [shape=(n_instances,)], int
-
-    Returns
-    -------
-    ndarray [shape=(n_instances, n_mfcc)], float32
-    """
-    return np.array(
-        [
-            frames[first : first + n].mean(axis=0, dtype=np.float64)
-            for first, n in zip(first_frame.tolist(), n_frames.tolist(), strict=True)
-        ],
-        dtype=np.float32,
-    ).reshape(len(first_frame), frames.shape[1])

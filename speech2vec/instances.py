@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from speech2vec.console import log
-from speech2vec.discrimination import mean_frames
 from speech2vec.encoding import LoadedRun, encode_instances
 from speech2vec.errors import UserError
 from speech2vec.model import seeded_model
@@ -105,3 +104,24 @@ def instances_by_row(loaded: LoadedRun, words: WordVectors, rows: np.ndarray, se
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)
     return dict(zip(found.tolist(), np.split(encoded[order], first[1:]), strict=True))
+
+
+def mean_frames(frames: np.ndarray, first_frame: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
+    """The baseline that hears no order: each instance as the mean of its MFCC frames.
+
+    Parameters
+    ----------
+    frames : ndarray [shape=(total_frames, n_mfcc)]
+    first_frame, n_frames : ndarray [shape=(n_instances,)], int
+
+    Returns
+    -------
+    ndarray [shape=(n_instances, n_mfcc)], float32
+    """
+    return np.array(
+        [
+            frames[first : first + n].mean(axis=0, dtype=np.float64)
+            for first, n in zip(first_frame.tolist(), n_frames.tolist(), strict=True)
+        ],
+        dtype=np.float32,
+    ).reshape(len(first_frame), frames.shape[1])

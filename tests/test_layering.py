@@ -28,9 +28,10 @@ FLOORS = {
     "recurrence": "recurrence",
     "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out model presets "
     "progress run_folder step trainer",
-    "third": "baselines benchmarks charts comparison data discrimination dtw estimates evaluation findings homophones "
-    "instances measures monitoring phonetic_or_semantic pictures precision_interval published report report_charts "
-    "report_text similarity templates variability vectors word2vec_format word_pairs",
+    "third": "average_precision baselines benchmarks charts comparison data discrimination dtw estimates "
+    "evaluation findings homophones instance_pairs instances measures monitoring phonetic_or_semantic "
+    "pictures published report report_charts report_text similarity templates variability vectors "
+    "word2vec_format word_pairs",
     "roof": "__main__ cli commands",
 }
 GROUND_FLOOR = {f"speech2vec.{name}" for name in FLOORS["ground"].split()}

@@ -9,17 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from speech2vec import discrimination
-from speech2vec.discrimination import (
-    average_precision,
-    mean_frames,
-    same_different,
-    same_different_from_distances,
-    select_instances,
-)
+from speech2vec import instance_pairs
+from speech2vec.average_precision import average_precision
+from speech2vec.discrimination import same_different, same_different_from_distances, select_instances
 from speech2vec.dtw import dtw_distances
 from speech2vec.errors import UserError
 from speech2vec.estimates import draw_groups
+from speech2vec.instances import mean_frames
 from speech2vec.runs import generator
 
 
@@ -55,7 +51,7 @@ def test_agrees_with_scikit_learn_over_all_pairs(
     word_id, speaker = random.integers(0, n_words, n), random.integers(0, n_speakers, n)
     word_id[:3] = [0, 0, 1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(discrimination, "_PAIRS_A_BLOCK", pairs_a_block)
+        patch.setattr(instance_pairs, "_PAIRS_A_BLOCK", pairs_a_block)
         measured = same_different(vectors, word_id, speaker)
 
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)

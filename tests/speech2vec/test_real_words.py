@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from speech2vec.corpora import read_corpus
-from speech2vec.discrimination import mean_frames, same_different, same_different_from_distances, select_instances
+from speech2vec.discrimination import same_different, same_different_from_distances, select_instances
 from speech2vec.dtw import dtw_distances
+from speech2vec.instances import mean_frames
 from speech2vec.manifest import write_utterances
 from speech2vec.measures import sample_whole_words
 from speech2vec.store import Store

@@ -1,4 +1,4 @@
-"""The interval of an average precision over pairs: words are drawn again, and with them all pairs that they are in.
+"""Average precision over pairs, and its interval: words are drawn again, and with them all pairs that they are in.
 
 The pairs of a word are not independent of one another, nor are those of two words of others with the same words; so
 words are drawn with replacement, as the vertices of a network are (Snijders & Borgatti 1999, "Non-parametric standard
@@ -19,6 +19,41 @@ MIN_WORDS = 10
 
 # Similarities at which pairs are counted: a level fits into a byte, and 0 is below all.
 _MOST_LEVELS = 250
+
+
+def average_precision(similarity: np.ndarray, relevant: np.ndarray) -> float:
+    """Average precision of a ranking, pairs of equal similarity counted together.
+
+    Parameters
+    ----------
+    similarity : ndarray [shape=(n_pairs,)]
+    relevant : ndarray [shape=(n_pairs,)], bool
+
+    Returns
+    -------
+    float
+        NaN where no pair is relevant.
+    """
+    similarity, relevant = np.asarray(similarity), np.asarray(relevant, dtype=bool)
+    thresholds, counts = np.unique(similarity[relevant], return_counts=True)
+    return precision_of_counts(counts, at_or_above(thresholds, similarity[~relevant]))
+
+
+def at_or_above(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How many of `values` are at or above each of the ascending `thresholds`."""
+    # With both sides sorted, searchsorted walks through memory instead of jumping.
+    return len(values) - np.searchsorted(np.sort(values), thresholds, side="left")
+
+
+def precision_of_counts(relevant: np.ndarray, irrelevant_above: np.ndarray) -> float:
+    """From the relevant pairs at each ascending threshold and the irrelevant pairs at or above it."""
+    n_relevant = int(relevant.sum())
+    if n_relevant == 0:
+        return float("nan")
+    above = np.cumsum(relevant[::-1])[::-1]
+    counted = relevant > 0
+    precision = above[counted] / (above[counted] + irrelevant_above[counted])
+    return float((relevant[counted] * precision).sum() / n_relevant)
 
 
 def levels_of(similarity: np.ndarray) -> np.ndarray:
