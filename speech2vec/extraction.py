@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from speech2vec.config import fingerprint, validate_settings
+from speech2vec.config import validate_settings
 from speech2vec.console import Tracker, claim_output
 from speech2vec.errors import UserError
 from speech2vec.extraction_parts import Extraction, extract_part, part_file, read_frames, read_parts
@@ -138,12 +138,11 @@ def _resumed(store: Path, described: dict[str, Any], shard: tuple[int, int] | No
         return None
     if (store / META_FILE).exists():
         meta = read_meta(store)
-        settings = validate_settings(MfccSettings, meta["settings"])  # those that came later have their defaults
-        of = {"fingerprint": fingerprint(settings), "aligned": meta.get("aligned")}
+        of = {"fingerprint": meta["fingerprint"], "aligned": meta.get("aligned")}
         if shard is not None or any(of[key] != described[key] for key in of):
             raise UserError(f"{store} is a store made with other settings or words; --force starts anew")
         counts = meta["n_words"], meta["n_frames"], meta["seconds_of_audio"], meta["short_words"]
-        return Extraction(*counts, meta.get("shortened_words", 0), meta["failed"])
+        return Extraction(*counts, meta["shortened_words"], meta["failed"])
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
         raise UserError(f"{store} holds no extraction to resume; --force replaces what is there")
     return None

@@ -161,7 +161,7 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
         tables.append(table.replace_schema_metadata())
         result.seconds += notes["seconds"]
         result.short_words += notes["short_words"]
-        result.shortened_words += notes.get("shortened_words", 0)  # not in parts of before there was max_frames
+        result.shortened_words += notes["shortened_words"]
         result.failed += notes["failed"]
         result.n_words += len(table)
         result.n_frames += int(table["n_frames"].to_numpy().sum())

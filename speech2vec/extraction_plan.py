@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from speech2vec.config import fingerprint, validate_settings
+from speech2vec.config import fingerprint
 from speech2vec.corpora import is_synthetic
 from speech2vec.errors import UserError
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
@@ -112,9 +112,8 @@ class Plan:
 
 
 def read_plan(file: Path) -> dict[str, Any]:
-    """What `Plan.describe` said when the parts were begun; settings that came later have their defaults."""
+    """What `Plan.describe` said when the parts were begun."""
     plan = read_json(file)
     if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
         raise UserError(f"{file} is not the plan of a feature extraction")
-    settings = validate_settings(MfccSettings, plan["settings"])
-    return {**plan, "settings": settings.model_dump(mode="json"), "fingerprint": fingerprint(settings)}
+    return plan
