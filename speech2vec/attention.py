@@ -18,6 +18,7 @@ from speech2vec.presets import ModelSettings
 from speech2vec.recurrence.cells import CELLS, Cell
 from speech2vec.recurrence.gates import LayerInputs
 from speech2vec.recurrence.packing import Packing
+from speech2vec.recurrence.products import linear_over_rows
 
 # Scores computed at once: bounds the memory, and changes no number beyond rounding.
 _SCORES_AT_ONCE = 4_000_000
@@ -44,8 +45,8 @@ class AttentionDecoder(nn.Module):
         cell = None if encoded.cell is None else encoded.cell[source]
         hidden, _ = layer.states_and_cell(inputs, layer.recurrent, packing, encoded.z[source], cell)
         attended = attend(hidden, source[packing.sequence], encoded.states)
-        predicted: Tensor = self.output(torch.tanh(self.combine(torch.cat([hidden, attended], dim=1))))
-        return predicted
+        combined = torch.tanh(linear_over_rows(torch.cat([hidden, attended], dim=1), self.combine))
+        return linear_over_rows(combined, self.output)
 
 
 def attend(queries: Tensor, word: Tensor, states: Segments, at_once: int = _SCORES_AT_ONCE) -> Tensor:

@@ -13,6 +13,7 @@ from speech2vec.presets import ModelSettings
 from speech2vec.recurrence.cells import CELLS, Cell
 from speech2vec.recurrence.gates import LayerInputs
 from speech2vec.recurrence.packing import Packing
+from speech2vec.recurrence.products import linear_over_rows
 
 
 class ConditionedDecoder(nn.Module):
@@ -54,8 +55,7 @@ class ConditionedDecoder(nn.Module):
             fed_back = torch.addmv(layer.bias, from_frame.t(), self.output.bias)
             inputs = LayerInputs(constant=torch.addmm(fed_back, z, from_z), start=-self.output(z) @ from_frame)
         hidden = layer.states(inputs, recurrent, packing, initial=z)
-        predicted: Tensor = self.output(hidden)
-        return predicted
+        return linear_over_rows(hidden, self.output)
 
 
 def previous_frames(targets: Segments, packing: Packing) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from speech2vec.presets import ModelSettings
-from speech2vec.recurrence.cells import CELLS, GruWeights, LstmWeights
+from speech2vec.recurrence.cells import CELLS, Cell
 from speech2vec.recurrence.gates import LayerInputs
 from speech2vec.recurrence.packing import Packing
 
@@ -85,32 +86,26 @@ class Encoder(nn.Module):
         packing = Packing.of(words.lengths, words.longest, words.total)
         first = words.first[packing.order][packing.sequence]  # (S,)
         last = first + words.lengths[packing.order][packing.sequence] - 1  # (S,)
-        rows = (first + packing.time, last - packing.time)  # forwards, backwards
-        ends: list[Tensor] = []
-        cells: list[Tensor] = []
-        states: list[Tensor] = []
-        for layer, taken in zip(self.directions, rows, strict=False):
-            assert isinstance(layer, LstmWeights | GruWeights)
-            inputs = LayerInputs(words.frames, taken, layer.input, layer.bias)
-            if self.keeps_states:
-                hidden, cell = layer.states_and_cell(inputs, layer.recurrent, packing)
-                states.append(torch.empty_like(hidden).index_copy(0, taken, hidden))  # (N, H), as the frames lie
-                if cell is not None:
-                    cells.append(cell)
-            else:
-                hidden = layer.states(inputs, layer.recurrent, packing)  # (S, H)
-            ends.append(hidden[packing.last_rows()])  # (W, H)
-        z = _in_order(ends, packing)
+        layers = cast(list[Cell], list(self.directions))
+        rows = [first + packing.time, last - packing.time][: len(layers)]  # forwards, backwards
+        weights = torch.stack([layer.input for layer in layers])
+        bias = torch.stack([layer.bias for layer in layers])
+        recurrent = torch.stack([layer.recurrent for layer in layers])
+        inputs = LayerInputs(words.frames, torch.stack(rows), weights, bias)
         if not self.keeps_states:
-            return Encoded(z)
+            hidden = layers[0].states(inputs, recurrent, packing)  # (2, S, H)
+            return Encoded(_in_order(hidden[:, packing.last_rows], packing))
+        hidden, cell = layers[0].states_and_cell(inputs, recurrent, packing)
+        # As the frames lie.
+        states = [torch.empty_like(h).index_copy(0, taken, h) for h, taken in zip(hidden, rows, strict=True)]
         return Encoded(
-            z,
-            _in_order(cells, packing) if cells else None,
+            _in_order(hidden[:, packing.last_rows], packing),
+            None if cell is None else _in_order(cell, packing),
             dataclasses.replace(words, frames=torch.cat(states, dim=1)),
         )
 
 
-def _in_order(directions: list[Tensor], packing: Packing) -> Tensor:
-    """Both directions' states (W, H) joined, from packed order (longest word first) into the words' own (W, D)."""
-    joined = torch.cat(directions, dim=1)
+def _in_order(directions: Tensor, packing: Packing) -> Tensor:
+    """All directions' states (2, W, H) joined, from packed order (longest word first) into the words' own (W, D)."""
+    joined = directions.transpose(0, 1).flatten(1)
     return torch.empty_like(joined).index_copy(0, packing.order, joined)

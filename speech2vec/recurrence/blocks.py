@@ -147,14 +147,18 @@ def run(kernel: Kernel, packing: Packing, *tensors: Tensor) -> None:
         other.result()
 
 
-def or_empty(tensor: Tensor | None, like: Tensor) -> Tensor:
-    return like.new_empty(0, 1) if tensor is None else tensor.detach().contiguous()
+def or_empty(tensor: Tensor | None, direction: int, like: Tensor) -> Tensor:
+    """What a tensor has for a direction, or no rows."""
+    return like.new_empty(0, 1) if tensor is None else tensor[direction].detach().contiguous()
 
 
-def given_inputs(inputs: GateInputs, packing: Packing, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Table, rows, constant and start as `fill` takes them."""
-    rows = packing.time[:0] if inputs.rows is None else inputs.rows
-    return or_empty(inputs.table, like), rows, or_empty(inputs.constant, like), or_empty(inputs.start, like)
+def given_inputs(
+    inputs: GateInputs, direction: int, packing: Packing, like: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Table, rows, constant and start of a direction, as `fill` takes them."""
+    table, constant, start = (or_empty(x, direction, like) for x in (inputs.table, inputs.constant, inputs.start))
+    rows = packing.time[:0] if inputs.rows is None else inputs.rows[direction]
+    return table, rows, constant, start
 
 
 def padded_rows(weights: Tensor) -> Tensor:

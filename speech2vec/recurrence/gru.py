@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from speech2vec.recurrence import gru_cpu, gru_steps
 from speech2vec.recurrence.engines import engine
-from speech2vec.recurrence.gates import LayerInputs, input_gradients, recurrent_gradient
+from speech2vec.recurrence.gates import LayerInputs, as_direction, input_gradients, recurrent_gradient
 from speech2vec.recurrence.packing import Packing
 
 
@@ -32,8 +32,8 @@ class _PackedGru(torch.autograd.Function):
         bias: Tensor | None,
         constant: Tensor | None,
         start: Tensor | None,
-        initial: Tensor | None,  # (B, H) initial state, longest sequence first
-        recurrent: Tensor,  # (H, 4H)
+        initial: Tensor | None,  # (D, B, H) initial state, longest sequence first
+        recurrent: Tensor,  # (D, H, 4H)
         packing: Packing,
     ) -> Tensor:
         inputs = LayerInputs(frames, rows, weights, bias, constant, start)
@@ -52,7 +52,7 @@ class _PackedGru(torch.autograd.Function):
             gates, hidden, initial, recurrent, packing, d_hidden, ctx.has_constant
         )
         d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
-        d_start = d_gates[: len(packing.lengths)] if ctx.has_start else None
+        d_start = d_gates[:, : len(packing.lengths)] if ctx.has_start else None
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
         of_inputs = None, None, d_weights, d_bias, d_constant, d_start
         return *of_inputs, None if initial is None else d_initial, d_recurrent, None
@@ -77,16 +77,19 @@ def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial
     inputs : LayerInputs
         Blocks in the order reset, update, candidate, scaled. The last holds the bias inside the reset gate's reach
         (inputs do not come there).
-    recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
         Recurrent weights, in the same blocks. That of the candidate is zero in a GRU, unless the state is fed back as
         input.
     packing : Packing
-    initial : Tensor [shape=(n_sequences, hidden_size)] or None
+    initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The state to start from; in the packing's order.
 
     Returns
     -------
-    Tensor [shape=(n_rows, hidden_size)]
+    Tensor [shape=(n_directions, n_rows, hidden_size)]
+        Without the leading dimension if it was left out of `recurrent` and all others.
     """
+    if recurrent.dim() == 2:
+        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial))[0]
     hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing)
     return hidden

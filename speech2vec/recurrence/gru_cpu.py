@@ -1,7 +1,7 @@
 """The recurrence of `gru` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
-In shape comments S is packed rows, B sequences, H the hidden size; blocks lie in the order reset, update, candidate,
-scaled.
+In shape comments S is packed rows, B sequences, H the hidden size, and a kernel's arrays are of one direction; blocks
+lie in the order reset, update, candidate, scaled.
 """
 
 from __future__ import annotations
@@ -148,21 +148,22 @@ def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, pack
     Parameters
     ----------
     inputs : GateInputs
-    initial : Tensor [shape=(n_sequences, hidden_size)] or None
-    recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
+    initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
     packing : Packing
 
     Returns
     -------
-    gates : Tensor [shape=(n_rows, 4 * hidden_size)]
+    gates : Tensor [shape=(n_directions, n_rows, 4 * hidden_size)]
         Reset gate, update gate, the candidate behind its tanh, and what the reset gate scaled.
-    hidden : Tensor [shape=(n_rows, hidden_size)]
+    hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
     """
-    H, n_rows = len(recurrent), len(packing.time)
-    gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
-    given = *given_inputs(inputs, packing, recurrent), or_empty(initial, recurrent)
+    (D, H, _), n_rows = recurrent.shape, len(packing.time)
+    gates, hidden = recurrent.new_empty(D, n_rows, 4 * H), recurrent.new_empty(D, n_rows, H)
     kernel, _ = _kernels(H, recurrent.dtype == torch.float32)
-    run(kernel, packing, *given, padded_rows(recurrent), gates, hidden)
+    for d in range(D):
+        given = *given_inputs(inputs, d, packing, recurrent), or_empty(initial, d, recurrent), padded_rows(recurrent[d])
+        run(kernel, packing, *given, gates[d], hidden[d])
     return gates, hidden
 
 
@@ -183,21 +184,22 @@ def backwards(
         As `forwards` returned them.
     initial, recurrent, packing
         As for `forwards`.
-    d_hidden : Tensor [shape=(n_rows, hidden_size)]
+    d_hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
     has_constant : bool
         Whether there was an input that stays over time.
 
     Returns
     -------
-    d_gates : Tensor [shape=(n_rows, 4 * hidden_size)]
+    d_gates : Tensor [shape=(n_directions, n_rows, 4 * hidden_size)]
         Gradient of the blocks before their functions.
-    d_constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
-    d_initial : Tensor [shape=(n_sequences, hidden_size)]
+    d_constant : Tensor [shape=(n_directions, n_sequences, 4 * hidden_size)] or None
+    d_initial : Tensor [shape=(n_directions, n_sequences, hidden_size)]
     """
-    H, n = len(recurrent), len(packing.lengths)
-    d_gates, d_initial = torch.empty_like(gates), gates.new_empty(n, H)
-    d_constant = gates.new_zeros(n if has_constant else 0, 4 * H)
+    (D, H, _), n = recurrent.shape, len(packing.lengths)
+    d_gates, d_initial = torch.empty_like(gates), gates.new_empty(D, n, H)
+    d_constant = gates.new_zeros(D, n if has_constant else 0, 4 * H)
     _, kernel = _kernels(H, gates.dtype == torch.float32)
-    given = gates, hidden, or_empty(initial, gates), padded_rows(recurrent.t()), d_hidden.contiguous()
-    run(kernel, packing, *given, d_gates, d_constant, d_initial)
+    for d in range(D):
+        given = or_empty(initial, d, gates), padded_rows(recurrent[d].t()), d_hidden[d].contiguous()
+        run(kernel, packing, gates[d], hidden[d], *given, d_gates[d], d_constant[d], d_initial[d])
     return d_gates, d_constant if has_constant else None, d_initial

@@ -22,7 +22,7 @@ from speech2vec.recurrence.fused import (
     through_gates,
     transposed_in_tiles,
 )
-from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.gates import GateInputs, of_direction, stacked
 from speech2vec.recurrence.packing import Packing
 
 
@@ -139,6 +139,13 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
 
 def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
     """Gates and states: see `gru_cpu.forwards`."""
+    gates, hidden = stacked(
+        _forwards(inputs.of(d), of_direction(initial, d), weights, packing) for d, weights in enumerate(recurrent)
+    )
+    return gates, hidden
+
+
+def _forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
     H, n_rows = len(recurrent), len(packing.time)
     gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
     launch(
@@ -164,6 +171,22 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Gradients of the blocks and of what stays over time: see `gru_cpu.backwards`."""
+    d_gates, d_constant, d_initial = stacked(
+        _backwards(gates[d], hidden[d], of_direction(initial, d), weights, packing, d_hidden[d], has_constant)
+        for d, weights in enumerate(recurrent)
+    )
+    return d_gates, d_constant, d_initial
+
+
+def _backwards(
+    gates: Tensor,
+    hidden: Tensor,
+    initial: Tensor | None,
+    recurrent: Tensor,
+    packing: Packing,
+    d_hidden: Tensor,
+    has_constant: bool,
+) -> tuple[Tensor, Tensor | None, Tensor]:
     H, n = len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(n, H, dtype=torch.float32)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None

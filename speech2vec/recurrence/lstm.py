@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from speech2vec.recurrence import lstm_cpu, lstm_steps
 from speech2vec.recurrence.engines import engine
-from speech2vec.recurrence.gates import LayerInputs, input_gradients, recurrent_gradient
+from speech2vec.recurrence.gates import LayerInputs, as_direction, input_gradients, recurrent_gradient
 from speech2vec.recurrence.packing import Packing
 
 
@@ -32,9 +32,9 @@ class _PackedLstm(torch.autograd.Function):
         bias: Tensor | None,
         constant: Tensor | None,
         start: Tensor | None,
-        initial: Tensor | None,  # (B, H) initial hidden state, longest sequence first
-        initial_cell: Tensor | None,  # (B, H)
-        recurrent: Tensor,  # (H, 4H)
+        initial: Tensor | None,  # (D, B, H) initial hidden state, longest sequence first
+        initial_cell: Tensor | None,  # (D, B, H)
+        recurrent: Tensor,  # (D, H, 4H)
         packing: Packing,
         ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
     ) -> tuple[Tensor, Tensor | None]:
@@ -43,7 +43,7 @@ class _PackedLstm(torch.autograd.Function):
         ctx.save_for_backward(*states, frames, rows, initial, initial_cell, recurrent)
         ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
         _, cells, _, hidden = states
-        return hidden, None if ends is None else cells[ends].to(hidden.dtype)
+        return hidden, None if ends is None else cells[:, ends].to(hidden.dtype)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -62,7 +62,7 @@ class _PackedLstm(torch.autograd.Function):
         )
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
         d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
-        d_start = d_gates[: len(packing.lengths)] if ctx.has_start else None
+        d_start = d_gates[:, : len(packing.lengths)] if ctx.has_start else None
         d_initial = None if initial is None else d_initial
         d_initial_cell = None if initial_cell is None else d_initial_cell
         of_inputs = None, None, d_weights, d_bias, d_constant, d_start
@@ -87,16 +87,19 @@ def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initia
     ----------
     inputs : LayerInputs
         Gates in the order input, forget, output, candidate; the bias is part of them.
-    recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
         Recurrent weights.
     packing : Packing
-    initial : Tensor [shape=(n_sequences, hidden_size)] or None
+    initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The hidden state to start from; in the packing's order. The cell state starts at zero.
 
     Returns
     -------
-    Tensor [shape=(n_rows, hidden_size)]
+    Tensor [shape=(n_directions, n_rows, hidden_size)]
+        Without the leading dimension if it was left out of `recurrent` and all others.
     """
+    if recurrent.dim() == 2:
+        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial))[0]
     hidden: Tensor = _PackedLstm.apply(*inputs, initial, None, recurrent, packing, None)[0]
     return hidden
 
@@ -114,14 +117,18 @@ def packed_lstm_with_cell(
     ----------
     inputs, recurrent, packing, initial
         As for `packed_lstm`.
-    initial_cell : Tensor [shape=(n_sequences, hidden_size)] or None
+    initial_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The cell state to start from, zero if None; in the packing's order.
 
     Returns
     -------
-    hidden : Tensor [shape=(n_rows, hidden_size)]
-    last_cell : Tensor [shape=(n_sequences, hidden_size)]
+    hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
+    last_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)]
         In the packing's order.
     """
-    hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, packing.last_rows())
+    if recurrent.dim() == 2:
+        states = as_direction(initial), as_direction(initial_cell)
+        hidden, last_cell = packed_lstm_with_cell(inputs.as_directions(), recurrent[None], packing, *states)
+        return hidden[0], last_cell[0]
+    hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, packing.last_rows)
     return hidden, last_cell

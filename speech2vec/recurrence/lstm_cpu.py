@@ -1,7 +1,7 @@
 """The recurrence of `lstm` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
-In shape comments S is packed rows, B sequences, H the hidden size; gates lie in the order input, forget, output,
-candidate.
+In shape comments S is packed rows, B sequences, H the hidden size, and a kernel's arrays are of one direction; gates
+lie in the order input, forget, output, candidate.
 """
 
 from __future__ import annotations
@@ -174,22 +174,24 @@ def forwards(
     Parameters
     ----------
     inputs : GateInputs
-    initial, initial_cell : Tensor [shape=(n_sequences, hidden_size)] or None
-    recurrent : Tensor [shape=(hidden_size, 4 * hidden_size)]
+    initial, initial_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
     packing : Packing
 
     Returns
     -------
-    gates : Tensor [shape=(n_rows, 4 * hidden_size)]
-    cells, squashed, hidden : Tensor [shape=(n_rows, hidden_size)]
+    gates : Tensor [shape=(n_directions, n_rows, 4 * hidden_size)]
+    cells, squashed, hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
         `squashed` is the hyperbolic tangent of the cells.
     """
-    H, n_rows = len(recurrent), len(packing.time)
-    states = recurrent.new_empty(n_rows, 4 * H), *recurrent.new_empty(3, n_rows, H).unbind(0)
-    given = *given_inputs(inputs, packing, recurrent), *(or_empty(x, recurrent) for x in (initial, initial_cell))
+    (D, H, _), n_rows = recurrent.shape, len(packing.time)
+    gates = recurrent.new_empty(D, n_rows, 4 * H)
+    cells, squashed, hidden = recurrent.new_empty(3, D, n_rows, H).unbind(0)
     kernel, _ = _kernels(H, recurrent.dtype == torch.float32)
-    run(kernel, packing, *given, padded_rows(recurrent), *states)
-    gates, cells, squashed, hidden = states
+    for d in range(D):
+        start = or_empty(initial, d, recurrent), or_empty(initial_cell, d, recurrent)
+        given = *given_inputs(inputs, d, packing, recurrent), *start, padded_rows(recurrent[d])
+        run(kernel, packing, *given, gates[d], cells[d], squashed[d], hidden[d])
     return gates, cells, squashed, hidden
 
 
@@ -210,26 +212,27 @@ def backwards(
         Gates, cells and their tanh, as `forwards` returned them.
     initial_cell, recurrent, packing
         As for `forwards`.
-    d_hidden : Tensor [shape=(n_rows, hidden_size)]
-    d_last_cell : Tensor [shape=(n_sequences, hidden_size)] or None
+    d_hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
+    d_last_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         Gradient of the cell state of each sequence's last step.
     has_constant : bool
         Whether there was an input that stays over time.
 
     Returns
     -------
-    d_gates : Tensor [shape=(n_rows, 4 * hidden_size)]
+    d_gates : Tensor [shape=(n_directions, n_rows, 4 * hidden_size)]
         Gradient of what the gates' functions were applied to.
-    d_constant : Tensor [shape=(n_sequences, 4 * hidden_size)] or None
-    d_initial, d_initial_cell : Tensor [shape=(n_sequences, hidden_size)]
+    d_constant : Tensor [shape=(n_directions, n_sequences, 4 * hidden_size)] or None
+    d_initial, d_initial_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)]
     """
-    gates, cells, squashed = states
-    H, n = len(recurrent), len(packing.lengths)
-    d_gates, d_initial = torch.empty_like(gates), gates.new_empty(n, H)
-    d_constant = gates.new_zeros(n if has_constant else 0, 4 * H)
-    d_cell = gates.new_zeros(n, H) if d_last_cell is None else d_last_cell.clone()
-    before = or_empty(initial_cell, gates)
+    (D, H, _), n = recurrent.shape, len(packing.lengths)
+    gates, _, _ = states
+    d_gates, d_initial = torch.empty_like(gates), gates.new_empty(D, n, H)
+    d_constant = gates.new_zeros(D, n if has_constant else 0, 4 * H)
+    d_cell = gates.new_zeros(D, n, H) if d_last_cell is None else d_last_cell.clone()
     _, kernel = _kernels(H, gates.dtype == torch.float32)
-    gradients = d_gates, d_constant, d_initial, d_cell
-    run(kernel, packing, gates, cells, squashed, before, padded_rows(recurrent.t()), d_hidden.contiguous(), *gradients)
+    for d in range(D):
+        given = or_empty(initial_cell, d, gates), padded_rows(recurrent[d].t()), d_hidden[d].contiguous()
+        gradients = d_gates[d], d_constant[d], d_initial[d], d_cell[d]
+        run(kernel, packing, *(state[d] for state in states), *given, *gradients)
     return d_gates, d_constant if has_constant else None, d_initial, d_cell

@@ -22,7 +22,7 @@ from speech2vec.recurrence.fused import (
     through_gates,
     transposed_in_tiles,
 )
-from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.gates import GateInputs, of_direction, stacked
 from speech2vec.recurrence.packing import Packing
 
 
@@ -148,6 +148,16 @@ def forwards(
     packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gates, cells (in float32), tanh of the cells, hidden states: see `lstm_cpu.forwards`."""
+    gates, cells, squashed, hidden = stacked(
+        _forwards(inputs.of(d), of_direction(initial, d), of_direction(initial_cell, d), weights, packing)
+        for d, weights in enumerate(recurrent)
+    )
+    return gates, cells, squashed, hidden
+
+
+def _forwards(
+    inputs: GateInputs, initial: Tensor | None, initial_cell: Tensor | None, recurrent: Tensor, packing: Packing
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     H, n_rows = len(recurrent), len(packing.time)
     gates = recurrent.new_empty(n_rows, 4 * H)
     cells = recurrent.new_empty(n_rows, H, dtype=torch.float32)
@@ -179,6 +189,31 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Gradients of the gates' inputs and of what stays over time: see `lstm_cpu.backwards`."""
+    gates, cells, squashed = states
+    d_gates, d_constant, d_initial, d_initial_cell = stacked(
+        _backwards(
+            (gates[d], cells[d], squashed[d]),
+            of_direction(initial_cell, d),
+            weights,
+            packing,
+            d_hidden[d],
+            of_direction(d_last_cell, d),
+            has_constant,
+        )
+        for d, weights in enumerate(recurrent)
+    )
+    return d_gates, d_constant, d_initial, d_initial_cell
+
+
+def _backwards(
+    states: tuple[Tensor, Tensor, Tensor],
+    initial_cell: Tensor | None,
+    recurrent: Tensor,
+    packing: Packing,
+    d_hidden: Tensor,
+    d_last_cell: Tensor | None,
+    has_constant: bool,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     (gates, cells, squashed), H, n = states, len(recurrent), len(packing.lengths)
     d_gates, d_initial = torch.empty_like(gates), recurrent.new_empty(n, H)
     d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None

@@ -1,7 +1,7 @@
 """The recurrence of `lstm` step by step in torch's operators: for any device.
 
-As `lstm_cpu`, with the same two functions. The loops touch what depends on the step before; all else is
-done for all rows at once.
+As `lstm_cpu`, with the same two functions; each direction is gone through by itself. The loops touch what depends on
+the step before; all else is done for all rows at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speech2vec.recurrence.gates import GateInputs
+from speech2vec.recurrence.gates import GateInputs, of_direction, stacked
 from speech2vec.recurrence.packing import Packing
 
 
@@ -21,6 +21,16 @@ def forwards(
     packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gates, cells, tanh of the cells, hidden states: see `lstm_cpu.forwards`."""
+    gates, cells, squashed, hidden = stacked(
+        _forwards(inputs.of(d), of_direction(initial, d), of_direction(initial_cell, d), weights, packing)
+        for d, weights in enumerate(recurrent)
+    )
+    return gates, cells, squashed, hidden
+
+
+def _forwards(
+    inputs: GateInputs, initial: Tensor | None, initial_cell: Tensor | None, recurrent: Tensor, packing: Packing
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     # tanh(x) is taken as 2 sigmoid(2 x) - 1, so that one call does for all gates.
     scale = recurrent.new_ones(4 * H)
@@ -62,6 +72,31 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Gradients of the gates' inputs and of what stays over time: see `lstm_cpu.backwards`."""
+    gates, cells, squashed = states
+    d_gates, d_constant, d_initial, d_initial_cell = stacked(
+        _backwards(
+            (gates[d], cells[d], squashed[d]),
+            of_direction(initial_cell, d),
+            weights,
+            packing,
+            d_hidden[d],
+            of_direction(d_last_cell, d),
+            has_constant,
+        )
+        for d, weights in enumerate(recurrent)
+    )
+    return d_gates, d_constant, d_initial, d_initial_cell
+
+
+def _backwards(
+    states: tuple[Tensor, Tensor, Tensor],
+    initial_cell: Tensor | None,
+    recurrent: Tensor,
+    packing: Packing,
+    d_hidden: Tensor,
+    d_last_cell: Tensor | None,
+    has_constant: bool,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     gates, cells, squashed = states
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     n = batch_sizes[0]

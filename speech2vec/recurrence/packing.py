@@ -63,10 +63,12 @@ class Packing:
         """Sequences longer than t, for each t; a GPU must finish all it was told."""
         return [n for n in self.begin.diff().tolist() if n]
 
+    @cached_property
     def last_rows(self) -> Tensor:
         """The packed row of each sequence's last step [shape=(n_sequences,)], in the order of `order`."""
         return self.begin[self.lengths - 1] + torch.arange(len(self.lengths), device=self.lengths.device)
 
+    @cached_property
     def previous_rows(self) -> Tensor:
         """The packed row one step before, for each row but those of step 0 [shape=(n_rows - n_sequences,)]."""
         n = len(self.lengths)

@@ -96,6 +96,30 @@ def test_a_state_that_is_fed_back_as_input_joins_the_recurrent_weights() -> None
     torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("engine")
+def test_directions_at_once_are_each_by_itself() -> None:
+    torch.manual_seed(0)
+    D, H, n = 2, 4, torch.tensor([4, 1, 7])
+    packing, rows = Packing.of(n), torch.randint(20, (D, int(n.sum())))
+    frames = torch.randn(20, 3).double()
+    shapes = [(D, 3, 4 * H), (D, 4 * H), (D, 3, 4 * H), (D, 3, 4 * H), (D, H, 4 * H), (D, 3, H)]
+    leaves = [torch.randn(shape).double().requires_grad_() for shape in shapes]
+    together = packed_gru(LayerInputs(frames, rows, *leaves[:4]), leaves[4], packing, leaves[5])
+    apart = torch.stack(
+        [
+            packed_gru(
+                LayerInputs(frames, rows[d], *(leaf[d] for leaf in leaves[:4])), leaves[4][d], packing, leaves[5][d]
+            )
+            for d in range(D)
+        ]
+    )
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-14)
+    factor = torch.randn_like(apart)
+    gradients = (torch.autograd.grad((states * factor).sum(), leaves) for states in (together, apart))
+    for mine, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-12)
+
+
 def large_batch(H: int = 20, n_sequences: int = 150) -> tuple[LayerInputs, Tensor, Packing, list[Tensor]]:
     """Several blocks of sequences, given all that a GRU can be given, some of whose gates are far in saturation."""
     torch.manual_seed(0)

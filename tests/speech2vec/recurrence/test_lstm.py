@@ -31,7 +31,7 @@ def test_packing_holds_every_frame_once_longest_sequence_first(lengths: list[int
 @given(lengths_lists)
 def test_last_rows_are_the_last_step_of_each_sequence(lengths: list[int]) -> None:
     packing = Packing.of(torch.tensor(lengths))
-    rows = packing.last_rows()
+    rows = packing.last_rows
     assert packing.time[rows].tolist() == (packing.lengths - 1).tolist()
     assert packing.sequence[rows].tolist() == list(range(len(lengths)))
 
@@ -194,3 +194,33 @@ def test_states_on_a_gpu_equal_those_on_the_cpu() -> None:
         rows = (n.cumsum(0) - n).to(device)[packing.order][packing.sequence] + packing.time
         results.append(packed_lstm(taken(table.to(device), rows), recurrent.to(device), packing).cpu())
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("engine")
+def test_directions_at_once_are_each_by_itself() -> None:
+    torch.manual_seed(0)
+    D, H, F, n = 2, 5, 3, torch.tensor([4, 1, 7])
+    packing, n_rows = Packing.of(n), int(n.sum())
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64).requires_grad_()
+
+    frames, rows = random(20, F).detach(), torch.randint(20, (D, n_rows))
+    leaves = [random(D, F, 4 * H), random(D, 4 * H), random(D, 3, 4 * H), random(D, 3, 4 * H)]  # a layer's inputs
+    leaves += [random(D, H, 4 * H), random(D, 3, H), random(D, 3, H)]  # recurrent weights, states to start from
+    together = packed_lstm_with_cell(LayerInputs(frames, rows, *leaves[:4]), leaves[4], packing, *leaves[5:])
+    apart = [
+        packed_lstm_with_cell(
+            LayerInputs(frames, rows[d], *(leaf[d] for leaf in leaves[:4])),
+            *(leaves[4][d], packing, leaves[5][d], leaves[6][d]),
+        )
+        for d in range(D)
+    ]
+    for ours, each in zip(together, zip(*apart, strict=True), strict=True):
+        factor = torch.randn(ours.shape, dtype=torch.float64)
+        torch.testing.assert_close(ours, torch.stack(each), rtol=0, atol=1e-14)
+        gradients = (
+            torch.autograd.grad((x * factor).sum(), leaves, retain_graph=True) for x in (ours, torch.stack(each))
+        )
+        for mine, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(mine, other, rtol=0, atol=1e-12)
