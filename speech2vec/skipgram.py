@@ -8,6 +8,7 @@ whose first and last words have some of their neighbours in the next stretch: th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -178,6 +179,20 @@ class Sampler:
                 centres = np.flatnonzero(is_centre[taken])
                 batches.append(Chosen(kept[taken], centres, self.utterance[kept[taken[centres]]]))
         return batches
+
+    def epochs(self, first: int, end: int) -> Iterator[list[Chosen]]:
+        """The batches of each epoch from `first` to before `end`.
+
+        Those of the next are chosen while one is trained on: of a corpus of full size that takes half a second, in
+        which a GPU would wait.
+        """
+        with ThreadPoolExecutor(1, "epoch") as thread:
+            following = thread.submit(self.epoch, first)
+            for epoch in range(first + 1, end + 1):
+                batches = following.result()
+                if epoch < end:
+                    following = thread.submit(self.epoch, epoch)
+                yield batches
 
     def _cuts(self, counts: np.ndarray) -> np.ndarray:
         """Where to cut a sequence of things of so many pairs each into batches."""

@@ -28,7 +28,7 @@ from speech2vec.held_out import Split, split
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import TrainSettings
 from speech2vec.progress import DivergedError, Progress, StepLog
-from speech2vec.skipgram import Sampler
+from speech2vec.skipgram import Chosen, Sampler
 from speech2vec.step import BatchError, learning_rate, make_optimiser, shared_out, train_step
 from speech2vec.store import Store
 
@@ -114,8 +114,8 @@ def train(
         steps.rest()
         saved = time.monotonic()
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
-            while progress.epoch < settings.optimiser.epochs:
-                for _ in _steps_of_epoch(error, optimiser, frames, sampler, settings, progress, steps, ranks):
+            for batches in sampler.epochs(progress.epoch, settings.optimiser.epochs):
+                for _ in _steps_of_epoch(batches, error, optimiser, frames, sampler, settings, progress, steps, ranks):
                     late = time.monotonic() - saved > _SECONDS_TO_CHECKPOINT
                     due = late or progress.step % checkpoint_every == 0
                     if due or len(steps.pending) >= log_every:
@@ -181,6 +181,7 @@ def _open_run(
 
 
 def _steps_of_epoch(
+    batches: list[Chosen],
     error: nn.Module,
     optimiser: torch.optim.Optimizer,
     frames: DeviceStore,
@@ -191,7 +192,6 @@ def _steps_of_epoch(
     ranks: Ranks,
 ) -> Iterator[None]:
     """Make the steps of an epoch from `progress.step_in_epoch` on, and come back after each."""
-    batches = sampler.epoch(progress.epoch)
     for number in range(progress.step_in_epoch, len(batches)):
         share = sampler.batch(batches[number][ranks.share(batches[number].group)])
         rate = learning_rate(settings.optimiser, (progress.epoch + number / len(batches)) / settings.optimiser.epochs)

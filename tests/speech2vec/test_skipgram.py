@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech2vec.skipgram import Batch, Sampler, pairs
+from speech2vec.skipgram import Batch, Chosen, Sampler, pairs
 from speech2vec.vocabulary import keep_instances, keep_probability
 
 utterance_lengths = st.lists(st.integers(1, 8), min_size=1, max_size=12)
@@ -118,6 +119,24 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(3, 1) == order(3, 1)
     assert order(3, 1) != order(3, 2)
     assert order(3, 1) != order(4, 1)
+
+
+@pytest.mark.parametrize("first", [0, 2, 3])
+def test_epochs_one_after_the_other_are_those_epochs(first: int) -> None:
+    def in_order(batches: list[Chosen]) -> list[list[int]]:
+        return [chosen.positions.tolist() for chosen in batches]
+
+    drawn = sampler([3] * 50, 20)
+    assert [in_order(batches) for batches in drawn.epochs(first, 3)] == [
+        in_order(drawn.epoch(epoch)) for epoch in range(first, 3)
+    ]
+
+
+def test_the_next_epoch_is_chosen_while_one_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {epoch: threading.Event() for epoch in range(3)}
+    monkeypatch.setattr(Sampler, "epoch", lambda _, epoch: asked[epoch].set() or [])
+    for epoch, _ in enumerate(sampler([3], 20).epochs(0, 3)):
+        assert epoch == 2 or asked[epoch + 1].wait(timeout=60)
 
 
 def test_words_left_out_do_not_part_their_neighbours() -> None:
