@@ -51,3 +51,16 @@ def test_interval_of_accuracy_is_about_the_binomial_one():
 def test_same_draws_for_the_same_seed():
     first, second = (Resampling.make(np.arange(9), 10, seed=3).draws for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_draws_of_speakers_keep_each_one_s_utterances_together():
+    """Ten speakers of twenty utterances, all right or all wrong: what varies is who is drawn."""
+    speakers = np.repeat([f"s{i}" for i in range(10)], 20)
+    true = np.zeros(200, dtype=int)
+    predicted = np.repeat(np.arange(10) % 2, 20)[None]
+    by_speaker, by_utterance = (
+        interval(0.5, Resampling.make(groups, 1000).sample(true, predicted, 2)["WA"])
+        for groups in (speakers, np.arange(200))
+    )
+    assert by_utterance.high - by_utterance.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 200), abs=0.03)
+    assert by_speaker.high - by_speaker.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 10), abs=0.1)

@@ -38,6 +38,14 @@ def test_speaker_folds_spread_the_sexes():
         assert sorted(tested.values()) == ["female", "female", "male", "male"]
 
 
+def test_the_seed_draws_who_meets_in_a_fold():
+    rows = [f"a{i:02}" for i in range(24)]
+    tested = [[{rows[i] for i in s.test} for s in make_splits("speaker-folds", rows, seed=seed)] for seed in (0, 0, 1)]
+    assert tested[0] == tested[1] != tested[2]
+    # Not merely other names of the folds.
+    assert not any(fold in tested[2] for fold in tested[0])
+
+
 def iemocap():
     sessions = [str(session) for session in range(1, 6) for _ in range(4)]
     speakers = [f"Ses0{session}{sex}" for session in range(1, 6) for sex in "FFMM"]
@@ -61,6 +69,14 @@ def test_leave_one_out():
     assert len(make_splits("leave-one-session-out", speakers, sessions)) == 5
     splits = make_splits("leave-one-speaker-out", speakers, sessions)
     assert len(splits) == 10 and all(len(split.test) == 2 for split in splits)
+
+
+def test_an_eighth_of_the_speakers_chooses_the_epoch_where_one_is_left_out():
+    rows = [f"a{i:02}" for i in range(24) for _ in range(2)]
+    for i, split in enumerate(make_splits("leave-one-speaker-out", rows)):
+        following = {f"a{(i + k) % 24:02}" for k in (1, 2, 3)}
+        assert {rows[j] for j in split.development} == following
+        assert {rows[j] for j in split.test} == {f"a{i:02}"}
 
 
 def test_errors_name_what_is_wrong():

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emotion import trainer
 from emotion.inputs import Examples, Scaler, batch_rows, collate, normalise_by_speaker, stack_windows
 from emotion.models import build
-from emotion.settings import MODELS, EmotionSettings, ModelSettings, settings_of_preset
+from emotion.settings import MODELS, EmotionSettings, ModelSettings, TrainingSettings, settings_of_preset
 from emotion.trainer import fit, predict_proba
 from speech2vec.errors import UserError
 
@@ -111,13 +112,89 @@ def test_same_seed_gives_the_same_weights():
 
 
 def test_the_epoch_with_the_best_development_recall_is_kept():
+    """On classes of unlike size, so that it is not the one with the most right answers."""
     chosen = EmotionSettings(model=ModelSettings(**SMALL), training={"epochs": 6, "learning_rate": 0.02})
-    model, development = model_of("acoustic", chosen.model), made_up(12, seed=1)
+    model, development = model_of("acoustic", chosen.model), made_up(60, seed=2)
+    development = development.part(np.flatnonzero((development.labels == 0) | (np.arange(60) < 16)))
     fitted = fit(model, made_up(12), development, chosen, seed=0)
     best = max(fitted.history, key=lambda row: (row["dev_UA"], -row["dev_loss"]))
+    assert best["dev_WA"] < max(row["dev_WA"] for row in fitted.history)
     assert fitted.epoch == best["epoch"]
     right = predict_proba(model, development, chosen).argmax(axis=1) == development.labels
     assert right.mean() == pytest.approx(best["dev_WA"])
+
+
+def test_the_model_holds_the_weights_of_the_epoch_that_was_chosen():
+    training = {"epochs": 6, "learning_rate": 0.1, "selection": "loss"}
+    chosen = EmotionSettings(model=ModelSettings(**SMALL), training=training)
+    model, development = model_of("acoustic", chosen.model), made_up(12, seed=1)
+    fitted = fit(model, made_up(12), development, chosen, seed=0)
+    losses = [row["dev_loss"] for row in fitted.history]
+    assert fitted.epoch == 1 + np.argmin(losses) < 6
+    true = predict_proba(model, development, chosen)[np.arange(12), development.labels]
+    assert float(-np.log(true).mean()) == min(losses)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_learning_rate_follows_its_schedule(monkeypatch, schedule):
+    rates = []
+
+    class Recorded(torch.optim.AdamW):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
+    training = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "schedule": schedule}
+    chosen = EmotionSettings(model=ModelSettings(**SMALL), training=training)
+    fit(model_of("acoustic", chosen.model), made_up(12), None, chosen, seed=0)
+    wanted = 0.005 * (1 + np.cos(np.pi * np.arange(9) / 9)) if schedule == "cosine" else [0.01] * 9
+    np.testing.assert_allclose(rates, wanted, rtol=1e-6)
+
+
+def test_each_epoch_has_batches_of_its_own(monkeypatch):
+    epochs = []
+
+    def recorded(*arguments):
+        epochs.append([rows.tolist() for rows in batch_rows(*arguments)])
+        return [np.array(rows) for rows in epochs[-1]]
+
+    monkeypatch.setattr(trainer, "batch_rows", recorded)
+    chosen = EmotionSettings(model=ModelSettings(**SMALL), training={"epochs": 2, "batch_size": 4})
+    examples = made_up(100)
+    for _ in range(2):
+        fit(model_of("acoustic", chosen.model), examples, None, chosen, seed=0)
+    first, second = epochs[:2]
+    assert first != second and epochs[2:] == [first, second]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_utterances():
+    """Nothing is learned and nothing dropped; the last batch is a small one."""
+    model_settings = ModelSettings(**SMALL, dropout=0, recurrent_dropout=0)
+    chosen = EmotionSettings(model=model_settings, training={"epochs": 1, "batch_size": 4, "learning_rate": 1e-12})
+    model, examples = model_of("acoustic", chosen.model), made_up(9)
+    true = predict_proba(model, examples, chosen)[np.arange(9), examples.labels]
+    (row,) = fit(model, examples, None, chosen, seed=0).history
+    assert row["train_loss"] == pytest.approx(-np.log(true).mean(), rel=1e-5)
+
+
+def test_weighted_classes_count_the_same():
+    training = TrainingSettings(class_weights=True)
+    for labels, weights in (([0, 0, 0, 1], [2 / 3, 2]), ([0, 0, 0, 2], [2 / 3, 0, 2]), ([1, 0], [1, 1])):
+        found = trainer._class_weights(np.array(labels), training, "cpu")
+        np.testing.assert_allclose(found, weights, rtol=1e-6)
+        np.testing.assert_allclose(found[labels].mean(), 1, rtol=1e-6)
+    assert trainer._class_weights(np.array([0, 1]), TrainingSettings(), "cpu") is None
+
+
+def test_noise_is_added_to_sound_in_training_only():
+    batch = collate(made_up(4), ModelSettings())
+    for noise in (0.0, 0.5):
+        model = model_of("acoustic", ModelSettings(**SMALL, dropout=0, recurrent_dropout=0, noise=noise))
+        first, second = model(*batch.inputs), model(*batch.inputs)
+        assert torch.equal(first, second) is (noise == 0)
+        model.eval()
+        assert torch.equal(model(*batch.inputs), model(*batch.inputs))
 
 
 def test_a_loss_that_is_no_number_is_said():
