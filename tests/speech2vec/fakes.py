@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from speech2vec.encoding import LoadedRun
 from speech2vec.mfcc import MfccSettings
+from speech2vec.model import seeded_model
+from speech2vec.presets import TrainSettings
 from speech2vec.runs import generator
 from speech2vec.store import STORE_SCHEMA, Store, write_store
 from speech2vec.vectors import WordVectors
@@ -40,6 +43,12 @@ def made_up_store(
     settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
     write_store(path, pa.table(rows, schema=STORE_SCHEMA), [np.concatenate(frames)], n_mfcc, settings)
     return Store.open(path)
+
+
+def untrained_run(store: Store, settings: TrainSettings) -> LoadedRun:
+    """A run on a store, as it is loaded, at its first weights."""
+    model = seeded_model(store.n_mfcc, settings.model, settings.seed).eval()
+    return LoadedRun(store.path.parent / "run", model, settings, store, {})
 
 
 def random_vectors(words: Sequence[str], vector_size: int, seed: int = 0) -> WordVectors:

@@ -49,6 +49,18 @@ def test_frames_on_the_device_make_the_same_batches(store: Store, monkeypatch: p
         assert torch.equal(one.words.frames, segments_of(store, batch.words).frames)
 
 
+def test_a_batch_of_some_centres_counts_the_frames_of_their_contexts(store: Store) -> None:
+    # Of these words most are context only: centres and contexts have not the same frames.
+    sampler = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0, sample=1e-2, subsample="centres")
+    frames, differ = DeviceStore(store, CPU), 0
+    for chosen in sampler.epoch(0):
+        batch = sampler.batch(chosen)
+        said = store.n_frames[batch.words]
+        assert frames.batch(batch).n_rows == said[batch.context].sum()
+        differ += said[batch.context].sum() != said[batch.centre].sum()
+    assert differ
+
+
 def test_a_batch_of_nothing(store: Store) -> None:
     for resident in (False, True):
         words = DeviceStore(store, CPU, resident).segments(np.zeros(0, dtype=np.int64))

@@ -44,6 +44,20 @@ def test_mean_frame_is_that_of_the_rows_or_of_stretches_of_them(tmp_path: Path) 
     assert not np.allclose(given, mean(rows), rtol=1e-3)
 
 
+def test_speakers_are_held_out_by_seed_until_the_share_is_reached(tmp_path: Path) -> None:
+    store = made_up_store(tmp_path / "store", utterances=2)  # five speakers of as many words
+
+    def speakers(share: float, seed: int) -> list[set[int]]:
+        parts = split(store, share, seed)
+        assert sorted([*parts.train, *parts.held_out]) == list(range(store.n_words)) and parts.by == "speakers"
+        return [set(store.speaker[rows].tolist()) for rows in (parts.train, parts.held_out)]
+
+    for share, n_held_out in ((0.001, 1), (0.2, 1), (0.3, 2), (0.999, 4)):
+        train, held_out = speakers(share, seed=0)
+        assert (len(train), len(held_out)) == (5 - n_held_out, n_held_out) and not train & held_out
+    assert len({frozenset(speakers(0.3, seed)[1]) for seed in range(8)}) > 2
+
+
 LENGTHS = st.lists(st.integers(2, 30), min_size=1, max_size=8)
 
 

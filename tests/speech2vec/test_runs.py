@@ -33,6 +33,17 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for owner, name in ((os, "fsync"), (Path, "replace")):
+        act = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, act=act, name=name: [done.append(name), act(*given)][1])
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert done == ["fsync", "replace"]
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
 def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_text("old")

@@ -160,3 +160,11 @@ def test_min_count_and_subsampling_keep_what_word2vec_keeps() -> None:
 
 def test_utterances_of_one_word_make_no_batch() -> None:
     assert sampler([1, 1, 1], 10).epoch(0) == []
+
+
+def test_words_alone_in_their_utterance_are_counted_among_the_rows_that_take_part() -> None:
+    drawn = sampler([3, 1, 1, 1, 1, 1], 10)
+    some = np.flatnonzero(np.isin(drawn.utterance, [0, 5]))
+    chosen = {name: getattr(drawn, name)[some] for name in ("rows", "word_id", "utterance")}
+    assert drawn.n_alone() == 5
+    assert dataclasses.replace(drawn, **chosen).n_alone() == 1

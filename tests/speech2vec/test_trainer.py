@@ -16,15 +16,19 @@ import numpy as np
 import pytest
 import torch
 from fakes import made_up_store
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from speech2vec import checkpoint as checkpoints
-from speech2vec import epoch_end, trainer
+from speech2vec import epoch_end, run_folder, trainer
+from speech2vec.batches import DeviceStore
 from speech2vec.encoding import checkpoint_file, encode_instances, load_run
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
-from speech2vec.held_out import held_out_loss
+from speech2vec.held_out import HeldOutLoss, held_out_loss, split
+from speech2vec.model import seeded_model
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
-from speech2vec.step import learning_rate
+from speech2vec.skipgram import Sampler, pairs
+from speech2vec.step import BatchError, learning_rate, make_optimiser, train_step
 from speech2vec.store import Store
 from speech2vec.trainer import train
 
@@ -233,5 +237,98 @@ def test_a_loaded_run_encodes_some_words_of_a_store_as_it_encodes_all(store: Sto
 def test_the_learning_rate_falls_along_half_a_cosine() -> None:
     settings = OptimiserSettings(learning_rate=1.0, final_learning_rate=0.1)
     assert learning_rate(settings, 0.0) == 1.0
+    assert learning_rate(settings, 0.25) == pytest.approx(0.1 + 0.9 * (1 + np.sqrt(0.5)) / 2)
     assert learning_rate(settings, 0.5) == pytest.approx(0.55)
     assert learning_rate(settings, 1.0) == pytest.approx(0.1)
+
+
+def test_the_learning_rate_falls_from_step_to_step(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[float] = []
+    step = trainer.train_step
+
+    def record(error: Any, optimiser: torch.optim.Optimizer, *rest: Any) -> torch.Tensor:
+        used.append(optimiser.param_groups[0]["lr"])
+        return step(error, optimiser, *rest)
+
+    monkeypatch.setattr(trainer, "train_step", record)
+    settings = small(epochs=2)
+    train(store, tmp_path / "run", settings, CPU, quiet=True)
+    assert len(used) > 10 and (np.diff(used) < 0).all()
+    assert used[0] == settings.optimiser.learning_rate
+    assert learning_rate(settings.optimiser, 0.5) in used  # as the second epoch begins
+
+
+def test_a_gradient_is_clipped_to_the_norm_that_is_set(store: Store) -> None:
+    settings = OptimiserSettings(name="sgd", learning_rate=1.0, gradient_clip=0.01)
+    error = BatchError(seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0), settings, int(store.n_frames.max()))
+    before = [weights.detach().clone() for weights in error.parameters()]
+    sampler = Sampler.of(store, np.arange(store.n_words), 1, 60, seed=0)
+    batch = DeviceStore(store, CPU).batch(sampler.batch(sampler.epoch(0)[0]))
+    *_, norm = train_step(error, make_optimiser(error, settings), batch, settings).tolist()
+    changes = [(weights.detach() - old).flatten() for weights, old in zip(error.parameters(), before, strict=True)]
+    assert norm > 0.1  # before it is clipped
+    assert torch.cat(changes).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_held_out_loss(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([9.0, 3.0, 1.0, 2.0])  # before training, and after each epoch
+
+    def measured(*_: object) -> HeldOutLoss:
+        return HeldOutLoss(next(losses), 1.0, 1.0, 1.0, 1.0, 1, 1)
+
+    monkeypatch.setattr(epoch_end, "held_out_loss", measured)
+    train(store, tmp_path / "run", small(3, batch_size=200), CPU, quiet=True)
+    best, last = (checkpoints.load(checkpoint_file(tmp_path / "run", name)) for name in ("best", "last"))
+    assert (best.progress["epoch"], last.progress["epoch"]) == (2, 3)
+    assert best.progress["best_loss"] == last.progress["best_loss"] == 1.0
+
+
+def test_the_mean_frame_that_the_loss_is_compared_with_is_that_of_the_training_part(
+    store: Store, tmp_path: Path
+) -> None:
+    settings = small(1, batch_size=200)
+    parts = split(store, settings.data.held_out, settings.seed)
+    _, context = pairs(store.utterance[parts.held_out], settings.data.window)
+    said = store.frames_of(parts.held_out[context]).astype(np.float64)
+
+    def error_of(rows: np.ndarray) -> float:
+        return float(((said - store.frames_of(rows).mean(axis=0, dtype=np.float64)) ** 2).mean())
+
+    assert error_of(parts.train) > 1.05 * error_of(parts.held_out)  # speakers differ by an offset
+    metrics = train(store, tmp_path / "run", settings, CPU, quiet=True).metrics
+    assert [values["dev_mean_frame"] for values in metrics] == pytest.approx([error_of(parts.train)] * 2, rel=1e-5)
+
+
+def test_a_run_is_not_loaded_with_a_store_of_other_settings(store: Store, tmp_path: Path) -> None:
+    run_folder.begin(tmp_path / "run", store, small(1), "cpu", 1)
+    other = made_up_store(tmp_path / "other", speakers=2, utterances=2, n_mfcc=4)
+    assert load_run(tmp_path / "run", trained=False).store.path == store.path
+    with pytest.raises(UserError, match="was trained on a store with other settings"):
+        load_run(tmp_path / "run", store=other.path, trained=False)
+
+
+def test_what_a_resumed_run_shows_again_is_shown_once(store: Store, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(end: EpochEnd) -> dict[str, float]:
+        if end.epoch == 2:
+            end.writer.flush()
+            raise StoppedError
+        return {}
+
+    with pytest.raises(StoppedError):
+        train(store, run, small(2), CPU, on_epoch_end=stop, log_every=1, quiet=True)
+    (before,) = run.glob("events.*")
+    before.rename(run / "events.out.tfevents.0")  # the older: names hold no part of a second
+    train(store, run, small(2), CPU, resume=True, log_every=1, quiet=True)
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    steps = [scalar.step for scalar in events.Scalars("step/loss")]
+    assert steps == list(range(1, checkpoints.load(checkpoint_file(run)).progress["step"] + 1))
