@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchaudio
+from pydantic import Field
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.numerals import read_digits
@@ -48,8 +49,8 @@ class CtcSettings(Settings):
 
     bundle: str = "WAV2VEC2_ASR_BASE_960H"
     weights: Path | None = None
-    chunk: float = 30.0
-    context: float = 2.0
+    chunk: float = Field(30.0, gt=0, allow_inf_nan=False)
+    context: float = Field(2.0, ge=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

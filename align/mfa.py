@@ -15,6 +15,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.formats import textgrid
 from align.formats.mfa_tables import read_analysis
@@ -64,11 +66,11 @@ class MfaSettings(Settings):
     g2p_model: str = ""
     training_config: str = ""
     keep_model: str = ""
-    beam: int = 10
-    retry_beam: int = 40
-    wide_beam: int = 100
-    wide_retry_beam: int = 400
-    min_matched: float = 0.5
+    beam: int = Field(10, ge=1)
+    retry_beam: int = Field(40, ge=1)
+    wide_beam: int = Field(100, ge=0)
+    wide_retry_beam: int = Field(400, ge=0)
+    min_matched: float = Field(0.5, ge=0, le=1)
 
 
 class MfaAligner(Aligner):

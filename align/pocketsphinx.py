@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pocketsphinx
@@ -37,7 +38,7 @@ class PocketSphinxSettings(Settings):
     dictionary : Path or None
         Pronunciation dictionary; None is the wheel's.
     beams : tuple of float
-        Beam widths, tried in this order until an alignment is found.
+        Beam widths, at least one, each above 0 and up to 1, tried in this order until an alignment is found.
     silence_probability : float
         Of a pause between two words.
     gaussians : int
@@ -48,8 +49,8 @@ class PocketSphinxSettings(Settings):
 
     model: Path | None = None
     dictionary: Path | None = None
-    beams: tuple[float, ...] = (1e-48, 1e-100, 1e-200)
-    silence_probability: float = 0.1
+    beams: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((1e-48, 1e-100, 1e-200), min_length=1)
+    silence_probability: float = Field(0.1, gt=0, le=1)
     gaussians: int = Field(1, ge=1, le=_ALL_GAUSSIANS)
 
 
@@ -61,7 +62,7 @@ class PocketSphinxAligner(Aligner):
     Raises
     ------
     AlignmentError
-        If the model or the dictionary cannot be used, or there is no beam.
+        If the model or the dictionary cannot be used.
     """
 
     settings_type = PocketSphinxSettings
@@ -71,8 +72,6 @@ class PocketSphinxAligner(Aligner):
         self.settings = settings
         self.pronunciations = Pronunciations(settings.dictionary)
         self._decoders: dict[float, pocketsphinx.Decoder] = {}
-        if not settings.beams:
-            raise AlignmentError("setting 'beams' is empty: give at least one beam width")
         self._decoder(settings.beams[0])
 
     def _decoder(self, beam: float) -> pocketsphinx.Decoder:
@@ -135,6 +134,8 @@ class PocketSphinxAligner(Aligner):
         for token, pronunciation in said.items():
             if pronunciation.guessed and decoder.lookup_word(token) is None:
                 decoder.add_word(token, " ".join(pronunciation.phones), False)
+        # Forgets the noise of the utterances before, which would be taken off this one too.
+        decoder.reinit_feat()
         decoder.set_align_text(" ".join(tokens))
         decoder.start_utt()
         try:

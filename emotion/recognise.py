@@ -44,6 +44,7 @@ class Recogniser:
         """
         if not samples.any():
             return ""  # the decoder finds words in digital silence
+        self._decoder.reinit_feat()  # forgets the noise of what was recognised before
         self._decoder.start_utt()
         try:
             self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
