@@ -67,6 +67,13 @@ def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise
     assert len(read_utterances(folder)) == len(asked)
 
 
+def test_a_guessed_word_counts_as_often_as_it_is_said(tmp_path):
+    said = [Word("u", word, i, i + 1) for i, word in enumerate(["zorp", "a", "zorp"])]
+    guessed = {"zorp": "Z AO R P"}
+    report = write_aligned(tmp_path, [utterance("u", "zorp a zorp")], [Aligned("u", tuple(said), guessed)])
+    assert report["guessed_pronunciations"] == 2 and report["guessed_words"] == guessed
+
+
 def test_reasons_of_answers():
     hows = ["words", "failure", "none", "nan", "reversed", "no words", "nan score"]
     asked = [utterance(how) for how in hows]

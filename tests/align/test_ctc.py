@@ -138,6 +138,50 @@ def test_failures_have_their_reasons(model, tmp_path):
     assert got["no audio"].reason is Reason.UNREADABLE_AUDIO
 
 
+def test_equal_neighbours_need_a_frame_between_them(model, tmp_path):
+    """Nine characters, six of them like the one before: 15 frames; the network gives two less than the audio holds."""
+    samples, _ = sing("AAAA BBBB", np.random.default_rng(4))
+    asked = [Utterance(str(n), tmp_path / f"{n}.wav", "AAAA BBBB", "s") for n in (9, 12, 15, 16, 17)]
+    for utterance in asked:
+        sf.write(utterance.audio, samples[: int(utterance.utterance_id) * HOP], RATE)
+    *short, aligned = aligner(model).align(asked)
+    assert all(isinstance(o, Failure) and o.reason is Reason.AUDIO_TOO_SHORT for o in short)
+    assert isinstance(aligned, Aligned) and [word.word for word in aligned.words] == ["aaaa", "bbbb"]
+
+
+class Scripted(torch.nn.Module):
+    """Says the same whatever it hears: the label of each frame, with its probability."""
+
+    def __init__(self, *frames: tuple[str, float]) -> None:
+        super().__init__()
+        probabilities = torch.tensor([[(1 - p) / (len(LABELS) - 1)] * len(LABELS) for _, p in frames])
+        for row, (label, p) in zip(probabilities, frames, strict=True):
+            row[LABELS.index(label)] = p
+        self.logits = probabilities.log()
+
+    def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.logits[None], None
+
+
+def test_a_score_is_the_mean_probability_of_the_characters_frames(tmp_path):
+    frames = [("-", 0.9), ("A", 0.9), ("A", 0.6), ("A", 0.6), ("-", 0.9), ("B", 0.5), ("|", 0.9), ("C", 0.8)]
+    sf.write(tmp_path / "a.wav", np.zeros(8 * HOP), RATE)
+    scripted = CtcModel(Scripted(*frames), LABELS, RATE, HOP)
+    (outcome,) = aligner(scripted).align([Utterance("u", tmp_path / "a.wav", "ab c", "s")])
+    assert isinstance(outcome, Aligned)
+    assert [(w.word, w.start, w.end) for w in outcome.words] == [("ab", 0.02, 0.12), ("c", 0.14, 0.16)]
+    assert [w.score for w in outcome.words] == pytest.approx([(0.9 + 0.6 + 0.6 + 0.5) / 4, 0.8], abs=1e-5)
+
+
+def test_no_word_ends_after_its_audio(tmp_path):
+    """The network rounds half a frame up."""
+    sf.write(tmp_path / "a.wav", np.zeros(RATE + 5 * HOP // 2), RATE)
+    scripted = CtcModel(Scripted(("-", 0.9), ("-", 0.9), ("A", 0.9)), LABELS, RATE, HOP)
+    (outcome,) = aligner(scripted).align([Utterance("u", tmp_path / "a.wav", "a", "s", start=1.0)])
+    assert isinstance(outcome, Aligned)
+    assert [(w.start, w.end) for w in outcome.words] == [(1.04, 1.05)]
+
+
 def test_a_word_without_a_label_is_still_aligned(model, tmp_path):
     samples, times = sing("AB CC BA", np.random.default_rng(3))
     sf.write(tmp_path / "a.wav", samples, RATE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 from alignments import run, times, utterance
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -96,6 +98,16 @@ def test_overlaps_are_clipped_and_words_without_length_named(tmp_path: Path) -> 
     for kind in (ExportFormat.ctm, ExportFormat.csv):
         list(export_aligned(tmp_path / "aligned", kind, tmp_path / kind.value, Exported()))
         assert times(run(corpus, tmp_path / kind.value)["x"]) == [(w.word, w.start, w.end) for w in words]
+
+
+def test_a_tier_ends_with_the_part_of_the_recording_that_was_asked_for(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros(5 * 8000), 8000)
+    corpus = [Utterance("x", tmp_path / "a.wav", "one", "s", start=2.0)]
+    write_aligned(tmp_path / "aligned", corpus, [Aligned("x", (Word("x", "one", 2.5, 3.0),))])
+    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", Exported()))
+    text = (tmp_path / "out" / "x.TextGrid").read_text()
+    assert {float(time) for time in re.findall(r"xmax = (\S+)", text)} == {0.5, 1.0, 3.0}
+    assert times(run(corpus, tmp_path / "out")["x"]) == [("one", 2.5, 3.0)]
 
 
 def test_an_id_never_leads_out_of_the_output_folder(tmp_path: Path) -> None:

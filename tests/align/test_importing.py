@@ -91,6 +91,27 @@ def test_the_utterances_of_a_recording_by_speaker_and_time(tmp_path: Path) -> No
     assert tally.words_outside_utterances == 1
 
 
+def test_the_channels_of_a_recording_are_told_apart(tmp_path: Path) -> None:
+    audio = Path("/corpus/call.wav")
+    corpus = [Utterance(f"call-{c}", audio, "one two", "s", 0.0, 4.0, channel=c) for c in (0, 1)]
+    (tmp_path / "words.ctm").write_text(
+        "call 1 0.0 0.5 one\ncall 2 0.25 0.5 one\ncall 1 1.0 0.5 two\ncall 2 1.25 0.5 two\n"
+    )
+    outcomes = run(corpus, tmp_path)
+    assert times(outcomes["call-0"]) == [("one", 0.0, 0.5), ("two", 1.0, 1.5)]
+    assert times(outcomes["call-1"]) == [("one", 0.25, 0.75), ("two", 1.25, 1.75)]
+
+
+def test_words_that_only_one_side_has_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "words.ctm").write_text("x 1 0 1 one\nx 1 1 1 two\ny 1 0 1 one\ny 1 1 1 uh\ny 1 2 1 um\ny 1 3 1 two\n")
+    tally = Tally()
+    outcomes = run([utterance("x", "one two three four"), utterance("y", "one two")], tmp_path, tally)
+    assert times(outcomes["x"]) == [("one", 0.0, 1.0), ("two", 1.0, 2.0)]
+    assert times(outcomes["y"]) == [("one", 0.0, 1.0), ("two", 3.0, 4.0)]
+    assert (tally.words_missing, tally.words_extra, tally.words_respelled) == (2, 2, 0)
+    assert [row["utterance_id"] for row in tally.differing] == ["x", "y"]
+
+
 def test_times_under_an_utterances_own_name_count_from_its_start(tmp_path: Path) -> None:
     audio = Path("/corpus/conv.wav")
     corpus = [Utterance("conv-1", audio, "one", "a", 10.0, 12.0), Utterance("conv-2", audio, "two", "a", 20.0, 22.0)]
@@ -138,6 +159,19 @@ def test_log_likelihoods_beside_the_files_become_scores(tmp_path: Path) -> None:
     outcome = run([utterance("s/x")], tmp_path)["s/x"]
     assert isinstance(outcome, Aligned)
     assert [word.score for word in outcome.words] == [-98.5, -98.5]
+
+
+def test_each_utterance_of_a_recording_gets_its_own_log_likelihood(tmp_path: Path) -> None:
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n0 8 <exists> 1\n'
+    (tmp_path / "conv.TextGrid").write_text(head + '"IntervalTier" "words" 0 8 3 0 1 "one" 1 5 "" 5 6 "two"\n')
+    (tmp_path / "alignment_analysis.csv").write_text(
+        "file,begin,end,speaker,overall_log_likelihood\nconv,0.0,2.0,a,-98.5\nconv,5.01,7.0,a,-1.0\n"
+    )
+    audio = Path("/corpus/conv.wav")
+    corpus = [Utterance("conv-1", audio, "one", "a", 0.0, 2.0), Utterance("conv-2", audio, "two", "a", 5.0, 7.0)]
+    outcomes = run(corpus, tmp_path)
+    scores = {name: [w.score for w in o.words] for name, o in outcomes.items() if isinstance(o, Aligned)}
+    assert scores == {"conv-1": [-98.5], "conv-2": [-1.0]}
 
 
 def test_scores_that_cannot_be_read_are_named(tmp_path: Path) -> None:
