@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -119,6 +119,20 @@ def fingerprint(settings: Settings | Mapping[str, Any]) -> str:
     values = settings.model_dump(mode="json") if isinstance(settings, Settings) else settings
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def differences(before: Settings, now: Settings) -> list[str]:
+    """What differs between two settings of a kind, as ``key.sub 1, not 2``."""
+    return [f"{key} {_toml_value(old)}, not {_toml_value(new)}" for key, old, new in _differing(before, now)]
+
+
+def _differing(before: Settings, now: Settings, within: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for key in type(now).model_fields:
+        old, new = getattr(before, key), getattr(now, key)
+        if isinstance(old, Settings) and isinstance(new, Settings):
+            yield from _differing(old, new, f"{within}{key}.")
+        elif old != new:
+            yield within + key, old, new
 
 
 def _toml_value(value: Any) -> str:

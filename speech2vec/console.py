@@ -85,7 +85,11 @@ def set_up_logging(quiet: bool) -> None:
 
 
 def claim_output(
-    path: Path, force: bool = False, resume: bool = False, inputs: Iterable[str | Path | None] = ()
+    path: Path,
+    force: bool = False,
+    resume: bool | None = None,
+    inputs: Iterable[str | Path | None] = (),
+    folder_with: Iterable[str] = (),
 ) -> None:
     """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays).
 
@@ -94,11 +98,16 @@ def claim_output(
     Parameters
     ----------
     path : Path
-    force, resume : bool
+    force : bool
+    resume : bool or None
+        None: the command has no such option.
     inputs : iterable of path or None
         None of them may be the output or lie in it.
+    folder_with : iterable of str
+        If the output is a folder: patterns of names, at least one of which is found in it if the command wrote it.
+        Other folders are not replaced. None: the output is a file, and folders stay.
     """
-    check_output(path, force, resume, inputs)
+    check_output(path, force, resume, inputs, folder_with)
     if not force or not _holds_something(path):
         return
     if path.is_dir() and not path.is_symlink():
@@ -110,8 +119,9 @@ def claim_output(
 def check_output(
     path: Path,
     force: bool = False,
-    resume: bool = False,
+    resume: bool | None = None,
     inputs: Iterable[str | Path | None] = (),
+    folder_with: Iterable[str] = (),
     option: str = "-o/--output",
 ) -> None:
     """The refusals of `claim_output` alone: for what replaces its output itself, once the new one is whole.
@@ -123,8 +133,21 @@ def check_output(
     for given in inputs:
         if given is not None and path.resolve() in ((whole := Path(given).resolve()), *whole.parents):
             raise UserError(f"{option} {path} is or holds the input {given}: give another")
-    if _holds_something(path) and not (force or resume):
-        raise UserError(f"{path} is already there; --force replaces it, another {option} keeps it")
+    patterns = list(folder_with)
+    if path.is_dir() and not patterns:
+        raise UserError(f"{path} is a folder: {option} takes a file here")
+    if path.is_file() and patterns:
+        raise UserError(f"{path} is a file: {option} takes a folder here")
+    if not _holds_something(path):
+        return
+    if not (force or resume):
+        go_on = "" if resume is None else "--resume goes on with it, "
+        raise UserError(f"{path} is already there; {go_on}--force replaces it, another {option} keeps it")
+    if force and patterns and not path.is_symlink() and not any(any(path.glob(pattern)) for pattern in patterns):
+        raise UserError(
+            f"{path} does not look like what this command writes (no {' or '.join(patterns)} in it), so --force does "
+            f"not remove it: give another {option}, or remove it yourself"
+        )
 
 
 def _holds_something(path: Path) -> bool:

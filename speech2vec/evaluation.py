@@ -27,6 +27,7 @@ from speech2vec.similarity import (
 from speech2vec.vectors import WordVectors
 
 RANDOM = f"random ({DRAWS} draws)"
+EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,7 @@ def write_evaluation(
     """Write ``evaluation.json`` (everything, missing words by name) and ``scores.csv`` (a row for each score)."""
     published = published_columns(models[0].vectors.vector_size)
     write_json(
-        folder / "evaluation.json",
+        folder / EVALUATION_FILE,
         {
             "synthetic": synthetic,
             "settings": {**settings, "confidence": CONFIDENCE},

@@ -21,12 +21,14 @@ from speech2vec.console import Tracker, claim_output
 from speech2vec.errors import UserError
 from speech2vec.extraction_parts import Extraction, extract_part, part_file, read_frames, read_parts
 from speech2vec.extraction_plan import PLAN_FILE, Plan, read_plan
+from speech2vec.locks import only_writer
 from speech2vec.mfcc import MfccSettings
 from speech2vec.processes import in_processes
 from speech2vec.runs import write_json
 from speech2vec.store import META_FILE, read_meta, write_store
 
 PARTS = "parts"
+_MARKS = (META_FILE, PARTS)  # what a store holds, whole or not
 
 
 def extract(
@@ -65,9 +67,23 @@ def extract(
     """
     plan = Plan(aligned)
     described = plan.describe(settings, shard or (1, 1))
-    claim_output(store, force, resume, inputs=[aligned])
-    if resume and (whole := _resumed(store, described, shard)):
-        return whole
+    with only_writer(store):
+        claim_output(store, force, resume, [aligned], folder_with=_MARKS)
+        if resume and (whole := _resumed(store, described, shard)):
+            return whole
+        return _extract(plan, described, store, settings, jobs, shard, quiet)
+
+
+def _extract(
+    plan: Plan,
+    described: dict[str, Any],
+    store: Path,
+    settings: MfccSettings,
+    jobs: int,
+    shard: tuple[int, int] | None,
+    quiet: bool,
+) -> Extraction:
+    """Make what is missing of the parts, and of all of them the store."""
     parts = store / PARTS
     if not (parts / PLAN_FILE).exists():
         write_json(parts / PLAN_FILE, described)
@@ -120,7 +136,7 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
             raise UserError(
                 f"{file.parent.parent} is not finished: run its 'speech2vec features ... --resume' to the end first"
             )
-    claim_output(store, force, inputs=shards)
+    claim_output(store, force, inputs=shards, folder_with=_MARKS)
     return _finish(store, files, first)
 
 

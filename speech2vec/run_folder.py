@@ -11,7 +11,7 @@ import torch
 
 from speech2vec import checkpoint as checkpoints
 from speech2vec.checkpoint import Checkpoint
-from speech2vec.config import fingerprint, read_toml, to_toml, validate_settings
+from speech2vec.config import differences, fingerprint, read_toml, to_toml, validate_settings
 from speech2vec.encoding import CONFIG_FILE, LAST, ORIGIN_FILE, checkpoint_file
 from speech2vec.errors import UserError
 from speech2vec.presets import TrainSettings
@@ -44,7 +44,10 @@ def go_on(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None
     """
     before = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
     if fingerprint(before) != fingerprint(settings):
-        raise UserError(f"{run} was begun with other settings ({run / CONFIG_FILE}): resume with those, or start anew")
+        raise UserError(
+            f"{run} was begun with other settings ({', '.join(differences(before, settings))}): resume with those, or "
+            "start anew"
+        )
     origin = read_json(run / ORIGIN_FILE)
     if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
         raise UserError(f"{run} was begun on another store ({origin.get('path')}) than {store.path}")

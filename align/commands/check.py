@@ -11,6 +11,7 @@ import typer
 
 from speech2vec import console
 from speech2vec.errors import UserError
+from speech2vec.manifest import REPORT_FILE
 
 if TYPE_CHECKING:
     from align.check import Finding
@@ -57,7 +58,7 @@ def check(
         if path:
             console.check_output(path, force, inputs=[aligned, against], option=option)
     if output:
-        console.claim_output(output, force, inputs=[aligned, against])
+        console.claim_output(output, force, inputs=[aligned, against], folder_with=[REPORT_FILE])
     found = list(checker.findings())
     print(f"{aligned}: {checker.report['aligned']:,} of {checker.report['asked']:,} utterances aligned")
     _print_findings(found, [kind.value for kind in Kind])

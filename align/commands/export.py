@@ -15,6 +15,10 @@ from speech2vec.runs import atomic_folder
 _SHOWN = 20
 
 
+# What lies in a folder of each of the formats.
+_MARKS = ("**/*.TextGrid", "**/*.alignment.txt", "words.ctm", "words.csv")
+
+
 def export(
     aligned: Annotated[Path, typer.Argument(help="What 'run' or 'import' wrote.")],
     output: console.OutputOption,
@@ -25,7 +29,7 @@ def export(
     """Export words in time: TextGrids, a CTM, a CSV or .alignment.txt files."""
     console.set_up_logging(quiet)
     total = int(read_report(aligned).get("aligned", 0))
-    console.check_output(output, force, inputs=[aligned])
+    console.check_output(output, force, inputs=[aligned], folder_with=_MARKS)
     done = Exported()
     with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
         for _ in export_aligned(aligned, kind, folder, done):

@@ -9,6 +9,7 @@ import typer
 
 from align.commands.summary import summarise
 from speech2vec import console
+from speech2vec.manifest import REPORT_FILE
 
 
 def merge(
@@ -21,5 +22,5 @@ def merge(
     from align.merge import merge_aligned
 
     console.set_up_logging(quiet)
-    console.claim_output(output, force, inputs=shards)
+    console.claim_output(output, force, inputs=shards, folder_with=[REPORT_FILE])
     summarise(merge_aligned(shards, output), output)

@@ -41,7 +41,7 @@ def prepare(
     speech2vec-emotion prepare composite --audio DIR --text DIR --seed 1 -o OUT.
     """
     from emotion.corpora.registry import read_emotion_corpus
-    from emotion.dataset import Prepared
+    from emotion.dataset import META_FILE, Prepared
     from emotion.prepare import prepare_composite, prepare_corpus, settings_of_preset
 
     console.set_up_logging(quiet)
@@ -52,7 +52,7 @@ def prepare(
         if config or overrides or name or preset != "default":
             raise UserError("composite has no settings and its name is made of its parts and its seed")
         sets = Prepared.open(audio), Prepared.open(text)
-        console.claim_output(output, force, inputs=[audio, text])
+        console.claim_output(output, force, inputs=[audio, text], folder_with=[META_FILE])
         outcome = prepare_composite(*sets, output, seed)
     else:
         if audio is not None or text is not None:
@@ -61,7 +61,7 @@ def prepare(
             raise UserError(f"{kind} needs the corpus' folder: speech2vec-emotion prepare {kind} ROOT -o DIR")
         settings = settings_of_preset(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
-        console.claim_output(output, force, inputs=[root])
+        console.claim_output(output, force, inputs=[root], folder_with=[META_FILE])
         outcome = prepare_corpus(corpus, output, settings, name, console.count_jobs(jobs), quiet)
     print(summary(outcome.meta, outcome.report))
     print(f"-> {output} ({time.monotonic() - started:.1f} s)")

@@ -54,7 +54,9 @@ def tables(
     seed_list = list(range(seed, seed + seeds))
     check_systems(rows, corpus, protocol, seed_list, folds)
     console.claim_output(
-        output, force, resume, inputs=[prepared, *(path for by_size in files for path in by_size.values())]
+        *(output, force, resume),
+        inputs=[prepared, *(path for by_size in files for path in by_size.values())],
+        folder_with=["runs", "tables.txt"],
     )
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})

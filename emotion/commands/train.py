@@ -60,6 +60,7 @@ def train(
     from emotion.evaluate import evaluate_run
     from emotion.members import train_members, write_predictions
     from emotion.plan import Plan, check_plan, continue_run, start_run, warn_of_features
+    from emotion.run import CONFIG_FILE, RUN_FILE
     from emotion.settings import settings_of_preset
     from speech2vec.devices import choose_device
 
@@ -74,8 +75,10 @@ def train(
     chosen = choose_device(device.value)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
-    console.claim_output(output, force, resume, inputs=[prepared, aligned, source_path(embeddings)])
-    if resume and (output / "run.json").exists():
+    console.claim_output(
+        *(output, force, resume, [prepared, aligned, source_path(embeddings)]), folder_with=[RUN_FILE, CONFIG_FILE]
+    )
+    if resume and (output / RUN_FILE).exists():
         run = continue_run(corpus, output, plan, settings)
     else:
         run = start_run(corpus, output, plan, settings, splits)

@@ -37,7 +37,14 @@ def evaluate(
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
     from speech2vec.benchmarks import read_benchmarks
-    from speech2vec.evaluation import Model, distinct_names, evaluate_levels, format_evaluation, write_evaluation
+    from speech2vec.evaluation import (
+        EVALUATION_FILE,
+        Model,
+        distinct_names,
+        evaluate_levels,
+        format_evaluation,
+        write_evaluation,
+    )
     from speech2vec.vectors import read_vectors
 
     console.set_up_logging(quiet)
@@ -48,7 +55,7 @@ def evaluate(
         Model(name, "file", read_vectors(path), path)
         for name, path in zip(distinct_names(vectors), vectors, strict=True)
     ]
-    console.claim_output(output, force, inputs=[*vectors, wordsim, run, store])
+    console.claim_output(output, force, inputs=[*vectors, wordsim, run, store], folder_with=[EVALUATION_FILE])
     runs = [run or find_run(path) for path in vectors]
     if not any(runs):
         if min_count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,8 @@ def train(
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
     from speech2vec.devices import choose_device
     from speech2vec.distributed import one_voice, own_device, processes
+    from speech2vec.encoding import CONFIG_FILE, ORIGIN_FILE
+    from speech2vec.locks import only_writer
     from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
@@ -42,7 +45,7 @@ def train(
     chosen_preset = preset_of(PRESETS, preset)
     short = [("optimiser.epochs", epochs), ("model.vector_size", vector_size), ("seed", seed)]
     overrides = [f"{key}={value}" for key, value in short if value is not None] + list(set_ or ())
-    with one_voice():
+    with one_voice(), contextlib.ExitStack() as until_done:
         settings = load_settings(TrainSettings, config, overrides, chosen_preset)
         opened = Store.open(store)
         chosen = own_device(choose_device(device.value))
@@ -50,7 +53,8 @@ def train(
             quiet = quiet or not ranks.first
             console.set_up_logging(quiet)
             if ranks.first:
-                console.claim_output(output, force, resume, inputs=[store])
+                until_done.enter_context(only_writer(output))
+                console.claim_output(output, force, resume, [store], folder_with=[CONFIG_FILE, ORIGIN_FILE])
                 if others := other_features(preset, opened.settings):
                     console.log.warning(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",

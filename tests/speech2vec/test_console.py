@@ -93,21 +93,47 @@ def test_the_programs_without_arguments_show_their_commands() -> None:
 
 def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     folder, file = tmp_path / "folder", tmp_path / "file"
-    console.claim_output(folder)
+    for path, names in ((folder, ["a"]), (file, [])):
+        console.claim_output(path, folder_with=names)
     folder.mkdir()
-    console.claim_output(folder)  # empty: nothing to lose
+    console.claim_output(folder, folder_with=["a"])  # empty: nothing to lose
     (folder / "a").write_text("kept")
     file.write_text("kept")
-    for path in (folder, file):
+    for path, names in ((folder, ["a"]), (file, [])):
         with pytest.raises(UserError, match="is already there; --force replaces it"):
-            console.claim_output(path)
-        console.claim_output(path, resume=True)
+            console.claim_output(path, folder_with=names)
+        with pytest.raises(UserError, match="is already there; --resume goes on with it, --force replaces it"):
+            console.claim_output(path, resume=False, folder_with=names)
+        console.claim_output(path, resume=True, folder_with=names)
     assert (folder / "a").read_text() == file.read_text() == "kept"
     with pytest.raises(UserError, match="give one of the two"):
         console.claim_output(folder, force=True, resume=True)
-    for path in (folder, file):
-        console.claim_output(path, force=True)
+    for path, names in ((folder, ["a"]), (file, [])):
+        console.claim_output(path, force=True, folder_with=names)
         assert not path.exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path, force: bool) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    with pytest.raises(UserError, match="folder is a folder: -o/--output takes a file"):
+        console.claim_output(folder, force)
+    file.write_text("kept")
+    with pytest.raises(UserError, match="file is a file: -o/--output takes a folder"):
+        console.claim_output(file, force, folder_with=["a"])
+    assert folder.exists() and file.read_text() == "kept"
+
+
+def test_force_removes_no_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    for name in ("precious", "deep/meta.json"):
+        (tmp_path / "folder" / name).write_text("kept")
+    with pytest.raises(UserError, match=r"not look like what this command writes \(no meta.json or parts in it\)"):
+        console.claim_output(tmp_path / "folder", force=True, folder_with=["meta.json", "parts"])
+    assert (tmp_path / "folder" / "precious").read_text() == "kept"
+    console.claim_output(tmp_path / "folder", force=True, folder_with=["*.txt", "precious"])
+    assert not (tmp_path / "folder").exists()
 
 
 @pytest.mark.parametrize("output", [".", "in", "in/deep"])
@@ -118,7 +144,7 @@ def test_the_input_is_no_output(tmp_path: Path, output: str) -> None:
         console.claim_output(tmp_path / output, force=True, inputs=[None, given])
     with pytest.raises(UserError, match="is or holds the input"):
         console.check_output(tmp_path / output, force=True, inputs=[given])
-    console.claim_output(given / "out", force=True, inputs=[given])
+    console.claim_output(given / "out", force=True, inputs=[given], folder_with=["a"])
     assert given.exists()
 
 
@@ -126,7 +152,7 @@ def test_force_removes_a_link_and_not_what_it_points_at(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "data")
-    console.claim_output(tmp_path / "link", force=True)
+    console.claim_output(tmp_path / "link", force=True, folder_with=["b"])
     assert not (tmp_path / "link").exists()
     assert (tmp_path / "data" / "a").read_text() == "kept"
 

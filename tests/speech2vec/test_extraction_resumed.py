@@ -145,7 +145,7 @@ def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Progra
     assert (code, err) == (0, "") and out.startswith(f"store {store}: 25 words, ")
     before = contents(store)
     to_store = ("-o", store, "--force")
-    one_error("is already there; --force", program("features", aligned, "-o", store))
+    one_error("is already there; --resume goes on with it, --force", program("features", aligned, "-o", store))
     one_error("is not there; 'speech2vec-align run'", program("features", tmp_path, *to_store))
     one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
     one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
@@ -174,7 +174,7 @@ def test_shards_that_do_not_belong_together(
     extract(aligned, tmp_path / "other", MfccSettings(n_mfcc=12), shard=(2, 2), quiet=True)
     extract(aligned, tmp_path / "third", SETTINGS, shard=(3, 3), quiet=True)
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "a").write_text("kept")
+    (tmp_path / "store" / "meta.json").write_text("kept")
     for given_shards, told in (
         ([one], "is shard 1 of 2, but 1 folder"),
         ([one, one], r"shards \[1, 1\] were given"),
@@ -189,7 +189,7 @@ def test_shards_that_do_not_belong_together(
         merge(shards, one, force=True)
     with pytest.raises(UserError, match="is already there"):
         merge(shards, tmp_path / "store")
-    assert (tmp_path / "store" / "a").read_text() == "kept"
+    assert (tmp_path / "store" / "meta.json").read_text() == "kept"
     merge(shards, tmp_path / "store", force=True)
     assert Store.open(tmp_path / "store").n_words == 25
     assert all((shard / "parts" / "plan.json").exists() for shard in shards), "shards stay what they were"

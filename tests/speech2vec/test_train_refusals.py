@@ -23,6 +23,7 @@ from speech2vec.cli import app
 from speech2vec.config import load_settings
 from speech2vec.console import run_app
 from speech2vec.encoding import checkpoint_file
+from speech2vec.locks import only_writer
 from speech2vec.presets import TrainSettings
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
@@ -113,10 +114,20 @@ def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, comman
     assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
 
 
+def test_a_run_that_is_being_trained_by_another_process(whole: Path, trained: Path, command: Command) -> None:
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    with only_writer(trained):
+        for option in ("--force", "--resume"):
+            code, _, said = command(whole / "store", trained, option)
+            assert code == 2 and len(said) == 1 and "is being written by process" in said[0]
+    assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+
+
 def test_a_checkpoint_of_another_size(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
     assert code == 2 and len(said) == 1 and "begun with other settings" in said[0]
+    assert "(model.vector_size 8, not 10)" in said[0]
     config = run / "config.toml"
     config.write_text(config.read_text().replace("vector_size = 8", "vector_size = 10"))
     code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
