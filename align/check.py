@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
 from align.base import Aligned, Failure, Outcome, Reason
@@ -20,9 +21,10 @@ from speech2vec.transcripts import tokenize
 
 
 class Kind(str, Enum):
-    """What can be wrong."""
+    """What can be wrong; ``left-out`` is what an earlier check left out on purpose."""
 
     MISSING = "missing-utterance"
+    LEFT_OUT = "left-out"
     UNKNOWN_UTTERANCE = "unknown-utterance"
     UNREADABLE_AUDIO = "unreadable-audio"
     WORDS_DIFFER = "words-differ"
@@ -56,10 +58,10 @@ class CheckSettings(Settings):
         Where phones are counted; None is PocketSphinx's dictionary.
     """
 
-    tolerance: float = 0.02
-    shortest_phone: float = 0.035
-    longest_phone: float = 0.3
-    score_deviations: float = 4.0
+    tolerance: float = Field(0.02, ge=0)
+    shortest_phone: float = Field(0.035, ge=0)
+    longest_phone: float = Field(0.3, ge=0)
+    score_deviations: float = Field(4.0, ge=0)
     dictionary: Path | None = None
 
 
@@ -105,20 +107,27 @@ class Checker:
         self.lowest_score = _lowest_usual(
             read_words(self.folder)["score"].drop_null().to_numpy(), self.settings.score_deviations
         )
+        failures = read_failures(self.report)
+        # What never became an utterance: no audio or transcript in the corpus, an id that came twice.
+        self._problems = [
+            f for f in failures if f.utterance_id not in self.utterances or f.reason is Reason.DUPLICATE_ID
+        ]
+        self._failures = {f.utterance_id: f for f in failures if f not in self._problems}
+        self._left_out: Mapping[str, int] = self.report.get("words_left_out", {})
         self._guessed: Mapping[str, str] = self.report.get("guessed_words", {})
         self._durations: dict[Path, float | None] = {}
 
     def findings(self) -> Iterator[Finding]:
-        """All findings, utterance by utterance; what is missing comes last."""
+        """All findings, utterance by utterance; every utterance that was asked for and has no words comes last."""
         missing = dict.fromkeys(self.utterances)
         for aligned in iterate_aligned(self.folder):
             missing.pop(aligned.utterance_id, None)
             yield from self.of_utterance(aligned)
-        reasons = {failure.utterance_id: failure for failure in read_failures(self.report)}
+        for failure in self._problems:
+            yield _missing(failure)
         for name in missing:
-            known = reasons.get(name)
-            detail = f"{known.reason.value}: {known.detail}" if known else "not in the report either"
-            yield Finding(Kind.MISSING, name, detail=detail)
+            known = self._failures.get(name)
+            yield _missing(known) if known else Finding(Kind.MISSING, name, detail="not in the report either")
 
     def of_utterance(self, aligned: Aligned) -> Iterator[Finding]:
         """The findings of one utterance and its words."""
@@ -128,7 +137,10 @@ class Checker:
             yield Finding(Kind.UNKNOWN_UTTERANCE, name, detail="has words, but is not in utterances.jsonl")
             return
         said, found = tokenize(utterance.text), [word.word for word in aligned.words]
-        if said != found:
+        n_left_out = self._left_out.get(name, 0)
+        if n_left_out and _is_without(found, said, n_left_out):
+            yield Finding(Kind.LEFT_OUT, name, detail=f"{n_left_out} of {len(said)} words, by an earlier check")
+        elif said != found:
             yield Finding(Kind.WORDS_DIFFER, name, detail=_first_difference(said, found))
         first = utterance.start or 0.0
         last = utterance.end if utterance.end is not None else self._duration(utterance)
@@ -181,19 +193,23 @@ class Checker:
             The new report.
         """
         unwanted = frozenset(kinds)
-        extra = {"checked": str(self.folder), "dropped": sorted(kind.value for kind in unwanted)}
-        failures = read_failures(self.report)
-        problems = [f for f in failures if f.utterance_id not in self.utterances or f.reason is Reason.DUPLICATE_ID]
+        left_out = dict(self._left_out)
+        extra = {
+            "checked": str(self.folder),
+            "dropped": sorted(kind.value for kind in unwanted),
+            "words_left_out": left_out,
+        }
         return write_aligned(
             output,
             list(self.utterances.values()),
-            self._kept(unwanted, [f for f in failures if f not in problems]),
-            problems,
+            self._kept(unwanted, left_out),
+            self._problems,
             self.report.get("settings"),
             extra,
         )
 
-    def _kept(self, unwanted: frozenset[Kind], failures: list[Failure]) -> Iterator[Outcome]:
+    def _kept(self, unwanted: frozenset[Kind], left_out: dict[str, int]) -> Iterator[Outcome]:
+        """What stays; how many words of each utterance do not is added to `left_out`."""
         waiting = set(self.utterances)
         for aligned in iterate_aligned(self.folder):
             if aligned.utterance_id not in waiting:
@@ -202,13 +218,15 @@ class Checker:
             found = [finding for finding in self.of_utterance(aligned) if finding.kind in unwanted]
             positions = {finding.position for finding in found}
             words = tuple(word for i, word in enumerate(aligned.words) if i not in positions)
+            if len(words) < len(aligned.words):
+                left_out[aligned.utterance_id] = left_out.get(aligned.utterance_id, 0) + len(aligned.words) - len(words)
             if None in positions or not words:
                 what = ", ".join(sorted({finding.kind.value for finding in found}))
                 yield Failure(aligned.utterance_id, Reason.DROPPED, what)
             else:
                 guessed = {word.word: aligned.guessed[word.word] for word in words if word.word in aligned.guessed}
                 yield replace(aligned, words=words, guessed=guessed)
-        for failure in failures:
+        for failure in self._failures.values():
             waiting.remove(failure.utterance_id)
             yield failure
         for name in sorted(waiting):
@@ -220,6 +238,17 @@ def _lowest_usual(scores: np.ndarray, deviations: float) -> float:
         return -np.inf
     low, median, high = np.percentile(scores, [25, 50, 75])
     return float(median - deviations * (high - low) / 1.349)  # a normal distribution's quartile range in deviations
+
+
+def _missing(failure: Failure) -> Finding:
+    kind = Kind.LEFT_OUT if failure.reason is Reason.DROPPED else Kind.MISSING
+    return Finding(kind, failure.utterance_id, detail=failure.reason.value + (failure.detail and f": {failure.detail}"))
+
+
+def _is_without(found: list[str], said: list[str], n_left_out: int) -> bool:
+    """Whether `found` are the words of `said`, in their order, without so many of them."""
+    rest = iter(said)
+    return len(found) + n_left_out == len(said) and all(word in rest for word in found)
 
 
 def _first_difference(said: list[str], found: list[str]) -> str:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from align.base import Aligned, Failure, Outcome, Reason
 from align.formats.mfa_tables import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
@@ -50,7 +52,7 @@ class ImportSettings(Settings):
 
     format: str | None = None
     tier: str = ""
-    min_matched: float = 0.5
+    min_matched: float = Field(0.5, ge=0, le=1)
 
 
 @dataclass
@@ -149,7 +151,7 @@ def import_alignments(
         if name in damaged:
             yield Failure(name, Reason.UNREADABLE_ALIGNMENT, damaged[name])
         else:
-            yield Failure(name, Reason.NO_ALIGNMENT_FILE, unclear.get(name, ""))
+            yield Failure(name, Reason.NO_ALIGNMENT_FILE, unclear.get(name, f"{source} holds none of it"))
 
 
 def list_files(source: Path) -> list[Path]:

@@ -45,7 +45,11 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     # An id that came twice is reported beside the utterance that has it.
     problems = [f for f in failures if f.utterance_id not in home or f.reason is Reason.DUPLICATE_ID]
     failed = [f for f in failures if f not in problems]
-    extra = {"merged": [str(folder) for folder in folders], "shard": None}
+    extra = {
+        "merged": [str(folder) for folder in folders],
+        "shard": None,
+        "words_left_out": {name: n for report in reports for name, n in report.get("words_left_out", {}).items()},
+    }
     return write_aligned(output, utterances, _outcomes(folders, failed), problems, reports[0].get("settings"), extra)
 
 

@@ -30,7 +30,8 @@ def summarise(report: Mapping[str, Any], output: Path) -> None:
         line += f", {report['guessed_pronunciations']:,} with a guessed pronunciation"
     print(line)
     for failure in failed[:_LISTED]:
-        print(f"not aligned: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})")
+        detail = f" ({failure['detail']})" if failure["detail"] else ""
+        print(f"not aligned: {failure['utterance_id']}: {failure['reason']}{detail}")
     if len(failed) > _LISTED:
         print(f"... and {len(failed) - _LISTED:,} more: {output / 'report.json'} names them all")
     if failed and not report["aligned"]:

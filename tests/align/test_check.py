@@ -14,7 +14,7 @@ from align.check import Checker, Kind
 from align.cli import app
 from align.compare import compare, pair_words
 from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word, read_words
+from speech2vec.manifest import Utterance, Word, read_words, write_words
 
 
 def words(name: str, *entries: tuple) -> Aligned:
@@ -50,8 +50,6 @@ def folder(tmp_path) -> Path:
     write_aligned(path, asked, outcomes, [Failure("x", Reason.NO_AUDIO, "")], {"aligner": "test"})
     # One utterance's words are lost without a word in the report, as happens outside of this program.
     table = read_words(path)
-    from speech2vec.manifest import write_words
-
     write_words(path / "words.parquet", table.filter(np.array(table["utterance_id"]) != "lost"))
     return path
 
@@ -74,6 +72,7 @@ def test_every_kind_is_found_where_it_is(folder):
             (Kind.LOW_SCORE, "bad", 4),
             (Kind.MISSING, "lost", None),
             (Kind.MISSING, "failed", None),
+            (Kind.MISSING, "x", None),
         ],
         key=str,
     )
@@ -106,6 +105,43 @@ def test_dropping_keeps_the_sum_right(folder, tmp_path):
     assert (report["asked"], report["aligned"], report["words"]) == (6, 1, 2)
     with (tmp_path / "all.csv").open() as rows:
         assert {row["kind"] for row in csv.DictReader(rows)} >= {"words-differ", "overlap", "missing-utterance"}
+
+
+def test_what_is_not_aligned_is_counted_and_named(tmp_path):
+    """Found when the corpus was read, of an id that came twice, failed later: asked for less aligned is missing."""
+    asked = [Utterance(name, Path("a.wav"), "a", "s", end=1.0) for name in ("good", "failed")]
+    problems = [Failure("mute", Reason.NO_TRANSCRIPT), Failure("good", Reason.DUPLICATE_ID, "b.wav")]
+    outcomes: list[Outcome] = [words("good", ("a", 0.1, 0.4)), Failure("failed", Reason.NO_ALIGNMENT, "no path")]
+    write_aligned(tmp_path / "a", asked, outcomes, problems)
+    found = [(f.utterance_id, f.detail) for f in Checker(tmp_path / "a").findings() if f.kind is Kind.MISSING]
+    assert sorted(found) == [
+        ("failed", "no alignment found: no path"),
+        ("good", "duplicate id: b.wav"),
+        ("mute", "no transcript"),
+    ]
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "a"), "--findings", str(tmp_path / "all.csv")])
+    assert "1 of 4 utterances aligned" in result.output and "missing-utterance           3" in result.output
+    assert (tmp_path / "all.csv").read_text().count("missing-utterance") == 3
+
+
+def test_what_was_dropped_is_no_fault_afterwards(folder, tmp_path):
+    def check(before: str, after: str, *kinds: Kind):
+        dropped = [option for kind in kinds for option in ("--drop", kind.value)]
+        CliRunner().invoke(app, ["check", str(tmp_path / before), *dropped, "-o", str(tmp_path / after)])
+        found = Checker(tmp_path / after).findings()
+        return {(f.kind, f.utterance_id, f.detail) for f in found if f.kind in (Kind.LEFT_OUT, Kind.WORDS_DIFFER)}
+
+    differs = (Kind.WORDS_DIFFER, "differs", "word 2 is 'is', the transcript says 'was'")
+    assert check("aligned", "once", Kind.OUTSIDE) == {
+        differs,
+        (Kind.LEFT_OUT, "bad", "3 of 5 words, by an earlier check"),
+    }
+    assert check("once", "twice", Kind.ZERO_LENGTH, Kind.WORDS_DIFFER) == {
+        (Kind.LEFT_OUT, "differs", "dropped by check: words-differ"),
+        (Kind.LEFT_OUT, "bad", "4 of 5 words, by an earlier check"),
+    }
+    write_words(tmp_path / "twice" / "words.parquet", read_words(tmp_path / "twice").slice(1))
+    assert Kind.WORDS_DIFFER in {finding.kind for finding in Checker(tmp_path / "twice").findings()}
 
 
 def test_known_differences_are_measured(tmp_path):
