@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pocketsphinx
 import pytest
 import soundfile as sf
 
@@ -38,6 +39,8 @@ def noise(tmp_path) -> Path:
     [
         ("[laughter] -- ...", (None, None), Reason.NO_WORDS),
         ("hello world " * 20, (None, None), Reason.AUDIO_TOO_SHORT),
+        # 48 phones in 100 frames, where each takes three or more.
+        ("hello world " * 6, (None, None), Reason.AUDIO_TOO_SHORT),
         ("hello", (0.5, 0.51), Reason.AUDIO_TOO_SHORT),
         ("hello", (0.5, 3.0), Reason.UNREADABLE_AUDIO),
         ("hello", (5.0, 6.0), Reason.UNREADABLE_AUDIO),
@@ -47,6 +50,31 @@ def test_reasons(aligner, noise, text, part, reason):
     utterance = Utterance("u", noise, text, "s", *part)
     (outcome,) = account([utterance], aligner.align([utterance]))
     assert isinstance(outcome, Failure) and outcome.reason is reason
+
+
+def test_samples_over_full_scale_are_cut_not_wrapped(aligner, tmp_path, monkeypatch):
+    heard = []
+    monkeypatch.setattr(aligner, "_decode", lambda decoder, pcm, *_: heard.append(np.frombuffer(pcm, "<i2")))
+    samples = np.array([0.0, 0.5, 1.0, 1.2, -0.5, -1.0, -1.2] * 2000, np.float32)
+    sf.write(tmp_path / "loud.wav", samples, 16000, subtype="FLOAT")
+    list(aligner.align([Utterance("u", tmp_path / "loud.wav", "hello", "s")]))
+    assert heard[0][:7].tolist() == [0, 16383, 32767, 32767, -16383, -32767, -32767]
+
+
+def test_a_wider_beam_sums_all_gaussians(noise, monkeypatch):
+    made = []
+    real = pocketsphinx.Decoder
+
+    def recorded(**options):
+        made.append((options["beam"], options["topn"]))
+        return real(**options)
+
+    monkeypatch.setattr(pocketsphinx, "Decoder", recorded)
+    for gaussians in (1, 2):
+        own = PocketSphinxAligner(PocketSphinxSettings(beams=(1e-48, 1e-100), gaussians=gaussians))
+        (outcome,) = own.align([Utterance("u", noise, "hello world " * 6, "s")])
+        assert isinstance(outcome, Failure)
+    assert made == [(1e-48, 1), (1e-100, 4), (1e-48, 2), (1e-100, 4)]
 
 
 def test_missing_audio_and_channel(aligner, noise, tmp_path):
