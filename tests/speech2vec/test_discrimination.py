@@ -151,6 +151,13 @@ def test_under_ten_words_have_no_interval() -> None:
     assert few.to_json()["low"] is None
 
 
+def test_from_ten_words_on_there_is_an_interval() -> None:
+    random = np.random.default_rng(5)
+    word_id, speaker = np.arange(60) % 10, np.arange(60) // 30
+    ten = same_different(random.normal(size=(60, 4)), word_id, speaker)
+    assert ten.low < ten.ap < ten.high and ten.low_cross_speaker < ten.ap_cross_speaker < ten.high_cross_speaker
+
+
 @pytest.mark.parametrize("word_id", [np.zeros(5, int), np.arange(5), np.zeros(0, int)])
 def test_nothing_to_tell_apart_is_said(word_id: np.ndarray) -> None:
     vectors = np.ones((len(word_id), 2))

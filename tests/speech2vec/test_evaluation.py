@@ -5,20 +5,22 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import typer
 from fakes import random_vectors
-from gensim.models import KeyedVectors
+from gensim.models import KeyedVectors, Word2Vec
 
 from speech2vec.baselines import BaselineSettings, read_sentences, train_baseline
+from speech2vec.benchmarks import Benchmark
 from speech2vec.commands.baseline import baseline
 from speech2vec.commands.evaluate import evaluate, find_run, neighbours
 from speech2vec.console import run_app
 from speech2vec.errors import UserError
-from speech2vec.evaluation import distinct_names, keep_frequent, only_words
+from speech2vec.evaluation import RANDOM, Model, distinct_names, evaluate_levels, keep_frequent, only_words
 from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, Utterance, Word, write_utterances, write_words
 from speech2vec.store import write_store
 from speech2vec.vectors import read_vectors, write_vectors
@@ -242,6 +244,17 @@ class TestEvaluate:
         assert find_run(tmp_path / "vectors.txt") is None
 
 
+def test_random_vectors_are_compared_over_the_pairs_that_all_models_cover() -> None:
+    names = [f"w{i}" for i in range(30)]
+    benchmark = Benchmark("x", [(a, b) for a in names[:10] for b in names[10:]], np.arange(200.0))
+    models = [Model(name, "file", random_vectors(names[:n], 6)) for name, n in (("all", 30), ("some", 25))]
+    (level,) = evaluate_levels(models, [benchmark], resamples=10)
+    covered = {
+        name: (result.scores[0].n_covered, result.common_scores[0].n_covered) for name, result in level.results.items()
+    }
+    assert covered == {"all": (200, 150), "some": (150, 150), RANDOM: (200, 150)}
+
+
 def test_keep_frequent_leaves_words_that_the_corpus_lacks() -> None:
     vectors = random_vectors(["often", "rare", "elsewhere"], 3)
     kept = keep_frequent(vectors, {"often": 7, "rare": 2}, 5)
@@ -286,6 +299,34 @@ class TestBaseline:
                 nearest = {word for word, _ in vectors.neighbours("cat", 3)}
                 assert nearest == {"dog", "horse", "cow"}, (kind, objective)
                 assert vectors.counts is not None and int(vectors.counts.sum()) == 3600
+
+    @pytest.mark.parametrize(("objective", "skipgram"), [("skipgram", 1), ("cbow", 0)])
+    def test_the_vectors_are_those_of_gensim_under_the_same_settings(
+        self, objective: Literal["skipgram", "cbow"], skipgram: int
+    ) -> None:
+        rng = np.random.default_rng(0)
+        sentences = [[f"w{i}" for i in rng.integers(0, 12, 8)] for _ in range(50)]
+        found = {}
+        for seed in (2, 3):
+            settings = BaselineSettings(
+                objective=objective, vector_size=5, window=2, min_count=30, negative=3, epochs=2, seed=seed
+            )
+            vectors = train_baseline(sentences, settings)
+            expected = Word2Vec(
+                sentences,
+                vector_size=5,
+                window=2,
+                min_count=30,
+                negative=3,
+                epochs=2,
+                sg=skipgram,
+                seed=seed,
+                workers=1,
+            ).wv
+            assert vectors.words == expected.index_to_key
+            np.testing.assert_array_equal(vectors.vectors, expected.vectors)
+            found[seed] = vectors
+        assert not np.allclose(found[2]["w0"], found[3]["w0"])
 
     def test_the_command_writes_what_gensim_opens_and_repeats_itself(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -13,12 +13,13 @@ from scipy.stats import mannwhitneyu
 
 from speech2vec.benchmarks import Benchmark
 from speech2vec.errors import UserError
-from speech2vec.estimates import Estimate
-from speech2vec.homophones import check_homophones, homophone_pairs
+from speech2vec.estimates import Estimate, draw_groups
+from speech2vec.homophones import _verdict, check_homophones, homophone_pairs
 from speech2vec.phonetic_or_semantic import phonetic_or_semantic, synonym_pairs
 from speech2vec.pronunciations import first_pronunciations, homophone_groups, one_phone_apart, read_dictionary
+from speech2vec.runs import generator
 from speech2vec.vectors import WordVectors
-from speech2vec.word_pairs import match_pairs
+from speech2vec.word_pairs import Pairs, match_pairs
 
 N_SOUNDS = 200
 
@@ -125,6 +126,68 @@ def test_random_pairs_are_as_frequent_and_never_homophones() -> None:
     sampled = match_pairs(np.array([[i, i + 1] for i in range(50)]), np.arange(100), np.arange(50), max_pairs=7)
     assert len(sampled) == 7
     assert sampled.n_found == 50
+
+
+def test_a_word_is_never_its_own_random_word() -> None:
+    candidates = np.array([[i, 29 - i] for i in range(15)])
+    pairs = match_pairs(candidates, np.arange(30), np.arange(15), seed=0)
+    assert len(pairs) == 15
+    for first, second, random in zip(pairs.first, pairs.second, pairs.random, strict=True):
+        assert first not in random and second not in random
+
+
+def pair_of(vectors: WordVectors, first: str, second: str) -> Pairs:
+    """One pair of homophones; all words but them are its random ones."""
+    rows = [vectors.index[word] for word in (first, second)]
+    others = np.setdiff1d(np.arange(len(vectors)), rows)
+    return Pairs(np.array(rows[:1]), np.array(rows[1:]), others[None], np.zeros(1, int), 1)
+
+
+def test_the_tenth_neighbour_is_among_the_nearest_ten() -> None:
+    angles = np.radians(np.arange(16.0))
+    vectors = WordVectors([f"w{i}" for i in range(16)], np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    check = check_homophones(vectors, pair_of(vectors, "w0", "w10"))
+    # Nine words lie between them; w11 to w15 are nearer to w10 as well.
+    assert check.examples[0]["ranks"] == [10, 15]
+    assert (check.nearest, check.in_top_10, check.median_rank) == (0.0, 0.5, 12.5)
+
+
+def test_a_word_as_near_as_the_homophone_does_not_stand_before_it() -> None:
+    rows = np.array([[1, 0], [0.6, 0.8], [0.6, 0.8], [0, 1]], dtype=np.float32)
+    vectors = WordVectors(["ate", "eight", "same", "far"], rows)
+    check = check_homophones(vectors, pair_of(vectors, "ate", "eight"))
+    assert check.examples[0]["ranks"] == [1, 3]  # from "eight", "same" and "far" are nearer than "ate"
+
+
+@pytest.mark.parametrize(
+    ("interval", "start"),
+    [
+        ((0.80, 0.95), "These vectors behave as vectors from sound must: "),
+        ((0.70, 0.95), "Undecided whether these vectors come from sound: "),
+        ((0.70, 0.79), "These vectors do not behave as vectors from sound must: "),
+    ],
+)
+def test_the_verdict_is_that_of_the_whole_interval(interval: tuple[float, float], start: str) -> None:
+    cosine, auc = Estimate(0.5, 0.4, 0.6), Estimate(0.85, *interval)
+    assert _verdict(30, cosine, cosine, None, auc, None, 2.0, 100).startswith(start)
+
+
+def test_the_interval_of_an_auc_is_that_of_groups_drawn_again() -> None:
+    random = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2, 3, 4], [1, 2, 3, 2, 1])
+    below = random.normal(size=(9, 4))
+    above = 0.7 + below[:, 0] + random.normal(size=9)
+    estimate = Estimate.of_auc(above, below, group, seed=3)
+
+    # The same draws, each group's pairs written down as often as it was drawn.
+    member, times = draw_groups(group, generator(3, 7))
+    drawn = []
+    for of_group in times:
+        rows = np.repeat(np.arange(9), of_group[member])
+        drawn.append((above[rows][:, None] > below[rows].ravel()).mean())
+    assert estimate.value == pytest.approx((above[:, None] > below.ravel()).mean(), abs=1e-6)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-6)
+    assert estimate.low < estimate.value < estimate.high
 
 
 @settings(deadline=None, max_examples=50)

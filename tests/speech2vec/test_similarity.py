@@ -33,6 +33,13 @@ def some_benchmark(n_pairs: int = 200, n_words: int = 60, seed: int = 1) -> Benc
     return Benchmark("some", pairs, rng.integers(0, 11, n_pairs).astype(float))  # many ties
 
 
+def fan(n_words: int) -> WordVectors:
+    """`base`, and w0, w1, … ever further from it."""
+    angles = np.linspace(0, 1.5, n_words + 1)
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return WordVectors(["base", *(f"w{i}" for i in range(n_words))], rows)
+
+
 class TestFiles:
     def test_tabs_spaces_comments_header_and_case(self, tmp_path: Path) -> None:
         path = write(
@@ -247,6 +254,21 @@ class TestEvaluate:
         benchmark = Benchmark("x", [("base", f"w{i}") for i in range(30)], -angles)
         (score,) = evaluate_vectors({"v": WordVectors(words, rows)}, [benchmark])["v"].scores
         assert (score.rho, score.high) == (pytest.approx(1.0), pytest.approx(1.0))
+
+    def test_the_mean_is_weighted_by_the_pairs_that_are_covered(self) -> None:
+        up, down = np.arange(10.0), -np.arange(10.0)
+        some = Benchmark("some", [("base", f"w{i}" if i < 4 else f"x{i}") for i in range(10)], down)
+        every = Benchmark("every", [("base", f"w{i}") for i in range(10)], up)
+        result = evaluate_vectors({"v": fan(10)}, [some, every])["v"]
+        assert [(score.n_covered, score.rho) for score in result.scores] == [(4, 1.0), (10, -1.0)]
+        assert (result.mean.n_covered, result.mean.n_pairs) == (14, 20)
+        assert result.mean.rho == pytest.approx((4 * 1 + 10 * -1) / 14)
+
+    @pytest.mark.parametrize(("n_pairs", "interval"), [(9, (-1.0, 1.0)), (10, (1.0, 1.0))])
+    def test_from_ten_pairs_on_there_is_an_interval(self, n_pairs: int, interval: tuple[float, float]) -> None:
+        benchmark = Benchmark("x", [("base", f"w{i}") for i in range(n_pairs)], -np.arange(float(n_pairs)))
+        (score,) = evaluate_vectors({"v": fan(n_pairs)}, [benchmark])["v"].scores
+        assert (score.low, score.high) == pytest.approx(interval)
 
 
 class TestChance:

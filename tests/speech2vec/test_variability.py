@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from speech2vec.errors import UserError
-from speech2vec.variability import probe_speaker, probe_split, variability_by_frequency
+from speech2vec.variability import ProbeSplit, probe_speaker, probe_split, variability_by_frequency
 
 
 def test_deviation_is_the_mean_over_words_of_the_mean_over_dimensions() -> None:
@@ -32,6 +32,19 @@ def test_a_sampled_word_keeps_the_bin_of_its_corpus_count() -> None:
         np.random.default_rng(0).normal(size=(10, 2)), np.zeros(10, int), np.array([20_000])
     )
     assert bins[3].n_words == 1
+
+
+def test_a_word_of_one_sampled_instance_has_no_deviation() -> None:
+    instances = np.array([[0.0, 1.0], [2.0, 5.0], [9.0, 9.0]])
+    first, *_ = variability_by_frequency(instances, np.array([0, 0, 1]), np.array([6, 6]))
+    assert (first.n_words, first.deviation) == (1, pytest.approx((1 + 2) / 2))
+
+
+def test_the_ends_of_a_bin_are_inside() -> None:
+    counts = np.array([4, 5, 99, 100, 999, 1_000, 9_999, 10_000])
+    word_id = np.repeat(np.arange(len(counts)), 2)
+    bins = variability_by_frequency(np.random.default_rng(0).normal(size=(16, 2)), word_id, counts)
+    assert [one.n_words for one in bins] == [2, 2, 2, 1]
 
 
 def test_relative_deviation_is_one_for_noise_and_nought_for_clear_words() -> None:
@@ -72,6 +85,31 @@ def test_what_belongs_to_the_utterance_alone_does_not_count_as_speaker() -> None
     speaker, utterance = speech()
     channel = random.normal(size=(36, 30))[utterance] * 3 + random.normal(size=(720, 30))
     assert probe_speaker(channel, speaker, utterance, probe_split(speaker, utterance)).accuracy < 0.5
+
+
+def heard(right: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray, ProbeSplit]:
+    """Vectors that lie on a speaker's own side in training, and in the test where the probe is to be right."""
+    trained = np.repeat([0, 1], 20)
+    side = np.concatenate([trained, np.where(right, who, 1 - who)])
+    split = ProbeSplit(np.arange(40), np.arange(40, 40 + len(who)))
+    return np.stack([2.0 * side - 1, np.zeros(len(side))], axis=1), np.concatenate([trained, who]), split
+
+
+def test_speakers_weigh_alike_however_much_they_said() -> None:
+    who = np.repeat([0, 1], [90, 10])
+    vectors, speaker, split = heard(who == 0, who)  # the one always right, the other always wrong
+    probe = probe_speaker(vectors, speaker, np.arange(140), split)
+    assert (probe.accuracy, probe.low, probe.high) == (0.5, 0.5, 0.5)
+    assert (probe.chance, probe.n_speakers, probe.n_train, probe.n_test) == (0.5, 2, 40, 100)
+
+
+def test_words_of_one_utterance_are_drawn_again_together() -> None:
+    who, utterance = np.repeat([0, 1], 200), np.arange(440) // 20
+    right = (utterance[40:] % 2).astype(bool)  # whole utterances right or wrong
+    vectors, speaker, split = heard(right, who)
+    together, apart = (probe_speaker(vectors, speaker, of, split) for of in (utterance, np.arange(440)))
+    assert together.accuracy == apart.accuracy == 0.5
+    assert together.high - together.low > 3 * (apart.high - apart.low)
 
 
 def test_the_split_is_seeded_and_bounded() -> None:
