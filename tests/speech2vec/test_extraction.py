@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy.signal import resample
 
-from speech2vec import audio
+from speech2vec import audio, extraction_parts
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract, merge
 from speech2vec.extraction_parts import cut_words
@@ -73,7 +73,22 @@ def test_a_constant_coefficient_does_not_explode(tmp_path: Path, aligned: Path) 
     for file in aligned.glob("*.flac"):
         sf.write(file, np.zeros(RATE), RATE)
     extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
-    assert np.abs(Store.open(tmp_path / "store").frames).max() < 0.1
+    assert not Store.open(tmp_path / "store").frames.any()
+
+
+def test_a_coefficient_that_hardly_varies_does_not_explode(
+    tmp_path: Path, aligned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_all_but_constant(samples: np.ndarray, settings: MfccSettings) -> np.ndarray:
+        frames = mfcc(samples, settings)
+        frames[:, 0] = 7 + 2e-5 * (-1.0) ** np.arange(len(frames))
+        return frames
+
+    monkeypatch.setattr(extraction_parts, "mfcc", first_all_but_constant)
+    extract(aligned, tmp_path / "store", MfccSettings(normalise="corpus"), quiet=True)
+    frames = Store.open(tmp_path / "store").frames
+    assert np.abs(frames[:, 0]).max() < 1e-4
+    np.testing.assert_allclose(frames[:, 1:].std(axis=0), 1, rtol=1e-3)
 
 
 times = st.lists(st.tuples(st.floats(-0.05, 1.2), st.floats(0, 0.5)), min_size=1, max_size=8)
@@ -246,6 +261,14 @@ def test_of_long_words_the_first_frames_are_kept_and_their_number_is_said(
     assert np.array_equal(cut.n_frames, np.minimum(whole.n_frames, 4))
     for i in range(whole.n_words):
         assert np.array_equal(cut.segment(i), whole.segment(i)[:4])
+
+
+def test_short_words_are_counted_among_those_that_are_used(tmp_path: Path, aligned: Path) -> None:
+    tick, late = Word("u0004", "tick", 0.98, 0.981), Word("u0004", "late", 7.0, 7.001)  # the second outside its audio
+    change_words(aligned, lambda words: [*words, tick, late])
+    result = extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    assert (result.n_words, result.short_words) == (26, 1)
+    assert Store.open(tmp_path / "store").meta["short_words"] == 1
 
 
 def test_a_preset_is_the_features_of_its_source(tmp_path: Path, aligned: Path, program: Program) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from speech2vec import extraction
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract, merge
 from speech2vec.extraction_plan import Part
+from speech2vec.manifest import read_utterances, write_utterances
 from speech2vec.mfcc import MfccSettings
 from speech2vec.store import Store
 
@@ -193,6 +195,23 @@ def test_shards_that_do_not_belong_together(
     merge(shards, tmp_path / "store", force=True)
     assert Store.open(tmp_path / "store").n_words == 25
     assert all((shard / "parts" / "plan.json").exists() for shard in shards), "shards stay what they were"
+
+
+def test_shards_of_other_words_do_not_belong_together(
+    tmp_path: Path, aligned: Path, shards: list[Path], small_parts: None
+) -> None:
+    change_words(aligned, lambda words: words[1:])  # as many parts, under the same settings
+    extract(aligned, tmp_path / "other", SETTINGS, shard=(2, 2), quiet=True)
+    with pytest.raises(UserError, match="are not shards of one extraction"):
+        merge([shards[0], tmp_path / "other"], tmp_path / "store")
+
+
+def test_an_extraction_is_not_resumed_with_other_speakers(tmp_path: Path, aligned: Path) -> None:
+    extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    utterances = [dataclasses.replace(utterance, speaker="s9") for utterance in read_utterances(aligned)]
+    write_utterances(aligned / "utterances.jsonl", utterances)
+    with pytest.raises(UserError, match="made with other settings or words"):
+        extract(aligned, tmp_path / "store", SETTINGS, quiet=True, resume=True)
 
 
 def test_shards_that_are_not_whole(tmp_path: Path, aligned: Path, shards: list[Path]) -> None:
