@@ -88,6 +88,31 @@ def test_low_scores_lie_far_below_the_usual(folder, tmp_path):
     assert [f.kind for f in found if f.position is None] == [Kind.UNREADABLE_AUDIO]
 
 
+def found_in(folder: Path, *entries: tuple) -> list[tuple[Kind, int | None]]:
+    """What is found in one utterance of these words."""
+    text = " ".join(entry[0] for entry in entries)
+    write_aligned(folder, [Utterance("u", Path("none.wav"), text, "s", end=100.0)], [words("u", *entries)])
+    return [(finding.kind, finding.position) for finding in Checker(folder).findings()]
+
+
+def test_each_word_under_a_long_one_overlaps_it(tmp_path):
+    entries = [("is", 1.0, 2.0), ("is", 1.1, 1.3), ("is", 1.4, 1.6), ("is", 2.0, 2.2)]
+    assert found_in(tmp_path, *entries) == [(Kind.OVERLAP, 1), (Kind.OVERLAP, 2)]
+
+
+def test_four_phones_are_enough_to_be_too_short(tmp_path):
+    """Each at 30 ms a phone: "cat" has three, "hello" four, "speech" four as well."""
+    entries = [("cat", 1.0, 1.09), ("hello", 2.0, 2.12), ("speech", 3.0, 3.12), ("hello", 4.0, 4.14)]
+    assert found_in(tmp_path, *entries) == [(Kind.DURATION, 1), (Kind.DURATION, 2)]
+
+
+@pytest.mark.parametrize("n_words", [19, 20])
+def test_twenty_scores_are_enough_to_know_the_usual(tmp_path, n_words):
+    entries = [("is", float(i), i + 0.5, -1.0 - i % 3 / 10) for i in range(n_words)]
+    entries[7] = ("is", 7.0, 7.5, -50.0)
+    assert found_in(tmp_path, *entries) == ([] if n_words == 19 else [(Kind.LOW_SCORE, 7)])
+
+
 def test_dropping_keeps_the_sum_right(folder, tmp_path):
     arguments = ["check", str(folder), "-o", str(tmp_path / "new"), "--findings", str(tmp_path / "all.csv")]
     for kind in (Kind.OUTSIDE, Kind.ZERO_LENGTH, Kind.DURATION, Kind.WORDS_DIFFER):
@@ -162,6 +187,21 @@ def test_known_differences_are_measured(tmp_path):
     )
     assert "median 12.5 ms, mean 40.8 ms, bias +40.8 ms" in run.output
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_differences_of_either_sign_count_by_their_size(tmp_path):
+    """All boundaries 20 ms off, half of them early; and one early by half a second."""
+    entries = [("is", float(i), i + 0.5) for i in range(10)]
+    moved = [(word, start + 0.02 * (-1) ** i, end + 0.02 * (-1) ** i) for i, (word, start, end) in enumerate(entries)]
+    asked = [Utterance("u", Path("a.wav"), "is " * 10, "s")]
+    for name, rows in (("first", moved), ("second", entries), ("third", [*moved[:9], ("is", 9.0, 9.0)])):
+        write_aligned(tmp_path / name, asked, [words("u", *rows)])
+    result = compare(tmp_path / "first", tmp_path / "second")
+    assert (result.median, result.mean) == (pytest.approx(0.02), pytest.approx(0.02))
+    assert result.bias == pytest.approx(0) and result.share_within(0.02) == 1 and result.share_within(0.01) == 0
+    result = compare(tmp_path / "third", tmp_path / "second")
+    assert len(result.worst) == 10 and result.worst[0].difference == -0.5
+    assert [abs(boundary.difference) for boundary in result.worst[1:]] == pytest.approx([0.02] * 9)
 
 
 def test_files_that_are_there_are_not_overwritten(folder, tmp_path):
