@@ -73,7 +73,7 @@ def test_a_constant_coefficient_does_not_explode(tmp_path: Path, aligned: Path) 
     for file in aligned.glob("*.flac"):
         sf.write(file, np.zeros(RATE), RATE)
     extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
-    assert not Store.open(tmp_path / "store").frames.any()
+    assert np.abs(Store.open(tmp_path / "store").frames).max() < 1e-3
 
 
 def test_a_coefficient_that_hardly_varies_does_not_explode(
