@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from align.aligned import failures_of_corpus, read_report, write_aligned
-from align.base import load_aligner
+from align.base import Outcome
 from align.journal import JOURNAL_FILE, Journal
 from align.processes import Recipe, align_in_processes
 from speech2vec.config import Settings
-from speech2vec.console import Tracker, log
+from speech2vec.console import Tracker, claim_output, log
 from speech2vec.corpora import Corpus
 from speech2vec.errors import UserError
+from speech2vec.locks import only_writer
 from speech2vec.manifest import REPORT_FILE
+
+# One of these lies in every folder that a run wrote.
+WRITTEN = (REPORT_FILE, JOURNAL_FILE)
 
 
 def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
@@ -26,6 +32,18 @@ def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
         utterances[len(utterances) * (k - 1) // n : len(utterances) * k // n],
         problems[len(problems) * (k - 1) // n : len(problems) * k // n],
     )
+
+
+def refuse_empty(corpus: Corpus, path: Path) -> None:
+    """Refuse a corpus without utterances.
+
+    Raises
+    ------
+    UserError
+        Naming where it was read from.
+    """
+    if not corpus.utterances and not corpus.problems:
+        raise UserError(f"{path} holds no utterances: nothing can be aligned")
 
 
 def refuse_composite(corpus: Corpus) -> None:
@@ -64,6 +82,7 @@ def align_corpus(
     device: str = "cpu",
     shard: str | None = None,
     quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Align a corpus into an ALIGNED folder; what an interrupted run left there is not done again.
 
@@ -84,6 +103,8 @@ def align_corpus(
         Which part this is, for the report.
     quiet : bool
         No progress.
+    force : bool
+        What is in the folder goes, once the aligner has begun.
 
     Returns
     -------
@@ -93,33 +114,50 @@ def align_corpus(
     Raises
     ------
     UserError
-        If the folder holds the run of another corpus or other settings.
+        If the folder holds the run of another corpus or other settings, or another process writes to it.
     AlignmentError
         If the aligner cannot work at all.
     """
-    load_aligner(aligner)
     recorded = {"aligner": aligner, **settings.model_dump(mode="json")}
     identity = {"settings": recorded, "corpus": _digest(corpus), "shard": shard}
-    if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists():
-        return _finished(output, identity)
-    with Journal(output / JOURNAL_FILE, identity) as journal:
-        left = [utterance for utterance in corpus.utterances if utterance.utterance_id not in journal]
-        if len(journal):
-            log.info("%d of %d utterances were done before", len(journal), len(corpus.utterances))
-        with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
-            for outcome in align_in_processes(left, Recipe(aligner, settings.model_dump(), device), jobs):
+    with only_writer(output):
+        if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists() and not force:
+            return _finished(output, identity)
+        return _align(corpus, output, Recipe(aligner, settings.model_dump(), device), identity, jobs, quiet, force)
+
+
+def _align(
+    corpus: Corpus, output: Path, recipe: Recipe, identity: dict[str, Any], jobs: int, quiet: bool, force: bool
+) -> dict[str, Any]:
+    path = output / JOURNAL_FILE
+    left = corpus.utterances
+    if path.exists() and not force:
+        with Journal(path, identity) as journal:
+            left = [utterance for utterance in left if utterance.utterance_id not in journal]
+        log.info("%d of %d utterances were done before", len(corpus.utterances) - len(left), len(corpus.utterances))
+    with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
+        outcomes = _begun(align_in_processes(left, recipe, jobs))
+        if force:
+            claim_output(output, force, folder_with=WRITTEN)
+        with Journal(path, identity) as journal:
+            for outcome in outcomes:
                 journal.add(outcome)
                 tracker.advance()
-        report = write_aligned(
-            output,
-            corpus.utterances,
-            journal.outcomes(corpus.utterances),
-            failures_of_corpus(corpus.problems),
-            recorded,
-            {"corpus": identity["corpus"], "shard": shard},
-        )
-        journal.remove()
+            report = write_aligned(
+                output,
+                corpus.utterances,
+                journal.outcomes(corpus.utterances),
+                failures_of_corpus(corpus.problems),
+                identity["settings"],
+                {"corpus": identity["corpus"], "shard": identity["shard"]},
+            )
+            journal.remove()
     return report
+
+
+def _begun(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """The same outcomes; the first is there already, so that an aligner that cannot start leaves nothing behind."""
+    return itertools.chain(list(itertools.islice(outcomes, 1)), outcomes)
 
 
 def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from align.aligned import failures_of_corpus, write_aligned
 from align.base import Outcome, account
 from align.commands.summary import summarise
 from align.importing import ImportSettings, Tally, import_alignments
+from align.run import refuse_empty
 from speech2vec import console
 from speech2vec.config import load_settings, validate_settings
 from speech2vec.corpora import read_corpus
+from speech2vec.manifest import REPORT_FILE
 from speech2vec.runs import atomic_folder
 
 
@@ -42,7 +44,8 @@ def import_(
         ImportSettings, {**settings.model_dump(), **{k: v for k, v in given.items() if v is not None}}
     )
     found = read_corpus(corpus)
-    console.check_output(output, force, inputs=[corpus, alignments])
+    refuse_empty(found, corpus)
+    console.check_output(output, force, inputs=[corpus, alignments], folder_with=[REPORT_FILE])
     tally = Tally()
     extra: dict[str, object] = {}
 

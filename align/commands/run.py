@@ -36,7 +36,7 @@ def run(
 ) -> None:
     """Align speech with its transcripts: each word of each utterance gets its time."""
     from align.base import AlignmentError, load_aligner, settings_type
-    from align.run import align_corpus, refuse_composite, shard_of
+    from align.run import WRITTEN, align_corpus, refuse_composite, refuse_empty, shard_of
     from speech2vec.config import load_settings
     from speech2vec.corpora import read_corpus
 
@@ -50,11 +50,12 @@ def run(
     settings = load_settings(settings_type(kind), config, overrides)
     chosen = _device_for(kind, aligner, device)
     asked = read_corpus(corpus)
+    refuse_empty(asked, corpus)
     refuse_composite(asked)
     if shard is not None:
         asked = shard_of(asked, *console.parse_shard(shard))
-    console.claim_output(output, force, resume, inputs=[corpus])
-    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), chosen, shard, quiet)
+    console.check_output(output, force, resume, [corpus], folder_with=WRITTEN)
+    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), chosen, shard, quiet, force)
     summarise(report, output)
 
 

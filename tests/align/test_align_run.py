@@ -26,6 +26,7 @@ from speech2vec.config import Settings
 from speech2vec.console import parse_shard
 from speech2vec.corpora import Corpus, Problem
 from speech2vec.errors import UserError
+from speech2vec.locks import only_writer
 from speech2vec.manifest import Utterance, Word, read_words, write_utterances
 
 OWN = '''
@@ -102,6 +103,30 @@ def test_an_aligner_that_does_not_start_ends_the_run(own, tmp_path, monkeypatch)
         align_corpus(corpus("a"), tmp_path / "out", own, Settings())
 
 
+@pytest.mark.parametrize("options", [[], ["--force"], ["--resume"]])
+def test_a_start_that_fails_changes_nothing(own, tmp_path, monkeypatch, options):
+    write_utterances(tmp_path / "all.jsonl", corpus("a").utterances)
+    command = ["run", "all.jsonl", "--aligner", own, "--jobs", "1", *options]
+    if options == ["--force"]:
+        assert CliRunner().invoke(app, [*command, "-o", "out"]).exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("out/*")}
+    monkeypatch.setenv("OWN_BROKEN", "1")
+    failed = CliRunner().invoke(app, [*command, "-o", "out"])
+    assert isinstance(failed.exception, AlignmentError)
+    assert {path: path.read_bytes() for path in tmp_path.glob("out/*")} == before
+    monkeypatch.delenv("OWN_BROKEN")
+    assert CliRunner().invoke(app, [*command, "-o", "out"]).exit_code == 0
+
+
+def test_an_empty_corpus_is_refused_before_anything_is_written(own, tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    for command in (["run", "--aligner", own], ["import", "--alignments", str(tmp_path)]):
+        refused = CliRunner().invoke(app, [*command, "empty.jsonl", "-o", "out"])
+        assert isinstance(refused.exception, UserError)
+        assert str(refused.exception) == "empty.jsonl holds no utterances: nothing can be aligned"
+        assert not (tmp_path / "out").exists()
+
+
 def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
     asked = corpus(*["slow"] * 120)
     write_utterances(tmp_path / "all.jsonl", asked.utterances)
@@ -134,6 +159,14 @@ def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
     assert not journal.exists()
     finished = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0 and "120 of 120" in finished.stdout
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_two_runs_into_one_folder_are_refused(own, tmp_path, force):
+    with only_writer(tmp_path / "out"), pytest.raises(UserError, match="out is being written by process"):
+        align_corpus(corpus("a"), tmp_path / "out", own, Settings(), force=force)
+    assert not (tmp_path / "out").exists() and not Path("done.txt").exists()
+    assert align_corpus(corpus("a"), tmp_path / "out", own, Settings())["aligned"] == 1
 
 
 def test_another_corpus_or_other_settings_are_not_mixed_in(own, tmp_path):
