@@ -144,8 +144,22 @@ class Prepared:
         return str(self.meta["fingerprint"])
 
     def utterances(self) -> list[Utterance]:
-        """The rows of ``utterances.jsonl``, with audio paths, in the same order."""
-        return read_utterances(self.folder / UTTERANCES_FILE)
+        """The rows of ``utterances.jsonl``, with audio paths, in the same order.
+
+        Raises
+        ------
+        UserError
+            They are not those of the index.
+        """
+        found = read_utterances(self.folder / UTTERANCES_FILE)
+        fault = ""
+        if len(found) != len(self):
+            fault = f"{UTTERANCES_FILE} has {len(found):,} utterances, {INDEX_FILE} {len(self):,}"
+        elif [utterance.utterance_id for utterance in found] != self.utterance_id.tolist():
+            fault = f"{UTTERANCES_FILE} and {INDEX_FILE} name different utterances"
+        if fault:
+            raise UserError(f"{self.folder}: {fault}: prepare it again")
+        return found
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

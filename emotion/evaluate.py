@@ -81,14 +81,16 @@ class Score:
 
     Parameters
     ----------
-    mean, deviation : float
-        Over seeds; the deviation has n - 1 below, and is 0 for one seed.
+    mean : float
+        Over seeds.
+    deviation : float or None
+        Over seeds, with n - 1 below; None for one seed.
     by_utterance, by_speaker : Interval or None
         95 %: were other utterances drawn, or other speakers (None for fewer than 5 speakers).
     """
 
     mean: float
-    deviation: float
+    deviation: float | None
     by_utterance: Interval
     by_speaker: Interval | None
 
@@ -137,7 +139,7 @@ def score_predictions(predictions: Predictions, n_draws: int = 2000) -> PartScor
     scores = {}
     for name in MEASURES:
         mean = float(values[name].mean())
-        deviation = float(values[name].std(ddof=1)) if len(values[name]) > 1 else 0.0
+        deviation = float(values[name].std(ddof=1)) if len(values[name]) > 1 else None
         over_speakers = interval(mean, by_speaker[name]) if by_speaker else None
         scores[name] = Score(mean, deviation, interval(mean, sample[name]), over_speakers)
     mean_recalls = recalls(confusions).mean(axis=0)
@@ -167,7 +169,7 @@ class Evaluation:
             lines.append(f"{name} ({part.n} utterances)")
             for measure, score in part.scores.items():
                 speakers = f", over speakers {_range(score.by_speaker)}" if score.by_speaker else ""
-                seeds = f" ± {100 * score.deviation:.1f} over seeds" if len(info["seeds"]) > 1 else ""
+                seeds = "" if score.deviation is None else f" ± {100 * score.deviation:.1f} over seeds"
                 lines.append(
                     f"  {measure:9s} {100 * score.mean:5.1f} %{seeds}, "
                     f"95 % interval over utterances {_range(score.by_utterance)}{speakers}"

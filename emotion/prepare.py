@@ -110,6 +110,9 @@ def prepare_corpus(
             left_out.append(Problem(utterance.utterance_id, OUTSIDE, utterance.extras["label_full"]))
         else:
             wanted.append((utterance, label))
+    if not corpus.utterances and corpus.problems:
+        reasons = ", ".join(f"{reason} ({n:,})" for reason, n in Counter(p.reason for p in left_out).most_common())
+        raise UserError(f"no utterance can be used: {reasons}; the first: {left_out[0].detail}")
     if not wanted:
         found = Counter(u.extras["label_full"] for u in corpus.utterances)
         raise UserError(

@@ -132,8 +132,11 @@ def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_fol
     Within equals the order is drawn, so that neighbours in the corpus' numbering do not meet by design.
     """
     names, first, sizes = np.unique(speaker.astype(str), return_index=True, return_counts=True)
-    if len(names) < n_folds or n_folds < 3:
-        raise UserError(f"{n_folds} speaker folds cannot be made: 3 or more are needed, of {len(names)} speakers")
+    if len(names) < 3:
+        raise UserError(f"speaker folds need three speakers or more, the corpus has {len(names)}")
+    n = len(names)
+    if not 3 <= n_folds <= n:
+        raise UserError(f"{n_folds} speaker folds cannot be made of {n} speakers: --folds is at least 3, at most {n}")
     sex = ["" if sexes is None or sexes[i] is None else str(sexes[i]) for i in first]
     drawn = generator(seed).permutation(len(names))
     order = sorted(range(len(names)), key=lambda i: (sex[i], -sizes[i], drawn[i]))

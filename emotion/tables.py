@@ -120,9 +120,10 @@ class Tables:
     @property
     def heading(self) -> str:
         composite = " (COMPOSITE: compares with nothing published)" if self.composite else ""
+        what = "mean ± deviation over seeds " if self.n_seeds > 1 else ""
         return (
             f"{self.corpus}{composite}, {self.protocol}, {self.n_test:,} test utterances, {self.n_seeds} seed(s): "
-            "mean ± deviation over seeds [95 % over utterances]; published: IEMOCAP, session 5"
+            f"{what}[95 % over utterances]; published: IEMOCAP, session 5"
         )
 
     def csv_rows(self) -> list[list[Any]]:
@@ -133,12 +134,10 @@ class Tables:
             line: list[Any] = [row.table, row.title, "" if row.published is None else row.published]
             for name in ("WA", "UA", "macro F1"):
                 score = scores[name] if scores else None
-                values = (
-                    []
-                    if score is None
-                    else [score.mean, score.deviation, score.by_utterance.low, score.by_utterance.high]
-                )
-                line += [round(100 * value, 2) for value in values] if values else [""] * 4
+                values: list[float | None] = [None] * 4
+                if score is not None:
+                    values = [score.mean, score.deviation, score.by_utterance.low, score.by_utterance.high]
+                line += ["" if value is None else round(100 * value, 2) for value in values]
             body.append(line)
         return body
 
@@ -167,7 +166,8 @@ def _figure(value: float | None) -> str:
 
 def _cell(score: Score) -> str:
     low, high = 100 * score.by_utterance.low, 100 * score.by_utterance.high
-    return f"{100 * score.mean:.1f} ± {100 * score.deviation:.1f} [{low:.1f}, {high:.1f}]"
+    deviation = "" if score.deviation is None else f" ± {100 * score.deviation:.1f}"
+    return f"{100 * score.mean:.1f}{deviation} [{low:.1f}, {high:.1f}]"
 
 
 def _difference_line(d: Difference) -> str:

@@ -55,10 +55,10 @@ def read_table(path: Path) -> EmotionCorpus:
         audio, label = _text(row, "audio"), _text(row, "label")
         name = _text(row, "utterance_id") or (Path(audio).stem if audio else f"line{number}")
         if not label:
-            corpus.problems.append(Problem(name, NO_LABEL, f"{path}, line {number}"))
+            corpus.problems.append(Problem(name, NO_LABEL, f"{path}, line {number}, column 'label' is empty"))
             continue
         if not _text(row, "speaker"):
-            corpus.problems.append(Problem(name, "no speaker", f"{path}, line {number}"))
+            corpus.problems.append(Problem(name, "no speaker", f"{path}, line {number}, column 'speaker' is empty"))
             continue
         channel = _number(row, "channel", path, number)
         corpus.add(

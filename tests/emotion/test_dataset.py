@@ -10,7 +10,7 @@ import pytest
 
 from emotion.dataset import FEATURES_FILE, META_FILE, Prepared, PreparedWriter
 from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance
+from speech2vec.manifest import UTTERANCES_FILE, Utterance
 from speech2vec.runs import generator
 
 META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "composite": False, "fingerprint": "0" * 12}
@@ -52,6 +52,17 @@ def test_a_text_only_corpus_has_no_windows(tmp_path: Path) -> None:
     prepared = Prepared.open(tmp_path / "p")
     assert prepared.features.shape == (0, 34)
     assert prepared.segment(1).shape == (0, 34)
+
+
+def test_utterances_that_are_not_those_of_the_index(tmp_path: Path) -> None:
+    write(tmp_path / "p", [3, 4, 5], ["ang", "neu", "neu"])
+    lines = (tmp_path / "p" / UTTERANCES_FILE).read_text().splitlines(keepends=True)
+    (tmp_path / "p" / UTTERANCES_FILE).write_text("".join(lines[:2]))
+    with pytest.raises(UserError, match=r"p: utterances.jsonl has 2 utterances, index.parquet 3: prepare it again"):
+        Prepared.open(tmp_path / "p").utterances()
+    (tmp_path / "p" / UTTERANCES_FILE).write_text("".join(lines[::-1]))
+    with pytest.raises(UserError, match=r"p: utterances.jsonl and index.parquet name different utterances"):
+        Prepared.open(tmp_path / "p").utterances()
 
 
 def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ import typer
 
 from emotion import extraction
 from emotion.commands.prepare import prepare
+from emotion.corpora.base import LabelSet
 from emotion.corpora.registry import read_emotion_corpus
+from emotion.corpora.table import read_table
 from emotion.dataset import Prepared
 from emotion.extraction import extract_all
 from emotion.features import FeatureSettings
 from emotion.features34 import extract
-from emotion.prepare import prepare_corpus
+from emotion.prepare import PrepareSettings, prepare_corpus
 from scripts.make_iemocap_like import make_iemocap_like
 from speech2vec import audio, console
+from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
 from speech2vec.runs import generator
 
@@ -136,6 +139,16 @@ def test_labels_outside_the_four_are_explained(
     assert "the labels are bored, keen (--set labels=full" in capsys.readouterr().err
     assert run("table", table, "-o", tmp_path / "p", "--set", "labels=full", monkeypatch=monkeypatch) == 0
     assert Prepared.open(tmp_path / "p").labels == ("bored", "keen")
+
+
+@pytest.mark.parametrize("labels", ["four", "full"])
+def test_a_column_that_is_empty_everywhere_is_named(tmp_path: Path, labels: LabelSet) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("audio,text,speaker,label\na.wav,yes,,happy\nb.wav,no,,sad\n")
+    with pytest.raises(UserError) as refused:
+        prepare_corpus(read_table(table), tmp_path / "out", PrepareSettings(labels=labels))
+    first = f"{table}, line 2, column 'speaker' is empty"
+    assert str(refused.value) == f"no utterance can be used: no speaker (2); the first: {first}"
 
 
 def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

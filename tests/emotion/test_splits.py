@@ -30,6 +30,19 @@ def test_speaker_folds(speakers, n_folds, seed, with_sex):
     assert max(n_test) - min(n_test) <= (2 if with_sex else 1)
 
 
+@pytest.mark.parametrize(
+    ("n_speakers", "n_folds", "message"),
+    [
+        (6, 7, "7 speaker folds cannot be made of 6 speakers: --folds is at least 3, at most 6"),
+        (6, 2, "2 speaker folds cannot be made of 6 speakers: --folds is at least 3, at most 6"),
+        (2, 3, "speaker folds need three speakers or more, the corpus has 2"),
+    ],
+)
+def test_folds_that_cannot_be_made(n_speakers, n_folds, message):
+    with pytest.raises(UserError, match=message):
+        make_splits("speaker-folds", [f"s{i}" for i in range(n_speakers)], n_folds=n_folds)
+
+
 def test_speaker_folds_spread_the_sexes():
     rows = [f"a{i:02}" for i in range(24) for _ in range(28)]
     sexes = ["female" if int(row[1:]) % 2 else "male" for row in rows]

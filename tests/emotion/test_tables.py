@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from emotion.evaluate import Predictions
+from emotion.evaluate import Predictions, score_predictions
 from emotion.metrics import Interval
-from emotion.systems import System
-from emotion.tables import Difference, compare_systems
+from emotion.systems import Row, System
+from emotion.tables import Difference, Tables, compare_systems
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,20 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         ("dual encoder, speech vectors, d = 50", "embedding only, speech vectors, d = 50"): pytest.approx(0.2),
         ("dual encoder, word vectors, d = 50", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.1),
     }
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_a_deviation_over_seeds_needs_two(n_seeds):
+    names = np.array([f"u{i}" for i in range(4)], dtype=object)
+    said = np.array([[0, 0, 1, 1], [0, 1, 1, 1]])[:n_seeds]
+    predictions = Predictions(
+        ("a", "b"), list(range(n_seeds)), names, names, names, names, np.array([0, 0, 1, 1]), said
+    )
+    row = Row(1, "acoustic only", 50.0, System("acoustic"))
+    rows = [(row, score_predictions(predictions, n_draws=50).scores)]
+    rows += [(Row(table, "published", 50.0, None), None) for table in (2, 3)]
+    made = Tables("corpus", False, "session5", n_seeds, 4, rows, [])
+    header, first = made.csv_rows()[:2]
+    assert {text.count("±") for text in (made.text(), made.html())} == {0 if n_seeds == 1 else 3}
+    assert first[header.index("WA deviation")] == ("" if n_seeds == 1 else 17.68)
+    assert first[header.index("WA mean")] == (100 if n_seeds == 1 else 87.5)
