@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from gensim.models import FastText, Word2Vec
 from pydantic import Field
 
 from speech2vec.config import Settings
+from speech2vec.console import LARGEST_SEED
 from speech2vec.errors import UserError
 from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
 from speech2vec.store import META_FILE, Store
@@ -60,7 +62,7 @@ class BaselineSettings(Settings):
     negative: int = Field(5, ge=1)
     epochs: int = Field(20, ge=1)
     buckets: int = Field(200_000, ge=1)
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, le=LARGEST_SEED)
 
 
 def read_sentences(source: Path) -> list[list[str]]:
@@ -102,9 +104,8 @@ def read_sentences(source: Path) -> list[list[str]]:
 
 
 def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
-    starts = np.flatnonzero(np.diff(utterance, prepend=-1))
-    ends = np.append(starts[1:], len(words))
-    return [list(words[start:end]) for start, end in zip(starts, ends, strict=True)]
+    starts = np.flatnonzero(np.diff(utterance, prepend=-1)).tolist()
+    return [list(words[start:end]) for start, end in pairwise([*starts, len(words)])]
 
 
 def _read_text(path: Path) -> Iterator[list[str]]:

@@ -12,9 +12,11 @@ import torch
 from matplotlib.figure import Figure
 
 from speech2vec.benchmarks import read_benchmarks
+from speech2vec.console import log
 from speech2vec.discrimination import same_different, select_instances
 from speech2vec.encoding import encode_instances, segments_of
 from speech2vec.epoch_end import EpochEnd
+from speech2vec.errors import UserError
 from speech2vec.instances import at_most_each, with_counts
 from speech2vec.model import Speech2Vec
 from speech2vec.progress import DivergedError
@@ -82,10 +84,12 @@ class Monitor:
         store, rows = end.store, end.split.held_out
         seconds = store.end[rows] - store.start[rows]
         chosen = rows[select_instances(store.types, store.word_id[rows], seconds, max_instances=_INSTANCES)]
-        if len(chosen) < 2:
-            return {}
         vectors = encode_instances(end.model, store, chosen, end.device)
-        result = same_different(vectors, store.word_id[chosen], store.speaker[chosen])
+        try:
+            result = same_different(vectors, store.word_id[chosen], store.speaker[chosen])
+        except UserError as too_few:
+            log.info("not watched: %s", too_few)
+            return {}
         values = {
             "same_different_ap": result.ap,
             "same_different_ap_cross_speaker": result.ap_cross_speaker,

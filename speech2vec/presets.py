@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from speech2vec.config import Settings
+from speech2vec.console import LARGEST_SEED
 from speech2vec.errors import UserError
 
 Preset = TypeVar("Preset")
@@ -137,7 +138,7 @@ class TrainSettings(Settings):
     """All that determines a trained model, beside the store."""
 
     preset: str = "default"
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, le=LARGEST_SEED)
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     optimiser: OptimiserSettings = OptimiserSettings()

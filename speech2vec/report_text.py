@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
 from speech2vec.report_charts import headline_score
+
+# Share of what a model gains over the mean frame that must be lost with the vectors of other words, for them to count.
+_USED = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,20 +79,22 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _last(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return metrics[-1] if metrics else {}
+def _measured(found: Findings) -> Mapping[str, Any]:
+    """What was measured at the end of the epoch that the report is about."""
+    rows = [row for row in found.metrics if row["epoch"] == found.epoch]
+    return rows[-1] if rows else {}
 
 
 def key_figures(found: Findings) -> list[Figure]:
     """The numbers that matter most, each with what it must be compared to."""
     figures = []
-    last = _last(found.metrics)
-    if "dev_loss" in last:
+    row = _measured(found)
+    if "dev_loss" in row:
         figures.append(
             Figure(
                 "held-out loss",
-                f"{last['dev_loss']:.4f}",
-                f"{last['dev_shuffled']:.4f} with z of other words, {last['dev_mean_frame']:.4f} for the mean frame",
+                f"{row['dev_loss']:.4f}",
+                f"{row['dev_shuffled']:.4f} with z of other words, {row['dev_mean_frame']:.4f} for the mean frame",
             )
         )
     if found.same_different.value:
@@ -127,22 +132,15 @@ def _interval(result: SameDifferent) -> str:
 def statements(found: Findings) -> list[str]:
     """What the numbers say in words: each sentence follows from the figures in it by a fixed rule."""
     said = []
-    last = _last(found.metrics)
-    if "dev_loss" in last:
-        gain = 100 * (last["dev_shuffled"] / last["dev_loss"] - 1)
-        verdict = "is used by the decoder" if gain > 0 else "is not used by the decoder"
-        said.append(
-            f"The word's vector {verdict}: with the vectors of other words the held-out loss changes by {gain:+.2f} %."
-        )
+    row = _measured(found)
+    if "dev_loss" in row:
+        said.append(_use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_mean_frame"]))
     if found.same_different.value:
-        results = found.same_different.value[0].results
-        trained, untrained, mean = (results[name].ap for name in (TRAINED, UNTRAINED, MEAN_MFCC))
-        better = "easier" if trained > untrained else "no easier"
-        best = max(trained, untrained, mean)
-        leader = "the trained encoder" if best == trained else "the untrained one" if best == untrained else MEAN_MFCC
+        said += _told_apart(found.same_different.value[0].results)
+    if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
         said.append(
-            f"Training made instances {better} to tell apart by word: average precision {untrained:.4f} before, "
-            f"{trained:.4f} after, {mean:.4f} by the mean of the MFCC frames; the best of the three is {leader}."
+            f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
+            "whatever epoch they are of."
         )
     score = headline_score(found.evaluation)
     if score is not None:
@@ -157,6 +155,50 @@ def statements(found: Findings) -> list[str]:
     if found.phonetic.value is not None:
         said.append(found.phonetic.value.sentence)
     return said
+
+
+def _use_of_z(loss: float, shuffled: float, mean_frame: float) -> str:
+    """Does the decoder go by the word's vector? Held-out losses: with it, with another's, of always the mean frame."""
+    if loss >= mean_frame:
+        return (
+            f"The model predicts held-out frames no better than always the mean frame does ({loss:.4f}, "
+            f"{mean_frame:.4f}), which says nothing of the word's vector."
+        )
+    share, change = (shuffled - loss) / (mean_frame - loss), 100 * (shuffled / loss - 1)
+    return (
+        f"The word's vector {'is' if share >= _USED else 'is hardly'} used by the decoder: with the vectors of other "
+        f"words the held-out loss changes by {change:+.2f} %, which is {100 * share:.0f} % of what the model gains "
+        "over the mean frame."
+    )
+
+
+def _told_apart(results: Mapping[str, SameDifferent]) -> list[str]:
+    """Did training help to tell words apart? Only where the intervals lie apart is there a difference."""
+    trained, untrained, mean = (results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+    best = max(trained.ap, untrained.ap, mean.ap)
+    leader = "the trained encoder" if best == trained.ap else "the untrained one" if best == untrained.ap else MEAN_MFCC
+    change = _change((trained.low, trained.high), (untrained.low, untrained.high))
+    said = [
+        f"Training made {change}: average precision {untrained.ap:.4f} before, {trained.ap:.4f} after, {mean.ap:.4f} "
+        f"by the mean of the MFCC frames; the best of the three is {leader}."
+    ]
+    if not math.isnan(trained.ap_cross_speaker):
+        change = _change(*((r.low_cross_speaker, r.high_cross_speaker) for r in (trained, untrained)))
+        said.append(
+            f"Across speakers it made {change}: {untrained.ap_cross_speaker:.4f} before, "
+            f"{trained.ap_cross_speaker:.4f} after."
+        )
+    return said
+
+
+def _change(trained: tuple[float, float], untrained: tuple[float, float]) -> str:
+    if math.isnan(trained[0]) or math.isnan(untrained[0]):
+        return "a difference that so few words cannot show"
+    if trained[0] > untrained[1]:
+        return "instances easier to tell apart by word"
+    if trained[1] < untrained[0]:
+        return "instances harder to tell apart by word"
+    return "no clear difference to telling instances apart by word (the intervals overlap)"
 
 
 def homophone_rows(found: Findings) -> list[tuple[str, Estimate, Estimate | None]]:

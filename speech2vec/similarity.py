@@ -163,10 +163,10 @@ def _interval(sample: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def _weighted_mean(scores: Sequence[Score], samples: Sequence[np.ndarray]) -> Score:
-    """Mean rho over all benchmarks, each weighted by its covered pairs; the interval takes them as independent."""
-    n_pairs, n_covered = sum(score.n_pairs for score in scores), sum(score.n_covered for score in scores)
-    name = f"mean of {len(scores)}"
+    """Mean rho over all benchmarks that have one, weighted by covered pairs; the interval takes them as independent."""
+    n_pairs, name = sum(score.n_pairs for score in scores), f"mean of {len(scores)}"
     used = [(score, sample) for score, sample in zip(scores, samples, strict=True) if score.rho is not None]
+    n_covered = sum(score.n_covered for score, _ in used)
     if not used:
         return Score(name, n_pairs, n_covered, None, None, None)
     weights = np.array([score.n_covered for score, _ in used], dtype=float)

@@ -162,9 +162,12 @@ class Store:
         meta = read_meta(path)
         try:
             frames = np.load(path / FRAMES_FILE, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(path / FRAMES_FILE, "array", error) from error
+        try:
             table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
         except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
-            raise UserError(f"store {path} cannot be read: {str(error).splitlines()[0]}") from error
+            raise _unreadable(path / WORDS_FILE, "Parquet file", error) from error
         missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
         if missing:
             raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
@@ -208,6 +211,11 @@ class Store:
             fingerprint=meta["fingerprint"],
             meta=meta,
         )
+
+
+def _unreadable(file: Path, kind: str, error: Exception) -> UserError:
+    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is no whole {kind}"
+    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' makes the store anew")
 
 
 def read_meta(path: Path) -> dict[str, Any]:

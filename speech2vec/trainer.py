@@ -93,8 +93,9 @@ def train(
         optimiser = make_optimiser(model, settings.optimiser)
         progress = _open_run(run, store, settings, resume, model, optimiser, device, ranks)
         log.info(
-            "training on %s words and %s pairs an epoch; %s words of %d held-out %s",
-            *(f"{n:,}" for n in (len(parts.train), n_pairs, len(parts.held_out))),
+            "training on %s words and %s%s pairs an epoch; %s words of %d held-out %s",
+            *(f"{len(parts.train):,}", "at most " * bool(settings.data.sample), f"{n_pairs:,}"),
+            f"{len(parts.held_out):,}",
             len(set((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out].tolist())),
             parts.by,
         )
@@ -115,6 +116,11 @@ def train(
         saved = time.monotonic()
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
             for batches in sampler.epochs(progress.epoch, settings.optimiser.epochs):
+                if not batches:
+                    raise UserError(
+                        f"no pair is left to train on in epoch {progress.epoch + 1}: a larger data.sample than "
+                        f"{settings.data.sample:g} leaves more words in the text; {_kept(run)}"
+                    )
                 for _ in _steps_of_epoch(batches, error, optimiser, frames, sampler, settings, progress, steps, ranks):
                     late = time.monotonic() - saved > _SECONDS_TO_CHECKPOINT
                     due = late or progress.step % checkpoint_every == 0

@@ -356,6 +356,12 @@ class TestBaseline:
         empty.write_text("u1\nu2 \n")
         with pytest.raises(UserError, match="holds no words"):
             read_sentences(empty)
+        nothing = tmp_path / "aligned"
+        nothing.mkdir()
+        (nothing / UTTERANCES_FILE).touch()
+        write_words(nothing / WORDS_FILE, [])
+        with pytest.raises(UserError, match="holds no words"):
+            read_sentences(nothing)
 
     @pytest.mark.corpus
     def test_the_transcripts_of_real_speech(self, test_data: Path) -> None:

@@ -103,6 +103,26 @@ def test_a_vocabulary_of_one_word_is_trained_on(store: Path, tmp_path: Path, com
     assert code == 0 and out.startswith("run ") and not said
 
 
+def test_what_is_only_watched_stops_no_training(store: Path, tmp_path: Path, command: Command) -> None:
+    change(store, "word", ["again"] * 240)
+    change(store, "end", [start + 1.0 for start in pq.read_table(store / "words.parquet")["start"].to_pylist()])
+    code, out, said = command(store, tmp_path / "run")
+    assert code == 0 and out.startswith("run ") and not said
+
+
+def test_a_subsample_that_leaves_no_pair(store: Path, tmp_path: Path, command: Command) -> None:
+    code, _, said = command(store, tmp_path / "run", "--set", "data.sample=1e-12")
+    assert code == 2 and len(said) == 1
+    assert "no pair is left to train on in epoch 1: a larger data.sample than 1e-12" in said[0]
+
+
+@pytest.mark.parametrize("seed", ["4294967296", "99999999999999999999"])
+def test_a_seed_that_is_too_large(store: Path, tmp_path: Path, command: Command, seed: str) -> None:
+    for option in (["--seed", seed], ["--set", f"seed={seed}"]):
+        code, _, said = command(store, tmp_path / "run", *option)
+        assert code == 2 and len(said) == 1 and "4294967295" in said[0]
+
+
 def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, command: Command) -> None:
     utterance = pq.read_table(store / "words.parquet")["utterance_id"].to_pylist()
     change(store, "utterance_id", [f"{name}-end" if row % 6 == 5 else name for row, name in enumerate(utterance)])
