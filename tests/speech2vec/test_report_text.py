@@ -1,0 +1,100 @@
+"""What the report says in words follows from its numbers, and claims no more than they show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from speech2vec.discrimination import SameDifferent
+from speech2vec.findings import CorpusSummary, Finding, Findings
+from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
+from speech2vec.measures import SameDifferentPart
+from speech2vec.report_text import key_figures, statements
+
+NAN = float("nan")
+
+
+def findings(**fields: Any) -> Findings:
+    nothing: Finding[Any] = Finding(None, "not measured")
+    empty: dict[str, Any] = {
+        "name": "run",
+        "settings": {},
+        "store_settings": {},
+        "environment": {},
+        "corpus": CorpusSummary("store", False, 10, 5, 2, 3, 0.1, None),
+        "metrics": [],
+        "epoch": 3,
+        "evaluation": None,
+        **dict.fromkeys(("same_different", "variability", "speaker", "homophones", "phonetic"), nothing),
+    }
+    return Findings(**{**empty, **fields})
+
+
+def losses(epoch: int, loss: float, shuffled: float, mean_frame: float) -> dict[str, Any]:
+    return {"epoch": epoch, "dev_loss": loss, "dev_shuffled": shuffled, "dev_mean_frame": mean_frame}
+
+
+@pytest.mark.parametrize(
+    ("loss", "shuffled", "mean_frame", "said"),
+    [
+        (
+            0.98,
+            0.99,
+            1.0,
+            "is used by the decoder: with the vectors of other words the held-out loss changes by +1.02 %",
+        ),
+        (0.98, 0.99, 1.0, "which is 50 % of what the model gains over the mean frame"),
+        (0.98, 0.981, 1.0, "is hardly used by the decoder"),
+        (0.98, 0.979, 1.0, "is hardly used by the decoder"),
+        (0.9966, 0.9967, 0.9965, "no better than always the mean frame does (0.9966, 0.9965)"),
+    ],
+)
+def test_a_vector_counts_where_the_loss_is_worse_without_it(
+    loss: float, shuffled: float, mean_frame: float, said: str
+) -> None:
+    (sentence,) = statements(findings(metrics=[losses(3, loss, shuffled, mean_frame)]))
+    assert said in sentence
+
+
+def test_the_losses_are_those_of_the_epoch_that_is_shown() -> None:
+    found = findings(metrics=[losses(2, 0.90, 0.95, 1.0), losses(3, 0.80, 0.95, 1.0)], epoch=2)
+    assert key_figures(found)[0].value == "0.9000" and "+5.56 %" in statements(found)[0]
+    scores = {"models": [{"name": "a", "kind": "file"}], "benchmarks": [], "levels": []}
+    assert "all else here is of epoch 2" in statements(replace(found, evaluation=scores))[-1].lower()
+    assert not any("all else" in said.lower() for said in statements(replace(found, evaluation=scores, epoch=3)))
+
+
+def part(trained: tuple[float, float, float], untrained: tuple[float, float, float]) -> Finding[Any]:
+    """Average precision and its interval, over all pairs; across speakers the other way round."""
+
+    def result(
+        ap: float, low: float, high: float, ap_across: float, low_across: float, high_across: float
+    ) -> SameDifferent:
+        return SameDifferent(ap, low, high, ap_across, low_across, high_across, 50, 60, 600, 30, 300)
+
+    both = result(*trained, *untrained), result(*untrained, *trained)
+    results = {TRAINED: both[0], UNTRAINED: both[1], MEAN_MFCC: result(0.3, 0.2, 0.4, 0.2, 0.1, 0.3)}
+    return Finding([SameDifferentPart("held-out speakers", 3, results)])
+
+
+@pytest.mark.parametrize(
+    ("trained", "untrained", "all_pairs", "across"),
+    [
+        ((0.5, 0.45, 0.6), (0.4, 0.3, 0.44), "easier to tell apart", "harder to tell apart"),
+        ((0.5, 0.43, 0.6), (0.4, 0.3, 0.44), "no clear difference", "no clear difference"),
+        ((0.5, NAN, NAN), (0.4, NAN, NAN), "that so few words cannot show", "that so few words cannot show"),
+    ],
+)
+def test_training_helped_only_where_the_intervals_lie_apart(
+    trained: tuple[float, float, float], untrained: tuple[float, float, float], all_pairs: str, across: str
+) -> None:
+    first, second = statements(findings(same_different=part(trained, untrained)))
+    assert all_pairs in first and "0.4000 before, 0.5000 after" in first and first.endswith("is the trained encoder.")
+    assert second.startswith("Across speakers it made") and across in second and "0.5000 before, 0.4000" in second
+
+
+def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:
+    (sentence,) = statements(findings(same_different=part((0.5, 0.45, 0.6), (NAN, NAN, NAN))))
+    assert sentence.startswith("Training made")
