@@ -55,10 +55,9 @@ def kernels(
 ) -> Iterator[tuple[str, Any]]:
     """Name and Triton's compiled kernel, forwards and backwards; `dtype` is fp32 or bf16."""
     module, tile, options = MODULES[cell], tile_of(H), {**OPTIONS, "num_warps": warps}
-    of = {"n_sequences": "i32", "begin": "*i64", "lengths": "*i64", "rows": "*i64"}
-    of |= dict.fromkeys(("cells", "d_cell", "d_constant"), "*fp32")
-    if cell == "gru":
-        of["d_initial"] = "*fp32"
+    of = dict.fromkeys(("n_sequences", "n_rows", "n_inputs"), "i32")
+    of |= dict.fromkeys(("begin", "lengths", "rows"), "*i64")
+    of |= dict.fromkeys(("cells", "d_cell", "d_constant", "d_initial"), "*fp32")
     sizes = {"H": H, "P": -(-H // tile) * tile, "TILE": tile, "BLOCK": BLOCK}
     for kernel in (module.forwards_kernel, module.backwards_kernel):
         names = kernel.arg_names

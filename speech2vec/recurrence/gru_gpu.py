@@ -12,109 +12,119 @@ from torch import Tensor
 
 from speech2vec.recurrence.fused import (
     add_gates,
+    block_of_sequences,
     from_outside,
     from_state,
     in_tiles,
     launch,
+    load_gates,
     state_before,
+    state_to_start_from,
     store_gates,
     tanh,
     through_gates,
     transposed_in_tiles,
+    units_of_a_tile,
 )
-from speech2vec.recurrence.gates import GateInputs, of_direction, stacked
+from speech2vec.recurrence.gates import GateInputs
 from speech2vec.recurrence.packing import Packing
 
 
-@triton.jit(do_not_specialize=["n_sequences"])
+@triton.jit(do_not_specialize=["n_sequences", "n_rows", "n_inputs"])
 def forwards_kernel(  # type: ignore[no-untyped-def]
     n_sequences,
+    n_rows,
+    n_inputs,
     begin,  # (T + 1,)
     lengths,  # (B,)
-    table,  # (N, 4H) or None
-    rows,  # (S,) or None
-    constant,  # (B, 4H) or None
-    start,  # (B, 4H) or None
-    initial,  # (B, H) or None
-    weights,  # (P, 4, P)
-    gates,  # (S, 4H), filled here, as is:
-    hidden,  # (S, H)
+    table,  # (D, N, 4H) or None
+    rows,  # (D, S) or None
+    constant,  # (D, B, 4H) or None
+    start,  # (D, B, 4H) or None
+    initial,  # (D, B, H) or None
+    weights,  # (D, P, 4, P)
+    gates,  # (D, S, 4H), filled here, as is:
+    hidden,  # (D, S, H)
     H: tl.constexpr,
     P: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    first = tl.program_id(0).to(tl.int64) * BLOCK
-    own, tile = tl.arange(0, BLOCK), tl.arange(0, TILE)
-    length = tl.load(lengths + first + own, mask=first + own < n_sequences, other=0)
+    own, length, direction, first, first_row = block_of_sequences(lengths, n_sequences, n_rows, BLOCK)
+    weights += direction * (4 * P * P)
+    # It goes from step to step where all units fit one tile. A sequence that has ended goes on computing, for nothing:
+    # its results are not stored. So do units beyond H, whose weights are zero.
+    h = state_to_start_from(initial, first, length, own, hidden.dtype.element_ty, H, TILE)
     for t in range(0, tl.max(length)):
         runs = length > t
         # A block's sequences lie on rows that follow each other, at every step.
-        row = tl.load(begin + t) + first
-        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first
+        row = tl.load(begin + t) + first_row
+        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first_row
         for n in range(0, H, TILE):
-            unit = n + tile
+            unit = n + units_of_a_tile(H, TILE)
             real = runs[:, None] & (unit < H)[None, :]
             narrow = own[:, None] * H + unit[None, :]
             reset, update, candidate, scaled = from_outside(
-                table, rows, constant, start, first, row, t, runs, own, unit, H
+                table, rows, constant, start, direction * n_inputs, first, row, t, runs, own, unit, H
             )
             reset, update, candidate, scaled = from_state(
-                reset, update, candidate, scaled, hidden, initial, weights, first, before, t, runs, own, unit, tile,
+                reset, update, candidate, scaled, h, hidden, initial, weights, first, before, t, runs, own, n,
                 H, P, TILE, PRECISION,
             )  # fmt: skip
             reset, update = tl.sigmoid(reset), tl.sigmoid(update)
             candidate = tanh(candidate + reset * scaled)
             wide = own[:, None] * (4 * H) + unit[None, :]
             store_gates(gates + row * (4 * H) + wide, reset, update, candidate, scaled, real, H)
-            h = state_before(hidden, initial, before, first, narrow, t, real, H).to(tl.float32)
-            tl.store(hidden + row * H + narrow, candidate + update * (h - candidate), mask=real)
-        tl.debug_barrier()  # the next step reads states that other threads have written
+            if P > TILE:
+                h = state_before(hidden, initial, before, first, narrow, t, real, H)
+            h = (candidate + update * (h.to(tl.float32) - candidate)).to(h.dtype)  # rounded as if it were read back
+            tl.store(hidden + row * H + narrow, h, mask=real)
+        if P > TILE:
+            tl.debug_barrier()  # the next step loads states that other threads have stored
 
 
-@triton.jit(do_not_specialize=["n_sequences"])
+@triton.jit(do_not_specialize=["n_sequences", "n_rows"])
 def backwards_kernel(  # type: ignore[no-untyped-def]
     n_sequences,
+    n_rows,
     begin,  # (T + 1,)
     lengths,  # (B,)
-    gates,  # (S, 4H)
-    hidden,  # (S, H)
-    initial,  # (B, H) or None
-    weights,  # (4, P, P)
-    d_hidden,  # (S, H)
-    d_gates,  # (S, 4H), filled here, as are:
-    d_constant,  # (B, 4H) or None, from zeros
-    d_initial,  # (B, H), from zeros: holds what a state hands to the one before it
+    gates,  # (D, S, 4H)
+    hidden,  # (D, S, H)
+    initial,  # (D, B, H) or None
+    weights,  # (D, 4, P, P)
+    d_hidden,  # (D, S, H)
+    d_gates,  # (D, S, 4H), filled here, as are:
+    d_constant,  # (D, B, 4H) or None, from zeros
+    d_initial,  # (D, B, H), from zeros: at each step, of the state before it
     H: tl.constexpr,
     P: tl.constexpr,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    first = tl.program_id(0).to(tl.int64) * BLOCK
-    own, tile = tl.arange(0, BLOCK), tl.arange(0, TILE)
-    length = tl.load(lengths + first + own, mask=first + own < n_sequences, other=0)
+    own, length, direction, first, first_row = block_of_sequences(lengths, n_sequences, n_rows, BLOCK)
+    weights += direction * (4 * P * P)
     n_steps = tl.max(length)
     for back in range(0, n_steps):
         t = n_steps - 1 - back
-        runs, goes_on = length > t, length > t + 1
-        row = tl.load(begin + t) + first
-        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first
-        after = d_gates + (tl.load(begin + t + 1) + first) * (4 * H)
+        runs = length > t
+        row = tl.load(begin + t) + first_row
+        before = tl.load(begin + t - 1, mask=t > 0, other=0) + first_row
         for n in range(0, H, TILE):
-            unit = n + tile
+            unit = n + units_of_a_tile(H, TILE)
             real = runs[:, None] & (unit < H)[None, :]
             narrow = own[:, None] * H + unit[None, :]
             wide = own[:, None] * (4 * H) + unit[None, :]
-            handed = d_initial + first * H + narrow
-            dh = tl.load(handed, mask=real, other=0.0)
-            dh += tl.load(d_hidden + row * H + narrow, mask=real, other=0.0).to(tl.float32)
-            dh = through_gates(dh, after, weights, goes_on, own, unit, tile, H, P, TILE, PRECISION)
-            zero = tl.zeros((BLOCK, TILE), tl.float32)
-            reset, update, candidate, scaled = add_gates(zero, zero, zero, zero, gates + row * (4 * H) + wide, real, H)
-            tl.store(handed, dh * update, mask=real)
+            # All that does not wait for the step after is asked for before the barrier.
+            reset, update, candidate, scaled = load_gates(gates + row * (4 * H) + wide, real, H)
             h = state_before(hidden, initial, before, first, narrow, t, real, H).to(tl.float32)
+            dh = tl.load(d_hidden + row * H + narrow, mask=real, other=0.0).to(tl.float32)
+            tl.debug_barrier()  # what the step after has handed back, other threads have stored
+            handed = d_initial + first * H + narrow
+            dh += tl.load(handed, mask=real, other=0.0)
+            tl.store(handed, dh * update, mask=real)
             d_candidate = dh * (1.0 - update) * (1.0 - candidate * candidate)
             d_reset = d_candidate * scaled * (reset - reset * reset)
             d_update = dh * (h - candidate) * (update - update * update)
@@ -126,33 +136,22 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
                     d_reset, d_update, d_candidate, d_scaled, total, real, H
                 )
                 store_gates(total, d_reset, d_update, d_candidate, d_scaled, real, H)
-        tl.debug_barrier()  # the step before reads gradients of gates that other threads have written
-    at_first = d_gates + (tl.load(begin) + first) * (4 * H)
-    for n in range(0, H, TILE):
-        unit = n + tile
-        real = (length > 0)[:, None] & (unit < H)[None, :]
-        handed = d_initial + first * H + own[:, None] * H + unit[None, :]
-        dh = tl.load(handed, mask=real, other=0.0)
-        dh = through_gates(dh, at_first, weights, length > 0, own, unit, tile, H, P, TILE, PRECISION)
-        tl.store(handed, dh, mask=real)
+        tl.debug_barrier()  # all threads have stored their parts of `d_gates` and `d_initial`
+        through_gates(
+            d_initial + first * H, d_gates + row * (4 * H), weights, runs, own, True, H, P, TILE, PRECISION
+        )  # fmt: skip
 
 
 def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
     """Gates and states: see `gru_cpu.forwards`."""
-    gates, hidden = stacked(
-        _forwards(inputs.of(d), of_direction(initial, d), weights, packing) for d, weights in enumerate(recurrent)
-    )
-    return gates, hidden
-
-
-def _forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-    H, n_rows = len(recurrent), len(packing.time)
-    gates, hidden = recurrent.new_empty(n_rows, 4 * H), recurrent.new_empty(n_rows, H)
+    (D, H, _), n_rows = recurrent.shape, len(packing.time)
+    gates, hidden = recurrent.new_empty(D, n_rows, 4 * H), recurrent.new_empty(D, n_rows, H)
     launch(
         forwards_kernel,
         packing,
         recurrent,
         **inputs._asdict(),
+        n_inputs=0 if inputs.table is None else inputs.table.shape[1],
         initial=initial,
         weights=in_tiles(recurrent),
         gates=gates,
@@ -171,25 +170,9 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Gradients of the blocks and of what stays over time: see `gru_cpu.backwards`."""
-    d_gates, d_constant, d_initial = stacked(
-        _backwards(gates[d], hidden[d], of_direction(initial, d), weights, packing, d_hidden[d], has_constant)
-        for d, weights in enumerate(recurrent)
-    )
-    return d_gates, d_constant, d_initial
-
-
-def _backwards(
-    gates: Tensor,
-    hidden: Tensor,
-    initial: Tensor | None,
-    recurrent: Tensor,
-    packing: Packing,
-    d_hidden: Tensor,
-    has_constant: bool,
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    H, n = len(recurrent), len(packing.lengths)
-    d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(n, H, dtype=torch.float32)
-    d_constant = gates.new_zeros(n, 4 * H, dtype=torch.float32) if has_constant else None
+    (D, H, _), n = recurrent.shape, len(packing.lengths)
+    d_gates, d_initial = torch.empty_like(gates), gates.new_zeros(D, n, H, dtype=torch.float32)
+    d_constant = gates.new_zeros(D, n, 4 * H, dtype=torch.float32) if has_constant else None
     launch(
         backwards_kernel,
         packing,
