@@ -58,12 +58,13 @@ def block_of_sequences(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def units_of_a_tile(H: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Numbers from 0 on, in groups that are aligned in memory wherever a row of H or 4 H numbers begins.
+    """Numbers from 0 on, as contiguous groups that are aligned wherever a row of H numbers begins.
 
-    Told of longer ones, Triton would lay each tensor out over the threads as far as its own address is aligned, and
-    move numbers from layout to layout through shared memory.
+    Told of longer ones (or of more than 4: 16 bytes of float32), Triton would give each tensor the layout over the
+    threads that is best for its own address, and move what is computed from several of them between layouts, through
+    shared memory.
     """
-    return tl.max_contiguous(tl.arange(0, TILE), H & -H)
+    return tl.max_contiguous(tl.arange(0, TILE), min(H & -H, 4))
 
 
 @triton.jit
