@@ -19,6 +19,7 @@ from align.pocketsphinx import PocketSphinxAligner, PocketSphinxSettings
 from align.pronunciations import Pronunciations
 from speech2vec import audio
 from speech2vec.corpora import read_corpus
+from speech2vec.errors import UserError
 from speech2vec.runs import generator, machine_name
 
 
@@ -35,6 +36,8 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
 def measure_speed(corpus: Path, n_utterances: int) -> None:
     """Align every so-manieth utterance in this process."""
     utterances = read_corpus(corpus).utterances
+    if not utterances:
+        raise UserError(f"{corpus} holds no utterances: nothing can be aligned")
     utterances = utterances[:: max(1, len(utterances) // n_utterances)][:n_utterances]
     seconds = sum(audio.info(utterance.audio).duration for utterance in utterances)
     for gaussians in (1, 4):
@@ -75,8 +78,11 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--utterances", type=int, default=100)
     arguments = parser.parse_args()
-    measure_speed(arguments.corpus, arguments.utterances)
-    measure_pronunciations()
+    try:
+        measure_speed(arguments.corpus, max(1, arguments.utterances))
+        measure_pronunciations()
+    except UserError as error:
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":

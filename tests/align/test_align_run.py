@@ -9,7 +9,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -284,6 +286,19 @@ def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, t
     assert isinstance(refused.exception, UserError)
     assert f"1 of 2 utterances are COMPOSITE (first: {paired.utterance_id})" in str(refused.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_documented_aligner_of_ones_own_runs(tmp_path, monkeypatch):
+    """Of a whole file, and of a part."""
+    page = (Path(__file__).parents[2] / "docs" / "alignment.md").read_text(encoding="utf-8")
+    (tmp_path / "documented.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    monkeypatch.chdir(tmp_path)
+    sf.write(tmp_path / "a.wav", np.zeros(4 * 16000), 16000)
+    whole = Utterance("whole", tmp_path / "a.wav", "One, two -- three four.", "s")
+    asked = Corpus([whole, replace(whole, utterance_id="part", text="one", start=1.0, end=3.0)])
+    align_corpus(asked, tmp_path / "out", "documented:Uniform", Settings())
+    times = [(row["word"], row["start"], row["end"]) for row in read_words(tmp_path / "out").to_pylist()]
+    assert times == [("one", 0, 1), ("two", 1, 2), ("three", 2, 3), ("four", 3, 4), ("one", 1, 3)]
 
 
 def test_memory_does_not_grow_with_the_corpus(own, tmp_path):

@@ -1,0 +1,22 @@
+"""The benchmark of the aligner: a corpus that is not there."""
+
+import pytest
+
+from scripts import bench_align
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ("nosuch", "error: nosuch: there is no such corpus folder or file"),
+        ("empty.jsonl", "error: empty.jsonl holds no utterances: nothing can be aligned"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, capsys, corpus, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jsonl").touch()
+    monkeypatch.setattr("sys.argv", ["bench_align", corpus])
+    with pytest.raises(SystemExit) as end:
+        bench_align.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == message + "\n"
