@@ -49,9 +49,10 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
     duration = len(signal) / settings.sampling_rate
     features = compute(signal, settings)
     if len(features) == 0:
-        return Problem(utterance.utterance_id, TOO_SHORT, f"{utterance.audio}: {duration:.3f} s of {settings.window} s")
+        detail = f"{utterance.audio}: lasts {duration:.3f} s, a window of the features {settings.window} s"
+        return Problem(utterance.utterance_id, TOO_SHORT, detail)
     if not np.isfinite(features).all():
-        return Problem(utterance.utterance_id, BAD_FEATURES, str(utterance.audio))
+        return Problem(utterance.utterance_id, BAD_FEATURES, f"{utterance.audio}: its features are not numbers")
     return Extracted(features, duration, rate)
 
 

@@ -18,6 +18,7 @@ from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
     from emotion.predict import Prediction
+    from speech2vec.corpora import Problem
 
 
 class Format(str, Enum):
@@ -52,11 +53,13 @@ def predict(
     opened = Run.open(run)
     if output is not None:
         console.claim_output(output, force, inputs=[run, *recordings])
+    if text is not None and not opened.uses_text:
+        console.log.warning("--text changes nothing: the %s model goes by the sound alone", opened.model_name)
     utterances, unusable = find_recordings(recordings, text, chunk, channel)
     predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
     problems = unusable + problems
     for problem in problems:
-        console.log.error("error: %s: %s", problem.utterance_id, problem.detail)
+        console.log.error("error: %s", _line(problem))
     if not predictions:
         raise UserError("nothing could be classified")
     result = render(predictions, opened.labels, format_)
@@ -67,6 +70,12 @@ def predict(
             temporary.write_text(result + "\n", encoding="utf-8")
     if problems:
         raise typer.Exit(console.DONE_WITH_FAILURES)
+
+
+def _line(problem: Problem) -> str:
+    """The problem with the name of its recording, or of the part of it, in front, once."""
+    path, _, reason = problem.detail.partition(": ")
+    return f"{problem.utterance_id}: {reason if problem.utterance_id.startswith(path) and reason else problem.detail}"
 
 
 def render(predictions: Sequence[Prediction], labels: Sequence[str], format_: Format) -> str:

@@ -143,13 +143,25 @@ def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home
     shutil.copy(home / "a-neu.wav", tmp_path / "good.wav")
     result = invoke("predict", home / "run", tmp_path, "--format", "json", "--quiet", code=1)
     assert [row["audio"] for row in json.loads(result.stdout)] == [str(tmp_path / "good.wav")]
-    for reason in ("empty.wav: holds no samples", "NaN or infinite", "short.wav: 0.006 s of 0.1 s"):
-        assert reason in result.stderr
+    reasons = {
+        "empty.wav": "holds no samples",
+        "nan.wav": "holds samples that are not numbers (NaN or infinite)",
+        "short.wav": "lasts 0.006 s, a window of the features 0.1 s",
+    }
+    for name, reason in reasons.items():
+        assert f"error: {tmp_path / name}: {reason}\n" in result.stderr
     with pytest.raises(UserError, match="nothing could be classified"):
         invoke("predict", home / "run", tmp_path / "empty.wav", "--quiet")
     sf.write(tmp_path / "one.wav", np.zeros(16000), 16000)
     with pytest.raises(UserError, match="nothing could be classified"):
         invoke("predict", home / "run", tmp_path / "one.wav", "--channel", 1, "--quiet")
+
+
+def test_a_text_that_a_model_does_not_take_is_said(home):
+    command = ("predict", home / "run", home / "a-neu.wav", "--quiet")
+    without, with_text = invoke(*command), invoke(*command, "--text", "words of no weight")
+    assert with_text.stdout == without.stdout and not without.stderr
+    assert with_text.stderr == "--text changes nothing: the acoustic model goes by the sound alone\n"
 
 
 @pytest.mark.parametrize(
