@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import pocketsphinx
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.pronunciations import Pronunciation, Pronunciations
@@ -49,9 +49,16 @@ class PocketSphinxSettings(Settings):
 
     model: Path | None = None
     dictionary: Path | None = None
-    beams: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((1e-48, 1e-100, 1e-200), min_length=1)
+    beams: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1e-48, 1e-100, 1e-200)
     silence_probability: float = Field(0.1, gt=0, le=1)
     gaussians: int = Field(1, ge=1, le=_ALL_GAUSSIANS)
+
+    @field_validator("beams")
+    @classmethod
+    def _at_least_one(cls, beams: tuple[float, ...]) -> tuple[float, ...]:
+        if not beams:
+            raise ValueError("at least one beam width is needed")
+        return beams
 
 
 class PocketSphinxAligner(Aligner):
