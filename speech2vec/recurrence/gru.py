@@ -90,6 +90,6 @@ def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial
         Without the leading dimension if it was left out of `recurrent` and all others.
     """
     if recurrent.dim() == 2:
-        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial))[0]
+        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
     hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing)
     return hidden

@@ -99,7 +99,7 @@ def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initia
         Without the leading dimension if it was left out of `recurrent` and all others.
     """
     if recurrent.dim() == 2:
-        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial))[0]
+        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
     hidden: Tensor = _PackedLstm.apply(*inputs, initial, None, recurrent, packing, None)[0]
     return hidden
 
@@ -129,6 +129,6 @@ def packed_lstm_with_cell(
     if recurrent.dim() == 2:
         states = as_direction(initial), as_direction(initial_cell)
         hidden, last_cell = packed_lstm_with_cell(inputs.as_directions(), recurrent[None], packing, *states)
-        return hidden[0], last_cell[0]
+        return hidden.squeeze(0), last_cell.squeeze(0)
     hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, packing.last_rows)
     return hidden, last_cell
