@@ -151,6 +151,8 @@ def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
         half.write('{"utterance_id": "u119", "wor')
     (tmp_path / "done.txt").write_text("")
 
+    neither = CliRunner().invoke(app, command[3:])
+    assert "out is already there; --resume goes on with it, --force replaces it" in str(neither.exception)
     again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     second = (tmp_path / "done.txt").read_text().split()
