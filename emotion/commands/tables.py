@@ -44,6 +44,7 @@ def tables(
     from emotion.systems import check_systems, plan_rows, train_systems
     from emotion.tables import make_tables, write_tables
     from speech2vec.devices import choose_device
+    from speech2vec.locks import only_writer
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
@@ -53,20 +54,21 @@ def tables(
     rows = plan_rows(*files)
     seed_list = list(range(seed, seed + seeds))
     check_systems(rows, corpus, protocol, seed_list, folds)
-    console.claim_output(
-        *(output, force, resume),
-        inputs=[prepared, *(path for by_size in files for path in by_size.values())],
-        folder_with=["runs", "tables.txt"],
-    )
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})
-    with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
-        results = train_systems(
-            rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), chosen,
-            on_system=lambda title: tracker.advance(note=title),
-        )  # fmt: skip
-    made = make_tables(rows, results, corpus, protocol.value, seeds)
-    write_tables(made, output)
+    with only_writer(output):
+        console.claim_output(
+            *(output, force, resume),
+            inputs=[prepared, *(path for by_size in files for path in by_size.values())],
+            folder_with=["runs", "tables.txt"],
+        )
+        with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
+            results = train_systems(
+                rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), chosen,
+                on_system=lambda title: tracker.advance(note=title),
+            )  # fmt: skip
+        made = make_tables(rows, results, corpus, protocol.value, seeds)
+        write_tables(made, output)
     print(made.text())
     console.log.info("written to %s: tables.txt, tables.csv, tables.html, runs/", output)
 

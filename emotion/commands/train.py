@@ -63,6 +63,7 @@ def train(
     from emotion.run import CONFIG_FILE, RUN_FILE
     from emotion.settings import settings_of_preset
     from speech2vec.devices import choose_device
+    from speech2vec.locks import only_writer
 
     console.set_up_logging(quiet)
     settings = settings_of_preset(preset, config, set_ or [])
@@ -75,15 +76,16 @@ def train(
     chosen = choose_device(device.value)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
-    console.claim_output(
-        *(output, force, resume, [prepared, aligned, source_path(embeddings)]), folder_with=[RUN_FILE, CONFIG_FILE]
-    )
-    if resume and (output / RUN_FILE).exists():
-        run = continue_run(corpus, output, plan, settings)
-    else:
-        run = start_run(corpus, output, plan, settings, splits)
-    train_members(run, corpus, jobs=console.count_jobs(jobs), device=chosen, quiet=quiet)
-    write_predictions(run, corpus)
+    with only_writer(output):
+        console.claim_output(
+            *(output, force, resume, [prepared, aligned, source_path(embeddings)]), folder_with=[RUN_FILE, CONFIG_FILE]
+        )
+        if resume and (output / RUN_FILE).exists():
+            run = continue_run(corpus, output, plan, settings)
+        else:
+            run = start_run(corpus, output, plan, settings, splits)
+        train_members(run, corpus, jobs=console.count_jobs(jobs), device=chosen, quiet=quiet)
+        write_predictions(run, corpus)
     evaluation = evaluate_run(run)
     print(evaluation.text())
     console.log.info("next: speech2vec-emotion evaluate %s, or predict %s AUDIO", output, output)

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from emotion.cli import app
 from emotion.dataset import FEATURES_FILE, INDEX_FILE
 from speech2vec.errors import UserError
+from speech2vec.locks import only_writer
 
 LABELS = ("neu", "hap", "sad", "ang")
+FOLDS = ("--protocol", "speaker-folds", "--folds", 3, "--seeds", 1)
 SMALL = ("--set", "model.hidden_size=6", "--set", "model.dense_size=6", "--set", "training.epochs=1", "--quiet")
 
 
@@ -52,6 +54,18 @@ def test_words_that_were_not_said_have_no_sound(home, tmp_path):
     with pytest.raises(UserError, match="is COMPOSITE: its words were not said in its audio"):
         invoke(*command, "--embeddings", "segments:words", "--aligned", tmp_path / "aligned")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "tables"])
+def test_a_folder_that_another_process_writes(home, tmp_path, command):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text("kept")
+    (tmp_path / "v.txt").write_text("1 2\nwords 0 1\n")
+    vectors = ("--word-embeddings", f"2={tmp_path / 'v.txt'}") if command == "tables" else ()
+    for option in ("--force", "--resume"):
+        with only_writer(tmp_path / "run"), pytest.raises(UserError, match="is being written by process"):
+            invoke(command, home / "prepared", "-o", tmp_path / "run", *vectors, *FOLDS, option, *SMALL)
+    assert (tmp_path / "run" / "config.toml").read_text() == "kept"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
