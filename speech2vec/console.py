@@ -247,6 +247,12 @@ def fail(message: str, code: int = USER_ERROR) -> NoReturn:
     raise SystemExit(code)
 
 
+def _end_unheard() -> NoReturn:
+    """The reader went away (`... | head`): nothing is wrong, and nothing more can be said."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    raise SystemExit(DONE) from None
+
+
 def run_app(app: typer.Typer) -> None:
     """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130.
 
@@ -266,9 +272,11 @@ def run_app(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader went away (`... | head`): nothing is wrong, and nothing more can be said.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
-        raise SystemExit(DONE) from None
+        _end_unheard()
+    except SystemExit:
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # what typer makes of a broken pipe, with code 1
+            _end_unheard()
+        raise
     except OSError as error:
         # A full disk, a folder that may not be written to; a bug would not come as an error of the system.
         fail(f"{error.filename or 'writing'}: {error.strerror or error}")

@@ -247,6 +247,8 @@ def _work(make: Callable[[], Callable[[Any], Iterable[Any]]], threads: int | Non
             pipe.send(_Done())
     except Exception as error:
         pipe.send(_Raised(error, traceback.format_exc()))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
 
 
 def _received(pipe: connection.Connection) -> Iterator[Any]:

@@ -187,3 +187,26 @@ def test_quiet_keeps_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     console.log.info("nothing")
     logging.getLogger("speech2vec.any").warning("something")
     assert capsys.readouterr() == ("", "something\n")
+
+
+TALKS = """
+import typer
+from speech2vec.console import run_app
+app = typer.Typer()
+
+@app.command()
+def talk():
+    for _ in range(100_000):
+        print("more than a pipe holds")
+
+run_app(app)
+"""
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    with subprocess.Popen([sys.executable, "-c", TALKS], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
