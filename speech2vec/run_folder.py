@@ -12,6 +12,7 @@ import torch
 from speech2vec import checkpoint as checkpoints
 from speech2vec.checkpoint import Checkpoint
 from speech2vec.config import differences, fingerprint, read_toml, to_toml, validate_settings
+from speech2vec.console import claim_output
 from speech2vec.encoding import CONFIG_FILE, LAST, ORIGIN_FILE, checkpoint_file
 from speech2vec.errors import UserError
 from speech2vec.presets import TrainSettings
@@ -22,10 +23,15 @@ log = logging.getLogger("speech2vec")
 
 METRICS_FILE = "metrics.jsonl"
 ENVIRONMENT_FILE = "environment.json"
+RUN_MARKS = (CONFIG_FILE, ORIGIN_FILE)  # what tells a run, whole or not, from other folders
 
 
-def begin(run: Path, store: Store, settings: TrainSettings, device: str, n_processes: int = 1) -> None:
-    """Write what a new run is made of: settings, store, machine."""
+def begin(
+    run: Path, store: Store, settings: TrainSettings, device: str, n_processes: int = 1, force: bool = False
+) -> None:
+    """Write what a new run is made of: settings, store, machine; with `force`, in place of a run that is there."""
+    if force:
+        claim_output(run, force, inputs=[store.path], folder_with=RUN_MARKS)
     run.mkdir(parents=True, exist_ok=True)
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
     write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})

@@ -55,6 +55,7 @@ def train(
     quiet: bool = False,
     log_every: int = 50,
     ranks: Ranks = ALONE,
+    force: bool = False,
 ) -> Trained:
     """Train a Speech2Vec model on a store and leave a run folder.
 
@@ -76,6 +77,8 @@ def train(
         number; it always is asked before a checkpoint.
     ranks : Ranks
         The processes that share the batches out; all call this function.
+    force : bool
+        Replace a run that is there, once it is known that there is something to train on.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def train(
     with _explained(run, store, settings, device, ranks):
         model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
         optimiser = make_optimiser(model, settings.optimiser)
-        progress = _open_run(run, store, settings, resume, model, optimiser, device, ranks)
+        progress = _open_run(run, store, settings, resume, force, model, optimiser, device, ranks)
         log.info(
             "training on %s words and %s%s pairs an epoch; %s words of %d held-out %s",
             *(f"{len(parts.train):,}", "at most " * bool(settings.data.sample), f"{n_pairs:,}"),
@@ -162,6 +165,7 @@ def _open_run(
     store: Store,
     settings: TrainSettings,
     resume: bool,
+    force: bool,
     model: Speech2Vec,
     optimiser: torch.optim.Optimizer,
     device: torch.device,
@@ -173,7 +177,7 @@ def _open_run(
         if resume and run_folder.is_begun(run):
             checkpoint = run_folder.go_on(run, store, settings)
         else:
-            run_folder.begin(run, store, settings, run_folder.device_name(device), ranks.size)
+            run_folder.begin(run, store, settings, run_folder.device_name(device), ranks.size, force)
     checkpoint = ranks.from_first(checkpoint)
     if checkpoint is None:
         return Progress()

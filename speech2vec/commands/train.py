@@ -36,9 +36,9 @@ def train(
     """Train Speech2Vec on a store; loss and controls on held-out speakers after every epoch."""
     from speech2vec.devices import choose_device
     from speech2vec.distributed import one_voice, own_device, processes
-    from speech2vec.encoding import CONFIG_FILE, ORIGIN_FILE
     from speech2vec.locks import only_writer
     from speech2vec.presets import PRESETS, TrainSettings, other_features, preset_of
+    from speech2vec.run_folder import RUN_MARKS
     from speech2vec.store import Store
     from speech2vec.trainer import train as run_training
 
@@ -54,7 +54,7 @@ def train(
             console.set_up_logging(quiet)
             if ranks.first:
                 until_done.enter_context(only_writer(output))
-                console.claim_output(output, force, resume, [store], folder_with=[CONFIG_FILE, ORIGIN_FILE])
+                console.check_output(output, force, resume, [store], RUN_MARKS)
                 if others := other_features(preset, opened.settings):
                     console.log.warning(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
@@ -72,7 +72,7 @@ def train(
 
                 monitor = Monitor(evaluate_every)
             trained = run_training(
-                opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks
+                opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks, force
             )
     if trained.metrics:
         _print_result(output, trained.metrics, opened.synthetic)

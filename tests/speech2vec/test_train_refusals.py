@@ -134,6 +134,17 @@ def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, comman
     assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
 
 
+def test_a_run_is_not_replaced_by_nothing(store: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "vectors.txt").write_text("kept")
+    change(store, "utterance_id", [str(row) for row in range(240)])
+    code, _, said = command(store, run, "--force")
+    assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
+    assert (run / "vectors.txt").exists() and checkpoint_file(run).exists()
+    code, _, _ = command(trained.parent / "store", run, "--force")
+    assert code == 0 and not (run / "vectors.txt").exists()
+
+
 def test_a_run_that_is_being_trained_by_another_process(whole: Path, trained: Path, command: Command) -> None:
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     with only_writer(trained):
