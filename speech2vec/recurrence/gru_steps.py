@@ -15,13 +15,11 @@ from speech2vec.recurrence.packing import Packing
 
 def forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
     """Gates and states: see `gru_cpu.forwards`."""
-    gates, hidden = stacked(
-        _forwards(inputs.of(d), of_direction(initial, d), weights, packing) for d, weights in enumerate(recurrent)
-    )
-    return gates, hidden
-
-
-def _forwards(inputs: GateInputs, initial: Tensor | None, recurrent: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+    if recurrent.dim() == 3:
+        gates, hidden = stacked(
+            forwards(inputs.of(d), of_direction(initial, d), weights, packing) for d, weights in enumerate(recurrent)
+        )
+        return gates, hidden
     H, sizes = recurrent.shape[0], packing.batch_sizes
     scale = recurrent.new_ones(4 * H)
     scale[2 * H :] = 2.0
@@ -53,22 +51,12 @@ def backwards(
     has_constant: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Gradients of the blocks and of what stays over time: see `gru_cpu.backwards`."""
-    d_gates, d_constant, d_initial = stacked(
-        _backwards(gates[d], hidden[d], of_direction(initial, d), weights, packing, d_hidden[d], has_constant)
-        for d, weights in enumerate(recurrent)
-    )
-    return d_gates, d_constant, d_initial
-
-
-def _backwards(
-    gates: Tensor,
-    hidden: Tensor,
-    initial: Tensor | None,
-    recurrent: Tensor,
-    packing: Packing,
-    d_hidden: Tensor,
-    has_constant: bool,
-) -> tuple[Tensor, Tensor | None, Tensor]:
+    if recurrent.dim() == 3:
+        d_gates, d_constant, d_initial = stacked(
+            backwards(gates[d], hidden[d], of_direction(initial, d), weights, packing, d_hidden[d], has_constant)
+            for d, weights in enumerate(recurrent)
+        )
+        return d_gates, d_constant, d_initial
     H, sizes = recurrent.shape[0], packing.batch_sizes
     reset, update, candidate, scaled = gates.view(-1, 4, H).unbind(1)
     start = initial if initial is not None else hidden.new_zeros(sizes[0], H)

@@ -21,16 +21,12 @@ def forwards(
     packing: Packing,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gates, cells, tanh of the cells, hidden states: see `lstm_cpu.forwards`."""
-    gates, cells, squashed, hidden = stacked(
-        _forwards(inputs.of(d), of_direction(initial, d), of_direction(initial_cell, d), weights, packing)
-        for d, weights in enumerate(recurrent)
-    )
-    return gates, cells, squashed, hidden
-
-
-def _forwards(
-    inputs: GateInputs, initial: Tensor | None, initial_cell: Tensor | None, recurrent: Tensor, packing: Packing
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if recurrent.dim() == 3:
+        gates, cells, squashed, hidden = stacked(
+            forwards(inputs.of(d), of_direction(initial, d), of_direction(initial_cell, d), weights, packing)
+            for d, weights in enumerate(recurrent)
+        )
+        return gates, cells, squashed, hidden
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     # tanh(x) is taken as 2 sigmoid(2 x) - 1, so that one call does for all gates.
     scale = recurrent.new_ones(4 * H)
@@ -73,31 +69,20 @@ def backwards(
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
     """Gradients of the gates' inputs and of what stays over time: see `lstm_cpu.backwards`."""
     gates, cells, squashed = states
-    d_gates, d_constant, d_initial, d_initial_cell = stacked(
-        _backwards(
-            (gates[d], cells[d], squashed[d]),
-            of_direction(initial_cell, d),
-            weights,
-            packing,
-            d_hidden[d],
-            of_direction(d_last_cell, d),
-            has_constant,
+    if recurrent.dim() == 3:
+        d_gates, d_constant, d_initial, d_initial_cell = stacked(
+            backwards(
+                (gates[d], cells[d], squashed[d]),
+                of_direction(initial_cell, d),
+                weights,
+                packing,
+                d_hidden[d],
+                of_direction(d_last_cell, d),
+                has_constant,
+            )
+            for d, weights in enumerate(recurrent)
         )
-        for d, weights in enumerate(recurrent)
-    )
-    return d_gates, d_constant, d_initial, d_initial_cell
-
-
-def _backwards(
-    states: tuple[Tensor, Tensor, Tensor],
-    initial_cell: Tensor | None,
-    recurrent: Tensor,
-    packing: Packing,
-    d_hidden: Tensor,
-    d_last_cell: Tensor | None,
-    has_constant: bool,
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    gates, cells, squashed = states
+        return d_gates, d_constant, d_initial, d_initial_cell
     H, batch_sizes = recurrent.shape[0], packing.batch_sizes
     n = batch_sizes[0]
     i, f, o, candidate = gates.view(-1, 4, H).unbind(1)
