@@ -23,12 +23,10 @@ from spoken import HOMOPHONES, RATED, WORDS, spoken_store
 from speech2vec.cli import main
 from speech2vec.encoding import load_run
 from speech2vec.errors import UserError
-from speech2vec.findings import CorpusSummary, Finding, Findings, gather, read_evaluation
+from speech2vec.findings import gather, read_evaluation
 from speech2vec.pictures import DecodedPair, Neighbours
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.report import _script_json, picture, vectors_data, write_report
-from speech2vec.report_charts import worth_of
-from speech2vec.report_text import statements
 from speech2vec.store import Store
 from speech2vec.trainer import train
 
@@ -274,39 +272,6 @@ def test_no_word_can_end_the_script_that_holds_it() -> None:
     text = str(_script_json(data))
     assert "<" not in text
     assert json.loads(text)["words"].split(" ") == words
-
-
-def findings(**known: Any) -> Findings:
-    """What is found of a run of which nothing is known, but for this."""
-    corpus = CorpusSummary("corpus", False, 1, 1, 1, 1, 0.0, None)
-    measures = dict.fromkeys(
-        ("same_different", "variability", "speaker", "homophones", "phonetic"), Finding[Any](None, "not measured")
-    )
-    plain = {"metrics": [], "epoch": None, "evaluation": None, **measures, **known}
-    return Findings("run", {}, {}, {}, corpus, **plain)
-
-
-@pytest.mark.parametrize(
-    ("rho", "low", "high", "told"),
-    [
-        (0.2, 0.1, 0.3, "above chance"),
-        (0.1, -0.1, 0.3, "not distinguishable from chance"),
-        (-0.1, -0.3, 0.1, "not distinguishable from chance"),
-        (-0.2, -0.3, -0.1, "below chance"),
-    ],
-)
-def test_a_score_is_above_chance_where_its_whole_interval_is(rho: float, low: float, high: float, told: str) -> None:
-    score = {"benchmark": "MEN", "rho": rho, "low": low, "high": high, "n_covered": 900, "n_pairs": 3000}
-    level = {"min_count": 1, "results": {"vectors": {"scores": [score], "mean": score}}}
-    evaluation = {"models": [{"name": "vectors", "kind": "file"}], "levels": [level]}
-    (sentence,) = statements(findings(evaluation=evaluation))
-    assert f"ρ on MEN is {rho:.3f} [{low:.2f}, {high:.2f}], {told}, on 900 of 3,000 pairs." in sentence
-
-
-def test_what_z_is_worth_is_the_growth_of_the_loss_without_it() -> None:
-    metrics = [{"epoch": 1, "dev_loss": 1.0, "dev_shuffled": 1.5}, {"epoch": 2, "dev_loss": 0.8, "dev_shuffled": 0.6}]
-    assert worth_of(metrics, "dev_shuffled") == [(1, 50.0), (2, pytest.approx(-25.0))]
-    assert worth_of(metrics, "dev_shuffled_within") == []
 
 
 def test_the_colour_scale_of_a_picture_is_that_of_the_true_segment() -> None:

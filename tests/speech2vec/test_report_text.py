@@ -11,6 +11,7 @@ from speech2vec.discrimination import SameDifferent
 from speech2vec.findings import CorpusSummary, Finding, Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
 from speech2vec.measures import SameDifferentPart
+from speech2vec.report_charts import worth_of
 from speech2vec.report_text import key_figures, statements
 
 NAN = float("nan")
@@ -98,3 +99,26 @@ def test_training_helped_only_where_the_intervals_lie_apart(
 def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:
     (sentence,) = statements(findings(same_different=part((0.5, 0.45, 0.6), (NAN, NAN, NAN))))
     assert sentence.startswith("Training made")
+
+
+@pytest.mark.parametrize(
+    ("rho", "low", "high", "told"),
+    [
+        (0.2, 0.1, 0.3, "above chance"),
+        (0.1, -0.1, 0.3, "not distinguishable from chance"),
+        (-0.1, -0.3, 0.1, "not distinguishable from chance"),
+        (-0.2, -0.3, -0.1, "below chance"),
+    ],
+)
+def test_a_score_is_above_chance_where_its_whole_interval_is(rho: float, low: float, high: float, told: str) -> None:
+    score = {"benchmark": "MEN", "rho": rho, "low": low, "high": high, "n_covered": 900, "n_pairs": 3000}
+    level = {"min_count": 1, "results": {"vectors": {"scores": [score], "mean": score}}}
+    evaluation = {"models": [{"name": "vectors", "kind": "file"}], "levels": [level]}
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert f"ρ on MEN is {rho:.3f} [{low:.2f}, {high:.2f}], {told}, on 900 of 3,000 pairs." in sentence
+
+
+def test_what_z_is_worth_is_the_growth_of_the_loss_without_it() -> None:
+    metrics = [{"epoch": 1, "dev_loss": 1.0, "dev_shuffled": 1.5}, {"epoch": 2, "dev_loss": 0.8, "dev_shuffled": 0.6}]
+    assert worth_of(metrics, "dev_shuffled") == [(1, 50.0), (2, pytest.approx(-25.0))]
+    assert worth_of(metrics, "dev_shuffled_within") == []
