@@ -107,7 +107,7 @@ def claim_output(
         None of them may be the output or lie in it.
     folder_with : iterable of str
         If the output is a folder: patterns of names, at least one of which is found in it if the command wrote it.
-        Other folders are not replaced. None: the output is a file, and folders stay.
+        Other folders are not replaced. Where none is given, the output is a file, and folders stay.
     """
     check_output(path, force, resume, inputs, folder_with)
     if not force or not _holds_something(path):
