@@ -46,11 +46,14 @@ class StepLog:
     Parameters
     ----------
     progress : Progress
+    tracker : Tracker
+        Shows pairs and the loss.
     writer : SummaryWriter or None
         Gets loss, pairs a second and gradient norm of the steps read together.
     """
 
     progress: Progress
+    tracker: Tracker
     writer: SummaryWriter | None = None
     pending: list[Tensor] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -61,7 +64,7 @@ class StepLog:
         self.progress.step_in_epoch += 1
         self.progress.step += 1
 
-    def read(self, tracker: Tracker, rate: float) -> None:
+    def read(self, rate: float) -> None:
         """Read and show the steps since the last time; `rate` is the learning rate.
 
         Raises
@@ -94,7 +97,7 @@ class StepLog:
             }
             for name, value in shown.items():
                 self.writer.add_scalar(f"step/{name}", value, progress.step)
-        tracker.advance(int(pairs), note=f"loss {errors / values:.4f}")
+        self.tracker.advance(int(pairs), note=f"loss {errors / values:.4f}")
 
     def rest(self) -> None:
         """Leave out of the time what was done since the last reading (a checkpoint, an evaluation)."""

@@ -106,46 +106,101 @@ def train(
             log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
         frames = DeviceStore(store, device)
         book = EpochBook(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
-        steps = StepLog(progress, book.writer if book else None)
         error = shared_out(BatchError(model, settings.optimiser, int(store.n_frames.max())), ranks)
-
-        def save(name: str) -> None:
-            if ranks.first:
-                checkpoints.save(checkpoint_file(run, name), model, optimiser, asdict(progress))
-
         if book and not book.metrics:
             book.measure(progress.epoch, model, optimiser)
-        steps.rest()
-        saved = time.monotonic()
         with Tracker("training", n_pairs * (settings.optimiser.epochs - progress.epoch), "pairs", quiet) as tracker:
-            for batches in sampler.epochs(progress.epoch, settings.optimiser.epochs):
-                if not batches:
-                    raise UserError(
-                        f"no pair is left to train on in epoch {progress.epoch + 1}: a larger data.sample than "
-                        f"{settings.data.sample:g} leaves more words in the text; {_kept(run)}"
-                    )
-                for _ in _steps_of_epoch(batches, error, optimiser, frames, sampler, settings, progress, steps, ranks):
-                    late = time.monotonic() - saved > _SECONDS_TO_CHECKPOINT
-                    due = late or progress.step % checkpoint_every == 0
-                    if due or len(steps.pending) >= log_every:
-                        steps.read(tracker, optimiser.param_groups[0]["lr"])
-                    if due:
-                        save(LAST)
-                        saved = time.monotonic()
-                        steps.rest()
-                if steps.pending:
-                    steps.read(tracker, optimiser.param_groups[0]["lr"])
-                progress.epoch += 1
-                held_out = book.measure(progress.epoch, model, optimiser) if book else None
-                progress.start_epoch()
-                if held_out and held_out.loss < progress.best_loss:
-                    progress.best_loss = held_out.loss
-                    save(BEST)  # before the last: a run that is killed between them does this epoch's end again
-                save(LAST)
-                steps.rest()
+            steps = StepLog(progress, tracker, book.writer if book else None)
+            _Loop(
+                run=run,
+                settings=settings,
+                sampler=sampler,
+                frames=frames,
+                model=model,
+                error=error,
+                optimiser=optimiser,
+                progress=progress,
+                steps=steps,
+                book=book,
+                ranks=ranks,
+                checkpoint_every=checkpoint_every,
+                log_every=log_every,
+            ).go_on()
         if book:
             book.writer.close()
         return Trained(book.metrics if book else [])
+
+
+@dataclass
+class _Loop:
+    """A training under way: what its steps need, how far it has come, and where that is written."""
+
+    run: Path
+    settings: TrainSettings
+    sampler: Sampler
+    frames: DeviceStore
+    model: Speech2Vec
+    error: nn.Module
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+    steps: StepLog
+    book: EpochBook | None
+    ranks: Ranks
+    checkpoint_every: int
+    log_every: int
+    saved: float = field(default_factory=time.monotonic)
+
+    def go_on(self) -> None:
+        """Train from wherever it has come to the last epoch's end."""
+        progress = self.progress
+        for batches in self.sampler.epochs(progress.epoch, self.settings.optimiser.epochs):
+            if not batches:
+                raise UserError(
+                    f"no pair is left to train on in epoch {progress.epoch + 1}: a larger data.sample than "
+                    f"{self.settings.data.sample:g} leaves more words in the text; {_kept(self.run)}"
+                )
+            self._steps_of_epoch(batches)
+            self._end_epoch()
+
+    def _steps_of_epoch(self, batches: list[Chosen]) -> None:
+        for number in range(self.progress.step_in_epoch, len(batches)):
+            self._step(batches[number], self.progress.epoch + number / len(batches))
+            late = time.monotonic() - self.saved > _SECONDS_TO_CHECKPOINT
+            due = late or self.progress.step % self.checkpoint_every == 0
+            if due or len(self.steps.pending) >= self.log_every:
+                self.steps.read(self._rate)
+            if due:
+                self._save(LAST)
+                self.saved = time.monotonic()
+                self.steps.rest()
+        if self.steps.pending:
+            self.steps.read(self._rate)
+
+    def _step(self, batch: Chosen, epochs_done: float) -> None:
+        settings = self.settings.optimiser
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, epochs_done / settings.epochs)
+        share = self.frames.batch(self.sampler.batch(batch[self.ranks.share(batch.group)]))
+        self.steps.add(train_step(self.error, self.optimiser, share, settings, self.ranks))
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
+        progress.epoch += 1
+        held_out = self.book.measure(progress.epoch, self.model, self.optimiser) if self.book else None
+        progress.start_epoch()
+        if held_out and held_out.loss < progress.best_loss:
+            progress.best_loss = held_out.loss
+            self._save(BEST)  # before the last: a run that is killed between them does this epoch's end again
+        self._save(LAST)
+        self.steps.rest()
+
+    def _save(self, name: str) -> None:
+        if self.ranks.first:
+            checkpoints.save(checkpoint_file(self.run, name), self.model, self.optimiser, asdict(self.progress))
+
+    @property
+    def _rate(self) -> float:
+        return float(self.optimiser.param_groups[0]["lr"])
 
 
 def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Sampler, Sampler]:
@@ -188,27 +243,6 @@ def _open_run(
         return Progress(**checkpoint.progress)
     except TypeError as error:
         raise UserError(f"{last} does not say how far it has come: it is no checkpoint of a training") from error
-
-
-def _steps_of_epoch(
-    batches: list[Chosen],
-    error: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    frames: DeviceStore,
-    sampler: Sampler,
-    settings: TrainSettings,
-    progress: Progress,
-    steps: StepLog,
-    ranks: Ranks,
-) -> Iterator[None]:
-    """Make the steps of an epoch from `progress.step_in_epoch` on, and come back after each."""
-    for number in range(progress.step_in_epoch, len(batches)):
-        share = sampler.batch(batches[number][ranks.share(batches[number].group)])
-        rate = learning_rate(settings.optimiser, (progress.epoch + number / len(batches)) / settings.optimiser.epochs)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        steps.add(train_step(error, optimiser, frames.batch(share), settings.optimiser, ranks))
-        yield
 
 
 @contextlib.contextmanager

@@ -30,17 +30,17 @@ def row(*sums: float) -> torch.Tensor:
 def test_steps_that_are_read_add_up_and_their_means_are_shown() -> None:
     shown: Any = Shown()
     progress = Progress()
-    steps = StepLog(progress, shown)
+    steps = StepLog(progress, Tracker("training", None, quiet=True), shown)
     steps.add(row(3.0, 10, 4, 0.5))
     steps.add(row(5.0, 30, 6, 1.5))
-    steps.read(Tracker("training", None, quiet=True), rate=0.25)
+    steps.read(rate=0.25)
     assert (progress.step, progress.step_in_epoch) == (2, 2)
     assert (progress.squared_error, progress.n_values, progress.n_pairs, progress.gradient_norm) == (8.0, 40, 10, 2.0)
     assert shown.scalars["step/loss"] == (8 / 40, 2)
     assert shown.scalars["step/gradient_norm"] == (1.0, 2)
     assert shown.scalars["step/learning_rate"] == (0.25, 2)
     steps.add(row(1.0, 10, 2, 4.0))
-    steps.read(Tracker("training", None, quiet=True), rate=0.2)
+    steps.read(rate=0.2)
     assert (progress.squared_error, progress.n_values, progress.n_pairs, progress.gradient_norm) == (9.0, 50, 12, 6.0)
     assert shown.scalars["step/loss"] == (1 / 10, 3)
 
@@ -49,8 +49,8 @@ def test_steps_that_are_read_add_up_and_their_means_are_shown() -> None:
     ("what", "broken"), [("the loss", row(math.nan, 1, 1, 1)), ("the gradient", row(1, 1, 1, math.inf))]
 )
 def test_the_step_that_is_no_number_is_named(what: str, broken: torch.Tensor) -> None:
-    steps = StepLog(Progress(step=7))
+    steps = StepLog(Progress(step=7), Tracker("training", None, quiet=True))
     for sums in (row(1, 1, 1, 1), broken, row(1, 1, 1, 1)):
         steps.add(sums)
     with pytest.raises(DivergedError, match=f"{what} became (nan|inf) at step 9"):
-        steps.read(Tracker("training", None, quiet=True), rate=0.1)
+        steps.read(rate=0.1)
