@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 from align.base import Aligned, Failure, Outcome, Reason
 from speech2vec.config import fingerprint
 from speech2vec.corpora import Problem
+from speech2vec.environment import environment
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path, read_json, write_json
 from speech2vec.manifest import (
     REPORT_FILE,
     UTTERANCES_FILE,
@@ -25,7 +27,6 @@ from speech2vec.manifest import (
     words_table,
     write_utterances,
 )
-from speech2vec.runs import atomic_path, environment, read_json, write_json
 
 ROWS_AT_ONCE = 50_000
 

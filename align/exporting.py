@@ -19,8 +19,8 @@ from align.formats import alignment_txt, ctm, mfa_tables, textgrid
 from align.formats.tracks import FormatError, Interval
 from speech2vec import audio
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path
 from speech2vec.manifest import Utterance, Word, read_utterances
-from speech2vec.runs import atomic_path
 
 _Write = Callable[[Utterance, Sequence[Interval]], object]
 _LIBRISPEECH_ID = re.compile(r"(\d+)-(\d+)-\d+")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from align.compare import Comparison
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 
 def draw_differences(comparison: Comparison, path: Path, first: str, second: str) -> None:

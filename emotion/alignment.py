@@ -11,8 +11,8 @@ from pathlib import Path
 
 from speech2vec.console import DONE, DONE_WITH_FAILURES, log
 from speech2vec.errors import UserError
+from speech2vec.files import read_json
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, write_utterances
-from speech2vec.runs import read_json
 
 PROGRAM = "speech2vec-align"
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speech2vec.errors import UserError
+from speech2vec.files import read_json, write_json
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
-from speech2vec.runs import read_json, write_json
 from speech2vec.transcripts import tokenize
 
 FEATURES_FILE = "features.npy"
@@ -179,7 +179,7 @@ class PreparedWriter:
     Parameters
     ----------
     folder : Path
-        An empty folder (of `speech2vec.runs.atomic_folder`).
+        An empty folder (of `speech2vec.files.atomic_folder`).
     n_features : int
 
     Examples

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.transcripts import tokenize
 from speech2vec.vectors import read_vectors
 

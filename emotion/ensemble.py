@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emotion.run import RUN_FILE, VOCABULARY_FILE, Member, Run
 from emotion.settings import ModelSettings
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 
 class _Scaled(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 from emotion.metrics import MEASURES, Interval, Resampling, confusion_matrix, interval, measures, recalls
 from emotion.run import PREDICTIONS_FILE, Run
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path, write_json
+from speech2vec.files import atomic_path, write_json
 
 
 @dataclass(frozen=True)

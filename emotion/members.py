@@ -17,8 +17,8 @@ from emotion.run import PREDICTIONS_FILE, Member, Run
 from emotion.trainer import fit, predict_proba
 from speech2vec.console import Tracker
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path
 from speech2vec.processes import in_processes
-from speech2vec.runs import atomic_path
 
 
 def make_examples(run: Run, prepared: Prepared) -> Examples:

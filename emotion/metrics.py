@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speech2vec.estimates import draw_groups
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 MEASURES = ("WA", "UA", "macro F1")
 

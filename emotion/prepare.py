@@ -17,10 +17,11 @@ from emotion.features import FeatureSettings
 from speech2vec.config import Settings, fingerprint, load_settings
 from speech2vec.console import track
 from speech2vec.corpora import Problem
+from speech2vec.environment import environment
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_folder
 from speech2vec.manifest import Utterance
 from speech2vec.presets import preset_of
-from speech2vec.runs import atomic_folder, environment
 
 OUTSIDE = "label outside the four classes"
 BY_DESIGN = frozenset((OUTSIDE, NOT_SPEECH))

@@ -30,8 +30,9 @@ from emotion.segments import SegmentEncoder, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.trainer import Fitted
 from speech2vec.config import load_settings, to_toml
+from speech2vec.environment import environment
 from speech2vec.errors import UserError
-from speech2vec.runs import append_json_line, atomic_folder, atomic_path, environment, read_json, write_json
+from speech2vec.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
 
 FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"

@@ -22,10 +22,10 @@ from speech2vec.config import validate_settings
 from speech2vec.encoding import LAST, encode_instances, load_run
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract
+from speech2vec.files import atomic_path
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import Speech2Vec
 from speech2vec.presets import ModelSettings
-from speech2vec.runs import atomic_path
 from speech2vec.store import Store
 
 

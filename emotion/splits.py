@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 
 class Protocol(str, Enum):

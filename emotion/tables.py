@@ -21,7 +21,7 @@ from emotion.evaluate import Predictions, Score, score_predictions
 from emotion.metrics import Interval, Resampling, confusion_matrix, interval, measures
 from emotion.systems import Row, System
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 PUBLISHED_N = 1241  # test utterances behind every published figure
 

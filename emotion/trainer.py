@@ -16,7 +16,7 @@ from emotion.inputs import Examples, batch_rows, collate, in_order
 from emotion.metrics import confusion_matrix, measures
 from emotion.settings import EmotionSettings, TrainingSettings
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 EVALUATION_BATCH = 128
 

@@ -19,8 +19,9 @@ from align.pocketsphinx import PocketSphinxAligner, PocketSphinxSettings
 from align.pronunciations import Pronunciations
 from speech2vec import audio
 from speech2vec.corpora import read_corpus
+from speech2vec.environment import machine_name
 from speech2vec.errors import UserError
-from speech2vec.runs import generator, machine_name
+from speech2vec.seeds import generator
 
 
 def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ from emotion.inputs import Examples
 from emotion.models import build
 from emotion.settings import settings_of_preset
 from emotion.trainer import fit
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 N_WORDS, VECTOR_SIZE = 2885, 50
 

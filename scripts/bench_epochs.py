@@ -24,12 +24,12 @@ import torch
 from scripts.bench_training import EPOCHS, FRAMES, PAIRS, WORDS, librispeech_like
 from speech2vec.config import load_settings
 from speech2vec.encoding import choose_device
+from speech2vec.environment import machine_name
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
 from speech2vec.held_out import split
 from speech2vec.presets import PRESETS, TrainSettings, preset_of
 from speech2vec.run_folder import device_name
-from speech2vec.runs import machine_name
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
 from speech2vec.trainer import train

@@ -27,11 +27,11 @@ import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from speech2vec.config import load_settings
+from speech2vec.environment import machine_name
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract
 from speech2vec.manifest import Utterance, read_utterances, read_words, write_utterances, write_words
 from speech2vec.mfcc import MfccSettings
-from speech2vec.runs import machine_name
 
 
 def take(aligned: Path, n_utterances: int, to: Path) -> list[Utterance]:

@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from emotion.features34 import extract
 from speech2vec import audio
 from speech2vec.corpora import AUDIO_SUFFIXES
+from speech2vec.environment import machine_name
 from speech2vec.errors import UserError
-from speech2vec.runs import machine_name
 
 SAMPLING_RATE = 16000
 

@@ -36,10 +36,12 @@ from scripts.bench_training import FRAMES, UTTERANCES, WORDS, our_steps, timed
 from speech2vec import trainer
 from speech2vec.cli import app
 from speech2vec.config import fingerprint
+from speech2vec.environment import machine_name
+from speech2vec.files import write_json
 from speech2vec.manifest import WORDS_FILE
 from speech2vec.mfcc import MfccSettings
 from speech2vec.presets import ModelSettings, OptimiserSettings
-from speech2vec.runs import generator, machine_name, write_json
+from speech2vec.seeds import generator
 from speech2vec.skipgram import Chosen, Sampler
 from speech2vec.store import FRAMES_FILE, META_FILE, STORE_SCHEMA, Store
 

@@ -37,12 +37,13 @@ from torch import Tensor, nn
 from scripts.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from speech2vec.batches import DeviceStore
 from speech2vec.devices import choose_device
+from speech2vec.environment import machine_name
 from speech2vec.errors import UserError
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import seeded_model
 from speech2vec.presets import ModelSettings, OptimiserSettings
 from speech2vec.run_folder import device_name
-from speech2vec.runs import generator, machine_name
+from speech2vec.seeds import generator
 from speech2vec.skipgram import Sampler, pairs
 from speech2vec.step import BatchError, make_optimiser, train_step
 from speech2vec.store import STORE_SCHEMA, Store, write_store

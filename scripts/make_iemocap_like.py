@@ -23,7 +23,7 @@ from gensim.test.utils import datapath
 from scipy.stats import norm
 
 from emotion.corpora.iemocap import EXPECTED, EXPECTED_SESSIONS, LABELS
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.transcripts import tokenize
 
 SAMPLING_RATE = 16000

@@ -20,7 +20,8 @@ from scripts.make_iemocap_like import Turn, write_dialogue
 from scripts.synthesis import Voice, in_fresh_processes, speak
 from scripts.synthetic_corpus import MARKER, as_recorded, draw_voices, lee_chapters
 from speech2vec import console
-from speech2vec.runs import atomic_folder, generator, write_json
+from speech2vec.files import atomic_folder, write_json
+from speech2vec.seeds import generator
 
 DIALOGUES = ("impro01", "script01_1")
 _STREAM_TEXT, _STREAM_DIALOGUE = 3, 4

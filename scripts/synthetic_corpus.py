@@ -26,7 +26,8 @@ from scripts.synthesis import Speech, UnmappedWordsError, Voice, in_fresh_proces
 from speech2vec import console
 from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
-from speech2vec.runs import append_json_line, atomic_path, generator, write_json
+from speech2vec.files import append_json_line, atomic_path, write_json
+from speech2vec.seeds import generator
 from speech2vec.transcripts import tokenize
 
 SAMPLING_RATE = 16000

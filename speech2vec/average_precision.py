@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from speech2vec.estimates import draw_groups
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 # Draws of fewer words are so alike that their spread says nothing.
 MIN_WORDS = 10

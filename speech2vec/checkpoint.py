@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 

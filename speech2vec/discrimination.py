@@ -22,7 +22,7 @@ from speech2vec.average_precision import (
 )
 from speech2vec.errors import UserError
 from speech2vec.instance_pairs import different_word_pairs, same_word_pairs
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.vectors import unit_length
 
 # As in the studies that follow Carlin et al. (Kamper et al. 2016, for one): short words are too easily confused.

@@ -17,7 +17,7 @@ from speech2vec.archives import unpack
 from speech2vec.console import Tracker
 from speech2vec.datasets import Dataset, RemoteFile
 from speech2vec.errors import UserError
-from speech2vec.runs import read_json, write_json
+from speech2vec.files import read_json, write_json
 
 log = logging.getLogger("speech2vec")
 

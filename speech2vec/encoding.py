@@ -14,9 +14,9 @@ from speech2vec.config import read_toml, validate_settings
 from speech2vec.devices import choose_device
 from speech2vec.encoder import Segments
 from speech2vec.errors import UserError
+from speech2vec.files import read_json
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import TrainSettings
-from speech2vec.runs import read_json
 from speech2vec.store import Store
 
 CONFIG_FILE = "config.toml"

@@ -15,11 +15,11 @@ from torch.utils.tensorboard import SummaryWriter
 from speech2vec import run_folder
 from speech2vec.batches import DeviceStore
 from speech2vec.console import log
+from speech2vec.files import append_json_line
 from speech2vec.held_out import HeldOutLoss, Split, held_out_loss, mean_frame
 from speech2vec.model import Speech2Vec
 from speech2vec.presets import TrainSettings
 from speech2vec.progress import DivergedError, Progress
-from speech2vec.runs import append_json_line
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
 

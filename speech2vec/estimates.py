@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 RESAMPLES = 1_000
 

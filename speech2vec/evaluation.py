@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from speech2vec.benchmarks import Benchmark
+from speech2vec.environment import environment
+from speech2vec.files import atomic_path, write_json
 from speech2vec.published import SOURCE, published_table
-from speech2vec.runs import atomic_path, environment, write_json
 from speech2vec.similarity import (
     CONFIDENCE,
     DRAWS,

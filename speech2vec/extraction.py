@@ -21,10 +21,10 @@ from speech2vec.console import Tracker, claim_output
 from speech2vec.errors import UserError
 from speech2vec.extraction_parts import Extraction, extract_part, part_file, read_frames, read_parts
 from speech2vec.extraction_plan import PLAN_FILE, Plan, read_plan
+from speech2vec.files import write_json
 from speech2vec.locks import only_writer
 from speech2vec.mfcc import MfccSettings
 from speech2vec.processes import in_processes
-from speech2vec.runs import write_json
 from speech2vec.store import META_FILE, read_meta, write_store
 
 PARTS = "parts"

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from speech2vec import audio
 from speech2vec.errors import UserError
 from speech2vec.extraction_plan import Part
+from speech2vec.files import atomic_path
 from speech2vec.manifest import Utterance
 from speech2vec.mfcc import MfccSettings, frame_span, mfcc
-from speech2vec.runs import atomic_path
 from speech2vec.store import STORE_SCHEMA, write_frames
 
 # A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.

@@ -13,9 +13,9 @@ import pyarrow as pa
 from speech2vec.config import fingerprint
 from speech2vec.corpora import is_synthetic
 from speech2vec.errors import UserError
+from speech2vec.files import read_json
 from speech2vec.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
 from speech2vec.mfcc import MfccSettings
-from speech2vec.runs import read_json
 
 PLAN_FILE = "plan.json"
 # Utterances to a part: some minutes of speech, a second of work.

@@ -14,7 +14,7 @@ from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Decoded, Speech2Vec
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.skipgram import Batch, Sampler
 from speech2vec.store import Store
 

@@ -18,7 +18,7 @@ import numpy as np
 from speech2vec.errors import UserError
 from speech2vec.estimates import Estimate, digits_to_tell_apart
 from speech2vec.pronunciations import Phones, homophone_groups
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.vectors import WordVectors
 from speech2vec.word_pairs import MIN_COUNT, RANDOM_A_PAIR, Pairs, match_pairs, pair_cosines, usable_rows
 

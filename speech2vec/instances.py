@@ -10,7 +10,7 @@ from speech2vec.console import log
 from speech2vec.encoding import LoadedRun, encode_instances
 from speech2vec.errors import UserError
 from speech2vec.model import seeded_model
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.store import Store
 from speech2vec.vectors import WordVectors, average_instances, unit_length
 

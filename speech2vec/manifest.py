@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 UTTERANCES_FILE = "utterances.jsonl"
 WORDS_FILE = "words.parquet"

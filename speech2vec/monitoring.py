@@ -17,10 +17,10 @@ from speech2vec.discrimination import same_different, select_instances
 from speech2vec.encoding import encode_instances, segments_of
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path
 from speech2vec.instances import at_most_each, with_counts
 from speech2vec.model import Speech2Vec
 from speech2vec.progress import DivergedError
-from speech2vec.runs import atomic_path
 from speech2vec.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
 from speech2vec.skipgram import pairs
 from speech2vec.store import Store

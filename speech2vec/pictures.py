@@ -13,7 +13,7 @@ from speech2vec.console import log
 from speech2vec.encoding import LoadedRun
 from speech2vec.held_out import split
 from speech2vec.monitoring import decode_pair
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.skipgram import pairs as neighbour_pairs
 from speech2vec.vectors import WordVectors
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from speech2vec import __version__
 from speech2vec.charts import heat_image
 from speech2vec.estimates import digits_to_tell_apart
+from speech2vec.files import atomic_path
 from speech2vec.findings import Findings
 from speech2vec.pictures import DecodedPair, Neighbours, WordMap
 from speech2vec.report_charts import (
@@ -31,7 +32,6 @@ from speech2vec.report_charts import (
     worth_chart,
 )
 from speech2vec.report_text import flat_settings, homophone_rows, key_figures, statements, summary, training_facts
-from speech2vec.runs import atomic_path
 
 
 @dataclass(frozen=True)

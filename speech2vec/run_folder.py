@@ -14,9 +14,10 @@ from speech2vec.checkpoint import Checkpoint
 from speech2vec.config import differences, fingerprint, read_toml, to_toml, validate_settings
 from speech2vec.console import claim_output
 from speech2vec.encoding import CONFIG_FILE, LAST, ORIGIN_FILE, checkpoint_file
+from speech2vec.environment import environment
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path, read_json, write_json
 from speech2vec.presets import TrainSettings
-from speech2vec.runs import atomic_path, environment, read_json, write_json
 from speech2vec.store import Store
 
 log = logging.getLogger("speech2vec")

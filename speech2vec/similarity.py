@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from speech2vec.benchmarks import Benchmark
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.vectors import WordVectors
 
 HEADLINE = "MEN"

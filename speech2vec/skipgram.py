@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.store import Store
 from speech2vec.vocabulary import keep_instances, keep_probability
 

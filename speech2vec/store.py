@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
+from speech2vec.files import atomic_path, read_json, write_json
 from speech2vec.manifest import WORDS_FILE
-from speech2vec.runs import atomic_path, read_json, write_json
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from speech2vec.errors import UserError
 from speech2vec.estimates import draw_groups
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 # The bins of Chung & Glass (2018): instances of a word in the corpus.
 BINS: tuple[tuple[int, int | None], ...] = ((5, 99), (100, 999), (1_000, 9_999), (10_000, None))

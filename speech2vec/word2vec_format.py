@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from speech2vec.errors import UserError
-from speech2vec.runs import atomic_path
+from speech2vec.files import atomic_path
 
 log = logging.getLogger("speech2vec")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from speech2vec.errors import UserError
 from speech2vec.pronunciations import Phones
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.vectors import WordVectors
 
 MIN_COUNT = 5

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # Floors of speech2vec, from the bottom: imports go down or stay on their floor. A package stands for all in it.
 FLOORS = {
-    "ground": "audio config console corpora errors locks manifest processes runs transcripts",
+    "ground": "audio config console corpora environment errors files locks manifest processes seeds transcripts",
     "first": "archives datasets devices downloads extraction extraction_parts extraction_plan mfcc pronunciations "
     "skipgram store vocabulary",
     "recurrence": "recurrence",

@@ -95,7 +95,7 @@ def _print_findings(found: list[Finding], kinds: list[str]) -> None:
 
 
 def _write_findings(found: list[Finding], path: Path) -> None:
-    from speech2vec.runs import atomic_path
+    from speech2vec.files import atomic_path
 
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out)

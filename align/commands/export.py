@@ -10,7 +10,7 @@ import typer
 from align.aligned import read_report
 from align.exporting import Exported, ExportFormat, export_aligned
 from speech2vec import console
-from speech2vec.runs import atomic_folder
+from speech2vec.files import atomic_folder
 
 _SHOWN = 20
 

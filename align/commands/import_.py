@@ -16,8 +16,8 @@ from align.run import refuse_empty
 from speech2vec import console
 from speech2vec.config import load_settings, validate_settings
 from speech2vec.corpora import read_corpus
+from speech2vec.files import atomic_folder
 from speech2vec.manifest import REPORT_FILE
-from speech2vec.runs import atomic_folder
 
 
 def import_(

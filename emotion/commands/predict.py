@@ -47,7 +47,7 @@ def predict(
     from emotion.predict import predict as predict_utterances
     from emotion.recordings import recordings as find_recordings
     from emotion.run import Run
-    from speech2vec.runs import atomic_path
+    from speech2vec.files import atomic_path
 
     console.set_up_logging(quiet)
     opened = Run.open(run)

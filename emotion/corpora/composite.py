@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from emotion.dataset import Prepared
 from speech2vec.corpora import Problem
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.transcripts import tokenize
 
 NO_TEXT_LEFT = "no text of its label left"

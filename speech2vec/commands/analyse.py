@@ -34,8 +34,8 @@ def same_different(
     force: console.ForceOption = False,
 ) -> None:
     """Are instances of one word closer than instances of two? Average precision, beside its baselines."""
+    from speech2vec.files import write_json
     from speech2vec.measures import Selection, format_same_different, measure_same_different, settings_json
-    from speech2vec.runs import write_json
 
     console.set_up_logging(quiet)
     if output is not None:
@@ -67,11 +67,11 @@ def homophones(
 ) -> None:
     """Do words that sound the same get the same vector, as they must if vectors come from sound?"""
     from speech2vec.benchmarks import read_benchmarks
+    from speech2vec.files import write_json
     from speech2vec.homophones import check_homophones, homophone_pairs
     from speech2vec.instances import instances_by_row, with_counts
     from speech2vec.phonetic_or_semantic import phonetic_or_semantic
     from speech2vec.pronunciations import first_pronunciations
-    from speech2vec.runs import write_json
     from speech2vec.vectors import read_vectors
 
     console.set_up_logging(quiet)

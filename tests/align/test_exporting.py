@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from align.aligned import write_aligned
 from align.base import Aligned
 from align.exporting import Exported, ExportFormat, export_aligned
+from speech2vec.files import atomic_folder
 from speech2vec.manifest import Utterance, Word
-from speech2vec.runs import atomic_folder
 
 WORDS = ["the", "quick", "brown", "fox", "don't", "stop", "now", "ümläut", "a", "3"]
 

@@ -15,7 +15,7 @@ from emotion.dataset import Prepared, PreparedWriter
 from emotion.prepare import prepare_composite
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.transcripts import tokenize
 
 LABELS = ("neu", "hap", "sad", "ang")

@@ -11,7 +11,7 @@ import pytest
 from emotion.dataset import FEATURES_FILE, META_FILE, Prepared, PreparedWriter
 from speech2vec.errors import UserError
 from speech2vec.manifest import UTTERANCES_FILE, Utterance
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "composite": False, "fingerprint": "0" * 12}
 

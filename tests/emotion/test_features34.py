@@ -17,7 +17,7 @@ from emotion.filterbank34 import make_bank
 from speech2vec import audio
 from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 RATE = 16000
 

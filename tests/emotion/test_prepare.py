@@ -24,7 +24,7 @@ from scripts.make_iemocap_like import make_iemocap_like
 from speech2vec import audio, console
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 
 def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -12,7 +12,7 @@ from speech2vec.encoding import LoadedRun
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import seeded_model
 from speech2vec.presets import TrainSettings
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.store import STORE_SCHEMA, Store, write_store
 from speech2vec.vectors import WordVectors
 

@@ -16,7 +16,7 @@ from speech2vec.dtw import dtw_distances
 from speech2vec.errors import UserError
 from speech2vec.estimates import draw_groups
 from speech2vec.instances import mean_frames
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 
 
 @given(

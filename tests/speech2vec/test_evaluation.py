@@ -32,8 +32,8 @@ def wordsim(tmp_path: Path) -> Path:
 def make_run(folder: Path, store: Path, sentences: list[list[str]]) -> Path:
     """A run as training leaves it, on a store of these sentences, with vectors for w0 to w29."""
     from speech2vec.config import fingerprint, to_toml, validate_settings
+    from speech2vec.files import write_json
     from speech2vec.presets import TrainSettings
-    from speech2vec.runs import write_json
 
     make_store(store, sentences)
     (folder / "checkpoints").mkdir(parents=True)

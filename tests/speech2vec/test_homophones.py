@@ -17,7 +17,7 @@ from speech2vec.estimates import Estimate, draw_groups
 from speech2vec.homophones import _verdict, check_homophones, homophone_pairs
 from speech2vec.phonetic_or_semantic import phonetic_or_semantic, synonym_pairs
 from speech2vec.pronunciations import first_pronunciations, homophone_groups, one_phone_apart, read_dictionary
-from speech2vec.runs import generator
+from speech2vec.seeds import generator
 from speech2vec.vectors import WordVectors
 from speech2vec.word_pairs import Pairs, match_pairs
 

@@ -1,4 +1,4 @@
-"""Files are whole or not there; what a run depends on is told; random numbers belong to their purpose."""
+"""Files are whole or not there."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from speech2vec.errors import UserError
-from speech2vec.runs import (
-    append_json_line,
-    atomic_folder,
-    atomic_path,
-    environment,
-    generator,
-    machine_name,
-    read_json,
-    write_json,
-)
+from speech2vec.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -72,7 +62,7 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_file(tmp_path: Pa
     file = tmp_path / "a.txt"
     file.write_text("old")
     program = (
-        "import os, signal, sys; from pathlib import Path; from speech2vec.runs import atomic_path\n"
+        "import os, signal, sys; from pathlib import Path; from speech2vec.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as t:\n"
         "    t.write_text('new'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -105,16 +95,3 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     for epoch in range(3):
         append_json_line(file, {"epoch": epoch})
     assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == [0, 1, 2]
-
-
-def test_environment_tells_versions_and_machine() -> None:
-    told = environment()
-    assert told["packages"]["numpy"] == np.__version__
-    assert told["machine"] == machine_name() != ""
-    assert 1 <= told["cores"] <= (os.cpu_count() or 1)
-    json.dumps(told, allow_nan=False)
-
-
-def test_generators_of_one_purpose_agree_and_those_of_others_do_not() -> None:
-    assert generator(1, 2, 3).random() == generator(1, 2, 3).random()
-    assert len({generator(*key).random() for key in ((1, 2), (2, 1), (1, 2, 1), (1,))}) == 4

@@ -1,35 +1,16 @@
-"""What every run leaves behind: files written whole or not at all, its environment, its metrics."""
+"""Files that are written whole or not at all, and JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import platform
 import shutil
-import sys
-import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speech2vec.errors import UserError
-
-REPORTED_PACKAGES = (
-    "speech2vec-emotion",
-    "torch",
-    "torchaudio",
-    "numpy",
-    "scipy",
-    "librosa",
-    "soundfile",
-    "pocketsphinx",
-    "gensim",
-    "scikit-learn",
-)
 
 
 @contextlib.contextmanager
@@ -95,37 +76,3 @@ def append_json_line(path: Path, value: dict[str, Any]) -> None:
     line = json.dumps(value, ensure_ascii=False) + "\n"
     with Path(path).open("a", encoding="utf-8") as out:
         out.write(line)
-
-
-def environment() -> dict[str, Any]:
-    """What a result depends on beyond its settings: machine, Python, the versions of what computes."""
-    versions: dict[str, str | None] = {}
-    for name in REPORTED_PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": machine_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "packages": versions,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def machine_name() -> str:
-    """The processor's name as the machine gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def generator(seed: int, *stream: int) -> np.random.Generator:
-    """A random generator for one purpose: the same `seed` and `stream` always give the same numbers."""
-    return np.random.default_rng([seed, *stream])
