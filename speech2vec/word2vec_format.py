@@ -6,6 +6,7 @@ then each word, a space, its numbers as little-endian float32 and (in files of t
 
 from __future__ import annotations
 
+import codecs
 import logging
 import mmap
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,7 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[int, int]:
-    header = file.readline(_HEADER_LIMIT)
+    header = file.readline(_HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
     fields = header.split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields) or not header.endswith(b"\n"):
         raise UserError(f"{path}, line 1: a word2vec file starts with 'n_words vector_size', two whole numbers")
@@ -122,7 +123,7 @@ class _Rows:
         if not word:
             raise self.error(number, "the word is empty")
         if not np.isfinite(vector).all():
-            raise self.error(number, f"the vector of '{word}' holds NaN or infinity")
+            raise self.error(number, f"the vector of '{word}' holds NaN, infinity or a number too large for float32")
         if word in self.seen:
             self.duplicates.append((word, number))
             return
@@ -169,7 +170,8 @@ def _read_text(file: BinaryIO, rows: _Rows) -> None:
         if len(fields) <= rows.vector_size:
             raise rows.error(number, f"{len(fields) - 1} numbers instead of {rows.vector_size}")
         try:
-            vector = np.array(fields[1:], dtype=np.float32)
+            with np.errstate(over="ignore"):  # too large a number becomes infinity, which `add` refuses
+                vector = np.array(fields[1:], dtype=np.float32)
         except ValueError as error:
             raise rows.error(number, f"{str(error).split(': ')[-1]} is not a number") from error
         rows.add(fields[0].strip(), vector, number)

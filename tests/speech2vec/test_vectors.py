@@ -125,6 +125,11 @@ class TestFiles:
         assert read.words == ["the", "cat"]
         np.testing.assert_array_equal(read.vectors, [[1, 2], [3, 4]])
 
+    def test_a_byte_order_mark(self, tmp_path: Path) -> None:
+        path = tmp_path / "v.txt"
+        path.write_bytes(b"\xef\xbb\xbf1 2\nthe 1 2\n")
+        assert read_vectors(path).words == ["the"]
+
     def test_words_with_spaces(self, tmp_path: Path) -> None:
         text = tmp_path / "text"
         text.write_text("2 2\nnew york 1 2\nice cream 3 4\n")
@@ -167,6 +172,7 @@ class TestFiles:
             (b"2 2\nthe 1 2\ncat 1 x\n", "line 3: b?'x' is not a number"),
             (b"2 2\nthe 1 2\ncat nan 1\n", "line 3: the vector of 'cat' holds NaN"),
             (b"2 2\nthe 1 inf\ncat 1 1\n", "line 2: the vector of 'the' holds NaN"),
+            (b"2 2\nthe 1 1e40\ncat 1 1\n", "line 2: the vector of 'the' holds .* too large for float32"),
             (b"1 2\nthe 1 2\ncat 3 4\n", "line 3: more rows than the 1"),
             (b"3 2\nthe 1.25 2.25\ncat 3.25 4.25\n", "promises 3 words, the file ends after 2"),
             (b"999999999999 300\nthe 1 2\n", "line 1: the header promises 999,999,999,999 words"),
