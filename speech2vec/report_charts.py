@@ -77,18 +77,33 @@ def watched_chart(metrics: Sequence[Mapping[str, Any]]) -> LineChart | None:
 
 def own_model(evaluation: Mapping[str, Any]) -> str:
     """The name of the first vectors file: those of the run."""
-    return next((model["name"] for model in evaluation["models"] if model["kind"] == "file"), "")
+    return _first_of(evaluation, "file")
 
 
-def headline_score(evaluation: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The run's score on the headline benchmark (else the pair-weighted mean) at the first level; None if unscored."""
+def _first_of(evaluation: Mapping[str, Any], kind: str) -> str:
+    return next((model["name"] for model in evaluation["models"] if model["kind"] == kind), "")
+
+
+def headline_scores(
+    evaluation: Mapping[str, Any] | None,
+) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """The scores of the run and of its encoder untrained on the headline benchmark (else the pair-weighted mean).
+
+    At the first level; None where there is no score, for the untrained encoder also where the run has none.
+    """
     if evaluation is None or not evaluation["levels"]:
-        return None
-    result = evaluation["levels"][0]["results"].get(own_model(evaluation))
-    if result is None:
-        return None
-    scores = [score for score in result["scores"] if score["benchmark"] == HEADLINE] + [result["mean"]]
-    return next((score for score in scores if score["rho"] is not None and score["low"] is not None), None)
+        return None, None
+    results = evaluation["levels"][0]["results"]
+    own = _by_benchmark(results.get(own_model(evaluation)))
+    score = own.get(HEADLINE) or next(iter(own.values()), None)
+    untrained = _by_benchmark(results.get(_first_of(evaluation, "untrained")))
+    return score, untrained.get(score["benchmark"]) if score else None
+
+
+def _by_benchmark(result: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """A model's scores that have an interval, the mean first."""
+    scores = [result["mean"], *result["scores"]] if result else []
+    return {score["benchmark"]: score for score in scores if score["rho"] is not None and score["low"] is not None}
 
 
 def level_title(min_count: int | None) -> str:

@@ -13,7 +13,7 @@ from speech2vec.discrimination import SameDifferent
 from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
-from speech2vec.report_charts import headline_score
+from speech2vec.report_charts import headline_scores
 
 # Share of what a model gains over the mean frame that must be lost with the vectors of other words, for them to count.
 _USED = 0.1
@@ -108,14 +108,15 @@ def key_figures(found: Findings) -> list[Figure]:
                 f"{trained.chance:.4f} chance",
             )
         )
-    score = headline_score(found.evaluation)
+    score, control = headline_scores(found.evaluation)
     if score is not None:
         figures.append(
             Figure(
                 f"Spearman's ρ on {score['benchmark']}",
                 f"{score['rho']:.3f}",
                 f"95 % interval {score['low']:.2f} to {score['high']:.2f}, "
-                f"{score['n_covered']:,} of {score['n_pairs']:,} pairs",
+                f"{score['n_covered']:,} of {score['n_pairs']:,} pairs"
+                + (f"; {control['rho']:.3f} untrained" if control else ""),
             )
         )
     check = found.homophones.value
@@ -142,13 +143,14 @@ def statements(found: Findings) -> list[str]:
             f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
             "whatever epoch they are of."
         )
-    score = headline_score(found.evaluation)
+    score, control = headline_scores(found.evaluation)
     if score is not None:
         shown = "above" if score["low"] > 0 else "below" if score["high"] < 0 else "not distinguishable from"
         said.append(
             f"Similarity judged by people: Spearman's ρ on {score['benchmark']} is {score['rho']:.3f} "
             f"[{score['low']:.2f}, {score['high']:.2f}], {shown} chance, "
-            f"on {score['n_covered']:,} of {score['n_pairs']:,} pairs."
+            f"on {score['n_covered']:,} of {score['n_pairs']:,} pairs"
+            + (f"; {control['rho']:.3f} by the same encoder untrained." if control else ".")
         )
     if found.homophones.value is not None:
         said.append(found.homophones.value.verdict)

@@ -118,6 +118,26 @@ def test_a_score_is_above_chance_where_its_whole_interval_is(rho: float, low: fl
     assert f"ρ on MEN is {rho:.3f} [{low:.2f}, {high:.2f}], {told}, on 900 of 3,000 pairs." in sentence
 
 
+def test_a_score_stands_beside_that_of_the_encoder_untrained() -> None:
+    score = {"benchmark": "MEN", "rho": 0.2, "low": 0.1, "high": 0.3, "n_covered": 900, "n_pairs": 3000}
+    scores = {
+        "vectors": {"scores": [score], "mean": score | {"benchmark": "mean of 2"}},
+        "untrained run": {"scores": [score | {"rho": 0.25}], "mean": score | {"benchmark": "mean of 2", "rho": 0.5}},
+    }
+    kinds = {"vectors": "file", "untrained run": "untrained", "random": "random"}
+    evaluation = {
+        "models": [{"name": name, "kind": kind} for name, kind in kinds.items()],
+        "levels": [{"min_count": 1, "results": scores}],
+    }
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert sentence.endswith("on 900 of 3,000 pairs; 0.250 by the same encoder untrained.")
+    (figure,) = key_figures(findings(evaluation=evaluation))
+    assert figure.value == "0.200" and figure.beside.endswith("; 0.250 untrained")
+    scores["vectors"]["scores"] = []  # the mean stands in for the headline, beside the other's mean
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert "on mean of 2 is 0.200" in sentence and "; 0.500 by" in sentence
+
+
 def test_what_z_is_worth_is_the_growth_of_the_loss_without_it() -> None:
     metrics = [{"epoch": 1, "dev_loss": 1.0, "dev_shuffled": 1.5}, {"epoch": 2, "dev_loss": 0.8, "dev_shuffled": 0.6}]
     assert worth_of(metrics, "dev_shuffled") == [(1, 50.0), (2, pytest.approx(-25.0))]
