@@ -19,8 +19,8 @@ from emotion.settings import EmotionSettings
 from emotion.splits import Protocol, Split, check_split, make_splits
 from speech2vec.config import validate_settings
 from speech2vec.console import log
-from speech2vec.encoding import LAST
 from speech2vec.errors import UserError
+from speech2vec.run_folder import LAST
 
 _LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; beyond, syllables run into one another
 

@@ -19,13 +19,15 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_tensors
 
 from speech2vec.config import validate_settings
-from speech2vec.encoding import LAST, encode_instances, load_run
+from speech2vec.encoding import encode_instances
 from speech2vec.errors import UserError
 from speech2vec.extraction import extract
 from speech2vec.files import atomic_path
+from speech2vec.loaded_run import load_run
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import Speech2Vec
 from speech2vec.presets import ModelSettings
+from speech2vec.run_folder import LAST
 from speech2vec.store import Store
 
 

@@ -23,7 +23,7 @@ import torch
 
 from scripts.bench_training import EPOCHS, FRAMES, PAIRS, WORDS, librispeech_like
 from speech2vec.config import load_settings
-from speech2vec.encoding import choose_device
+from speech2vec.devices import choose_device
 from speech2vec.environment import machine_name
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError

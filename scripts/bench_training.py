@@ -44,7 +44,7 @@ from speech2vec.model import seeded_model
 from speech2vec.presets import ModelSettings, OptimiserSettings
 from speech2vec.run_folder import device_name
 from speech2vec.seeds import generator
-from speech2vec.skipgram import Sampler, pairs
+from speech2vec.skipgram import Sampler, neighbour_pairs
 from speech2vec.step import BatchError, make_optimiser, train_step
 from speech2vec.store import STORE_SCHEMA, Store, write_store
 
@@ -165,7 +165,7 @@ def earlier_steps(
     """The steps of the earlier scheme, without end."""
     model.to(device)
     weights = make_optimiser(model, optimiser)
-    centre, context = pairs(store.utterance, WINDOW)
+    centre, context = neighbour_pairs(store.utterance, WINDOW)
     for epoch in itertools.count():
         order = generator(0, 1, epoch).permutation(len(centre))
         for chosen in np.split(order, range(optimiser.batch_size, len(order), optimiser.batch_size)):

@@ -38,7 +38,6 @@ class EpochEnd:
     settings : TrainSettings
     store : Store
     split : Split
-    device : torch.device
     writer : SummaryWriter
     last : bool
         Whether it was the last epoch.
@@ -50,7 +49,6 @@ class EpochEnd:
     settings: TrainSettings
     store: Store
     split: Split
-    device: torch.device
     writer: SummaryWriter
     last: bool
 
@@ -102,10 +100,18 @@ class EpochBook:
             }
         values |= {f"dev_{name}": value for name, value in asdict(held_out).items()}
         if self.on_epoch_end:
-            store, device = self.frames.store, self.frames.device
-            last = epoch == self.settings.optimiser.epochs
-            end = EpochEnd(epoch, progress.step, model, self.settings, store, self.parts, device, self.writer, last)
-            values |= self.on_epoch_end(end)
+            values |= self.on_epoch_end(
+                EpochEnd(
+                    epoch=epoch,
+                    step=progress.step,
+                    model=model,
+                    settings=self.settings,
+                    store=self.frames.store,
+                    split=self.parts,
+                    writer=self.writer,
+                    last=epoch == self.settings.optimiser.epochs,
+                )
+            )
             model.train()
         append_json_line(self.run / run_folder.METRICS_FILE, values)
         self.metrics.append(values)

@@ -10,16 +10,16 @@ from typing import Any, Generic, TypeVar
 from speech2vec.benchmarks import read_benchmarks
 from speech2vec.config import read_toml
 from speech2vec.console import log
-from speech2vec.encoding import CONFIG_FILE, LoadedRun
 from speech2vec.errors import UserError
 from speech2vec.files import read_json
 from speech2vec.homophones import HomophoneCheck, check_homophones, homophone_pairs
 from speech2vec.instances import instances_by_row, word_vectors
+from speech2vec.loaded_run import LoadedRun
 from speech2vec.measures import SameDifferentPart, measure_same_different, measure_speaker, measure_variability
 from speech2vec.phonetic_or_semantic import PhoneticOrSemantic, phonetic_or_semantic
 from speech2vec.pictures import DecodedPair, Neighbours, WordMap, decoded_pairs, map_of, neighbours_of
 from speech2vec.pronunciations import first_pronunciations
-from speech2vec.run_folder import ENVIRONMENT_FILE, read_metrics
+from speech2vec.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, read_metrics
 
 EVALUATION_FILE = Path("evaluation") / "evaluation.json"
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from speech2vec.console import log
-from speech2vec.encoding import LoadedRun, encode_instances
+from speech2vec.encoding import encode_instances
 from speech2vec.errors import UserError
-from speech2vec.model import seeded_model
+from speech2vec.loaded_run import LoadedRun
+from speech2vec.model import Speech2Vec, seeded_model
+from speech2vec.presets import VectorSettings
 from speech2vec.seeds import generator
 from speech2vec.store import Store
 from speech2vec.vectors import WordVectors, average_instances, unit_length
@@ -24,13 +26,23 @@ _INSTANCES_A_WORD = 400
 
 def representations(loaded: LoadedRun) -> dict[str, Representation]:
     """The run's encoder and its two controls: each takes rows of the store and gives their vectors."""
-    store, device = loaded.store, next(loaded.model.parameters()).device
-    untrained = seeded_model(store.n_mfcc, loaded.settings.model, loaded.settings.seed).to(device).eval()
+    store, settings = loaded.store, loaded.settings
+    untrained = seeded_model(store.n_mfcc, settings.model, settings.seed).to(loaded.model.device).eval()
     return {
-        TRAINED: lambda rows: encode_instances(loaded.model, store, rows, device),
-        UNTRAINED: lambda rows: encode_instances(untrained, store, rows, device),
+        TRAINED: lambda rows: encode_instances(loaded.model, store, rows),
+        UNTRAINED: lambda rows: encode_instances(untrained, store, rows),
         MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
+
+
+def instance_vectors(
+    model: Speech2Vec, store: Store, vectors: VectorSettings, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """As `encode_instances`; of length 1 each if the run's settings say so."""
+    instances = encode_instances(model, store, rows)
+    if vectors.unit_instances:
+        unit_length(instances)
+    return instances
 
 
 def word_vectors(loaded: LoadedRun, min_count: int = 1) -> WordVectors:
@@ -43,9 +55,7 @@ def word_vectors(loaded: LoadedRun, min_count: int = 1) -> WordVectors:
         Words with fewer instances get no vector.
     """
     store = loaded.store
-    instances = encode_instances(loaded.model, store, device=next(loaded.model.parameters()).device)
-    if loaded.settings.vectors.unit_instances:
-        unit_length(instances)
+    instances = instance_vectors(loaded.model, store, loaded.settings.vectors)
     return average_instances(instances, store.word_id, store.types, min_count)
 
 
@@ -97,9 +107,7 @@ def instances_by_row(loaded: LoadedRun, words: WordVectors, rows: np.ndarray, se
     row_of = np.full(len(store.types), -1)
     row_of[[type_of[words.words[row]] for row in rows]] = rows
     chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_A_WORD, seed)
-    encoded = encode_instances(loaded.model, store, chosen, next(loaded.model.parameters()).device)
-    if loaded.settings.vectors.unit_instances:
-        unit_length(encoded)
+    encoded = instance_vectors(loaded.model, store, loaded.settings.vectors, chosen)
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)

@@ -24,10 +24,10 @@ from speech2vec.discrimination import (
     select_instances,
 )
 from speech2vec.dtw import dtw_distances
-from speech2vec.encoding import LoadedRun
 from speech2vec.errors import UserError
 from speech2vec.held_out import split
 from speech2vec.instances import TRAINED, UNTRAINED, Representation, at_most_each, representations
+from speech2vec.loaded_run import LoadedRun
 from speech2vec.seeds import generator
 from speech2vec.store import Store
 from speech2vec.variability import BINS, probe_speaker, probe_split, variability_by_frequency

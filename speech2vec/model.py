@@ -68,6 +68,11 @@ class Speech2Vec(nn.Module):
         self.encoder = Encoder(n_mfcc, settings)
         self.decoder = DECODERS[settings.decoder](n_mfcc, settings)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
     def forward(self, words: Segments, centre: Tensor, context: Tensor, n_rows: int | None = None) -> Decoded:
         """Encode every word once, and generate from one side of each pair the other side.
 

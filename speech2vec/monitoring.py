@@ -18,13 +18,13 @@ from speech2vec.encoding import encode_instances, segments_of
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
 from speech2vec.files import atomic_path
-from speech2vec.instances import at_most_each, with_counts
+from speech2vec.instances import at_most_each, instance_vectors, with_counts
 from speech2vec.model import Speech2Vec
 from speech2vec.progress import DivergedError
 from speech2vec.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
-from speech2vec.skipgram import pairs
+from speech2vec.skipgram import neighbour_pairs
 from speech2vec.store import Store
-from speech2vec.vectors import WordVectors, average_instances, unit_length
+from speech2vec.vectors import WordVectors, average_instances
 
 # A watch, not the result: enough instances for a steady curve, a second of work.
 _INSTANCES = 3_000
@@ -62,11 +62,9 @@ class Monitor:
             wanted = np.array([n < _WORDS or word.casefold() in rated for n, word in enumerate(store.types)])
             rows = np.flatnonzero(wanted[store.word_id])
             self._rows = at_most_each(store.word_id, rows, _INSTANCES_OF_A_WORD, seed=0)
-        instances = encode_instances(end.model, store, self._rows, end.device)
+        instances = instance_vectors(end.model, store, end.settings.vectors, self._rows)
         if not np.isfinite(instances).all():
             raise DivergedError("a word's vector", float("nan"), end.step)
-        if end.settings.vectors.unit_instances:
-            unit_length(instances)
         return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
 
     def _similarity(self, vectors: WordVectors) -> dict[str, float]:
@@ -84,7 +82,7 @@ class Monitor:
         store, rows = end.store, end.split.held_out
         seconds = store.end[rows] - store.start[rows]
         chosen = rows[select_instances(store.types, store.word_id[rows], seconds, max_instances=_INSTANCES)]
-        vectors = encode_instances(end.model, store, chosen, end.device)
+        vectors = encode_instances(end.model, store, chosen)
         try:
             result = same_different(vectors, store.word_id[chosen], store.speaker[chosen])
         except UserError as too_few:
@@ -119,9 +117,8 @@ def write_projector(run: Path, vectors: WordVectors) -> None:
 @torch.inference_mode()
 def decode_pair(model: Speech2Vec, store: Store, centre: int, context: int) -> tuple[np.ndarray, np.ndarray]:
     """A context word's frames as decoded from the centre's z, and as they are [shape=(n_frames, n_mfcc)]."""
-    device = next(model.parameters()).device
-    words = segments_of(store, np.array([centre, context]), device)
-    index = torch.tensor([0], device=device), torch.tensor([1], device=device)
+    words = segments_of(store, np.array([centre, context]), model.device)
+    index = torch.tensor([0], device=model.device), torch.tensor([1], device=model.device)
     z = model.encoder(words)
     if model.settings.objective == "cbow":
         index = index[1], index[0]  # the neighbour generates the centre
@@ -131,7 +128,7 @@ def decode_pair(model: Speech2Vec, store: Store, centre: int, context: int) -> t
 
 def decoded_figure(model: Speech2Vec, store: Store, rows: np.ndarray) -> Figure:
     """A held-out neighbour, decoded beside true: a picture of what the model has learned to expect."""
-    centre, context = pairs(store.utterance[rows], window=1)
+    centre, context = neighbour_pairs(store.utterance[rows], window=1)
     longest = int(np.argmax(store.n_frames[rows[context]]))
     predicted, true = decode_pair(model, store, int(rows[centre[longest]]), int(rows[context[longest]]))
     figure = Figure(figsize=(8, 4.5), layout="constrained")

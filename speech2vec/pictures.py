@@ -10,11 +10,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from speech2vec.console import log
-from speech2vec.encoding import LoadedRun
 from speech2vec.held_out import split
+from speech2vec.loaded_run import LoadedRun
 from speech2vec.monitoring import decode_pair
 from speech2vec.seeds import generator
-from speech2vec.skipgram import pairs as neighbour_pairs
+from speech2vec.skipgram import neighbour_pairs
 from speech2vec.vectors import WordVectors
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what is written when it begins, and what is read when it goes on."""
+"""The folder of a run: what its files are called, what is written when it begins and read when it is resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from speech2vec import checkpoint as checkpoints
 from speech2vec.checkpoint import Checkpoint
 from speech2vec.config import differences, fingerprint, read_toml, to_toml, validate_settings
 from speech2vec.console import claim_output
-from speech2vec.encoding import CONFIG_FILE, LAST, ORIGIN_FILE, checkpoint_file
 from speech2vec.environment import environment
 from speech2vec.errors import UserError
 from speech2vec.files import atomic_path, read_json, write_json
@@ -22,9 +21,17 @@ from speech2vec.store import Store
 
 log = logging.getLogger("speech2vec")
 
+CONFIG_FILE = "config.toml"
+ORIGIN_FILE = "store.json"
 METRICS_FILE = "metrics.jsonl"
 ENVIRONMENT_FILE = "environment.json"
+LAST, BEST = "last", "best"  # checkpoints: after the last step; of the epoch with the lowest held-out loss
 RUN_MARKS = (CONFIG_FILE, ORIGIN_FILE)  # what tells a run, whole or not, from other folders
+
+
+def checkpoint_file(run: Path, name: str = LAST) -> Path:
+    """Where a run keeps its checkpoint `LAST` or `BEST`."""
+    return Path(run) / "checkpoints" / f"{name}.safetensors"
 
 
 def begin(
@@ -41,7 +48,7 @@ def begin(
         temporary.write_text(to_toml(settings), encoding="utf-8")
 
 
-def go_on(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None:
+def resume(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None:
     """The checkpoint that a run goes on from; None if it was killed before the first.
 
     Raises
@@ -70,7 +77,8 @@ def is_begun(run: Path) -> bool:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl, one for each epoch; half a line at its end (a run that writes) is none.
+    """The lines of a run's metrics.jsonl, one for each epoch; an incomplete last line is skipped (a run that
+    is still writing).
 
     Raises
     ------

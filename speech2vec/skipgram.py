@@ -38,7 +38,7 @@ class Batch:
     context: np.ndarray
 
 
-def pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def neighbour_pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """All (centre, context) pairs at most `window` words apart in the same utterance.
 
     Parameters
@@ -55,7 +55,7 @@ def pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 
     Examples
     --------
-    >>> pairs(np.array([0, 0, 1, 1]), window=3)
+    >>> neighbour_pairs(np.array([0, 0, 1, 1]), window=3)
     (array([0, 2, 1, 3]), array([1, 3, 0, 2]))
     """
     lefts = [np.flatnonzero(utterance[:-offset] == utterance[offset:]) for offset in range(1, window + 1)]
@@ -217,7 +217,7 @@ class Sampler:
     def batch(self, chosen: Chosen) -> Batch:
         """Words and pairs of one of the batches of `epoch`, or of a part of it."""
         positions, centres = chosen.positions, chosen.centres
-        centre, context = pairs(self._text(positions), self.window)
+        centre, context = neighbour_pairs(self._text(positions), self.window)
         if len(centres) < len(positions):
             is_centre = np.zeros(len(positions), dtype=bool)
             is_centre[centres] = True

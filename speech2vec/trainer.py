@@ -21,13 +21,13 @@ from speech2vec import run_folder
 from speech2vec.batches import DeviceStore
 from speech2vec.console import Tracker, log
 from speech2vec.distributed import ALONE, Ranks
-from speech2vec.encoding import BEST, LAST, checkpoint_file
 from speech2vec.epoch_end import EpochBook, OnEpochEnd
 from speech2vec.errors import UserError
 from speech2vec.held_out import Split, split
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import TrainSettings
 from speech2vec.progress import DivergedError, Progress, StepLog
+from speech2vec.run_folder import BEST, LAST, checkpoint_file
 from speech2vec.skipgram import Chosen, Sampler
 from speech2vec.step import BatchError, learning_rate, make_optimiser, shared_out, train_step
 from speech2vec.store import Store
@@ -230,7 +230,7 @@ def _open_run(
     checkpoint = None
     if ranks.first:
         if resume and run_folder.is_begun(run):
-            checkpoint = run_folder.go_on(run, store, settings)
+            checkpoint = run_folder.resume(run, store, settings)
         else:
             run_folder.begin(run, store, settings, run_folder.device_name(device), ranks.size, force)
     checkpoint = ranks.from_first(checkpoint)

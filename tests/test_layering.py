@@ -26,8 +26,8 @@ FLOORS = {
     "first": "archives datasets devices downloads extraction extraction_parts extraction_plan mfcc pronunciations "
     "skipgram store vocabulary",
     "recurrence": "recurrence",
-    "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out model presets "
-    "progress run_folder step trainer",
+    "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out loaded_run "
+    "model presets progress run_folder step trainer",
     "third": "average_precision baselines benchmarks charts comparison data discrimination dtw estimates "
     "evaluation findings homophones instance_pairs instances measures monitoring phonetic_or_semantic "
     "pictures published report report_charts report_text similarity templates variability vectors "

@@ -12,8 +12,8 @@ from speech2vec.commands.options import CheckpointOption, RunArgument, StoreOpti
 from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
-    from speech2vec.encoding import LoadedRun
     from speech2vec.homophones import HomophoneCheck
+    from speech2vec.loaded_run import LoadedRun
     from speech2vec.phonetic_or_semantic import PhoneticOrSemantic
 
 JsonOption = Annotated[Path | None, typer.Option("-o", "--output", help="Also write everything to this JSON file.")]
@@ -97,7 +97,7 @@ def homophones(
 
 
 def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device) -> LoadedRun:
-    from speech2vec.encoding import load_run
+    from speech2vec.loaded_run import load_run
 
     return load_run(run, store, device.value, checkpoint=checkpoint)
 

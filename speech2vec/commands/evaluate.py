@@ -142,9 +142,9 @@ def untrained_controls(
     UserError
         A required run cannot be loaded.
     """
-    from speech2vec.encoding import load_run
     from speech2vec.evaluation import Model, distinct_names, only_words
     from speech2vec.instances import word_vectors
+    from speech2vec.loaded_run import load_run
 
     of_run: dict[Path, list[Model]] = {}
     for model, folder in zip(models, runs, strict=True):

@@ -30,8 +30,8 @@ def report(
     console.set_up_logging(quiet)
     console.claim_output(output, force, inputs=[run, store, wordsim])
     # After the checks: these take seconds to import.
-    from speech2vec.encoding import load_run
     from speech2vec.findings import gather
+    from speech2vec.loaded_run import load_run
     from speech2vec.report import write_report
     from speech2vec.report_text import statements
 
@@ -62,8 +62,8 @@ def compare(
     console.claim_output(output, force, inputs=[*runs, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.comparison import write_comparison
-    from speech2vec.encoding import load_run
     from speech2vec.findings import gather
+    from speech2vec.loaded_run import load_run
 
     found = []
     for run in runs:

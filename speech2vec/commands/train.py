@@ -104,8 +104,8 @@ def export(
     force: console.ForceOption = False,
 ) -> None:
     """Write the words' vectors (mean over a word's instances) in word2vec's format."""
-    from speech2vec.encoding import load_run
     from speech2vec.instances import word_vectors
+    from speech2vec.loaded_run import load_run
     from speech2vec.vectors import write_vectors
 
     console.set_up_logging(quiet)

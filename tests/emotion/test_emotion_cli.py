@@ -257,7 +257,8 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
     assert info["coverage"] == {"tokens": 78, "texts_without_words": 1, "recordings_cut": 0}
 
     from emotion.run import Run
-    from speech2vec.encoding import encode_instances, load_run
+    from speech2vec.encoding import encode_instances
+    from speech2vec.loaded_run import load_run
 
     loaded = load_run(tmp_path / "words")
     vectors = encode_instances(loaded.model, loaded.store)

@@ -11,7 +11,7 @@ import torch
 from scripts import bench_epochs
 from scripts.bench_training import librispeech_like
 from speech2vec.presets import OptimiserSettings, TrainSettings
-from speech2vec.skipgram import pairs
+from speech2vec.skipgram import neighbour_pairs
 from speech2vec.store import Store
 
 
@@ -28,7 +28,7 @@ def test_each_epoch_has_its_seconds(store: Store) -> None:
 
 def test_pairs_are_those_of_what_is_trained_on(store: Store) -> None:
     n_pairs, n_frames = bench_epochs.pairs_of_epoch(store, TrainSettings())
-    assert 0.7 < n_pairs / len(pairs(store.utterance, 3)[0]) < 0.95
+    assert 0.7 < n_pairs / len(neighbour_pairs(store.utterance, 3)[0]) < 0.95
     assert 30 < n_frames < 40
 
 

@@ -14,7 +14,7 @@ from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Segments, seeded_model
 from speech2vec.presets import ModelSettings
-from speech2vec.skipgram import pairs
+from speech2vec.skipgram import neighbour_pairs
 from speech2vec.store import Store
 
 
@@ -26,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.mark.parametrize("attention", [False, True])
 def test_the_earlier_scheme_has_the_loss_and_the_gradients_of_our_model(store: Store, attention: bool) -> None:
     rows = np.arange(40)
-    centre, context = pairs(store.utterance[rows], window=3)
+    centre, context = neighbour_pairs(store.utterance[rows], window=3)
     settings = ModelSettings(vector_size=8, teacher_forcing=True)
     model = seeded_model(5, attention_of(settings) if attention else settings, 3).double()
     words = segments_of(store, rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from speech2vec.encoding import LoadedRun
+from speech2vec.loaded_run import LoadedRun
 from speech2vec.mfcc import MfccSettings
 from speech2vec.model import seeded_model
 from speech2vec.presets import TrainSettings

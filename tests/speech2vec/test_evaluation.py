@@ -92,7 +92,8 @@ class TestEvaluate:
         self, tmp_path: Path, wordsim: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from speech2vec.benchmarks import read_benchmarks
-        from speech2vec.encoding import encode_instances, load_run
+        from speech2vec.encoding import encode_instances
+        from speech2vec.loaded_run import load_run
         from speech2vec.similarity import evaluate_vectors
         from speech2vec.vectors import average_instances
 

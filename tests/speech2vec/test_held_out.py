@@ -26,7 +26,7 @@ from speech2vec.held_out import (
 )
 from speech2vec.model import seeded_model
 from speech2vec.presets import ModelSettings
-from speech2vec.skipgram import Batch, Sampler, pairs
+from speech2vec.skipgram import Batch, Sampler, neighbour_pairs
 
 
 def test_mean_frame_is_that_of_the_rows_or_of_stretches_of_them(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ LENGTHS = st.lists(st.integers(2, 30), min_size=1, max_size=8)
 def batch_of(lengths: list[int], first: int = 0) -> Batch:
     """Utterances of so many words each, the first word being row `first` of a store."""
     utterance = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
-    return Batch(first + np.arange(len(utterance)), first + utterance, *pairs(utterance, 2))
+    return Batch(first + np.arange(len(utterance)), first + utterance, *neighbour_pairs(utterance, 2))
 
 
 @given(LENGTHS.filter(lambda lengths: len(lengths) > 1))

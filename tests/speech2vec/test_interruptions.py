@@ -16,9 +16,9 @@ from fakes import made_up_store
 
 from speech2vec import checkpoint as checkpoints
 from speech2vec.config import load_settings
-from speech2vec.encoding import checkpoint_file
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.presets import TrainSettings
+from speech2vec.run_folder import checkpoint_file
 from speech2vec.store import Store
 from speech2vec.trainer import train
 

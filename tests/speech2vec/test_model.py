@@ -17,7 +17,7 @@ from speech2vec.errors import UserError
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import ModelSettings
 from speech2vec.recurrence.cells import Cell, GruWeights, LstmWeights
-from speech2vec.skipgram import pairs
+from speech2vec.skipgram import neighbour_pairs
 
 State = tuple[Tensor, Tensor]  # hidden and cell; a GRU leaves the cell alone
 
@@ -113,7 +113,7 @@ def test_loss_and_gradients_equal_those_of_the_slow_model(
     settings = validate_settings(ModelSettings, chosen)
     lengths = [1, *np.random.default_rng(seed).integers(1, 12, 6).tolist(), 40]
     words, segments = random_words(lengths, 5, seed)
-    centre, context = pairs(np.array([0, 0, 0, 1, 1, 1, 1, 1]), window=2)
+    centre, context = neighbour_pairs(np.array([0, 0, 0, 1, 1, 1, 1, 1]), window=2)
     model = seeded_model(5, settings, seed).double()
 
     fast = model(segments, torch.from_numpy(centre), torch.from_numpy(context)).squared_error()
@@ -139,7 +139,7 @@ def test_a_word_has_the_same_vector_in_any_company() -> None:
 def test_the_loss_is_the_reduction_of_padded_sequences(reduction: str) -> None:
     """Padding written out: targets and predictions are zero behind a word's end."""
     words, segments = random_words([3, 1, 7, 2], 4, 0)
-    centre, context = pairs(np.array([0, 0, 0, 0]), window=3)
+    centre, context = neighbour_pairs(np.array([0, 0, 0, 0]), window=3)
     model = seeded_model(4, ModelSettings(vector_size=6, teacher_forcing=True), 0).double()
     decoded = model(segments, torch.from_numpy(centre), torch.from_numpy(context))
     predicted, target = (torch.zeros(len(centre), 7, 4, dtype=torch.float64) for _ in range(2))
@@ -212,7 +212,7 @@ def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
     chosen = {"objective": objective, "cell": cell, "decoder": decoder, "teacher_forcing": teacher_forcing}
     settings = validate_settings(ModelSettings, {"vector_size": 6, **chosen})
     _, segments = random_words([1, 5, 3, 9, 40], 5, 0)
-    sides = [torch.from_numpy(side) for side in pairs(np.array([0, 0, 0, 1, 1]), window=2)]
+    sides = [torch.from_numpy(side) for side in neighbour_pairs(np.array([0, 0, 0, 1, 1]), window=2)]
     results = []
     for device in ("cpu", "cuda"):
         model = seeded_model(5, settings, 0).double().to(device)
@@ -234,7 +234,7 @@ def test_in_the_precision_of_training_too(
         pytest.skip("no CUDA device")
     settings = validate_settings(ModelSettings, {"vector_size": vector_size, "cell": cell})
     _, segments = random_words([1, 5, 3, 9, 40, *range(1, 60)], 13, 0)
-    sides = [torch.from_numpy(side) for side in pairs(np.repeat([0, 1, 2, 3], 16), window=3)]
+    sides = [torch.from_numpy(side) for side in neighbour_pairs(np.repeat([0, 1, 2, 3], 16), window=3)]
     results = []
     for device, dtype in (("cpu", torch.float64), ("cuda", precision)):
         model = seeded_model(13, settings, 0).to(device, dtype)

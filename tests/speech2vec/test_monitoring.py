@@ -20,9 +20,11 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
 
 from speech2vec.benchmarks import Benchmark
-from speech2vec.encoding import checkpoint_file, encode_instances, load_run
+from speech2vec.encoding import encode_instances
+from speech2vec.loaded_run import load_run
 from speech2vec.monitoring import Monitor
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
+from speech2vec.run_folder import checkpoint_file
 from speech2vec.similarity import cosines, folded_index, spearman
 from speech2vec.trainer import train
 from speech2vec.vectors import WordVectors

@@ -13,9 +13,11 @@ from fakes import made_up_store
 from speech2vec import batches
 from speech2vec import checkpoint as checkpoints
 from speech2vec.batches import DeviceStore
-from speech2vec.encoding import checkpoint_file, encode_instances, load_run
+from speech2vec.encoding import encode_instances
 from speech2vec.epoch_end import EpochEnd
+from speech2vec.loaded_run import load_run
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
+from speech2vec.run_folder import checkpoint_file
 from speech2vec.store import Store
 from speech2vec.trainer import train
 
@@ -56,7 +58,7 @@ def test_it_trains_as_on_the_cpu(store: Store, tmp_path: Path, model: dict[str, 
     assert losses[0][-1] < 0.98 * losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
     runs = {name: load_run(tmp_path / name, device=name) for name in ("cpu", DEVICE.type)}
-    vectors = [encode_instances(run.model, run.store, device=name) for name, run in runs.items()]
+    vectors = [encode_instances(run.model, run.store) for run in runs.values()]
     np.testing.assert_allclose(vectors[-1], vectors[0], atol=0.05)
 
 

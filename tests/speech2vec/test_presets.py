@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from speech2vec import checkpoint as checkpoints
 from speech2vec.cli import main
 from speech2vec.config import fingerprint, validate_settings
-from speech2vec.encoding import checkpoint_file, encode_instances, load_run
+from speech2vec.encoding import encode_instances
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.instances import word_vectors
+from speech2vec.loaded_run import load_run
 from speech2vec.mfcc import MfccSettings
 from speech2vec.presets import FEATURES, PRESETS, TrainSettings
 from speech2vec.recurrence import gru, gru_steps, lstm, lstm_steps
+from speech2vec.run_folder import checkpoint_file
 from speech2vec.store import Store
 from speech2vec.trainer import train
 from speech2vec.vectors import average_instances, read_vectors

@@ -21,9 +21,9 @@ from fakes import made_up_store
 from spoken import HOMOPHONES, RATED, WORDS, spoken_store
 
 from speech2vec.cli import main
-from speech2vec.encoding import load_run
 from speech2vec.errors import UserError
 from speech2vec.findings import gather, read_evaluation
+from speech2vec.loaded_run import load_run
 from speech2vec.pictures import DecodedPair, Neighbours
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
 from speech2vec.report import _script_json, picture, vectors_data, write_report

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech2vec.skipgram import Batch, Chosen, Sampler, pairs
+from speech2vec.skipgram import Batch, Chosen, Sampler, neighbour_pairs
 from speech2vec.vocabulary import keep_instances, keep_probability
 
 utterance_lengths = st.lists(st.integers(1, 8), min_size=1, max_size=12)
@@ -25,7 +25,7 @@ def obvious_pairs(utterance: np.ndarray, window: int) -> set[tuple[int, int]]:
 @given(utterance_lengths, st.integers(1, 5))
 def test_pairs_are_the_neighbours_within_an_utterance(lengths: list[int], window: int) -> None:
     utterance = np.repeat(np.arange(len(lengths)), lengths)
-    centre, context = pairs(utterance, window)
+    centre, context = neighbour_pairs(utterance, window)
     found = list(zip(centre.tolist(), context.tolist(), strict=True))
     assert len(found) == len(set(found))
     assert set(found) == obvious_pairs(utterance, window)

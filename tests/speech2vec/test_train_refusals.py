@@ -22,9 +22,9 @@ from speech2vec import trainer
 from speech2vec.cli import app
 from speech2vec.config import load_settings
 from speech2vec.console import run_app
-from speech2vec.encoding import checkpoint_file
 from speech2vec.locks import only_writer
 from speech2vec.presets import TrainSettings
+from speech2vec.run_folder import checkpoint_file
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
 from speech2vec.trainer import train

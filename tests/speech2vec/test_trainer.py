@@ -21,13 +21,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from speech2vec import checkpoint as checkpoints
 from speech2vec import epoch_end, run_folder, trainer
 from speech2vec.batches import DeviceStore
-from speech2vec.encoding import checkpoint_file, encode_instances, load_run
+from speech2vec.encoding import encode_instances
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
 from speech2vec.held_out import HeldOutLoss, held_out_loss, split
+from speech2vec.loaded_run import load_run
 from speech2vec.model import seeded_model
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
-from speech2vec.skipgram import Sampler, pairs
+from speech2vec.run_folder import checkpoint_file
+from speech2vec.skipgram import Sampler, neighbour_pairs
 from speech2vec.step import BatchError, learning_rate, make_optimiser, train_step
 from speech2vec.store import Store
 from speech2vec.trainer import train
@@ -292,7 +294,7 @@ def test_the_mean_frame_that_the_loss_is_compared_with_is_that_of_the_training_p
 ) -> None:
     settings = small(1, batch_size=200)
     parts = split(store, settings.data.held_out, settings.seed)
-    _, context = pairs(store.utterance[parts.held_out], settings.data.window)
+    _, context = neighbour_pairs(store.utterance[parts.held_out], settings.data.window)
     said = store.frames_of(parts.held_out[context]).astype(np.float64)
 
     def error_of(rows: np.ndarray) -> float:
