@@ -28,7 +28,7 @@ FLOORS = {
     "recurrence": "recurrence",
     "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out loaded_run "
     "model presets progress run_folder step trainer",
-    "third": "average_precision baselines benchmarks charts comparison data discrimination dtw estimates "
+    "third": "average_precision baselines benchmarks charts comparison controls data discrimination dtw estimates "
     "evaluation findings homophones instance_pairs instances measures monitoring phonetic_or_semantic "
     "pictures published report report_charts report_text similarity templates variability vectors "
     "word2vec_format word_pairs",

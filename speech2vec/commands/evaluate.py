@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from speech2vec import console
 from speech2vec.errors import UserError
-
-if TYPE_CHECKING:
-    from speech2vec.evaluation import Model
 
 
 def evaluate(
@@ -37,6 +32,7 @@ def evaluate(
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
     from speech2vec.benchmarks import read_benchmarks
+    from speech2vec.controls import find_run, untrained_controls, with_counts_of_runs
     from speech2vec.evaluation import (
         EVALUATION_FILE,
         Model,
@@ -61,7 +57,7 @@ def evaluate(
         if min_count:
             raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
         console.log.info("no run is given: no untrained encoder stands beside these vectors")
-    controls = untrained_controls(models, runs, store, device, required=run is not None)
+    controls = untrained_controls(models, runs, store, device.value, required=run is not None)
     if min_count and not controls:
         raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
     synthetic = any(control.synthetic for control in controls.values()) if controls else None
@@ -103,86 +99,3 @@ def neighbours(
         console.log.error("%s", line)
     if unknown:
         raise typer.Exit(console.DONE_WITH_FAILURES)
-
-
-def find_run(vectors: Path) -> Path | None:
-    """The run folder that a vectors file lies in, or None."""
-    for folder in list(vectors.resolve().parents)[:3]:
-        if (folder / "config.toml").is_file() and (folder / "checkpoints").is_dir():
-            return folder
-    return None
-
-
-@dataclass(frozen=True)
-class Control:
-    """A run's encoder untrained, with the counts of the run's corpus, and whether its speech is synthetic."""
-
-    model: Model
-    synthetic: bool
-
-
-def untrained_controls(
-    models: Sequence[Model], runs: Sequence[Path | None], store: Path | None, device: console.Device, required: bool
-) -> dict[Path, Control]:
-    """One control for each run whose store can be read, on the words of the run's first vectors file.
-
-    Parameters
-    ----------
-    models : sequence of Model
-    runs : sequence of Path or None
-        The run of each model.
-    store : Path or None
-        In place of the stores that the runs record.
-    device : Device
-    required : bool
-        Whether a run that cannot be loaded is an error, and not a warning.
-
-    Raises
-    ------
-    UserError
-        A required run cannot be loaded.
-    """
-    from speech2vec.evaluation import Model, distinct_names, only_words
-    from speech2vec.instances import word_vectors
-    from speech2vec.loaded_run import load_run
-
-    of_run: dict[Path, list[Model]] = {}
-    for model, folder in zip(models, runs, strict=True):
-        if folder is not None:
-            of_run.setdefault(folder, []).append(model)
-    controls = {}
-    for name, (folder, own) in zip(distinct_names(list(of_run)), of_run.items(), strict=True):
-        try:
-            loaded = load_run(folder, store, device=device.value, trained=False)
-        except UserError as error:
-            if required:
-                raise
-            named = ", ".join(f"'{model.name}'" for model in own)
-            console.log.warning("no untrained encoder and no counts stand beside %s: %s", named, error)
-            continue
-        corpus = loaded.store
-        console.log.info("encoding %s words with the untrained encoder", f"{corpus.n_words:,}")
-        vectors = only_words(word_vectors(loaded), own[0].vectors.words)
-        counts = dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
-        controls[folder] = Control(Model(f"untrained {name}", "untrained", vectors, counts=counts), corpus.synthetic)
-    return controls
-
-
-def with_counts_of_runs(
-    models: Sequence[Model], runs: Sequence[Path | None], controls: Mapping[Path, Control]
-) -> list[Model]:
-    """The models with the word counts of their runs; files of no run take those that all runs have in common."""
-    every = [control.model.counts for control in controls.values()]
-    common = every[0] if every and all(counts == every[0] for counts in every) else None
-    counted = []
-    for model, folder in zip(models, runs, strict=True):
-        if folder is not None:
-            counts = controls[folder].model.counts if folder in controls else None
-        else:
-            counts = common
-            if every and common is None:
-                console.log.warning(
-                    "'%s' comes from no run, and the runs are of different corpora: it keeps its rare words", model.name
-                )
-        counted.append(replace(model, counts=counts))
-    return counted

@@ -12,7 +12,7 @@ from fakes import random_vectors
 from sentences import make_store, run
 
 from speech2vec.benchmarks import Benchmark
-from speech2vec.commands.evaluate import find_run
+from speech2vec.controls import find_run
 from speech2vec.evaluation import RANDOM, Model, distinct_names, evaluate_levels, keep_frequent, only_words
 from speech2vec.vectors import write_vectors
 
