@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Decoded, Speech2Vec
 from speech2vec.seeds import generator
-from speech2vec.skipgram import Batch, Sampler
+from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
 
 log = logging.getLogger("speech2vec")
@@ -65,8 +64,8 @@ class HeldOutLoss:
     loss : float
         The model's.
     shuffled : float
-        The model's, with each z that of a word of another utterance: what z is worth. Where the held-out part is one
-        utterance there is none: a warning says so, and it is `shuffled_within`.
+        The model's, with each z that of a random word of another utterance, most often of another speaker: what z is
+        worth. Where the held-out part is one utterance there is none: a warning says so, and it is `shuffled_within`.
     shuffled_within : float
         The same with z of another word of the same utterance: what the word in z is worth, speaker and channel apart.
     previous_frame : float
@@ -97,69 +96,57 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     return segments_of(store, rows).frames.double().mean(0).float().numpy()
 
 
-def _several(batch: Batch) -> bool:
-    return bool((batch.utterance[1:] != batch.utterance[:-1]).any())
+def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000) -> np.ndarray:
+    """The held-out rows that a loss is measured on: all of them, or of many a seeded sample of whole utterances.
 
+    Parameters
+    ----------
+    store : Store
+    held_out : ndarray [shape=(n,)], int64
+        Ascending rows.
+    window, seed : int
+    most_pairs : int
+        Utterances are drawn until they have so many pairs.
 
-def _joined(first: Batch, second: Batch) -> Batch:
-    after = len(first.words)
-    return Batch(
-        np.concatenate([first.words, second.words]),
-        np.concatenate([first.utterance, second.utterance]),
-        np.concatenate([first.centre, second.centre + after]),
-        np.concatenate([first.context, second.context + after]),
-    )
-
-
-def _of_several_utterances(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same pairs in the same order: a batch of one utterance is joined to the next, at the end to the one before.
-
-    An utterance comes alone only where it is the only one.
+    Returns
+    -------
+    ndarray of int64
+        Ascending.
     """
-    ready: Batch | None = None
-    begun: Batch | None = None
-    for batch in batches:
-        begun = batch if begun is None else _joined(begun, batch)
-        if _several(begun):
-            if ready is not None:
-                yield ready
-            ready, begun = begun, None
-    if ready is not None and begun is not None:
-        yield _joined(ready, begun)
-    elif (last := begun if ready is None else ready) is not None:
-        yield last
+    utterance = store.utterance[held_out]
+    neighbours = [utterance[:-o][utterance[:-o] == utterance[o:]] for o in range(1, window + 1)]
+    n_pairs = 2 * np.bincount(np.concatenate(neighbours), minlength=1)
+    drawn = generator(seed, 2, 1).permutation(np.flatnonzero(n_pairs))
+    needed = 1 + int(np.searchsorted(np.cumsum(n_pairs[drawn]), most_pairs))
+    return held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
 
 
-def _utterances(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each word the first position and the length of its utterance [shape=(n_words,)], int64."""
-    begin = np.flatnonzero(np.concatenate([[True], batch.utterance[1:] != batch.utterance[:-1]]))
-    length = np.diff(np.append(begin, len(batch.words)))
+    begin = np.flatnonzero(np.concatenate([[True], utterance[1:] != utterance[:-1]])[: len(utterance)])
+    length = np.diff(np.append(begin, len(utterance)))
     return np.repeat(begin, length), np.repeat(length, length)
 
 
-def _elsewhere(batch: Batch) -> np.ndarray:
-    """For each word a word of another utterance, of a batch of several: half the batch away.
-
-    From an utterance that fills more than half of its batch that would lead back into it: the words of the others,
-    counted on from its end through the batch's beginning, are then taken again.
-    """
-    start, length = _utterances(batch)
-    n = len(batch.words)
-    beyond = (np.arange(n) - n // 2 - start - length) % n  # words between its utterance's end and that place
-    return (start + length + beyond % (n - length)) % n
+def _elsewhere(utterance: np.ndarray, seed: int) -> np.ndarray | None:
+    """For each word a seeded random one of another utterance [shape=(n_words,)]; None if there is only one."""
+    start, length = _utterances(utterance)
+    others = len(utterance) - length
+    if not others.all():
+        return None
+    place = (generator(seed, 2, 2).random(len(utterance)) * others).astype(np.int64)  # among the words of others
+    return place + length * (place >= start)
 
 
-def _within(batch: Batch) -> np.ndarray:
+def _within(utterance: np.ndarray) -> np.ndarray:
     """For each word another word of its utterance: half the utterance away."""
-    start, n = _utterances(batch)
-    return start + (np.arange(len(batch.words)) - start + n // 2) % n
+    start, n = _utterances(utterance)
+    return start + (np.arange(len(utterance)) - start + n // 2) % n
 
 
 @torch.inference_mode()
-def held_out_loss(
-    model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean: np.ndarray, most_pairs: int = 50_000
-) -> HeldOutLoss:
-    """Measure the loss and its controls on the first `most_pairs` pairs (about) of a sampler.
+def held_out_loss(model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean: np.ndarray) -> HeldOutLoss:
+    """Measure the loss and its controls on the pairs of a sampler.
 
     Raises
     ------
@@ -171,18 +158,20 @@ def held_out_loss(
     sums = torch.zeros(len(names), dtype=torch.float64, device=device)
     n_values = n_pairs = 0
     average, longest = torch.from_numpy(mean).to(device), int(frames.store.n_frames.max())
+    elsewhere = _elsewhere(sampler.utterance, sampler.seed)
+    if elsewhere is None:
+        log.warning("the held-out part is one utterance: its words get the z of each other, not of another utterance")
     model.eval()
-    for batch in _of_several_utterances(sampler):
+    for batch in sampler:
         given = frames.batch(batch)
-        z = model.encoder(given.words)
+        encoded = model.encoder(given.words)
+        within = encoded[torch.from_numpy(_within(batch.utterance)).to(device)]
+        other = within
+        if elsewhere is not None:
+            positions = np.searchsorted(sampler.rows, batch.words)
+            other = model.encoder(frames.segments(sampler.rows[elsewhere[positions]]))
         errors = []
-        if not _several(batch):
-            log.warning(
-                "the held-out part is one utterance: its words get the z of each other, not of another utterance"
-            )
-        elsewhere = _elsewhere(batch) if _several(batch) else _within(batch)
-        for order in (None, elsewhere, _within(batch)):
-            of_words = z if order is None else z[torch.from_numpy(order).to(device)]
+        for of_words in (encoded, other, within):
             decoded = model.decode(of_words, given.words, given.centre, given.context, given.n_rows)
             errors.append(decoded.squared_error().double())
         errors.append(_previous_frame_error(decoded, longest))
@@ -190,8 +179,6 @@ def held_out_loss(
         sums += torch.stack(errors)
         n_values += decoded.target.numel()
         n_pairs += decoded.n_sequences
-        if n_pairs >= most_pairs:
-            break
     model.train()
     if not n_values:
         raise UserError("the held-out part has no pair of neighbouring words: nothing to measure on")

@@ -23,7 +23,7 @@ from speech2vec.console import Tracker, log
 from speech2vec.distributed import ALONE, Ranks
 from speech2vec.epoch_end import EpochBook, OnEpochEnd
 from speech2vec.errors import UserError
-from speech2vec.held_out import Split, split
+from speech2vec.held_out import Split, rows_to_measure, split
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import TrainSettings
 from speech2vec.progress import DivergedError, Progress, StepLog
@@ -204,15 +204,21 @@ class _Loop:
 
 
 def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Sampler, Sampler]:
-    data, size, seed = settings.data, settings.optimiser.batch_size, settings.seed
-    return (
-        Sampler.of(
-            *(store, parts.train, data.window, size, seed),
-            *(data.min_count, data.sample, data.subsample, data.across_utterances),
-        ),
-        # The same pairs whatever the batches are, so that runs can be compared.
-        Sampler.of(store, parts.held_out, data.window, _HELD_OUT_BATCH, seed),
+    """Of the pairs to train on, and of those to measure on: the same whatever the batches, so that runs compare."""
+    data, seed = settings.data, settings.seed
+    training = Sampler.of(
+        store,
+        parts.train,
+        window=data.window,
+        batch_size=settings.optimiser.batch_size,
+        seed=seed,
+        min_count=data.min_count,
+        sample=data.sample,
+        subsample=data.subsample,
+        across_utterances=data.across_utterances,
     )
+    measured = rows_to_measure(store, parts.held_out, data.window, seed)
+    return training, Sampler.of(store, measured, window=data.window, batch_size=_HELD_OUT_BATCH, seed=seed)
 
 
 def _open_run(

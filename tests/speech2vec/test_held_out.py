@@ -15,18 +15,10 @@ from hypothesis import strategies as st
 
 from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
-from speech2vec.held_out import (
-    HeldOutLoss,
-    _elsewhere,
-    _of_several_utterances,
-    _within,
-    held_out_loss,
-    mean_frame,
-    split,
-)
+from speech2vec.held_out import _elsewhere, _within, held_out_loss, mean_frame, rows_to_measure, split
 from speech2vec.model import seeded_model
 from speech2vec.presets import ModelSettings
-from speech2vec.skipgram import Batch, Sampler, neighbour_pairs
+from speech2vec.skipgram import Sampler
 
 
 def test_mean_frame_is_that_of_the_rows_or_of_stretches_of_them(tmp_path: Path) -> None:
@@ -58,67 +50,86 @@ def test_speakers_are_held_out_by_seed_until_the_share_is_reached(tmp_path: Path
     assert len({frozenset(speakers(0.3, seed)[1]) for seed in range(8)}) > 2
 
 
-LENGTHS = st.lists(st.integers(2, 30), min_size=1, max_size=8)
+def utterances(lengths: list[int]) -> np.ndarray:
+    """The utterance of each word, of utterances of so many words each."""
+    return np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
 
 
-def batch_of(lengths: list[int], first: int = 0) -> Batch:
-    """Utterances of so many words each, the first word being row `first` of a store."""
-    utterance = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
-    return Batch(first + np.arange(len(utterance)), first + utterance, *neighbour_pairs(utterance, 2))
+LENGTHS = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 
 
-@given(LENGTHS.filter(lambda lengths: len(lengths) > 1))
-def test_each_word_is_given_one_of_another_utterance(lengths: list[int]) -> None:
-    batch = batch_of(lengths)
-    order, n = _elsewhere(batch), sum(lengths)
-    assert (batch.utterance[order] != batch.utterance).all()
-    if max(lengths) <= n // 2:  # each once
-        np.testing.assert_array_equal(order, np.roll(np.arange(n), n // 2))
-    longest = int(np.argmax(lengths))
-    given = order[batch.utterance == longest]  # and otherwise as evenly as it goes
-    times = np.bincount(given, minlength=n)[batch.utterance != longest]
-    assert times.max() - times.min() <= 1 or max(lengths) <= n // 2
+@given(LENGTHS, st.integers(0, 100))
+def test_each_word_is_given_one_of_another_utterance(lengths: list[int], seed: int) -> None:
+    utterance = utterances(lengths)
+    order = _elsewhere(utterance, seed)
+    assert order is not None
+    assert (utterance[order] != utterance).all()
+    np.testing.assert_array_equal(order, _elsewhere(utterance, seed))
 
 
-@given(LENGTHS)
+def test_any_word_of_another_utterance_may_be_given() -> None:
+    utterance = utterances([2, 3, 1])
+    given = np.zeros((6, 6), dtype=int)
+    for seed in range(600):
+        order = _elsewhere(utterance, seed)
+        given[np.arange(6), order] += 1
+    expected = 600 * (utterance[:, None] != utterance) / (utterance[:, None] != utterance).sum(axis=1, keepdims=True)
+    assert ((given > 0) == (expected > 0)).all()
+    assert np.abs(given - expected).max() < 5 * np.sqrt(600 * 0.25)
+
+
+def test_of_one_utterance_there_is_no_other() -> None:
+    assert _elsewhere(utterances([4]), 0) is None
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=8))
 def test_each_word_is_given_another_of_its_own_utterance(lengths: list[int]) -> None:
-    batch = batch_of(lengths)
-    order = _within(batch)
-    assert (batch.utterance[order] == batch.utterance).all() and (order != np.arange(sum(lengths))).all()
+    utterance = utterances(lengths)
+    order = _within(utterance)
+    assert (utterance[order] == utterance).all() and (order != np.arange(sum(lengths))).all()
 
 
-@given(st.lists(LENGTHS, max_size=6))
-def test_batches_of_one_utterance_are_joined(every: list[list[int]]) -> None:
-    first = np.cumsum([0, *map(sum, every)])
-    given = [batch_of(lengths, int(row)) for lengths, row in zip(every, first, strict=False)]
-    joined = list(_of_several_utterances(given))
-
-    def flat(batches: list[Batch]) -> np.ndarray:
-        """Rows of centres and contexts: the pairs themselves."""
-        found = [np.stack([batch.words[batch.centre], batch.words[batch.context]]) for batch in batches]
-        return np.concatenate([np.zeros((2, 0), int), *found], axis=1)
-
-    np.testing.assert_array_equal(flat(joined), flat(given))
-    sizes = [len(np.unique(batch.utterance)) for batch in joined]
-    assert min(sizes, default=2) > 1 or sum(map(len, every)) == 1
-    assert max(sizes, default=0) <= 2 + max(map(len, every), default=0)
+def test_of_many_held_out_words_whole_utterances_of_all_speakers_are_measured(tmp_path: Path) -> None:
+    store = made_up_store(tmp_path / "store", speakers=4, utterances=40)  # an utterance of six words has 24 pairs
+    held_out = np.flatnonzero(store.speaker > 0)
+    np.testing.assert_array_equal(rows_to_measure(store, held_out, 3, seed=0), held_out)
+    some = rows_to_measure(store, held_out, 3, seed=0, most_pairs=30 * 24)
+    assert (np.diff(some) > 0).all() and np.isin(some, held_out).all()
+    chosen = np.isin(store.utterance[held_out], store.utterance[some])
+    np.testing.assert_array_equal(held_out[chosen], some)  # utterances are whole
+    assert len(np.unique(store.utterance[some])) == 30
+    assert set(store.speaker[some]) == {1, 2, 3}
+    assert not np.array_equal(some, rows_to_measure(store, held_out, 3, seed=1, most_pairs=30 * 24))
 
 
-def test_what_z_is_worth_does_not_depend_on_the_batches(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:
     store = made_up_store(tmp_path / "store", speakers=2, utterances=6)
     model = seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0)
     frames = DeviceStore(store, torch.device("cpu"))
+    rows = split(store, 0.1, 0).held_out
     mean = np.zeros(store.n_mfcc, np.float32)
+    measured = [held_out_loss(model, frames, Sampler.of(store, rows, 3, size, 5), mean) for size in (1, 48, 10_000)]
+    (whole,) = Sampler.of(store, rows, 3, 10_000, 5)
+    np.testing.assert_array_equal(whole.words, rows)
+    given = frames.batch(whole)
+    other = _elsewhere(store.utterance[rows], 5)
+    with torch.inference_mode():
+        encoded = model.encoder(given.words)
+        for name, order in (("loss", None), ("shuffled", other), ("shuffled_within", _within(whole.utterance))):
+            z = encoded if order is None else encoded[torch.from_numpy(order)]
+            decoded = model.decode(z, given.words, given.centre, given.context)
+            expected = float(decoded.squared_error()) / decoded.target.numel()
+            assert [asdict(result)[name] for result in measured] == pytest.approx([expected] * 3, rel=1e-5)
 
-    def measured(rows: np.ndarray, batch_size: int) -> HeldOutLoss:
-        return held_out_loss(model, frames, Sampler.of(store, rows, 3, batch_size, 0), mean)
 
-    held_out = split(store, 0.1, 0).held_out
-    alone, paired = measured(held_out, 1), measured(held_out, 2 * 24)  # an utterance of six words has 24 pairs
-    assert asdict(alone) == pytest.approx(asdict(paired), rel=1e-6)
-    assert not caplog.records
-    one = held_out[store.utterance[held_out] == store.utterance[held_out[0]]]
+def test_the_z_of_another_utterance_of_one_is_that_of_another_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = made_up_store(tmp_path / "store", speakers=2, utterances=6)
+    frames = DeviceStore(store, torch.device("cpu"))
+    one = np.flatnonzero(store.utterance == 0)
+    model = seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0)
     with caplog.at_level(logging.WARNING, "speech2vec"):
-        result = measured(one, 100)
+        result = held_out_loss(model, frames, Sampler.of(store, one, 3, 100, 0), np.zeros(store.n_mfcc, np.float32))
     assert "the held-out part is one utterance" in caplog.text
     assert result.shuffled == result.shuffled_within

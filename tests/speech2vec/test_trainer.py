@@ -24,7 +24,7 @@ from speech2vec.batches import DeviceStore
 from speech2vec.encoding import encode_instances
 from speech2vec.epoch_end import EpochEnd
 from speech2vec.errors import UserError
-from speech2vec.held_out import HeldOutLoss, held_out_loss, split
+from speech2vec.held_out import HeldOutLoss, rows_to_measure, split
 from speech2vec.loaded_run import load_run
 from speech2vec.model import seeded_model
 from speech2vec.presets import DataSettings, ModelSettings, OptimiserSettings, TrainSettings
@@ -204,7 +204,7 @@ def test_the_held_out_pairs_do_not_depend_on_the_batch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "_HELD_OUT_BATCH", 10)
-    monkeypatch.setattr(epoch_end, "held_out_loss", partial(held_out_loss, most_pairs=30))  # of 80
+    monkeypatch.setattr(trainer, "rows_to_measure", partial(rows_to_measure, most_pairs=30))  # of 80
     before = [
         train(store, tmp_path / str(size), small(epochs=1, batch_size=size), CPU, quiet=True).metrics[0]
         for size in (20, 5000)
