@@ -1,17 +1,21 @@
-"""Average precision over pairs, and its interval: words are drawn again, and with them all pairs that they are in.
+"""Average precision over pairs of instances, what it may vary by, and what chance would give.
 
-The pairs of a word are not independent of one another, nor are those of two words of others with the same words; so
-words are drawn with replacement, as the vertices of a network are (Snijders & Borgatti 1999, "Non-parametric standard
-errors and tests for network statistics"): a pair of one word counts as often as the word was drawn, a pair of two
-words as often as the one times as often as the other. How many pairs of two words lie above a similarity is told from
-how many each word is in, as if each shared them with all others; so a thousand draws cost three products of matrices.
+Pairs that share a word are not independent, so words are drawn with replacement and not pairs (Snijders & Borgatti
+1999, "Non-parametric standard errors and tests for network statistics", as the vertices of a network): a pair within
+the word a counts as often as a was drawn, a pair of a and b ``times[a] * times[b]`` times. Counting the pairs of two
+words anew for each draw would be slow; their number above a similarity is estimated as if those of a and b were
+proportional to the product of the two words' totals. A thousand draws then cost three products of matrices.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from speech2vec.estimates import draw_groups
+import numpy as np
+from scipy.special import digamma
+
+from speech2vec.estimates import Estimate, draw_groups, middle
 from speech2vec.seeds import generator
 
 # Draws of fewer words are so alike that their spread says nothing.
@@ -19,6 +23,64 @@ MIN_WORDS = 10
 
 # Similarities at which pairs are counted: a level fits into a byte, and 0 is below all.
 _MOST_LEVELS = 250
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision over one set of pairs.
+
+    Parameters
+    ----------
+    ap : float
+        NaN where no pair is of one word.
+    n_same, n_different : int
+        Pairs of one word, and of two.
+    drawn : ndarray [shape=(n_resamples,)]
+        Average precisions of words drawn with replacement, NaN for a draw without a pair of one word; empty where there
+        is no interval (under `MIN_WORDS` words). The same for all representations of the same instances and seed.
+    """
+
+    ap: float
+    n_same: int
+    n_different: int
+    drawn: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+
+    @cached_property
+    def _interval(self) -> tuple[float, float]:
+        return middle(self.drawn)
+
+    @property
+    def low(self) -> float:
+        """The lower end of the 95 % interval; NaN if there is none."""
+        return float(np.maximum(self._interval[0], 0.0))
+
+    @property
+    def high(self) -> float:
+        """The upper end of the 95 % interval; NaN if there is none."""
+        return float(np.minimum(self._interval[1], 1.0))
+
+    @property
+    def chance(self) -> float:
+        """What a random ranking of these pairs has in the mean; NaN where no pair is of one word.
+
+        A little more than the share of same-word pairs: for R of N pairs (H_N + (R - 1) / (N - 1) (N - H_N)) / N with
+        the harmonic number H_N, since a pair that is found first has found itself.
+        """
+        n = self.n_same + self.n_different
+        if self.n_same == 0:
+            return float("nan")
+        harmonic = float(digamma(n + 1) + np.euler_gamma)
+        return (harmonic + (self.n_same - 1) / max(n - 1, 1) * (n - harmonic)) / n
+
+    def less(self, other: Precision) -> Estimate | None:
+        """How much higher than `other`'s this is, with the interval of the difference; None if there is none.
+
+        Both are of the same instances and seed: the words of each draw are the same, so that what makes words easy or
+        hard for both drops out.
+        """
+        if not len(self.drawn) or not len(other.drawn):
+            return None
+        return Estimate(self.ap - other.ap, *middle(self.drawn - other.drawn))
 
 
 def average_precision(similarity: np.ndarray, relevant: np.ndarray) -> float:
@@ -80,8 +142,8 @@ def count_by_word(word: np.ndarray, level: np.ndarray, n_words: int, n_levels: i
     return cells.reshape(n_words, n_levels + 1)[:, 1:]
 
 
-def precision_interval(ap: float, same: np.ndarray, different: np.ndarray, seed: int) -> tuple[float, float]:
-    """The middle 95 % of the average precisions of words drawn with replacement.
+def drawn_precisions(ap: float, same: np.ndarray, different: np.ndarray, seed: int) -> np.ndarray:
+    """The average precisions of words drawn with replacement.
 
     Parameters
     ----------
@@ -95,24 +157,25 @@ def precision_interval(ap: float, same: np.ndarray, different: np.ndarray, seed:
 
     Returns
     -------
-    low, high : float
-        NaN with fewer than `MIN_WORDS` words, or without a pair of one word.
+    ndarray [shape=(n_resamples,)]
+        NaN for a draw without a pair of one word; empty with fewer than `MIN_WORDS` words, or without any such pair.
     """
     if len(same) < MIN_WORDS or not same.any():
-        return float("nan"), float("nan")
+        return np.empty(0)
     _, times = draw_groups(np.arange(len(same)), generator(seed, 8))
     times = np.concatenate([np.ones((1, len(same))), times])  # the first: the words as they are
     at_level = times @ same
     same_above = np.cumsum(at_level[:, ::-1], axis=1)[:, ::-1]
     each_above = np.cumsum(different[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
-    # Twice what two words share, were the pairs of each spread over all others; of the words as they are, all pairs.
+    # Different-word pairs of a draw, those of a and b taken as proportional to each[a] * each[b]; scaled so that the
+    # words as they are have exactly all of theirs.
     shared = (times @ each_above) ** 2 - times**2 @ each_above**2
     whole = each_above.sum(axis=0) / 2
     different_above = np.divide(shared * whole, shared[0], out=np.zeros_like(shared), where=shared[0] > 0)
     above = same_above + different_above
     precision = np.divide(same_above, above, out=np.zeros_like(above), where=above > 0)
     n_same = at_level.sum(axis=1)
-    drawn = (at_level * precision).sum(axis=1)[n_same > 0] / n_same[n_same > 0]
+    summed = (at_level * precision).sum(axis=1)
+    drawn = np.divide(summed, n_same, out=np.full(len(times), np.nan), where=n_same > 0)
     # Counted at levels, all are a little too low, and alike.
-    low, high = np.quantile(drawn[1:] - drawn[0], [0.025, 0.975]) + ap
-    return float(max(low, 0.0)), float(min(high, 1.0))
+    return drawn[1:] - drawn[0] + ap

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from speech2vec.average_precision import Precision
 from speech2vec.charts import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.findings import Findings
 from speech2vec.instances import TRAINED, UNTRAINED
@@ -116,7 +117,7 @@ def compared_levels(styled: Styled) -> list[ScoreChart]:
 def compared_same_different(styled: Styled) -> DotChart | None:
     """Average precision of all runs on their own speakers, trained and untrained."""
     rows = []
-    for label, over in (("all pairs", ""), ("across speakers only", "_cross_speaker")):
+    for label, over in (("all pairs", "all_pairs"), ("across speakers only", "across_speakers")):
         dots = []
         for name, style, found in styled:
             if found.same_different.value:
@@ -124,8 +125,9 @@ def compared_same_different(styled: Styled) -> DotChart | None:
                 for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
                     title = name if kind == TRAINED else f"{name}, untrained"
                     note = f"{results[kind].n_instances:,} instances"
-                    if results[kind].to_json()[f"ap{over}"] is not None:
-                        dots.append(precision_dot(title, look, results[kind], over, note))
+                    precision: Precision = getattr(results[kind], over)
+                    if precision.n_same:
+                        dots.append(precision_dot(title, look, precision, note))
         rows.append(DotRow(label, "each on its own corpus", dots))
     return dot_chart(rows, "average precision", include=(0.0,))
 

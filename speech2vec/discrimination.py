@@ -8,16 +8,17 @@ term discovery"). No classifier is trained, so the measure tells about the repre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from speech2vec.average_precision import (
+    Precision,
     average_precision,
     count_by_word,
+    drawn_precisions,
     levels_of,
-    precision_interval,
     precision_of_counts,
 )
 from speech2vec.errors import UserError
@@ -37,43 +38,23 @@ class SameDifferent:
 
     Parameters
     ----------
-    ap, low, high : float
-        Over all pairs of instances, and its 95 % interval (bootstrap over words, see `average_precision`); NaN for the
-        interval under ten words.
-    ap_cross_speaker, low_cross_speaker, high_cross_speaker : float
-        Over the pairs of two speakers only, same and different word alike; NaN where there is no such pair.
     n_instances : int
-    n_same, n_different : int
-        Pairs of one word, and of two.
-    n_same_cross_speaker, n_different_cross_speaker : int
+    all_pairs : Precision
+        Over all pairs of instances.
+    across_speakers : Precision
+        Over the pairs of two speakers only, same and different word alike.
     """
 
-    ap: float
-    low: float
-    high: float
-    ap_cross_speaker: float
-    low_cross_speaker: float
-    high_cross_speaker: float
     n_instances: int
-    n_same: int
-    n_different: int
-    n_same_cross_speaker: int
-    n_different_cross_speaker: int
-
-    @property
-    def chance(self) -> float:
-        """What a random ranking expects: the share of same-word pairs."""
-        return self.n_same / (self.n_same + self.n_different)
-
-    @property
-    def chance_cross_speaker(self) -> float:
-        """What a random ranking of the cross-speaker pairs expects; NaN where there is no such pair."""
-        pairs = self.n_same_cross_speaker + self.n_different_cross_speaker
-        return self.n_same_cross_speaker / pairs if pairs else float("nan")
+    all_pairs: Precision
+    across_speakers: Precision
 
     def to_json(self) -> dict[str, Any]:
         """As JSON takes it: None for NaN."""
-        row = {**asdict(self), "chance": self.chance, "chance_cross_speaker": self.chance_cross_speaker}
+        row: dict[str, Any] = {"n_instances": self.n_instances}
+        for over, precision in (("", self.all_pairs), ("_cross_speaker", self.across_speakers)):
+            for name in ("ap", "low", "high", "n_same", "n_different", "chance"):
+                row[f"{name}{over}"] = getattr(precision, name)
         return {key: None if value != value else value for key, value in row.items()}
 
 
@@ -118,13 +99,7 @@ def select_instances(
     return candidates.astype(np.int64)
 
 
-def same_different(
-    vectors: np.ndarray,
-    word_id: np.ndarray,
-    speaker: np.ndarray,
-    max_instances: int | None = MAX_INSTANCES,
-    seed: int = 0,
-) -> SameDifferent:
+def same_different(vectors: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0) -> SameDifferent:
     """Same-different average precision by cosine over all pairs of instances.
 
     Memory stays at some two hundred megabytes, whatever the number of instances.
@@ -134,10 +109,8 @@ def same_different(
     vectors : ndarray [shape=(n_instances, vector_size)]
     word_id : ndarray [shape=(n_instances,)], int
     speaker : ndarray [shape=(n_instances,)], int
-    max_instances : int or None
-        A seeded random sample is drawn where there are more.
     seed : int
-        Of the sample and of the interval.
+        Of the interval.
 
     Raises
     ------
@@ -149,7 +122,7 @@ def same_different(
     Examples
     --------
     >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    >>> same_different(vectors, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])).ap
+    >>> same_different(vectors, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])).all_pairs.ap
     1.0
     """
     vectors, word_id, speaker = np.asarray(vectors), np.asarray(word_id), np.asarray(speaker)
@@ -157,9 +130,6 @@ def same_different(
         raise ValueError(f"{len(vectors)} vectors, {len(word_id)} words and {len(speaker)} speakers differ in number")
     if not np.isfinite(vectors).all():
         raise UserError("some instances' vectors are not finite numbers: the model they come from has diverged")
-    if max_instances is not None and len(vectors) > max_instances:
-        chosen = np.sort(generator(seed).choice(len(vectors), max_instances, replace=False))
-        vectors, word_id, speaker = vectors[chosen], word_id[chosen], speaker[chosen]
     # By word, so that the pairs of one word are blocks on the diagonal.
     order = np.argsort(word_id, kind="stable")
     unit, speaker = vectors[order].astype(np.float64), speaker[order]
@@ -171,29 +141,25 @@ def same_different(
             f"here {len(unit)} instances are of {len(types)} words"
         )
     same = same_word_pairs(unit, speaker, starts)
-    thresholds, at_threshold, n_same = np.unique(same.similarity, return_inverse=True, return_counts=True)
-    n_same_cross = np.bincount(at_threshold[same.is_cross], minlength=len(thresholds))
+    thresholds, at_threshold = np.unique(same.similarity, return_inverse=True)
     levels = levels_of(same.similarity)
-    different, one_speaker = different_word_pairs(unit, word, speaker, starts, thresholds, levels)
-    ap = precision_of_counts(n_same, different.above)
-    ap_cross = precision_of_counts(n_same_cross, different.above - one_speaker.above)
     level = np.searchsorted(levels, same.similarity, side="right")
-    by_word = count_by_word(same.word, level, len(types), len(levels))
-    by_word_cross = count_by_word(same.word[same.is_cross], level[same.is_cross], len(types), len(levels))
-    low, high = precision_interval(ap, by_word, different.by_word, seed)
-    low_cross, high_cross = precision_interval(ap_cross, by_word_cross, different.by_word - one_speaker.by_word, seed)
+    different, one_speaker = different_word_pairs(unit, word, speaker, starts, thresholds, levels)
+
+    def precision(chosen: np.ndarray, above: np.ndarray, by_word: np.ndarray, n_different: int) -> Precision:
+        ap = precision_of_counts(np.bincount(at_threshold[chosen], minlength=len(thresholds)), above)
+        of_one = count_by_word(same.word[chosen], level[chosen], len(types), len(levels))
+        return Precision(ap, int(chosen.sum()), n_different, drawn_precisions(ap, of_one, by_word, seed))
+
     return SameDifferent(
-        ap=ap,
-        low=low,
-        high=high,
-        ap_cross_speaker=ap_cross,
-        low_cross_speaker=low_cross,
-        high_cross_speaker=high_cross,
         n_instances=len(unit),
-        n_same=len(same.similarity),
-        n_different=different.n,
-        n_same_cross_speaker=int(same.is_cross.sum()),
-        n_different_cross_speaker=different.n - one_speaker.n,
+        all_pairs=precision(np.ones_like(same.is_cross), different.above, different.by_word, different.n),
+        across_speakers=precision(
+            same.is_cross,
+            different.above - one_speaker.above,
+            different.by_word - one_speaker.by_word,
+            different.n - one_speaker.n,
+        ),
     )
 
 
@@ -224,25 +190,12 @@ def same_different_from_distances(
     levels = levels_of(similarity[same])
     level = np.searchsorted(levels, similarity, side="right")
 
-    def measured(chosen: np.ndarray) -> tuple[float, float, float]:
+    def precision(chosen: np.ndarray) -> Precision:
         ap = average_precision(similarity[chosen], same[chosen])
         first, second, other = chosen & same, chosen & ~same, (len(types), len(levels))
         of_two = [count_by_word(word[of][second], level[second], *other) for of in (rows, columns)]
         of_one = count_by_word(word[rows][first], level[first], *other)
-        return ap, *precision_interval(ap, of_one, of_two[0] + of_two[1], seed)
+        drawn = drawn_precisions(ap, of_one, of_two[0] + of_two[1], seed)
+        return Precision(ap, int(first.sum()), int(second.sum()), drawn)
 
-    ap, low, high = measured(np.ones_like(cross))
-    ap_cross, low_cross, high_cross = measured(cross)
-    return SameDifferent(
-        ap=ap,
-        low=low,
-        high=high,
-        ap_cross_speaker=ap_cross,
-        low_cross_speaker=low_cross,
-        high_cross_speaker=high_cross,
-        n_instances=len(word_id),
-        n_same=int(same.sum()),
-        n_different=int((~same).sum()),
-        n_same_cross_speaker=int((same & cross).sum()),
-        n_different_cross_speaker=int((~same & cross).sum()),
-    )
+    return SameDifferent(len(word_id), precision(np.ones_like(cross)), precision(cross))

@@ -10,6 +10,16 @@ import numpy as np
 from speech2vec.seeds import generator
 
 RESAMPLES = 1_000
+CONFIDENCE = 0.95
+
+
+def middle(sample: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap sample, draws that are NaN left out; NaN if nothing is left."""
+    said = sample[~np.isnan(sample)]
+    if not len(said):
+        return float("nan"), float("nan")
+    low, high = np.quantile(said, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -23,9 +33,10 @@ class Estimate:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, digits: int = 2) -> str:
-        """``0.91 [0.87, 0.94]``."""
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+    def text(self, digits: int = 2, signed: bool = False) -> str:
+        """``0.91 [0.87, 0.94]``; `signed`, as differences are, ``+0.91 [+0.87, +0.94]``."""
+        shown = f"{'+' if signed else ''}.{digits}f"
+        return f"{self.value:{shown}} [{self.low:{shown}}, {self.high:{shown}}]"
 
     @classmethod
     def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
@@ -46,8 +57,7 @@ class Estimate:
 
     @classmethod
     def _from(cls, value: float, resampled: np.ndarray) -> Estimate:
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        return cls(value, float(low), float(high))
+        return cls(value, *middle(resampled))
 
 
 def digits_to_tell_apart(estimates: Sequence[Estimate | None], most: int = 5) -> int:

@@ -12,13 +12,12 @@ import numpy as np
 
 from speech2vec.benchmarks import Benchmark
 from speech2vec.environment import environment
+from speech2vec.estimates import CONFIDENCE, RESAMPLES
 from speech2vec.files import atomic_path, write_json
 from speech2vec.published import SOURCE, published_table
 from speech2vec.similarity import (
-    CONFIDENCE,
     DRAWS,
     HEADLINE,
-    RESAMPLES,
     ModelScores,
     Score,
     chance_scores,

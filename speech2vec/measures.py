@@ -6,13 +6,13 @@ alike: the trained encoder, the same encoder untrained, the mean of the MFCC fra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from speech2vec.average_precision import Precision
 from speech2vec.console import Tracker
 from speech2vec.discrimination import (
     MAX_INSTANCES,
@@ -25,12 +25,13 @@ from speech2vec.discrimination import (
 )
 from speech2vec.dtw import dtw_distances
 from speech2vec.errors import UserError
+from speech2vec.estimates import Estimate
 from speech2vec.held_out import split
 from speech2vec.instances import TRAINED, UNTRAINED, Representation, at_most_each, representations
 from speech2vec.loaded_run import LoadedRun
 from speech2vec.seeds import generator
 from speech2vec.store import Store
-from speech2vec.variability import BINS, probe_speaker, probe_split, variability_by_frequency
+from speech2vec.variability import BINS, ProbeSplit, probe_speaker, probe_split, variability_by_frequency
 
 WARPING = "DTW on MFCC"
 
@@ -80,9 +81,24 @@ class SameDifferentPart:
     n_speakers: int
     results: Mapping[str, SameDifferent]
 
+    def gains(self) -> tuple[Estimate | None, Estimate | None]:
+        """Trained less untrained, over all pairs and across speakers; None without an interval."""
+        trained, untrained = self.results[TRAINED], self.results[UNTRAINED]
+        return (
+            trained.all_pairs.less(untrained.all_pairs),
+            trained.across_speakers.less(untrained.across_speakers),
+        )
+
     def to_json(self) -> dict[str, Any]:
         results = {name: result.to_json() for name, result in self.results.items()}
-        return {"name": self.name, "n_speakers": self.n_speakers, "results": results}
+        all_pairs, across = (None if gain is None else asdict(gain) for gain in self.gains())
+        return {
+            "name": self.name,
+            "n_speakers": self.n_speakers,
+            "results": results,
+            "trained_less_untrained": all_pairs,
+            "trained_less_untrained_cross_speaker": across,
+        }
 
 
 def measure_same_different(
@@ -135,7 +151,7 @@ def _compare(
     name: str, store: Store, by_name: Mapping[str, Representation], rows: np.ndarray, seed: int
 ) -> SameDifferentPart:
     word_id, speaker = store.word_id[rows], store.speaker[rows]
-    results = {key: same_different(encode(rows), word_id, speaker, None, seed) for key, encode in by_name.items()}
+    results = {key: same_different(encode(rows), word_id, speaker, seed) for key, encode in by_name.items()}
     return SameDifferentPart(name, len(np.unique(speaker)), results)
 
 
@@ -212,7 +228,7 @@ def measure_speaker(loaded: LoadedRun, seed: int = 0) -> dict[str, dict[str, Any
     store = loaded.store
     sides = probe_split(store.speaker, store.utterance, seed=seed)
     rows = np.concatenate([sides.train, sides.test])
-    local = type(sides)(np.arange(len(sides.train)), np.arange(len(sides.train), len(rows)))
+    local = ProbeSplit(np.arange(len(sides.train)), np.arange(len(sides.train), len(rows)))
     return {
         name: probe_speaker(encode(rows), store.speaker[rows], store.utterance[rows], local, seed).to_json()
         for name, encode in representations(loaded).items()
@@ -227,23 +243,26 @@ def format_same_different(parts: list[SameDifferentPart], selection: Selection, 
         lines += [
             "",
             f"{part.name}: {first.n_instances:,} instances of {part.n_speakers} speaker(s), "
-            f"{first.n_same:,} same and {first.n_different:,} different pairs",
-            f"  {'':<14}{'all pairs':>24}{'across speakers':>26}",
+            f"{first.all_pairs.n_same:,} same and {first.all_pairs.n_different:,} different pairs",
+            f"  {'':<24}{'all pairs':>28}{'across speakers':>28}",
         ]
         lines += [
-            f"  {name:<14}{_figure(result.ap, result.low, result.high):>24}"
-            f"{_figure(result.ap_cross_speaker, result.low_cross_speaker, result.high_cross_speaker):>26}"
+            f"  {name:<24}{_figure(result.all_pairs):>28}{_figure(result.across_speakers):>28}"
             for name, result in part.results.items()
         ]
-        lines.append(f"  {'chance':<14}{_figure(first.chance):>24}{_figure(first.chance_cross_speaker):>26}")
+        gains = ("-" if gain is None else gain.text(4, signed=True) for gain in part.gains())
+        lines.append("  {:<24}{:>28}{:>28}".format("trained less untrained", *gains))
+        chances = (f"{p.chance:.4f}" if p.n_same else "-" for p in (first.all_pairs, first.across_speakers))
+        lines.append("  {:<24}{:>28}{:>28}".format("chance", *chances))
     lines += ["", "[95 % bootstrap interval over words; none under ten words]"]
     return "\n".join(lines)
 
 
-def _figure(value: float, low: float = math.nan, high: float = math.nan) -> str:
-    if math.isnan(value):
+def _figure(precision: Precision) -> str:
+    if not precision.n_same:
         return "-"
-    return f"{value:.4f}" if math.isnan(low) else f"{value:.4f} [{low:.4f}, {high:.4f}]"
+    shown = f"{precision.ap:.4f}"
+    return f"{shown} [{precision.low:.4f}, {precision.high:.4f}]" if len(precision.drawn) else shown
 
 
 def settings_json(loaded: LoadedRun, selection: Selection, seed: int) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class Monitor:
             log.info("not watched: %s", too_few)
             return {}
         values = {
-            "same_different_ap": result.ap,
-            "same_different_ap_cross_speaker": result.ap_cross_speaker,
+            "same_different_ap": result.all_pairs.ap,
+            "same_different_ap_cross_speaker": result.across_speakers.ap,
             "same_different_instances": float(result.n_instances),
         }
         return {name: float(value) for name, value in values.items() if np.isfinite(value)}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from speech2vec.average_precision import Precision
 from speech2vec.charts import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
-from speech2vec.discrimination import SameDifferent
 from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
@@ -168,29 +168,20 @@ def _model_styles(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def same_different_chart(part: SameDifferentPart) -> DotChart | None:
     """Average precision by representation, over all pairs and across speakers."""
     rows = []
-    first = next(iter(part.results.values()))
-    for label, over, chance, n_same, n_different in (
-        ("all pairs", "", first.chance, first.n_same, first.n_different),
-        (
-            "across speakers only",
-            "_cross_speaker",
-            first.chance_cross_speaker,
-            first.n_same_cross_speaker,
-            first.n_different_cross_speaker,
-        ),
-    ):
-        if n_same == 0:
-            continue
-        dots = [precision_dot(name, STYLES[name], result, over) for name, result in part.results.items()]
-        dots.append(Dot("chance", "s2", chance))
-        rows.append(DotRow(label, f"{n_same:,} same, {n_different:,} different pairs", dots))
+    for label, over in (("all pairs", "all_pairs"), ("across speakers only", "across_speakers")):
+        precisions: dict[str, Precision] = {name: getattr(result, over) for name, result in part.results.items()}
+        first = next(iter(precisions.values()))
+        if first.n_same:
+            dots = [precision_dot(name, STYLES[name], precision) for name, precision in precisions.items()]
+            dots.append(Dot("chance", "s2", first.chance))
+            rows.append(DotRow(label, f"{first.n_same:,} same, {first.n_different:,} different pairs", dots))
     return dot_chart(rows, "average precision", include=(0.0,))
 
 
-def precision_dot(name: str, style: str, result: SameDifferent, over: str, note: str = "") -> Dot:
-    """An average precision with its interval, if it has one; `over` is the end of its fields' names."""
-    row = result.to_json()
-    return Dot(name, style, row[f"ap{over}"], row[f"low{over}"], row[f"high{over}"], note)
+def precision_dot(name: str, style: str, precision: Precision, note: str = "") -> Dot:
+    """An average precision with its interval, if it has one."""
+    low, high = (precision.low, precision.high) if len(precision.drawn) else (None, None)
+    return Dot(name, style, precision.ap, low, high, note)
 
 
 def speaker_chart(found: Findings) -> DotChart | None:

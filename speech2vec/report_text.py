@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from speech2vec.discrimination import SameDifferent
 from speech2vec.estimates import Estimate
 from speech2vec.findings import Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
+from speech2vec.measures import SameDifferentPart
 from speech2vec.report_charts import headline_scores
 
 # Share of what a model gains over the mean frame that must be lost with the vectors of other words, for them to count.
@@ -99,13 +98,13 @@ def key_figures(found: Findings) -> list[Figure]:
         )
     if found.same_different.value:
         results = found.same_different.value[0].results
-        trained = results[TRAINED]
+        trained, untrained, mean = (results[name].all_pairs for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+        interval = f"95 % interval {trained.low:.4f} to {trained.high:.4f}; " if len(trained.drawn) else ""
         figures.append(
             Figure(
                 "same-different average precision",
                 f"{trained.ap:.4f}",
-                f"{_interval(trained)}{results[UNTRAINED].ap:.4f} untrained, {results[MEAN_MFCC].ap:.3f} mean MFCC, "
-                f"{trained.chance:.4f} chance",
+                f"{interval}{untrained.ap:.4f} untrained, {mean.ap:.3f} mean MFCC, {trained.chance:.4f} chance",
             )
         )
     score, control = headline_scores(found.evaluation)
@@ -126,10 +125,6 @@ def key_figures(found: Findings) -> list[Figure]:
     return figures
 
 
-def _interval(result: SameDifferent) -> str:
-    return "" if math.isnan(result.low) else f"95 % interval {result.low:.4f} to {result.high:.4f}; "
-
-
 def statements(found: Findings) -> list[str]:
     """What the numbers say in words: each sentence follows from the figures in it by a fixed rule."""
     said = []
@@ -137,7 +132,7 @@ def statements(found: Findings) -> list[str]:
     if "dev_loss" in row:
         said.append(_use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_mean_frame"]))
     if found.same_different.value:
-        said += _told_apart(found.same_different.value[0].results)
+        said += _told_apart(found.same_different.value[0])
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
         said.append(
             f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
@@ -174,33 +169,37 @@ def _use_of_z(loss: float, shuffled: float, mean_frame: float) -> str:
     )
 
 
-def _told_apart(results: Mapping[str, SameDifferent]) -> list[str]:
-    """Did training help to tell words apart? Only where the intervals lie apart is there a difference."""
-    trained, untrained, mean = (results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
-    best = max(trained.ap, untrained.ap, mean.ap)
-    leader = "the trained encoder" if best == trained.ap else "the untrained one" if best == untrained.ap else MEAN_MFCC
-    change = _change((trained.low, trained.high), (untrained.low, untrained.high))
+def _told_apart(part: SameDifferentPart) -> list[str]:
+    """Did training help to tell words apart? Only where the interval of the difference leaves out 0."""
+    trained, untrained, mean = (part.results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+    gain, gain_across = part.gains()
+    before, after, average = untrained.all_pairs.ap, trained.all_pairs.ap, mean.all_pairs.ap
+    best = max(after, before, average)
+    leader = "the trained encoder" if best == after else "the untrained one" if best == before else MEAN_MFCC
     said = [
-        f"Training made {change}: average precision {untrained.ap:.4f} before, {trained.ap:.4f} after, {mean.ap:.4f} "
-        f"by the mean of the MFCC frames; the best of the three is {leader}."
+        f"Training made {_change(gain)}: average precision {before:.4f} before, {after:.4f} after{_difference(gain)}, "
+        f"{average:.4f} by the mean of the MFCC frames; the best of the three is {leader}."
     ]
-    if not math.isnan(trained.ap_cross_speaker):
-        change = _change(*((r.low_cross_speaker, r.high_cross_speaker) for r in (trained, untrained)))
+    if trained.across_speakers.n_same:
         said.append(
-            f"Across speakers it made {change}: {untrained.ap_cross_speaker:.4f} before, "
-            f"{trained.ap_cross_speaker:.4f} after."
+            f"Across speakers it made {_change(gain_across)}: {untrained.across_speakers.ap:.4f} before, "
+            f"{trained.across_speakers.ap:.4f} after{_difference(gain_across)}."
         )
     return said
 
 
-def _change(trained: tuple[float, float], untrained: tuple[float, float]) -> str:
-    if math.isnan(trained[0]) or math.isnan(untrained[0]):
+def _change(gain: Estimate | None) -> str:
+    if gain is None:
         return "a difference that so few words cannot show"
-    if trained[0] > untrained[1]:
+    if gain.low > 0:
         return "instances easier to tell apart by word"
-    if trained[1] < untrained[0]:
+    if gain.high < 0:
         return "instances harder to tell apart by word"
-    return "no clear difference to telling instances apart by word (the intervals overlap)"
+    return "no clear difference to telling instances apart by word"
+
+
+def _difference(gain: Estimate | None) -> str:
+    return "" if gain is None else f" ({gain.text(4, signed=True)})"
 
 
 def homophone_rows(found: Findings) -> list[tuple[str, Estimate, Estimate | None]]:

@@ -13,14 +13,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from speech2vec.benchmarks import Benchmark
+from speech2vec.estimates import RESAMPLES, middle
 from speech2vec.seeds import generator
 from speech2vec.vectors import WordVectors
 
 HEADLINE = "MEN"
 MIN_PAIRS = 3  # fewer pairs have no rank correlation worth the name
 MIN_RESAMPLED = 10  # resamples of fewer pairs are so alike that their spread says nothing
-CONFIDENCE = 0.95
-RESAMPLES = 1000
 DRAWS = 100
 _BLOCK = 1 << 19  # elements that the bootstrap holds at a time
 
@@ -39,7 +38,7 @@ class Score:
     rho : float or None
         Spearman's rank correlation of cosines and ratings; None under three pairs or where one side is constant.
     low, high : float or None
-        Bootstrap percentile interval of rho (95 %), pairs resampled; -1 and 1, that is nothing, under ten pairs.
+        Bootstrap percentile interval of rho (95 %), pairs resampled; the uninformative [-1, 1] under ten pairs.
     missing : list of str
         Words without a vector.
     """
@@ -155,10 +154,9 @@ def _score(
 
 
 def _interval(sample: np.ndarray) -> tuple[float | None, float | None]:
-    defined = sample[~np.isnan(sample)]
-    if len(defined) == 0:
+    low, high = middle(sample)
+    if np.isnan(low):
         return None, None
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(np.clip(low, -1, 1)), float(np.clip(high, -1, 1))
 
 

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaln
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech2vec.errors import UserError
-from speech2vec.estimates import draw_groups
+from speech2vec.estimates import draw_groups, middle
 from speech2vec.seeds import generator
 
 # The bins of Chung & Glass (2018): instances of a word in the corpus.
@@ -33,7 +34,8 @@ class VariabilityBin:
         the mean over the bin's words. None in an empty bin.
     relative : float or None
         The same, each dimension divided by its standard deviation across all instances of all words: 1 means that
-        instances of one word vary as much as any, 0 that they are all alike. Comparable between models.
+        instances of one word vary as much as any, 0 that they are all alike. Comparable between models, and between
+        bins: that a standard deviation falls short of the true one with few instances is made up for.
     """
 
     low: int
@@ -73,6 +75,7 @@ def variability_by_frequency(
     measured = n >= 2
     overall = instances.std(axis=0)
     deviation, relative = np.zeros(n_types), np.zeros(n_types)
+    shortfall = _expected_deviation(np.maximum(n, 2))
     n_dimensions = instances.shape[1]
     centre = instances.mean(axis=0)
     for dimension in range(n_dimensions):
@@ -82,7 +85,7 @@ def variability_by_frequency(
         spread = np.sqrt(np.bincount(word_id, (values - mean[word_id]) ** 2, n_types) / np.maximum(n, 1))
         deviation += spread / n_dimensions
         if overall[dimension] > 0:
-            relative += spread / overall[dimension] / n_dimensions
+            relative += spread / shortfall / overall[dimension] / n_dimensions
     result = []
     for low, high in bins:
         inside = measured & (counts >= low) & (counts <= (high if high is not None else np.inf))
@@ -97,6 +100,11 @@ def variability_by_frequency(
             )
         )
     return result
+
+
+def _expected_deviation(n: np.ndarray) -> np.ndarray:
+    """What the standard deviation of n normal values (2 or more, divided by n) is expected to be, of the true one."""
+    return np.sqrt(2 / n) * np.exp(gammaln(n / 2) - gammaln((n - 1) / 2))
 
 
 @dataclass(frozen=True)
@@ -206,11 +214,11 @@ def probe_speaker(
     total = weights @ is_speaker
     share = np.divide((weights * right) @ is_speaker, total, out=np.full(total.shape, np.nan), where=total > 0)
     accuracy = np.nanmean(share, axis=1)  # a speaker whose utterances were not drawn says nothing
-    low, high = np.quantile(accuracy[1:], [0.025, 0.975])
+    low, high = middle(accuracy[1:])
     return SpeakerProbe(
         accuracy=float(accuracy[0]),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         chance=1 / is_speaker.shape[1],
         n_speakers=is_speaker.shape[1],
         n_train=len(split.train),

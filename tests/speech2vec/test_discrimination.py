@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import librosa
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from speech2vec import instance_pairs
-from speech2vec.average_precision import average_precision
+from speech2vec.average_precision import Precision, average_precision
 from speech2vec.discrimination import same_different, same_different_from_distances, select_instances
 from speech2vec.dtw import dtw_distances
 from speech2vec.errors import UserError
@@ -59,15 +61,15 @@ def test_agrees_with_scikit_learn_over_all_pairs(
     rows, columns = np.triu_indices(n, 1)
     cosine = np.rint((unit[rows] * unit[columns]).sum(axis=1) * 2**23)
     same, cross = word_id[rows] == word_id[columns], speaker[rows] != speaker[columns]
-    assert measured.ap == pytest.approx(average_precision_score(same, cosine), abs=1e-6)
-    assert (measured.n_same, measured.n_different) == (same.sum(), (~same).sum())
-    assert measured.n_same_cross_speaker == (same & cross).sum()
-    assert measured.n_different_cross_speaker == (~same & cross).sum()
+    over, across = measured.all_pairs, measured.across_speakers
+    assert over.ap == pytest.approx(average_precision_score(same, cosine), abs=1e-6)
+    assert (over.n_same, over.n_different) == (same.sum(), (~same).sum())
+    assert (across.n_same, across.n_different) == ((same & cross).sum(), (~same & cross).sum())
     if (same & cross).any():
         expected = average_precision_score(same[cross], cosine[cross])
-        assert measured.ap_cross_speaker == pytest.approx(expected, abs=1e-6)
+        assert across.ap == pytest.approx(expected, abs=1e-6)
     else:
-        assert np.isnan(measured.ap_cross_speaker)
+        assert np.isnan(across.ap)
         assert measured.to_json()["ap_cross_speaker"] is None
 
 
@@ -77,35 +79,55 @@ def test_does_not_depend_on_the_order_of_the_instances() -> None:
     shuffled = random.permutation(50)
     first = same_different(vectors, word_id, speaker)
     second = same_different(vectors[shuffled], word_id[shuffled], speaker[shuffled])
-    assert first.ap == pytest.approx(second.ap, abs=1e-9)
-    assert first.n_same_cross_speaker == second.n_same_cross_speaker
+    assert first.all_pairs.ap == pytest.approx(second.all_pairs.ap, abs=1e-9)
+    assert first.across_speakers.n_same == second.across_speakers.n_same
 
 
 def test_words_that_sound_apart_score_one_and_random_vectors_chance() -> None:
     random = np.random.default_rng(0)
     word_id, speaker = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
     apart = np.eye(30)[word_id] + random.normal(scale=0.01, size=(600, 30))
-    assert same_different(apart, word_id, speaker).ap == pytest.approx(1.0)
+    assert same_different(apart, word_id, speaker).all_pairs.ap == pytest.approx(1.0)
     noise = same_different(random.normal(size=(600, 30)), word_id, speaker)
-    assert noise.ap == pytest.approx(noise.chance, abs=0.01)
-    assert noise.ap_cross_speaker == pytest.approx(noise.chance_cross_speaker, abs=0.01)
+    for over in (noise.all_pairs, noise.across_speakers):
+        assert over.ap == pytest.approx(over.chance, abs=0.01)
 
 
 def test_vectors_of_the_speaker_alone_lose_across_speakers() -> None:
     random = np.random.default_rng(1)
     word_id, speaker = random.integers(0, 5, 200), random.integers(0, 4, 200)
     measured = same_different(np.eye(4)[speaker] + random.normal(scale=0.1, size=(200, 4)), word_id, speaker)
-    assert measured.ap_cross_speaker == pytest.approx(measured.chance_cross_speaker, abs=0.05)
+    assert measured.across_speakers.ap == pytest.approx(measured.across_speakers.chance, abs=0.05)
 
 
-def test_a_sample_is_seeded() -> None:
-    random = np.random.default_rng(2)
-    vectors, word_id, speaker = random.normal(size=(300, 5)), random.integers(0, 9, 300), random.integers(0, 4, 300)
-    first = same_different(vectors, word_id, speaker, max_instances=100, seed=5)
-    assert first.n_instances == 100
-    again = same_different(vectors, word_id, speaker, max_instances=100, seed=5)
-    assert first.to_json() == again.to_json()
-    assert first.ap != same_different(vectors, word_id, speaker, max_instances=100, seed=6).ap
+@pytest.mark.parametrize(("n_same", "n_different"), [(1, 0), (1, 5), (3, 4), (4, 0), (2, 9)])
+def test_chance_is_the_mean_over_all_rankings(n_same: int, n_different: int) -> None:
+    n = n_same + n_different
+    every = []
+    for found in combinations(range(n), n_same):
+        relevant = np.isin(np.arange(n), found)
+        every.append(average_precision(-np.arange(n), relevant))
+    assert Precision(0.5, n_same, n_different).chance == pytest.approx(np.mean(every), rel=1e-12)
+
+
+def test_without_a_pair_of_one_word_there_is_no_chance() -> None:
+    assert np.isnan(Precision(float("nan"), 0, 5).chance)
+
+
+def test_a_difference_is_told_by_words_drawn_alike_for_both() -> None:
+    random = np.random.default_rng(0)
+    word_id, speaker = random.integers(0, 40, 240), random.integers(0, 4, 240)
+    clarity = random.uniform(0.2, 4.0, size=(40, 1))[word_id]  # words are easy or hard, whoever listens
+    vectors = clarity * random.normal(size=(40, 8))[word_id] + random.normal(size=(240, 8))
+    better = same_different(vectors, word_id, speaker).all_pairs
+    worse = same_different(vectors + random.normal(scale=0.6, size=vectors.shape), word_id, speaker).all_pairs
+    gain = better.less(worse)
+    assert gain is not None and gain.value == better.ap - worse.ap
+    assert better.low < worse.high  # the intervals overlap, yet
+    assert 0 < gain.low < gain.value < gain.high
+    again = worse.less(better)
+    assert again is not None and (again.low, again.high) == pytest.approx((-gain.high, -gain.low))
+    assert better.less(Precision(0.5, 10, 10)) is None
 
 
 @pytest.mark.parametrize("over", ["", "_cross_speaker"])
@@ -140,14 +162,15 @@ def test_the_interval_is_that_of_words_drawn_again(scale: float, over: str) -> N
 def test_words_that_all_rank_alike_leave_no_interval_to_speak_of() -> None:
     word_id, speaker = np.repeat(np.arange(30), 4), np.tile(np.arange(4), 30)
     apart = same_different(np.eye(30)[word_id], word_id, speaker)
-    assert (apart.low, apart.high) == (1.0, 1.0) == (apart.low_cross_speaker, apart.high_cross_speaker)
+    for over in (apart.all_pairs, apart.across_speakers):
+        assert (over.low, over.high) == (1.0, 1.0)
 
 
 def test_under_ten_words_have_no_interval() -> None:
     random = np.random.default_rng(5)
     word_id, speaker = np.arange(60) % 9, np.zeros(60, int)
     few = same_different(random.normal(size=(60, 4)), word_id, speaker)
-    assert np.isnan([few.low, few.high, few.low_cross_speaker]).all() and few.ap > 0
+    assert np.isnan([few.all_pairs.low, few.all_pairs.high, few.across_speakers.low]).all() and few.all_pairs.ap > 0
     assert few.to_json()["low"] is None
 
 
@@ -155,7 +178,8 @@ def test_from_ten_words_on_there_is_an_interval() -> None:
     random = np.random.default_rng(5)
     word_id, speaker = np.arange(60) % 10, np.arange(60) // 30
     ten = same_different(random.normal(size=(60, 4)), word_id, speaker)
-    assert ten.low < ten.ap < ten.high and ten.low_cross_speaker < ten.ap_cross_speaker < ten.high_cross_speaker
+    for over in (ten.all_pairs, ten.across_speakers):
+        assert over.low < over.ap < over.high
 
 
 @pytest.mark.parametrize("word_id", [np.zeros(5, int), np.arange(5), np.zeros(0, int)])

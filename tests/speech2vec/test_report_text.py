@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from speech2vec.average_precision import Precision
 from speech2vec.discrimination import SameDifferent
 from speech2vec.findings import CorpusSummary, Finding, Findings
 from speech2vec.instances import MEAN_MFCC, TRAINED, UNTRAINED
@@ -67,37 +69,41 @@ def test_the_losses_are_those_of_the_epoch_that_is_shown() -> None:
     assert not any("all else" in said.lower() for said in statements(replace(found, evaluation=scores, epoch=3)))
 
 
-def part(trained: tuple[float, float, float], untrained: tuple[float, float, float]) -> Finding[Any]:
-    """Average precision and its interval, over all pairs; across speakers the other way round."""
+def part(before: float, after: float, gain: tuple[float, float] | None, across: bool = True) -> Finding[Any]:
+    """Average precision before and after training with the interval of the gain; across speakers the other way."""
 
-    def result(
-        ap: float, low: float, high: float, ap_across: float, low_across: float, high_across: float
-    ) -> SameDifferent:
-        return SameDifferent(ap, low, high, ap_across, low_across, high_across, 50, 60, 600, 30, 300)
+    def precision(ap: float, drawn: np.ndarray, n_same: int = 60) -> Precision:
+        return Precision(ap if n_same else NAN, n_same, 600, drawn if gain else np.empty(0))
 
-    both = result(*trained, *untrained), result(*untrained, *trained)
-    results = {TRAINED: both[0], UNTRAINED: both[1], MEAN_MFCC: result(0.3, 0.2, 0.4, 0.2, 0.1, 0.3)}
+    still, moved = np.full(1001, before), before + np.linspace(*(gain or (NAN, NAN)), 1001)
+    n_across = 30 if across else 0
+    results = {
+        TRAINED: SameDifferent(50, precision(after, moved), precision(before, still, n_across)),
+        UNTRAINED: SameDifferent(50, precision(before, still), precision(after, moved, n_across)),
+        MEAN_MFCC: SameDifferent(50, precision(0.3, still), precision(0.2, still, n_across)),
+    }
     return Finding([SameDifferentPart("held-out speakers", 3, results)])
 
 
 @pytest.mark.parametrize(
-    ("trained", "untrained", "all_pairs", "across"),
+    ("gain", "all_pairs", "across"),
     [
-        ((0.5, 0.45, 0.6), (0.4, 0.3, 0.44), "easier to tell apart", "harder to tell apart"),
-        ((0.5, 0.43, 0.6), (0.4, 0.3, 0.44), "no clear difference", "no clear difference"),
-        ((0.5, NAN, NAN), (0.4, NAN, NAN), "that so few words cannot show", "that so few words cannot show"),
+        ((0.01, 0.2), "easier to tell apart", "harder to tell apart"),
+        ((-0.1, 0.3), "no clear difference", "no clear difference"),
+        (None, "that so few words cannot show", "that so few words cannot show"),
     ],
 )
-def test_training_helped_only_where_the_intervals_lie_apart(
-    trained: tuple[float, float, float], untrained: tuple[float, float, float], all_pairs: str, across: str
+def test_training_helped_only_where_the_interval_of_the_gain_says_so(
+    gain: tuple[float, float] | None, all_pairs: str, across: str
 ) -> None:
-    first, second = statements(findings(same_different=part(trained, untrained)))
+    first, second = statements(findings(same_different=part(0.4, 0.5, gain)))
     assert all_pairs in first and "0.4000 before, 0.5000 after" in first and first.endswith("is the trained encoder.")
     assert second.startswith("Across speakers it made") and across in second and "0.5000 before, 0.4000" in second
+    assert ("(+0.1000 [" in first) == ("(-0.1000 [" in second) == (gain is not None)
 
 
 def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:
-    (sentence,) = statements(findings(same_different=part((0.5, 0.45, 0.6), (NAN, NAN, NAN))))
+    (sentence,) = statements(findings(same_different=part(0.4, 0.5, (0.05, 0.15), across=False)))
     assert sentence.startswith("Training made")
 
 

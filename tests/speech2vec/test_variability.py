@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ def test_deviation_is_the_mean_over_words_of_the_mean_over_dimensions() -> None:
     instances = 100 + random.normal(size=(len(word_id), 3))  # far from the origin: no digits may be lost
     bins = variability_by_frequency(instances, word_id, np.bincount(word_id))
     of_word = [instances[word_id == w].std(axis=0).mean() for w in range(4)]
-    relative = [(instances[word_id == w].std(axis=0) / instances.std(axis=0)).mean() for w in range(4)]
+    # How far the standard deviation of 7 and of 5 normal values falls short: c4(n) sqrt((n - 1) / n), c4 from tables.
+    short = {1: 0.959369 * math.sqrt(6 / 7), 2: 0.939986 * math.sqrt(4 / 5)}
+    relative = {w: (instances[word_id == w].std(axis=0) / instances.std(axis=0)).mean() / short[w] for w in short}
     assert [b.n_words for b in bins] == [2, 1, 0, 0]
     assert bins[0].deviation == pytest.approx((of_word[1] + of_word[2]) / 2)
-    assert bins[0].relative == pytest.approx((relative[1] + relative[2]) / 2)
+    assert bins[0].relative == pytest.approx((relative[1] + relative[2]) / 2, rel=1e-5)
     assert bins[1].deviation == pytest.approx(of_word[0])
     assert bins[2].deviation is None
     assert [b.label for b in bins] == ["5–99", "100–999", "1,000–9,999", "≥ 10,000"]
@@ -45,6 +48,13 @@ def test_the_ends_of_a_bin_are_inside() -> None:
     word_id = np.repeat(np.arange(len(counts)), 2)
     bins = variability_by_frequency(np.random.default_rng(0).normal(size=(16, 2)), word_id, counts)
     assert [one.n_words for one in bins] == [2, 2, 2, 1]
+
+
+def test_rare_words_of_noise_vary_as_much_as_frequent_ones() -> None:
+    random = np.random.default_rng(1)
+    word_id = np.concatenate([np.repeat(np.arange(300), 5), np.repeat(np.arange(300, 306), 500)])
+    rare, frequent, *_ = variability_by_frequency(random.normal(size=(len(word_id), 8)), word_id, np.bincount(word_id))
+    assert rare.relative == pytest.approx(1, abs=0.02) and frequent.relative == pytest.approx(1, abs=0.02)
 
 
 def test_relative_deviation_is_one_for_noise_and_nought_for_clear_words() -> None:
