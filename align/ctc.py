@@ -21,12 +21,11 @@ import torchaudio
 from pydantic import Field
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
+from align.heard import listen, placed
 from align.numerals import read_digits
-from speech2vec import audio
 from speech2vec.config import Settings
 from speech2vec.devices import choose_device
 from speech2vec.manifest import Utterance, Word
-from speech2vec.transcripts import tokenize
 
 # Steps of the trellis (frames times labels) that fit into memory: a byte each, 20 to 30 minutes of read speech.
 MAX_TRELLIS = 3_000_000_000
@@ -178,15 +177,10 @@ class CtcAligner(Aligner):
 
     def _align(self, utterance: Utterance) -> Outcome:
         name, model = utterance.utterance_id, self.model
-        words = tokenize(utterance.text)
-        if not words:
-            return Failure(name, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
-        try:
-            samples = audio.load(
-                utterance.audio, utterance.start, utterance.end, model.sampling_rate, utterance.channel
-            )
-        except audio.AudioError as error:
-            return Failure(name, Reason.UNREADABLE_AUDIO, str(error))
+        heard = listen(utterance, model.sampling_rate)
+        if isinstance(heard, Failure):
+            return heard
+        words, samples = heard.tokens, heard.samples
         labelled = label_words(words, model.labels)
         separator = [model.labels.index(_SEPARATOR)] if _SEPARATOR in model.labels else []
         targets = [label for i, word in enumerate(labelled) for label in ([*separator, *word] if i else word)]
@@ -215,16 +209,13 @@ def _words(
     seconds: float,
 ) -> Iterator[Word]:
     frame = model.hop_length / model.sampling_rate
-    offset = utterance.start or 0.0
     at = 0
     for word, own in zip(words, labelled, strict=True):
         mine = spans[at : at + len(own)]
         at += len(own) + n_between
         score = sum(span.total for span in mine) / sum(span.last - span.first for span in mine)
         end = min(mine[-1].last * frame, seconds)
-        yield Word(
-            utterance.utterance_id, word, round(offset + mine[0].first * frame, 6), round(offset + end, 6), score
-        )
+        yield placed(utterance, word, mine[0].first * frame, end, score)
 
 
 def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> CtcModel:

@@ -21,11 +21,12 @@ from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reaso
 from align.formats import textgrid
 from align.formats.mfa_tables import read_analysis
 from align.formats.tracks import FormatError, Interval, read_text
+from align.heard import placed
 from align.matching import match_words
 from align.mfa_corpus import Item, hand_over, link_again, too_dense
 from align.mfa_program import Ended, MfaProgram
 from speech2vec.config import Settings
-from speech2vec.manifest import Utterance, Word
+from speech2vec.manifest import Utterance
 
 log = logging.getLogger("speech2vec.align")
 
@@ -184,13 +185,9 @@ class MfaAligner(Aligner):
             return Failure(name, Reason.WORDS_DIFFER, detail)
         if matching.missing:
             log.info("%s: %s", name, matching.describe())
-        offset = item.utterance.start or 0.0
         return Aligned(
             name,
-            tuple(
-                Word(name, word.label, round(word.start + offset, 6), round(word.end + offset, 6), score)
-                for word in matching.words
-            ),
+            tuple(placed(item.utterance, word.label, word.start, word.end, score) for word in matching.words),
             {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, phones)},
         )
 

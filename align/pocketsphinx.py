@@ -12,12 +12,11 @@ import pocketsphinx
 from pydantic import Field, field_validator
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
+from align.heard import listen, placed
 from align.pronunciations import Pronunciation, Pronunciations
-from speech2vec import audio
 from speech2vec.config import Settings
 from speech2vec.manifest import Utterance, Word
 from speech2vec.pronunciations import without_variant
-from speech2vec.transcripts import tokenize
 
 SAMPLING_RATE = 16000
 # Every phone of the model is three states in a row, none of which can be skipped.
@@ -113,19 +112,16 @@ class PocketSphinxAligner(Aligner):
 
     def _align(self, utterance: Utterance) -> Outcome:
         name = utterance.utterance_id
-        tokens = tokenize(utterance.text)
-        if not tokens:
-            return Failure(name, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
-        try:
-            samples = audio.load(utterance.audio, utterance.start, utterance.end, SAMPLING_RATE, utterance.channel)
-        except audio.AudioError as error:
-            return Failure(name, Reason.UNREADABLE_AUDIO, str(error))
+        heard = listen(utterance, SAMPLING_RATE)
+        if isinstance(heard, Failure):
+            return heard
+        tokens, samples = heard.tokens, heard.samples
         pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
         said = {token: self.pronunciations.pronounce(token) for token in set(tokens)}
         for beam in self.settings.beams:
             segments = self._decode(self._decoder(beam), pcm, tokens, said)
             if segments is not None:
-                words = _words(segments, utterance)
+                words = tuple(_word(segment, utterance) for segment in segments)
                 guessed = {token: " ".join(p.phones) for token, p in said.items() if p.guessed}
                 return Aligned(name, words, guessed)
         seconds = len(samples) / SAMPLING_RATE
@@ -155,19 +151,7 @@ class PocketSphinxAligner(Aligner):
         return segments
 
 
-def _words(segments: list[pocketsphinx.Segment], utterance: Utterance) -> tuple[Word, ...]:
-    offset = utterance.start or 0.0
-    words = []
-    for segment in segments:
-        n_frames = segment.end_frame - segment.start_frame + 1
-        log_density = math.log(segment.ascore) * SCORE_SCALE
-        words.append(
-            Word(
-                utterance.utterance_id,
-                without_variant(segment.word),
-                round(offset + segment.start_frame / 100, 6),
-                round(offset + (segment.end_frame + 1) / 100, 6),
-                log_density / n_frames,
-            )
-        )
-    return tuple(words)
+def _word(segment: pocketsphinx.Segment, utterance: Utterance) -> Word:
+    first, after = segment.start_frame, segment.end_frame + 1
+    score = math.log(segment.ascore) * SCORE_SCALE / (after - first)
+    return placed(utterance, without_variant(segment.word), first / 100, after / 100, score)
