@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pocketsphinx
 from pydantic import Field, field_validator
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.heard import listen, placed
 from align.pronunciations import Pronunciation, Pronunciations
+from speech2vec import audio
 from speech2vec.config import Settings
 from speech2vec.manifest import Utterance, Word
 from speech2vec.pronunciations import without_variant
@@ -115,8 +115,7 @@ class PocketSphinxAligner(Aligner):
         heard = listen(utterance, SAMPLING_RATE)
         if isinstance(heard, Failure):
             return heard
-        tokens, samples = heard.tokens, heard.samples
-        pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        tokens, pcm = heard.tokens, audio.pcm16(heard.samples)
         said = {token: self.pronunciations.pronounce(token) for token in set(tokens)}
         for beam in self.settings.beams:
             segments = self._decode(self._decoder(beam), pcm, tokens, said)
@@ -124,7 +123,7 @@ class PocketSphinxAligner(Aligner):
                 words = tuple(_word(segment, utterance) for segment in segments)
                 guessed = {token: " ".join(p.phones) for token, p in said.items() if p.guessed}
                 return Aligned(name, words, guessed)
-        seconds = len(samples) / SAMPLING_RATE
+        seconds = len(heard.samples) / SAMPLING_RATE
         n_phones = sum(len(said[token].phones) for token in tokens)
         if seconds * 100 < n_phones * FRAMES_PER_PHONE:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {n_phones} phones")

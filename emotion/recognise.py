@@ -47,7 +47,7 @@ class Recogniser:
         self._decoder.reinit_feat()  # forgets the noise of what was recognised before
         self._decoder.start_utt()
         try:
-            self._decoder.process_raw((np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes(), full_utt=True)
+            self._decoder.process_raw(audio.pcm16(samples), full_utt=True)
         finally:
             self._decoder.end_utt()
         hypothesis = self._decoder.hyp()

@@ -156,3 +156,19 @@ def load(
         if len(mono) == 0:
             raise AudioError(f"{path}: its {len(samples)} samples at {rate} Hz are none at {sampling_rate} Hz")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def pcm16(samples: np.ndarray) -> bytes:
+    """Samples as 16-bit PCM, little-endian, without a header: what PocketSphinx takes.
+
+    Parameters
+    ----------
+    samples : ndarray [shape=(n_samples,)]
+        In [-1, 1]; what lies outside is cut off there, as it would wrap around otherwise.
+
+    Returns
+    -------
+    bytes
+        Two a sample, scaled by 32767 and rounded towards zero.
+    """
+    return (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()

@@ -185,3 +185,10 @@ def test_real_speech_has_the_length_of_its_header(librispeech: Path) -> None:
             loaded = audio.load(file)
             assert abs(len(loaded) - known.duration * 16000) <= tolerance
             assert 0.01 < np.abs(loaded).max() <= 1.001
+
+
+def test_samples_over_full_scale_are_cut_in_pcm16() -> None:
+    samples = np.array([0.0, 0.5, 1.0, 1.5, -0.5, -1.0, -2.0], dtype=np.float32)
+    assert np.frombuffer(audio.pcm16(samples), "<i2").tolist() == [0, 16383, 32767, 32767, -16383, -32767, -32767]
+    assert audio.pcm16(samples[1:2]) == b"\xff\x3f"
+    assert audio.pcm16(samples[:0]) == b""
