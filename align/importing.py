@@ -25,7 +25,7 @@ from align.base import Aligned, Failure, Outcome, Reason
 from align.formats.mfa_tables import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
 from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
-from align.matching import match_words
+from align.matching import match_enough
 from align.targets import Index, Target, path_of
 from speech2vec.config import Settings
 from speech2vec.corpora import AUDIO_SUFFIXES, folders_below
@@ -251,10 +251,9 @@ def _outcome(
         return Failure(
             name, Reason.IMPOSSIBLE_TIMES, f"{shown}: '{shorten(bad.label)}' from {bad.start} to {bad.end} s"
         )
-    matching = match_words(words, tokens)
-    if matching is None or len(matching.words) < max(settings.min_matched * len(tokens), 1):
-        detail = matching.describe() if matching else "next to nothing in common"
-        return Failure(name, Reason.WORDS_DIFFER, f"{shown}: {detail}")
+    matching = match_enough(name, words, tokens, min_matched=settings.min_matched, where=f"{shown}: ")
+    if isinstance(matching, Failure):
+        return matching
     tally.words_respelled += len(matching.respelled)
     tally.words_missing += len(matching.missing)
     tally.words_extra += len(matching.extra)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from align.base import Failure, Reason
 from align.formats.tracks import Interval
 from speech2vec.transcripts import tokenize
 
@@ -94,6 +95,28 @@ def match_words(intervals: Sequence[Interval], tokens: Sequence[str]) -> Matchin
             result.words.append(pieces[next_i])
         i, j = next_i + 1, next_j + 1
     return result
+
+
+def match_enough(
+    utterance_id: str, intervals: Sequence[Interval], tokens: Sequence[str], *, min_matched: float, where: str = ""
+) -> Matching | Failure:
+    """As `match_words`, or a failure if less than a share of the transcript was found, or no word at all.
+
+    Parameters
+    ----------
+    utterance_id : str
+    intervals, tokens : sequence
+        As `match_words` takes them.
+    min_matched : float
+        The share, 0 to 1.
+    where : str
+        What the failure's detail begins with.
+    """
+    matching = match_words(intervals, tokens)
+    if matching is not None and len(matching.words) >= max(1.0, min_matched * len(tokens)):
+        return matching
+    detail = matching.describe() if matching else "next to nothing in common"
+    return Failure(utterance_id, Reason.WORDS_DIFFER, where + detail)
 
 
 def _pieces(intervals: Sequence[Interval], result: Matching) -> Iterator[Interval]:

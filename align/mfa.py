@@ -22,7 +22,7 @@ from align.formats import textgrid
 from align.formats.mfa_tables import read_analysis
 from align.formats.tracks import FormatError, Interval, read_text
 from align.heard import placed
-from align.matching import match_words
+from align.matching import match_enough
 from align.mfa_corpus import Item, hand_over, link_again, too_dense
 from align.mfa_program import Ended, MfaProgram
 from speech2vec.config import Settings
@@ -179,10 +179,9 @@ class MfaAligner(Aligner):
             phones = _phones(text)
         except FormatError as error:
             return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"mfa wrote a TextGrid that {error}")
-        matching = match_words(words, item.tokens)
-        if matching is None or len(matching.words) < max(1.0, self.settings.min_matched * len(item.tokens)):
-            detail = matching.describe() if matching else "next to nothing in common"
-            return Failure(name, Reason.WORDS_DIFFER, detail)
+        matching = match_enough(name, words, item.tokens, min_matched=self.settings.min_matched)
+        if isinstance(matching, Failure):
+            return matching
         if matching.missing:
             log.info("%s: %s", name, matching.describe())
         return Aligned(

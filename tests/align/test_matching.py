@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from align.base import Failure, Reason
 from align.compare import pair_words
 from align.formats.tracks import Interval
-from align.matching import UNKNOWN, common_words, match_words
+from align.matching import UNKNOWN, Matching, common_words, match_enough, match_words
 from speech2vec.manifest import Word
 from speech2vec.transcripts import tokenize
 
@@ -128,3 +129,17 @@ def test_each_word_of_the_transcript_is_found_or_missing(labels: list[str], toke
     assert starts == sorted(starts)
     rest = iter(tokens)
     assert all(label in rest for label in found), "found words stand in the transcript's order"
+
+
+def test_enough_is_the_share_of_the_transcript_and_one_word_at_least() -> None:
+    half = match_enough("u", timed("a", "b"), ["a", "b", "c", "d"], min_matched=0.5)
+    assert isinstance(half, Matching)
+    assert len(half.words) == 2
+    detail = "2 missing: c d"
+    assert match_enough("u", timed("a", "b"), ["a", "b", "c", "d"], min_matched=0.51) == Failure(
+        "u", Reason.WORDS_DIFFER, detail
+    )
+    none = match_enough("u", timed("a", "b"), ["x"], min_matched=0.0, where="a.ctm: ")
+    assert none == Failure("u", Reason.WORDS_DIFFER, "a.ctm: 1 missing: x; 2 not in the transcript: a b")
+    apart = match_enough("u", timed("a"), ["x"] * 3000, min_matched=0.0)
+    assert apart == Failure("u", Reason.WORDS_DIFFER, "next to nothing in common")
