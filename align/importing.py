@@ -260,11 +260,7 @@ def _outcome(
     tally.words_split += matching.n_split
     if matching.differs:
         tally.differing.append({"utterance_id": name, "differences": matching.describe()})
-    return Aligned(name, tuple(Word(name, w.label, w.start, w.end, _finite(w.score)) for w in matching.words))
-
-
-def _finite(score: float | None) -> float | None:
-    return score if score is not None and math.isfinite(score) else None
+    return Aligned(name, tuple(Word(name, w.label, w.start, w.end, w.score) for w in matching.words))
 
 
 class _Scores:

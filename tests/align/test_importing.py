@@ -139,6 +139,14 @@ def test_impossible_times_fail_their_utterance_only(tmp_path: Path, start: str, 
     assert isinstance(outcomes["y"], Aligned)
 
 
+def test_a_score_that_is_no_number_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.ctm").write_text("x 1 0 1 one nan\nx 1 1 1 two 0.5\n")
+    corpus = [utterance("x")]
+    (outcome,) = account(corpus, import_alignments(corpus, tmp_path, ImportSettings(), Tally()))
+    assert isinstance(outcome, Aligned)
+    assert [word.score for word in outcome.words] == [None, 0.5]
+
+
 def test_a_damaged_file_is_the_reason_of_its_utterance(tmp_path: Path) -> None:
     write_textgrid(tmp_path / "y.TextGrid", "one", "two")
     text = (tmp_path / "y.TextGrid").read_text()
