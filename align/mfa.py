@@ -120,44 +120,46 @@ class MfaAligner(Aligner):
 
     def _align_items(self, items: Sequence[Item], work: Path) -> Iterator[Outcome]:
         settings = self.settings
-        model = settings.acoustic_model
-        options: dict[str, object] = {"beam": settings.beam, "retry_beam": settings.retry_beam}
-        options["g2p_model_path"] = _path_or_name(settings.g2p_model)
-        first = work / "first"
-        out = first / "out"
-        dictionary = _path_or_name(settings.dictionary)
-        if settings.train:
-            trained = Path(settings.keep_model).absolute() if settings.keep_model else work / "trained.zip"
-            trained.parent.mkdir(parents=True, exist_ok=True)
-            model = str(trained)
-            options["config_path"] = _path_or_name(settings.training_config)
-            command = self.program.train_command(first / "corpus", dictionary, trained, out, self.jobs, options)
-            options.pop("config_path")
-        else:
-            model = _path_or_name(model)
-            command = self.program.align_command(first / "corpus", dictionary, model, out, self.jobs, options)
-        ended = self.program.run(command, first / "root", first / "screen.txt")
-        left = yield from self._collect(items, out)
-        if ended.exit_code != 0 and len(left) == len(items) and ended.exit_code > 0:
+        first, second = work / "first", work / "second"
+        trained = Path(settings.keep_model).absolute() if settings.keep_model else work / "trained.zip"
+        model = str(trained) if settings.train else _path_or_name(settings.acoustic_model)
+        ended = self.program.run(self._first_command(first, model), first / "root", first / "screen.txt")
+        left = yield from self._collect(items, first / "out")
+        if ended.exit_code > 0 and len(left) == len(items):
             raise AlignmentError(f"mfa {_what_failed(ended)}: {ended.cause}")
-        folders = [out]
         again = [item for item in left if not too_dense(item)]
-        if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or Path(model).exists()):
+        if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or trained.exists()):
             log.info("%d of %d utterances left out: once more with a wider beam", len(again), len(items))
-            second = work / "second"
-            folders.append(second / "out")
             link_again(again, first / "corpus", second / "corpus")
-            options.update(beam=settings.wide_beam, retry_beam=settings.wide_retry_beam)
-            command = self.program.align_command(
-                second / "corpus", dictionary, model, second / "out", self.jobs, options
-            )
-            second_end = self.program.run(command, second / "root", second / "screen.txt")
-            if second_end.exit_code != 0:
-                log.warning("the second pass failed (%s)", second_end.cause)
+            self._run_again(second, model)
             left = [item for item in left if too_dense(item)] + (yield from self._collect(again, second / "out"))
-        unknown = _unknown_words(folders)
+        unknown = _unknown_words([first / "out", second / "out"])
         for item in left:
             yield _why_left_out(item, ended, unknown)
+
+    def _first_command(self, folder: Path, model: str) -> list[str]:
+        """The command line of the first pass, which aligns, or trains `model` and aligns with it."""
+        settings = self.settings
+        corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
+        narrow = self._options(settings.beam, settings.retry_beam)
+        if not settings.train:
+            return self.program.align_command(corpus, dictionary, model, out, self.jobs, narrow)
+        Path(model).parent.mkdir(parents=True, exist_ok=True)
+        options = {**narrow, "config_path": _path_or_name(settings.training_config)}
+        return self.program.train_command(corpus, dictionary, Path(model), out, self.jobs, options)
+
+    def _run_again(self, folder: Path, model: str) -> None:
+        """The second pass, with the wide beams; what it does not find stays left out."""
+        settings = self.settings
+        wide = self._options(settings.wide_beam, settings.wide_retry_beam)
+        dictionary = _path_or_name(settings.dictionary)
+        command = self.program.align_command(folder / "corpus", dictionary, model, folder / "out", self.jobs, wide)
+        ended = self.program.run(command, folder / "root", folder / "screen.txt")
+        if ended.exit_code != 0:
+            log.warning("the second pass failed (%s)", ended.cause)
+
+    def _options(self, beam: int, retry_beam: int) -> dict[str, object]:
+        return {"beam": beam, "retry_beam": retry_beam, "g2p_model_path": _path_or_name(self.settings.g2p_model)}
 
     def _collect(self, items: Iterable[Item], out: Path) -> Generator[Outcome, None, list[Item]]:
         """Outcomes of the files that were written; returns the items that have none."""
@@ -176,7 +178,7 @@ class MfaAligner(Aligner):
         try:
             text = read_text(path)
             words = [word for track in textgrid.read(text) for word in track.words]
-            phones = _phones(text)
+            unknown = _unknown_phones(text)
         except FormatError as error:
             return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"mfa wrote a TextGrid that {error}")
         matching = match_enough(name, words, item.tokens, min_matched=self.settings.min_matched)
@@ -187,7 +189,7 @@ class MfaAligner(Aligner):
         return Aligned(
             name,
             tuple(placed(item.utterance, word.label, word.start, word.end, score) for word in matching.words),
-            {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, phones)},
+            {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, unknown)},
         )
 
 
@@ -215,7 +217,7 @@ def _log_likelihoods(path: Path) -> dict[str, float]:
     return {row.file: row.log_likelihood for row in rows if row.log_likelihood is not None}
 
 
-def _phones(text: str) -> list[Interval]:
+def _unknown_phones(text: str) -> list[Interval]:
     """The intervals in which an unknown word was aligned as noise."""
     try:
         tracks = textgrid.read(text, tier="phones")
