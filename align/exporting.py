@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from align.aligned import iterate_aligned
-from align.formats import alignment_txt, ctm, mfa_tables, textgrid
+from align.formats import alignment_txt, csv_table, ctm, textgrid
 from align.formats.tracks import FormatError, Interval
 from speech2vec import audio
 from speech2vec.errors import UserError
@@ -142,8 +142,8 @@ def _writer(kind: ExportFormat, folder: Path) -> Iterator[_Write]:
         suffix = kind.value
         with atomic_path(folder / f"words.{suffix}") as temporary, temporary.open("w", encoding="utf-8") as out:
             if kind is ExportFormat.csv:
-                out.write(mfa_tables.write_csv_header())
-                yield lambda utterance, words: out.write(mfa_tables.write_csv(utterance.utterance_id, words))
+                out.write(csv_table.write_header())
+                yield lambda utterance, words: out.write(csv_table.write(utterance.utterance_id, words))
             else:
                 yield lambda utterance, words: out.write(ctm.write(utterance.utterance_id, words, utterance.channel))
 

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import Field
 
 from align.base import Aligned, Failure, Outcome, Reason
-from align.formats.mfa_tables import AnalysedUtterance, read_analysis
+from align.formats.mfa import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
 from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
 from align.matching import match_enough

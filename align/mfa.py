@@ -19,7 +19,7 @@ from pydantic import Field
 
 from align.base import Aligned, Aligner, AlignmentError, Failure, Outcome, Reason
 from align.formats import textgrid
-from align.formats.mfa_tables import read_analysis
+from align.formats.mfa import read_analysis
 from align.formats.tracks import FormatError, Interval, read_text
 from align.heard import placed
 from align.matching import match_enough

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping
 
-from align.formats import alignment_txt, ctm, mfa_tables, textgrid, wdseg, whisper
+from align.formats import alignment_txt, csv_table, ctm, mfa, textgrid, wdseg, whisper
 from align.formats.tracks import FormatError, Track, lines
 
 Reader = Callable[[str], list[Track]]
@@ -16,8 +16,8 @@ READERS: Mapping[str, Reader] = {
     "alignment.txt": alignment_txt.read,
     "ctm": ctm.read,
     "wdseg": wdseg.read,
-    "mfa-json": mfa_tables.read_json,
-    "csv": mfa_tables.read_csv,
+    "mfa-json": mfa.read,
+    "csv": csv_table.read,
     "whisper": whisper.read,
 }
 
@@ -57,7 +57,7 @@ def recognise(text: str) -> str | None:
         head = [line for _, line in itertools.islice(lines(text), _HEAD_LINES)]
     except FormatError:  # a line of megabytes is none of the formats that go by lines
         return None
-    if mfa_tables.columns(head[0].split(mfa_tables.delimiter(head[0]))):
+    if csv_table.columns(head[0].split(csv_table.delimiter(head[0]))):
         return "csv"
     if any(_ALIGNMENT_TXT.fullmatch(line) for line in head):
         return "alignment.txt"

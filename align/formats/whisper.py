@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from align.formats.mfa_tables import json_number, load_json
+from align.formats.json_text import json_number, load_json
 from align.formats.tracks import FormatError, Track, limit, shortest
 
 

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from praatio import textgrid as praat
 
-from align.formats import alignment_txt, ctm, mfa_tables, textgrid, wdseg, whisper
+from align.formats import alignment_txt, csv_table, ctm, mfa, textgrid, wdseg, whisper
 from align.formats.recognise import READERS, read_tracks, recognise
 from align.formats.tracks import SILENCES, FormatError, Interval, Track, decode, shortest
 
@@ -170,9 +170,9 @@ def test_ctm_round_trip(words: list[Interval]) -> None:
 @given(spoken(grid=1000), st.floats(-1e4, 0))
 def test_csv_round_trip_with_scores(words: list[Interval], score: float) -> None:
     scored = [Interval(word.start, word.end, word.label, score) for word in words]
-    text = mfa_tables.write_csv_header() + mfa_tables.write_csv("u, 1", scored)
+    text = csv_table.write_header() + csv_table.write("u, 1", scored)
     assert recognise(text) == "csv"
-    (track,) = mfa_tables.read_csv(text)
+    (track,) = csv_table.read(text)
     assert (track.name, track.words) == ("u, 1", scored)
     assert len(list(csv.DictReader(io.StringIO(text)))) == len(words)
 
@@ -301,7 +301,7 @@ def test_alignment_analysis() -> None:
         "b,0.0,2.7,s,,\r\n"
     )
     assert recognise(text) is None
-    first, second = mfa_tables.read_analysis(text)
+    first, second = mfa.read_analysis(text)
     assert (first.file, first.speaker, first.log_likelihood) == ("a", "s", -98.17)
     assert second.log_likelihood is None
 

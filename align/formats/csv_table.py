@@ -1,0 +1,126 @@
+"""Words as a table: one a line, with columns for start, end and word, in whatever order and with whatever beside them.
+
+The reader goes by the names in the first line: it reads MFA's CSV, the table that `write` makes, and tables of others.
+The float32 noise in times (0.23999999463558197) is taken out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+
+from align.formats.tracks import WORD_TIERS, FormatError, Interval, Track, limit, lines, number, shortest
+
+COLUMNS = ("utterance_id", "word", "start", "end", "score")
+
+# The names that a column goes by, in lower case.
+_START = ("start", "begin", "tmin", "start_time")
+_END = ("end", "tmax", "end_time")
+_LABEL = ("word", "label", "text")
+_NAME = ("utterance_id", "utterance", "file")
+_SCORE = ("score", "confidence", "probability")
+
+
+def delimiter(header: str) -> str:
+    """What parts the columns of a table: a comma, a semicolon or a tab."""
+    return max(",;\t", key=header.count)
+
+
+def columns(header: Sequence[str]) -> dict[str, int] | None:
+    """Where a table of words has its columns, by their names; None if it is no such table."""
+    names = [name.strip().strip('"').lower() for name in header]
+
+    def find(aliases: tuple[str, ...]) -> int:
+        return next((names.index(alias) for alias in aliases if alias in names), -1)
+
+    found = {
+        "start": find(_START),
+        "end": find(_END),
+        "label": find(_LABEL),
+        "name": find(_NAME),
+        "score": find(_SCORE),
+        "type": find(("type",)),
+        "speaker": find(("speaker",)),
+    }
+    return None if min(found["start"], found["end"], found["label"]) < 0 else found
+
+
+def read(text: str) -> list[Track]:
+    """A track for each utterance (or speaker) that the table names, in the order of their first rows.
+
+    Raises
+    ------
+    FormatError
+        If the first line does not name the columns, or there are too many rows; any other fault is its track's.
+    """
+    rows = read_rows(text)
+    _, header = next(rows, (0, []))
+    parts = columns(header)
+    if parts is None:
+        raise FormatError("the first line does not name start, end and word")
+    tracks: dict[tuple[str, str], Track] = {}
+
+    def value(row: Sequence[str], part: str) -> str:
+        place = parts[part]
+        return row[place] if 0 <= place < len(row) else ""
+
+    for n_rows, (line, row) in enumerate(rows):
+        limit(n_rows, len(tracks))
+        if not row or value(row, "type").lower() not in ("", *WORD_TIERS):
+            continue
+        key = (value(row, "name").strip(), value(row, "speaker").strip())
+        track = tracks.get(key)
+        if track is None:
+            track = tracks[key] = Track(name=key[0], speaker=key[1])
+        try:
+            score = value(row, "score")
+            track.add(
+                shortest(number(value(row, "start"))),
+                shortest(number(value(row, "end"))),
+                value(row, "label"),
+                number(score) if score else None,
+            )
+        except FormatError as error:
+            track.fault = track.fault or f"line {line}: {error}"
+    # A table of silences only, or of nothing, is an alignment without words.
+    return list(tracks.values()) or [Track()]
+
+
+def read_rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table, the first too, each with the number of its line.
+
+    Raises
+    ------
+    FormatError
+        If a line or a field is too long.
+    """
+    first = next((line for _, line in lines(text)), "")
+    reader = csv.reader((line + "\n" for _, line in lines(text)), delimiter=delimiter(first))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise FormatError(f"line {reader.line_num}: {error}") from error
+
+
+def write_header() -> str:
+    return ",".join(COLUMNS) + "\n"
+
+
+def write(name: str, words: Sequence[Interval]) -> str:
+    """The rows of one utterance, under the columns `COLUMNS`.
+
+    Raises
+    ------
+    FormatError
+        If a name or a word holds a line break.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for word in words:
+        if re.search(r"[\r\n]", name + word.label):
+            raise FormatError(f"'{word.label}' of '{name}' holds a line break")
+        writer.writerow((name, word.label, repr(word.start), repr(word.end), "" if word.score is None else word.score))
+    return out.getvalue()
