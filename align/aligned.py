@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,29 @@ def read_failures(report: Mapping[str, Any]) -> list[Failure]:
         return [Failure(row["utterance_id"], Reason(row["reason"]), row.get("detail", "")) for row in report["failed"]]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the report's list of failures is not readable: {error}") from error
+
+
+def split_failures(failures: Iterable[Failure], utterances: Container[str]) -> tuple[list[Failure], list[Failure]]:
+    """Part what never became an utterance from the utterances that could not be aligned.
+
+    An id that came twice counts as the former, although the utterance that had it first is there.
+
+    Parameters
+    ----------
+    failures : iterable of Failure
+    utterances : container of str
+        The ids of the utterances.
+
+    Returns
+    -------
+    problems, failed : list of Failure
+    """
+    problems: list[Failure] = []
+    failed: list[Failure] = []
+    for failure in failures:
+        is_problem = failure.utterance_id not in utterances or failure.reason is Reason.DUPLICATE_ID
+        (problems if is_problem else failed).append(failure)
+    return problems, failed
 
 
 def iterate_aligned(folder: Path) -> Iterator[Aligned]:

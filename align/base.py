@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from speech2vec import corpora
 from speech2vec.config import Settings
@@ -166,7 +166,12 @@ def load_aligner(name: str) -> type[Aligner]:
 
 def settings_type(kind: type[Aligner]) -> type[Settings]:
     """The settings of an aligner; a class that names none has none."""
-    return getattr(kind, "settings_type", Settings)
+    return getattr(kind, "settings_type", Aligner.settings_type)
+
+
+def flag(kind: type[Aligner], name: Literal["whole_corpus", "parallel", "takes_device"]) -> bool:
+    """What an aligner's class says of itself; one that says nothing has the default of `Aligner`."""
+    return bool(getattr(kind, name, getattr(Aligner, name)))
 
 
 def fault_in_words(words: Sequence[Word]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
+from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
 from align.base import Aligned, Failure, Outcome, Reason
 from align.pronunciations import Pronunciations
 from speech2vec import audio
@@ -107,12 +107,8 @@ class Checker:
         self.lowest_score = _lowest_usual(
             read_words(self.folder)["score"].drop_null().to_numpy(), self.settings.score_deviations
         )
-        failures = read_failures(self.report)
-        # What never became an utterance: no audio or transcript in the corpus, an id that came twice.
-        self._problems = [
-            f for f in failures if f.utterance_id not in self.utterances or f.reason is Reason.DUPLICATE_ID
-        ]
-        self._failures = {f.utterance_id: f for f in failures if f not in self._problems}
+        self._problems, failed = split_failures(read_failures(self.report), self.utterances)
+        self._failures = {failure.utterance_id: failure for failure in failed}
         self._left_out: Mapping[str, int] = self.report.get("words_left_out", {})
         self._guessed: Mapping[str, str] = self.report.get("guessed_words", {})
         self._durations: dict[Path, float | None] = {}

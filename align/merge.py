@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
-from align.base import Failure, Outcome, Reason
+from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
+from align.base import Failure, Outcome
 from speech2vec.console import parse_shard
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance, read_utterances
@@ -42,9 +42,7 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
             home[utterance.utterance_id] = folder
             utterances.append(utterance)
     failures = [failure for report in reports for failure in read_failures(report)]
-    # An id that came twice is reported beside the utterance that has it.
-    problems = [f for f in failures if f.utterance_id not in home or f.reason is Reason.DUPLICATE_ID]
-    failed = [f for f in failures if f not in problems]
+    problems, failed = split_failures(failures, home)
     extra = {
         "merged": [str(folder) for folder in folders],
         "shard": None,

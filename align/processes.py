@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from align.base import AlignmentError, Failure, Outcome, Reason, account, load_aligner, settings_type
+from align.base import AlignmentError, Failure, Outcome, Reason, account, flag, load_aligner, settings_type
 from speech2vec.config import validate_settings
 from speech2vec.manifest import Utterance
 from speech2vec.processes import Answer, stream_from_processes
@@ -41,8 +41,8 @@ def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: in
         If the aligner cannot work at all.
     """
     kind = load_aligner(recipe.aligner)
-    whole = bool(getattr(kind, "whole_corpus", False))
-    alone = whole or not getattr(kind, "parallel", True)
+    whole = flag(kind, "whole_corpus")
+    alone = whole or not flag(kind, "parallel")
     make = partial(_aligner, recipe, jobs if alone else 1)
     size = len(utterances) if whole else UTTERANCES_PER_PART
     parts = [utterances[i : i + size] for i in range(0, len(utterances), size or 1)]

@@ -13,8 +13,6 @@ from speech2vec import console
 from speech2vec.files import atomic_folder
 
 _SHOWN = 20
-
-
 # What lies in a folder of each of the formats.
 _MARKS = ("**/*.TextGrid", "**/*.alignment.txt", "words.ctm", "words.csv")
 

@@ -61,7 +61,9 @@ def run(
 
 def _device_for(kind: type[Aligner], name: str, asked: console.Device) -> str:
     """cpu, or cuda where it is there; torch is loaded for aligners that compute with it only."""
-    if getattr(kind, "takes_device", True):
+    from align.base import flag
+
+    if flag(kind, "takes_device"):
         from speech2vec.devices import choose_device
 
         return choose_device(asked.value).type
