@@ -54,6 +54,7 @@ def write_aligned(
     folder: Path,
     utterances: Sequence[Utterance],
     outcomes: Iterable[Outcome],
+    *,
     problems: Iterable[Failure] = (),
     settings: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,

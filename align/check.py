@@ -199,9 +199,9 @@ class Checker:
             output,
             list(self.utterances.values()),
             self._kept(unwanted, left_out),
-            self._problems,
-            self.report.get("settings"),
-            extra,
+            problems=self._problems,
+            settings=self.report.get("settings"),
+            extra=extra,
         )
 
     def _kept(self, unwanted: frozenset[Kind], left_out: dict[str, int]) -> Iterator[Outcome]:

@@ -48,7 +48,14 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
         "shard": None,
         "words_left_out": {name: n for report in reports for name, n in report.get("words_left_out", {}).items()},
     }
-    return write_aligned(output, utterances, _outcomes(folders, failed), problems, reports[0].get("settings"), extra)
+    return write_aligned(
+        output,
+        utterances,
+        _outcomes(folders, failed),
+        problems=problems,
+        settings=reports[0].get("settings"),
+        extra=extra,
+    )
 
 
 def _outcomes(folders: Sequence[Path], failed: list[Failure]) -> Iterator[Outcome]:

@@ -143,17 +143,17 @@ class MfaAligner(Aligner):
         corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
         narrow = self._options(settings.beam, settings.retry_beam)
         if not settings.train:
-            return self.program.align_command(corpus, dictionary, model, out, self.jobs, narrow)
+            return self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=narrow)
         Path(model).parent.mkdir(parents=True, exist_ok=True)
         options = {**narrow, "config_path": _path_or_name(settings.training_config)}
-        return self.program.train_command(corpus, dictionary, Path(model), out, self.jobs, options)
+        return self.program.train_command(corpus, dictionary, Path(model), out, jobs=self.jobs, options=options)
 
     def _run_again(self, folder: Path, model: str) -> None:
         """The second pass, with the wide beams; what it does not find stays left out."""
         settings = self.settings
         wide = self._options(settings.wide_beam, settings.wide_retry_beam)
-        dictionary = _path_or_name(settings.dictionary)
-        command = self.program.align_command(folder / "corpus", dictionary, model, folder / "out", self.jobs, wide)
+        corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
+        command = self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=wide)
         ended = self.program.run(command, folder / "root", folder / "screen.txt")
         if ended.exit_code != 0:
             log.warning("the second pass failed (%s)", ended.cause)

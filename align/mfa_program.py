@@ -99,7 +99,7 @@ class MfaProgram:
         return environment
 
     def align_command(
-        self, corpus: Path, dictionary: str, model: str, output: Path, jobs: int, options: Mapping[str, object]
+        self, corpus: Path, dictionary: str, model: str, output: Path, *, jobs: int, options: Mapping[str, object]
     ) -> list[str]:
         """The command line of an alignment with a model.
 
@@ -119,7 +119,7 @@ class MfaProgram:
         return self._command([name, str(corpus), dictionary, model, str(output)], jobs, options)
 
     def train_command(
-        self, corpus: Path, dictionary: str, model: Path, output: Path, jobs: int, options: Mapping[str, object]
+        self, corpus: Path, dictionary: str, model: Path, output: Path, *, jobs: int, options: Mapping[str, object]
     ) -> list[str]:
         """The command line of a training on the corpus itself."""
         positional = ["train", str(corpus), dictionary, str(model), "--output_directory", str(output)]

@@ -78,6 +78,7 @@ def align_corpus(
     output: Path,
     aligner: str,
     settings: Settings,
+    *,
     jobs: int = 1,
     device: str = "cpu",
     shard: str | None = None,
@@ -123,11 +124,12 @@ def align_corpus(
     with only_writer(output):
         if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists() and not force:
             return _finished(output, identity)
-        return _align(corpus, output, Recipe(aligner, settings.model_dump(), device), identity, jobs, quiet, force)
+        recipe = Recipe(aligner, settings.model_dump(), device)
+        return _align(corpus, output, recipe, identity, jobs=jobs, quiet=quiet, force=force)
 
 
 def _align(
-    corpus: Corpus, output: Path, recipe: Recipe, identity: dict[str, Any], jobs: int, quiet: bool, force: bool
+    corpus: Corpus, output: Path, recipe: Recipe, identity: dict[str, Any], *, jobs: int, quiet: bool, force: bool
 ) -> dict[str, Any]:
     path = output / JOURNAL_FILE
     left = corpus.utterances
@@ -147,9 +149,9 @@ def _align(
                 output,
                 corpus.utterances,
                 journal.outcomes(corpus.utterances),
-                failures_of_corpus(corpus.problems),
-                identity["settings"],
-                {"corpus": identity["corpus"], "shard": identity["shard"]},
+                problems=failures_of_corpus(corpus.problems),
+                settings=identity["settings"],
+                extra={"corpus": identity["corpus"], "shard": identity["shard"]},
             )
             journal.remove()
     return report

@@ -62,9 +62,9 @@ def import_(
             folder,
             found.utterances,
             outcomes(),
-            failures_of_corpus(found.problems),
-            {"aligner": "import", "alignments": alignments.name, **settings.model_dump()},
-            extra,
+            problems=failures_of_corpus(found.problems),
+            settings={"aligner": "import", "alignments": alignments.name, **settings.model_dump()},
+            extra=extra,
         )
     for name, what in (
         ("not_recognised", "files in no format that is known"),

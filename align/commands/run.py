@@ -55,7 +55,17 @@ def run(
     if shard is not None:
         asked = shard_of(asked, *console.parse_shard(shard))
     console.check_output(output, force, resume, [corpus], folder_with=WRITTEN)
-    report = align_corpus(asked, output, aligner, settings, console.count_jobs(jobs), chosen, shard, quiet, force)
+    report = align_corpus(
+        asked,
+        output,
+        aligner,
+        settings,
+        jobs=console.count_jobs(jobs),
+        device=chosen,
+        shard=shard,
+        quiet=quiet,
+        force=force,
+    )
     summarise(report, output)
 
 

@@ -54,7 +54,7 @@ def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise
     assert sorted(o.utterance_id for o in got) == [u.utterance_id for u in asked]
     problems = [Failure("x", Reason.NO_AUDIO, "named in a list")]
     folder = tmp_path_factory.mktemp("aligned")
-    report = write_aligned(folder, asked, got, problems, {"aligner": "test"})
+    report = write_aligned(folder, asked, got, problems=problems, settings={"aligner": "test"})
     assert report["asked"] == len(asked) + 1 == report["aligned"] + len(report["failed"])
     assert sum(report["reasons"].values()) == len(report["failed"])
     back = list(iterate_aligned(folder))

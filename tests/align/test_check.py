@@ -47,7 +47,7 @@ def folder(tmp_path) -> Path:
         Failure("failed", Reason.NO_ALIGNMENT, "no path"),
     ]
     path = tmp_path / "aligned"
-    write_aligned(path, asked, outcomes, [Failure("x", Reason.NO_AUDIO, "")], {"aligner": "test"})
+    write_aligned(path, asked, outcomes, problems=[Failure("x", Reason.NO_AUDIO, "")], settings={"aligner": "test"})
     # One utterance's words are lost without a word in the report, as happens outside of this program.
     table = read_words(path)
     write_words(path / "words.parquet", table.filter(np.array(table["utterance_id"]) != "lost"))
@@ -137,7 +137,7 @@ def test_what_is_not_aligned_is_counted_and_named(tmp_path):
     asked = [Utterance(name, Path("a.wav"), "a", "s", end=1.0) for name in ("good", "failed")]
     problems = [Failure("mute", Reason.NO_TRANSCRIPT), Failure("good", Reason.DUPLICATE_ID, "b.wav")]
     outcomes: list[Outcome] = [words("good", ("a", 0.1, 0.4)), Failure("failed", Reason.NO_ALIGNMENT, "no path")]
-    write_aligned(tmp_path / "a", asked, outcomes, problems)
+    write_aligned(tmp_path / "a", asked, outcomes, problems=problems)
     found = [(f.utterance_id, f.detail) for f in Checker(tmp_path / "a").findings() if f.kind is Kind.MISSING]
     assert sorted(found) == [
         ("failed", "no alignment found: no path"),
