@@ -195,27 +195,23 @@ class CtcAligner(Aligner):
         emissions = model.emissions(samples, self.settings.chunk, self.settings.context)
         if len(emissions) < needed:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
-        spans = align_labels(emissions, targets)
-        return Aligned(name, tuple(_words(words, labelled, len(separator), spans, utterance, model, seconds)))
+        spans = _by_word(align_labels(emissions, targets), labelled, len(separator))
+        in_time = (_word(utterance, word, own, model, seconds) for word, own in zip(words, spans, strict=True))
+        return Aligned(name, tuple(in_time))
 
 
-def _words(
-    words: Sequence[str],
-    labelled: Sequence[Sequence[int]],
-    n_between: int,
-    spans: Sequence[_Span],
-    utterance: Utterance,
-    model: CtcModel,
-    seconds: float,
-) -> Iterator[Word]:
-    frame = model.hop_length / model.sampling_rate
+def _by_word(spans: Sequence[_Span], labelled: Sequence[Sequence[int]], n_between: int) -> Iterator[Sequence[_Span]]:
+    """The spans of each word's labels, without those between words."""
     at = 0
-    for word, own in zip(words, labelled, strict=True):
-        mine = spans[at : at + len(own)]
+    for own in labelled:
+        yield spans[at : at + len(own)]
         at += len(own) + n_between
-        score = sum(span.total for span in mine) / sum(span.last - span.first for span in mine)
-        end = min(mine[-1].last * frame, seconds)
-        yield placed(utterance, word, mine[0].first * frame, end, score)
+
+
+def _word(utterance: Utterance, word: str, spans: Sequence[_Span], model: CtcModel, seconds: float) -> Word:
+    frame = model.hop_length / model.sampling_rate
+    score = sum(span.total for span in spans) / sum(span.last - span.first for span in spans)
+    return placed(utterance, word, spans[0].first * frame, min(spans[-1].last * frame, seconds), score)
 
 
 def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> CtcModel:
