@@ -31,7 +31,7 @@ class AlignmentError(UserError):
 
 
 class Reason(str, Enum):
-    """Why an utterance has no words in time: the whole list, so that a report can be counted."""
+    """Why an utterance has no words in time: the complete list, so that reports can be tallied."""
 
     NO_AUDIO = corpora.NO_AUDIO
     NO_TRANSCRIPT = corpora.NO_TRANSCRIPT
@@ -195,8 +195,8 @@ def _with_finite_score(word: Word) -> Word:
 def account(utterances: Sequence[Utterance], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     """Pass `outcomes` on so that each utterance gets exactly one.
 
-    An utterance without an answer becomes a `Failure`, as does one whose times are impossible; an exception that the
-    aligner lets out fails the utterances it had not answered yet. Only a `UserError` ends the run.
+    An utterance without an answer becomes a `Failure`, as does one whose times are impossible; if the aligner raises
+    an exception, the utterances that it had not answered for yet fail. Only a `UserError` ends the run.
 
     Raises
     ------

@@ -47,13 +47,13 @@ class CheckSettings(Settings):
     Parameters
     ----------
     tolerance : float, seconds
-        By how much a word may leave its utterance or overlap the next (times are rounded to frames).
+        By how much a word may reach beyond its utterance or overlap the next (times are rounded to frames).
     shortest_phone : float, seconds
         A word of four phones or more that is shorter than this for each is too short.
     longest_phone : float, seconds
         A word that is longer than this for each phone, and than a second, is too long.
     score_deviations : float
-        A score is low that many standard deviations (estimated from the quartiles) below the median of all.
+        A score is low if it is more than this many standard deviations (estimated from the quartiles) below the median.
     dictionary : Path or None
         Where phones are counted; None is PocketSphinx's dictionary.
     """

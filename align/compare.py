@@ -37,7 +37,7 @@ class Boundary:
 
     @property
     def difference(self) -> float:
-        """How much later the first alignment sets it, in seconds."""
+        """How much later it is in the first alignment, in seconds."""
         return self.first - self.second
 
 

@@ -27,7 +27,7 @@ from speech2vec.config import Settings
 from speech2vec.devices import choose_device
 from speech2vec.manifest import Utterance, Word
 
-# Steps of the trellis (frames times labels) that fit into memory: a byte each, 20 to 30 minutes of read speech.
+# Cells of the trellis (frames times labels) that fit into memory: a byte each, 20 to 30 minutes of read speech.
 MAX_TRELLIS = 3_000_000_000
 _DIGITS = re.compile(r"\d+")
 _SEPARATOR = "|"
@@ -110,12 +110,12 @@ def label_words(words: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
     [[1, 2], [3], [4]]
     """
     star = len(labels)
-    # The bundles write either capitals or small letters; the blank and the star of theirs are no characters.
+    # Bundles use either upper or lower case; their blank and their star stand for no character.
     number = {label.lower(): i for i, label in enumerate(labels) if i > 0 and label not in ("*", _SEPARATOR)}
     numbered = []
     for word in words:
         spoken = _DIGITS.sub(lambda run: "".join(read_digits(_plain_digits(run[0]))), word)
-        # An accent that has no label goes, its letter stays.
+        # An accent without a label is dropped, its letter stays.
         plain = [d for c in spoken for d in (c if c in number else unicodedata.normalize("NFKD", c)) if d in number]
         numbered.append([number[c] for c in plain] or [star])
     return numbered
@@ -215,12 +215,12 @@ def _word(utterance: Utterance, word: str, spans: Sequence[_Span], model: CtcMod
 
 
 def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> CtcModel:
-    """A model of `torchaudio.pipelines`; its weights from disk or by torchaudio's own download.
+    """A model of `torchaudio.pipelines`, with its weights from disk or downloaded by torchaudio.
 
     Raises
     ------
     AlignmentError
-        If there is no such bundle, it has no labels, or its weights cannot be had.
+        If there is no such bundle, it has no labels, or its weights cannot be loaded.
     UserError
         If there is no such device.
     """
@@ -232,7 +232,7 @@ def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> 
     if weights is not None:
         if not Path(weights).is_file():
             raise AlignmentError(f"weights {weights}: there is no such file")
-        # A file of that name in the cache folder is not downloaded.
+        # torchaudio downloads nothing if a file of that name is in the folder.
         options |= {"model_dir": str(Path(weights).parent), "file_name": Path(weights).name}
     try:
         network = bundle.get_model(dl_kwargs=options)

@@ -59,7 +59,7 @@ class JointNgram:
     Parameters
     ----------
     entries : iterable of (str, sequence of str)
-        Words and their phones. Words whose phones outnumber their letters twice (abbreviations) teach nothing.
+        Words and their phones. Words with more than two phones per letter (abbreviations) are left out.
     order : int
         Length of the n-grams.
 
@@ -101,7 +101,7 @@ class JointNgram:
         keys = np.zeros(len(flat) - self.order + 1, dtype=np.int64)
         for position in range(self.order):
             keys = (keys << self._bits) | flat[position : position + len(keys)]
-        # Windows that end in padding, or run over a word's end, are no n-grams.
+        # Windows that end in padding, or run over a word's end, are not n-grams.
         newest = keys & ((1 << self._bits) - 1)
         keys = keys[newest != BOUNDARY]
         unique: np.ndarray

@@ -57,7 +57,7 @@ class ImportSettings(Settings):
 
 @dataclass
 class Tally:
-    """What an import saw beside the outcomes: for the report."""
+    """What an import saw besides its outcomes, for the report."""
 
     files: Counter[str] = field(default_factory=Counter)
     not_recognised: list[str] = field(default_factory=list)
@@ -274,7 +274,7 @@ class _Scores:
             try:
                 rows = read_analysis(read_text(path))
             except FormatError as error:
-                # Without it the words are whole.
+                # The words are complete without it.
                 tally.unreadable.append(f"{ANALYSIS_FILE}: {error}: words get no score from it")
             for row in rows:
                 self._rows[row.file].append(row)

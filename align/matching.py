@@ -1,8 +1,8 @@
 """An aligner's words against the transcript's: which word in time is which word that was said.
 
-Aligners change words: they lower the case, drop punctuation, part ``quick-brown``, put ``<unk>`` or ``[bracketed]`` for
-what they do not know. Never go by position alone: the two lists are compared (Myers, "An O(ND) Difference Algorithm and
-Its Variations", 1986), and only where they differ are words paired by what is left between the equal ones.
+Aligners change words: they lower the case, drop punctuation, split ``quick-brown``, write ``<unk>`` or ``[bracketed]``
+for what they do not know. So words are not paired by position alone: the two lists are compared (Myers, "An O(ND)
+Difference Algorithm and Its Variations", 1986), and only what is left between equal words is paired by position.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _match_gap(pieces: Sequence[Interval], tokens: Sequence[str], result: Matchi
             if piece.label not in UNKNOWN | BRACKETED:
                 result.respelled.append((piece.label, token))
     elif _letters(piece.label for piece in pieces) == _letters(tokens) != "":
-        # The same letters, parted otherwise ("some one" and "someone"): cut the time where the letters are cut.
+        # The same letters, split elsewhere ("some one" and "someone"): cut the time where the letters are cut.
         result.words += _by_letters(pieces, tokens)
         result.n_split += len(tokens)
     else:

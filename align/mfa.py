@@ -1,8 +1,8 @@
 """The Montreal Forced Aligner behind the `Aligner` protocol: drives the program `mfa`.
 
-The program leaves files out without a word and changes the words it aligns. So it gets a corpus of its own making:
-audio that was decoded to its end, one folder a speaker, names that are unique, transcripts already tokenised; then each
-file that was asked for is looked for by name, and its words are matched to the transcript's.
+The program leaves files out silently and changes the words it aligns. So it gets a corpus made for it: audio that was
+decoded to its end, one folder per speaker, unique names, tokenised transcripts; afterwards each file that was asked for
+is looked up by name, and its words are matched to the transcript's.
 
 McAuliffe et al., "Montreal Forced Aligner: trainable text-speech alignment using Kaldi", Interspeech 2017.
 """
@@ -206,7 +206,7 @@ def _what_failed(ended: Ended) -> str:
 
 
 def _log_likelihoods(path: Path) -> dict[str, float]:
-    """Each utterance's log-likelihood by the frame; without the file there are no scores."""
+    """Each utterance's log-likelihood per frame; without the file there are no scores."""
     if not path.is_file():
         return {}
     try:

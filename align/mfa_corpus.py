@@ -15,7 +15,7 @@ from speech2vec.transcripts import tokenize
 
 SAMPLING_RATE = 16000
 SHORTEST_SECONDS = 0.1
-# Nobody speaks faster for a whole utterance; where the program found no path, this is why.
+# Nobody speaks faster than this for a whole utterance: above it, this is why the program found no path.
 MOST_WORDS_PER_SECOND = 9.0
 _LINKED_FORMATS = ("WAV", "FLAC")
 
@@ -34,8 +34,8 @@ class Item:
 def hand_over(utterance: Utterance, speaker: str, name: str, corpus: Path) -> Item | Failure:
     """Put an utterance into the program's corpus, or say why it cannot be.
 
-    The audio is decoded to its end: one file that libsndfile cannot read ends the program's whole run. What is one
-    channel at 16 kHz already is linked, all else is written anew, as the program loses files at other rates.
+    The audio is decoded to its end, as a single file that libsndfile cannot read ends the program's whole run. What is
+    mono at 16 kHz already is linked; all else is written anew, as the program loses files at other rates.
     """
     tokens = tokenize(utterance.text)
     if not tokens:
@@ -61,7 +61,7 @@ def hand_over(utterance: Utterance, speaker: str, name: str, corpus: Path) -> It
 
 
 def link_again(items: Iterable[Item], corpus: Path, again: Path) -> None:
-    """A corpus of some of the files of another."""
+    """Make a corpus that links to some of the files of another."""
     for item in items:
         folder = again / item.speaker
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The program `mfa` (Montreal Forced Aligner): found, asked for its version, started, and its end understood.
+"""The program `mfa` (Montreal Forced Aligner): finding it, asking for its version, running it and telling how it ended.
 
 Its screen output is never read for status, as it wraps at the terminal's width; only its exit code and the files it
 leaves count. The output is kept for the one line that says why a run failed.
@@ -42,7 +42,7 @@ class Ended:
 
     @property
     def bad_usage(self) -> bool:
-        """A model, a dictionary or an option that the program does not take."""
+        """Whether the program refused a model, a dictionary or an option."""
         return self.exit_code == _BAD_USAGE
 
 
@@ -179,5 +179,5 @@ def _cause(screen: str) -> str:
     errors = [place for place, line in enumerate(lines) if _ERROR.fullmatch(line) or "Error:" in line]
     if not errors:
         return lines[-1][:300] if lines else ""
-    # A box says what kind of error on one line and what on the next.
+    # A box names the kind of error on one line and the error itself on the next.
     return " ".join(lines[place] for place in errors[-2:])[:300]

@@ -21,7 +21,7 @@ from speech2vec.pronunciations import without_variant
 SAMPLING_RATE = 16000
 # Every phone of the model is three states in a row, none of which can be skipped.
 FRAMES_PER_PHONE = 3
-# Viterbi scores are kept divided by this (SENSCR_SHIFT of its acmod.h), and given out so.
+# PocketSphinx keeps and returns Viterbi scores divided by this (SENSCR_SHIFT in its acmod.h).
 SCORE_SCALE = 1024
 # PocketSphinx's own default.
 _ALL_GAUSSIANS = 4
@@ -41,9 +41,9 @@ class PocketSphinxSettings(Settings):
     silence_probability : float
         Of a pause between two words.
     gaussians : int
-        The best so many of each codebook are summed in a frame's score, 1 to 4. 1 is a third faster than 4, the
-        program's own default, with half a point fewer boundaries within 50 ms (docs/alignment.md); an utterance that
-        needs a wider beam always gets 4.
+        How many of each codebook's best Gaussians are summed in a frame's score, 1 to 4. 1 is a third faster than 4,
+        PocketSphinx's own default, with half a point fewer boundaries within 50 ms (docs/alignment.md); an utterance
+        that needs a wider beam always gets 4.
     """
 
     model: Path | None = None
@@ -92,9 +92,9 @@ class PocketSphinxAligner(Aligner):
                     pbeam=beam,
                     wbeam=beam,
                     silprob=self.settings.silence_probability,
-                    # What the quick way did not align gets the program's own care beside a wider beam.
+                    # What the first beam did not align gets PocketSphinx's own default as well as a wider beam.
                     topn=self.settings.gaussians if beam == self.settings.beams[0] else _ALL_GAUSSIANS,
-                    # The lattice's best path may end in a word that is not the last one: then nothing is found.
+                    # The lattice's best path may end before the last word: then nothing would be found.
                     bestpath=False,
                     loglevel="FATAL",
                 )
@@ -136,7 +136,7 @@ class PocketSphinxAligner(Aligner):
         for token, pronunciation in said.items():
             if pronunciation.guessed and decoder.lookup_word(token) is None:
                 decoder.add_word(token, " ".join(pronunciation.phones), False)
-        # Forgets the noise of the utterances before, which would be taken off this one too.
+        # Forgets the noise estimated in earlier utterances, which would be subtracted from this one too.
         decoder.reinit_feat()
         decoder.set_align_text(" ".join(tokens))
         decoder.start_utt()

@@ -34,8 +34,8 @@ class Pronunciation:
 class Pronunciations:
     """A pronunciation dictionary that has an answer for every word.
 
-    Unknown words are, in this order: a possessive of another word; read as numbers; spelled (no vowel
-    letter); given to a joint n-gram model learned from this dictionary; unspecific speech.
+    A word that is not in it is, whichever applies first: a possessive of another word; read as a number; spelled out
+    (no vowel letter); pronounced by a joint n-gram model learned from this dictionary; unspecific speech.
 
     Parameters
     ----------

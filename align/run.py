@@ -105,7 +105,7 @@ def align_corpus(
     quiet : bool
         No progress.
     force : bool
-        What is in the folder goes, once the aligner has begun.
+        What is in the folder is deleted, once the aligner has started.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def _align(
 
 
 def _begun(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    """The same outcomes; the first is there already, so that an aligner that cannot start leaves nothing behind."""
+    """The same outcomes, the first computed already, so that an aligner that cannot start leaves nothing behind."""
     return itertools.chain(list(itertools.islice(outcomes, 1)), outcomes)
 
 

@@ -70,7 +70,7 @@ def run(
 
 
 def _device_for(kind: type[Aligner], name: str, asked: console.Device) -> str:
-    """cpu, or cuda where it is there; torch is loaded for aligners that compute with it only."""
+    """cpu, or cuda where it is there; torch is loaded only for aligners that compute with it."""
     from align.base import flag
 
     if flag(kind, "takes_device"):

@@ -1,4 +1,4 @@
-"""LibriSpeech's ``.alignment.txt``: a line an utterance, ``ID "W1,,W2," "end1,end2,end3,end4"``.
+"""LibriSpeech's ``.alignment.txt``: one line per utterance, ``ID "W1,,W2," "end1,end2,end3,end4"``.
 
 An empty word is a silence, a time is the END of its word, and a word starts where the one before it ended. Both
 dialects in use are read: with and without a space at the line's end, with and without a silence at the start.
@@ -64,7 +64,7 @@ def write(name: str, words: Sequence[Interval], duration: float) -> str:
     Raises
     ------
     FormatError
-        If a word overlaps the one before it, or a name or word holds what parts the fields.
+        If a word overlaps the one before it, or a name or word holds a character that separates fields.
     """
     if not name or re.search(r'[\s"]', name):
         raise FormatError(f"the name '{name}' holds white space or quotes")

@@ -1,4 +1,4 @@
-"""Words as a table: one a line, with columns for start, end and word, in whatever order and with whatever beside them.
+"""Words as a table: one per line, with columns for start, end and word, in any order and with any others beside them.
 
 The reader goes by the names in the first line: it reads MFA's CSV, the table that `write` makes, and tables of others.
 The float32 noise in times (0.23999999463558197) is taken out.
@@ -24,7 +24,7 @@ _SCORE = ("score", "confidence", "probability")
 
 
 def delimiter(header: str) -> str:
-    """What parts the columns of a table: a comma, a semicolon or a tab."""
+    """What separates the columns of a table: a comma, a semicolon or a tab."""
     return max(",;\t", key=header.count)
 
 

@@ -1,4 +1,4 @@
-"""NIST's CTM: ``name channel start duration word [confidence]``, one word a line, ``;;`` before a comment."""
+"""NIST's CTM: ``name channel start duration word [confidence]``, one word per line, ``;;`` before a comment."""
 
 from __future__ import annotations
 

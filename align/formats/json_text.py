@@ -37,12 +37,12 @@ def load_json(text: str) -> Any:
 
 
 def json_number(value: object, what: str) -> float:
-    """A number in JSON; `what` is its name in the message.
+    """A number in JSON; `what` names it in the message.
 
     Raises
     ------
     FormatError
-        If it is none.
+        If it is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FormatError(f"{what} is {shorten(json.dumps(value)[:60])}, not a number")

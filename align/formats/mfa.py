@@ -58,7 +58,7 @@ class AnalysedUtterance:
     begin, end : float, seconds
     speaker : str
     log_likelihood : float or None
-        By the frame, over all of the utterance; None if the program could not align it.
+        Per frame, over the whole utterance; None if the program could not align it.
     """
 
     file: str

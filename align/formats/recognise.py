@@ -55,7 +55,7 @@ def recognise(text: str) -> str | None:
         return "wdseg"
     try:
         head = [line for _, line in itertools.islice(lines(text), _HEAD_LINES)]
-    except FormatError:  # a line of megabytes is none of the formats that go by lines
+    except FormatError:  # formats that go by lines have no line of megabytes
         return None
     if csv_table.columns(head[0].split(csv_table.delimiter(head[0]))):
         return "csv"

@@ -3,8 +3,8 @@
 The reader is our own, and follows Praat's own rule for its text files: only free-standing numbers, flags (`<exists>`)
 and strings in double quotes count, all else is comment. So one reader serves the long and the short form, tabs, and a
 whole file on one line. praatio (6.2) looks for the words ``item [`` and ``xmin =`` instead: a label that holds such a
-word, or a file on one line, raises IndexError or ParsingError in it, and one reversed interval loses the file. The
-counts in a file are never trusted to reserve memory; they are compared in the end, so that a file cut short is found.
+word, or a file on one line, raises IndexError or ParsingError in it, and one reversed interval costs the file. The
+counts in a file are never trusted to reserve memory; they are compared at the end, so that a file cut short is found.
 """
 
 from __future__ import annotations

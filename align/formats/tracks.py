@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A CTM of train-clean-100 (28,539 utterances, a million words) has 44 MB. In memory a character takes up to four
+# A CTM of train-clean-100 (28,539 utterances, a million words) is 44 MB. In memory a character takes up to four
 # bytes, a word some two hundred, a track some four hundred: together these limits stay below a gigabyte.
 MAX_BYTES = 64 * 2**20
 MAX_WORDS = 1_200_000
@@ -160,7 +160,7 @@ def shorten(text: str, width: int = 40) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file: UTF-8, UTF-16 (with its mark, or told by its zero bytes), else Windows-1252.
+    """The text of a file: UTF-8, UTF-16 (with a byte-order mark, or recognised by its zero bytes), else Windows-1252.
 
     Raises
     ------

@@ -14,12 +14,12 @@ _NOISE = re.compile(r"\+\+.*\+\+")
 def read(text: str) -> list[Track]:
     """One track; noises (``++NOISE++``) are left out, the number of a pronunciation (``(2)``) is cut off.
 
-    The score of a word is its acoustic score by the frame, so that long words do not look worse than short ones.
+    The score of a word is its acoustic score per frame, so that long words do not look worse than short ones.
 
     Raises
     ------
     FormatError
-        If the header or one of a line's four fields is missing, or a number is none.
+        If the header or one of a line's four fields is missing, or something else stands for a number.
     """
     track = Track()
     header = False
