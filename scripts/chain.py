@@ -24,7 +24,7 @@ class Chain:
     started: float = field(default_factory=time.monotonic)
     printed: dict[str, str] = field(default_factory=dict)
 
-    def run(self, title: str, *command: str | Path) -> str:
+    def run(self, title: str, *command: str | Path, optional: bool = False) -> str:
         """Run one command, shown and timed; its standard output is printed and returned.
 
         Parameters
@@ -32,11 +32,14 @@ class Chain:
         title : str
         command : str or Path
             A string is split at its blanks into words, a path is one word.
+        optional : bool
+            Whether the others can do without it: a measure for which a corpus may be too small.
 
         Raises
         ------
         UserError
-            If it ends with a code other than 0 or 1 (done, with failures listed).
+            If it ends with a code other than 0 or 1 (done, with failures listed); if `optional`, other than 2 too (the
+            program has said why it cannot be done).
         """
         words = [word for part in command for word in (part.split() if isinstance(part, str) else [str(part)])]
         minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
@@ -52,7 +55,9 @@ class Chain:
             for line in process.stdout:
                 print(f"  {line}", end="", flush=True)
                 lines.append(line)
-        if process.returncode not in (console.DONE, console.DONE_WITH_FAILURES):
+        if optional and process.returncode == console.USER_ERROR:
+            print("  (left out)", flush=True)
+        elif process.returncode not in (console.DONE, console.DONE_WITH_FAILURES):
             raise UserError(
                 f"stopped at '{shlex.join(words)}' (code {process.returncode}); "
                 f"the same call goes on from here, and starts anew if {self.folder} is removed"

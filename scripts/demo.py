@@ -8,9 +8,8 @@ Each command is shown before it runs, so that it can be copied. A second call go
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,6 +17,7 @@ from scripts.chain import Chain
 from speech2vec import console
 from speech2vec.corpora import SYNTHETIC_FILE, is_synthetic
 from speech2vec.errors import UserError
+from speech2vec.files import read_json
 
 WORDS = 10_000  # of synthetic speech: 1.1 hours
 # Steps whose figures are shown again at the end.
@@ -45,14 +45,16 @@ def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> P
     settings = f"--vector-size 50 --epochs {epochs} --set optimiser.batch_size=256 --evaluate-every 0"
     chain.run("Train Speech2Vec", "speech2vec train", store, "-o", run, settings, "--resume")
     chain.run("A vector for each word", "speech2vec export", run, "-o", vectors, "--force")
-    chain.run(SAME_DIFFERENT, "speech2vec same-different", run, "-o", run / "same-different.json", "--force")
+    output = (run, "-o", run / "same-different.json", "--force")
+    chain.run(SAME_DIFFERENT, "speech2vec same-different", *output, optional=True)
     title = "Word2Vec on the transcripts, to compare with"
     chain.run(title, "speech2vec baseline", store, "--kind word2vec --min-count 1 -o", baseline, "--force")
     outputs = ("--run", run, "-o", run / "evaluation", "--force")
     chain.run(SIMILARITY, "speech2vec evaluate", vectors, baseline, *outputs)
     outputs = ("--run", run, "-o", run / "homophones.json", "--force")
-    chain.run("Words that sound the same", "speech2vec homophones", vectors, *outputs, "--min-count 2")
-    chain.run("Nearest neighbours", "speech2vec neighbours", vectors, "people time -n 5")
+    title = "Words that sound the same"
+    chain.run(title, "speech2vec homophones", vectors, *outputs, "--min-count 2", optional=True)
+    chain.run("Nearest neighbours", "speech2vec neighbours", vectors, "people time -n 5", optional=True)
     chain.run("The report", "speech2vec report", run, "-o", out / "report.html", "--force")
     return run
 
@@ -75,10 +77,6 @@ def emotion(chain: Chain, vectors: Path) -> None:
         chain.run(f"{EMOTION}: {model}", "speech2vec-emotion evaluate", run)
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def lines_with(text: str, *starts: str) -> list[str]:
     """The lines that start (after blanks) with one of `starts`."""
     return [line.strip() for line in text.splitlines() if line.strip().startswith(starts)]
@@ -98,13 +96,13 @@ def figures(chain: Chain) -> list[str]:
         f"held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "
         f"(mean frame {last['dev_mean_frame']:.4f}; vectors shuffled between words {last['dev_shuffled']:.4f})"
     )
-    results = read_json(run / "same-different.json")["parts"][0]["results"]
-    precisions = []
-    for name, result in results.items():
-        if result["ap"] is not None:
-            interval = "" if result["low"] is None else f" [{result['low']:.3f}, {result['high']:.3f}]"
-            precisions.append(f"{name} {result['ap']:.3f}{interval}")
-    rows.append(f"same-different average precision: {', '.join(precisions)}")
+    if (run / "same-different.json").exists():
+        precisions = []
+        for name, result in read_json(run / "same-different.json")["parts"][0]["results"].items():
+            if result["ap"] is not None:
+                interval = "" if result["low"] is None else f" [{result['low']:.3f}, {result['high']:.3f}]"
+                precisions.append(f"{name} {result['ap']:.3f}{interval}")
+        rows.append(f"same-different average precision: {', '.join(precisions)}")
     for level in read_json(run / "evaluation" / "evaluation.json")["levels"]:
         scores = []
         for name, result in level["results"].items():
@@ -114,7 +112,8 @@ def figures(chain: Chain) -> list[str]:
                 covered = f"{mean['n_covered']:,} of {mean['n_pairs']:,} pairs"
         if scores:
             rows.append(f"word similarity, min_count {level['min_count']}, {covered}: {', '.join(scores)}")
-    rows.append(read_json(run / "homophones.json")["homophones"]["verdict"])
+    if (run / "homophones.json").exists():
+        rows.append(read_json(run / "homophones.json")["homophones"]["verdict"])
     return rows
 
 
@@ -158,7 +157,7 @@ def command(
         exact = corpus / "alignments"
     run = embeddings(chain, corpus, epochs, exact)
     emotion(chain, run / "vectors.txt")
-    synthetic = is_synthetic(corpus.absolute() / "any")
+    synthetic = is_synthetic(corpus)
     print("\n".join(closing(chain, synthetic)))
 
 

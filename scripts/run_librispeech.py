@@ -81,6 +81,8 @@ def command(
     console.set_up_logging(quiet=False)
     if not librispeech.is_dir():
         raise UserError(f"{librispeech}: there is no such folder")
+    if alignments is not None and shard is not None:
+        raise UserError("--shard shares out the alignment; with --alignments there is none: give one of the two")
     chain = Chain(output)
     aligned = align(chain, select(librispeech, subset or [], output), alignments, aligner, shard)
     if aligned is None:
@@ -99,7 +101,8 @@ def command(
         chain.run(f"Speech2Vec, {size} numbers a word", "speech2vec train", store, "-o", run, settings)
         vectors = run / "vectors.txt"
         chain.run("Its vectors", "speech2vec export", run, "-o", vectors, f"--device {device.value} --force")
-        chain.run("Words told apart", "speech2vec same-different", run, "-o", run / "same-different.json", "--force")
+        output_file = ("-o", run / "same-different.json", "--force")
+        chain.run("Words told apart", "speech2vec same-different", run, *output_file, optional=True)
         settings = f"--kind word2vec --vector-size {size} --min-count {min_count} --seed {seed} --force -o"
         chain.run(f"Word2Vec, {size} numbers a word", "speech2vec baseline", store, settings, text)
         chain.run(

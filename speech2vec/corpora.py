@@ -85,9 +85,10 @@ def read_corpus(path: Path) -> Corpus:
     return corpus
 
 
-def is_synthetic(audio: Path) -> bool:
-    """Whether an audio file lies in a corpus that says that it was synthesised (by a file synthetic.json)."""
-    return any((folder / SYNTHETIC_FILE).exists() for folder in Path(audio).absolute().parents)
+def is_synthetic(path: Path) -> bool:
+    """Whether a path lies in, or is, a corpus that says that it was synthesised (by a file synthetic.json)."""
+    path = Path(path).absolute()
+    return any((place / SYNTHETIC_FILE).exists() for place in (path, *path.parents))
 
 
 def _with_empty_ones_apart(utterances: list[Utterance], problems: list[Problem]) -> Corpus:

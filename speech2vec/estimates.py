@@ -52,8 +52,10 @@ class Estimate:
         """
         wins = _share_below(above, below)  # n pairs, n owners of controls
         weights = _group_weights(group, seed)
-        resampled = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
-        return cls._from(float(wins.mean()), resampled)
+        # A pair drawn twice is beside its own controls twice, not four times.
+        twice = weights**2 - weights
+        won = ((weights @ wins) * weights).sum(axis=1) - twice @ wins.diagonal()
+        return cls._from(float(wins.mean()), won / (weights.sum(axis=1) ** 2 - twice.sum(axis=1)))
 
     @classmethod
     def _from(cls, value: float, resampled: np.ndarray) -> Estimate:

@@ -101,7 +101,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     columns["speaker"] = pa.array(speakers[used], pa.string())
     columns["first_frame"] = pa.array((np.cumsum(n_frames) - n_frames)[used])
     columns["n_frames"] = pa.array(n_frames[used])
-    short_words = int((end - start < settings.frame_shift)[used].sum())
+    short_words = int((end - start < settings.frame_shift - 1e-6)[used].sum())
     notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
     table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
     file = part_file(parts, part.number)

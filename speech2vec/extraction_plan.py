@@ -78,7 +78,7 @@ class Plan:
             name = names[index[int(backwards.argmax())]]
             raise UserError(f"{aligned / WORDS_FILE}: the words of utterance '{name}' are not in order of time")
         self._utterances = [utterances[name] for name in names]
-        self.synthetic = any(is_synthetic(folder / "any") for folder in {u.audio.parent for u in self._utterances})
+        self.synthetic = any(is_synthetic(folder) for folder in {u.audio.parent for u in self._utterances})
         self.hash = hashlib.sha256()
         for name in (WORDS_FILE, UTTERANCES_FILE):
             with (aligned / name).open("rb") as file:

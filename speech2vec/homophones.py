@@ -113,8 +113,9 @@ def check_homophones(
     pairs : Pairs
     instances : mapping or None
         Row of a word -> the vectors of its instances [shape=(n, vector_size)], for all of ``pairs.rows()``. With them
-        every cosine is taken between means over equally many instances (k of each), so that halves, homophones and
-        random pairs differ in nothing but what is compared. Pairs whose words have too few for halves are left out.
+        every cosine is taken between means over equally many instances (k of each; of a random word that has fewer,
+        over all of its), so that halves, homophones and random pairs differ in nothing but what is compared. Pairs
+        whose words have too few for halves are left out.
     seed : int
 
     Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Tags such as [LAUGHTER], <noise> or (inaudible) are not words that were said.
+# Tags such as [LAUGHTER], <noise>, {cough} or ((inaudible)) are not words that were said.
 _TAG = re.compile(r"\[[^\]]*\]|<[^>]*>|\(\([^)]*\)\)|\{[^}]*\}")
 # A letter or digit with what is written above or below it, where no single character holds both.
 _LETTERS = r"(?:[^\W_][\u0300-\u036f]*)+"

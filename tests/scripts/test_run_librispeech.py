@@ -64,6 +64,12 @@ def test_shards_are_joined(small: Path, tmp_path: Path, capfd: pytest.CaptureFix
     assert (out / "speech2vec-4" / "report.html").exists()
 
 
+def test_imported_alignments_are_not_shared_out(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--shard"):
+        command(small, tmp_path / "out", alignments=tmp_path, shard="1/2")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_subset_is_named_with_what_is_there(small: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no subset 'dev-other'; it has dev-clean, train-clean-100"):
         select(small, ["dev-other"], tmp_path)

@@ -138,7 +138,7 @@ def test_synthetic_is_what_says_so(tmp_path: Path) -> None:
     touch(tmp_path, "corpus/1/2/a.wav")
     assert not is_synthetic(tmp_path / "corpus/1/2/a.wav")
     touch(tmp_path, f"corpus/{SYNTHETIC_FILE}")
-    assert is_synthetic(tmp_path / "corpus/1/2/a.wav")
+    assert is_synthetic(tmp_path / "corpus/1/2/a.wav") and is_synthetic(tmp_path / "corpus")
     assert not is_synthetic(tmp_path / "b.wav")
 
 

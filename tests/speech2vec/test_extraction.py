@@ -271,6 +271,13 @@ def test_short_words_are_counted_among_those_that_are_used(tmp_path: Path, align
     assert Store.open(tmp_path / "store").meta["short_words"] == 1
 
 
+def test_a_word_of_exactly_one_frame_is_not_short(tmp_path: Path, aligned: Path) -> None:
+    exact = [Word("u0004", "tick", start, start + 0.01) for start in (0.28, 0.57, 1.16)]
+    assert any(word.end - word.start < 0.01 for word in exact)  # as far as floating point goes
+    change_words(aligned, lambda words: [word for word in words if word.utterance_id != "u0004"] + exact)
+    assert extract(aligned, tmp_path / "store", SETTINGS, quiet=True).short_words == 0
+
+
 def test_a_preset_is_the_features_of_its_source(tmp_path: Path, aligned: Path, program: Program) -> None:
     assert program("features", aligned, "-o", tmp_path / "store", "--preset", "reality-check", "--quiet")[0] == 0
     settings = MfccSettings(**Store.open(tmp_path / "store").settings)

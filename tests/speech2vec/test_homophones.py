@@ -179,12 +179,15 @@ def test_the_interval_of_an_auc_is_that_of_groups_drawn_again() -> None:
     above = 0.7 + below[:, 0] + random.normal(size=9)
     estimate = Estimate.of_auc(above, below, group, seed=3)
 
-    # The same draws, each group's pairs written down as often as it was drawn.
+    # The same draws, each group's pairs written down as often as it was drawn; a pair meets its own controls, and not
+    # those of its copies.
     member, times = draw_groups(group, generator(3, 7))
     drawn = []
     for of_group in times:
         rows = np.repeat(np.arange(9), of_group[member])
-        drawn.append((above[rows][:, None] > below[rows].ravel()).mean())
+        wins = (above[rows][:, None, None] > below[rows]).mean(axis=2)
+        copies = (rows[:, None] == rows) & ~np.eye(len(rows), dtype=bool)
+        drawn.append(wins[~copies].mean())
     assert estimate.value == pytest.approx((above[:, None] > below.ravel()).mean(), abs=1e-6)
     assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-6)
     assert estimate.low < estimate.value < estimate.high
