@@ -1,5 +1,7 @@
 """All members of a run as one network: from unscaled features and words to probabilities; TorchScript of it."""
 
+# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+
 import warnings
 from collections.abc import Sequence
 from pathlib import Path

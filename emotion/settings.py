@@ -15,6 +15,7 @@ MODELS = ("acoustic", "embedding", "dual")
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Pooling = Literal["last", "mean", "attention", "statistics"]
 
 
 class ModelSettings(Settings):
@@ -53,7 +54,7 @@ class ModelSettings(Settings):
     dense_size: Positive = 256
     recurrent_dropout: Share = 0.2
     dropout: Share = 0.3
-    pooling: Literal["last", "mean", "attention", "statistics"] = "last"
+    pooling: Pooling = "last"
     padding: Literal["packed", "zeros"] = "packed"
     stack: Positive = 1
     input_statistics: bool = False

@@ -4,10 +4,12 @@ All of them take the same four tensors, so that one loop trains, evaluates and e
 it does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
 """
 
+# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+
 import torch
 from torch import Tensor, nn
 
-from emotion.models.encoder import Dense, Encoder, InputStatistics, Pooling
+from emotion.models.encoder import Dense, Encoder, InputStatistics
 from emotion.settings import ModelSettings
 from speech2vec.errors import UserError
 
@@ -84,23 +86,12 @@ def acoustic_encoder(settings: ModelSettings, n_features: int) -> Encoder:
     """The encoder of windows (ENC1 of the paper)."""
     size = settings.stack * n_features
     statistics = InputStatistics(size, settings.stack) if settings.input_statistics else None
-    return Encoder(size, *_sizes(settings), settings.noise, statistics)
+    return Encoder(size, settings, settings.noise, statistics)
 
 
 def word_encoder(settings: ModelSettings, vector_size: int) -> Encoder:
     """The encoder of word vectors (ENC2)."""
-    return Encoder(vector_size, *_sizes(settings))
-
-
-def _sizes(settings: ModelSettings) -> tuple[int, int, float, float, Pooling]:
-    """What both encoders share."""
-    return (
-        settings.hidden_size,
-        settings.dense_size,
-        settings.recurrent_dropout,
-        settings.dropout,
-        settings.pooling,
-    )
+    return Encoder(vector_size, settings)
 
 
 def build(

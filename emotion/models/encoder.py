@@ -1,13 +1,12 @@
 """A sequence becomes one vector: Bi-LSTM, pooling, dense layer (ENC1 and ENC2 of the paper)."""
 
-from typing import Literal
+# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
 
 import torch
 from torch import Tensor, nn
 
 from emotion.models.recurrent import BiLSTM
-
-Pooling = Literal["last", "mean", "attention", "statistics"]
+from emotion.settings import ModelSettings, Pooling
 
 
 class Pool(nn.Module):
@@ -115,10 +114,10 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    input_size, hidden_size, dense_size : int
-        F, H (of one direction) and D.
-    recurrent_dropout, dropout : float
-    pooling : {"last", "mean", "attention", "statistics"}
+    input_size : int
+        F; H (of one direction) and D are the settings' `hidden_size` and `dense_size`.
+    settings : ModelSettings
+        What both encoders share is read from them; noise and statistics are one encoder's only.
     noise : float
         Standard deviation of what is added to the Bi-LSTM's input in training.
     statistics : InputStatistics or None
@@ -128,21 +127,17 @@ class Encoder(nn.Module):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
-        dense_size: int,
-        recurrent_dropout: float,
-        dropout: float,
-        pooling: Pooling = "last",
+        settings: ModelSettings,
         noise: float = 0.0,
         statistics: InputStatistics | None = None,
     ) -> None:
         super().__init__()
         self.noise = noise
         self.statistics = statistics
-        self.recurrent = BiLSTM(input_size, hidden_size, recurrent_dropout)
-        self.pool = Pool(2 * hidden_size, pooling)
+        self.recurrent = BiLSTM(input_size, settings.hidden_size, settings.recurrent_dropout)
+        self.pool = Pool(2 * settings.hidden_size, settings.pooling)
         n_statistics = 0 if statistics is None else statistics.output_size
-        self.dense = Dense(self.pool.output_size + n_statistics, dense_size, dropout)
+        self.dense = Dense(self.pool.output_size + n_statistics, settings.dense_size, settings.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, D)]."""

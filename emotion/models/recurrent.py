@@ -3,6 +3,8 @@
 In the shape comments: B utterances, T steps, F inputs, H units of one direction.
 """
 
+# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence

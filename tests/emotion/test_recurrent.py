@@ -5,6 +5,9 @@ import torch
 
 from emotion.models.encoder import Encoder, InputStatistics, Standardise
 from emotion.models.recurrent import BiLSTM, reverse_within
+from emotion.settings import ModelSettings
+
+SMALL = {"hidden_size": 4, "dense_size": 5, "recurrent_dropout": 0.3, "dropout": 0.0}
 
 
 @pytest.fixture
@@ -89,7 +92,8 @@ def test_padding_changes_nothing(batch, pooling, training):
     """Each utterance alone gives what it gives in a padded batch, whatever lies in the padding."""
     x, lengths = batch
     torch.manual_seed(2)
-    encoder = Encoder(6, 4, 5, 0.3, 0.0, pooling, statistics=InputStatistics(6, stack=2)).double().train(training)
+    encoder = Encoder(6, ModelSettings(**SMALL, pooling=pooling), statistics=InputStatistics(6, stack=2))
+    encoder.double().train(training)
     encoder.statistics.eval()  # what it learns of the batch is another matter
     mask = encoder.recurrent.draw_mask(5)
     dirty = x.clone()
@@ -136,7 +140,7 @@ def test_standardised_over_all_that_was_seen_in_training():
 def test_noise_is_heard_in_training_by_the_lstm_alone(batch):
     x, lengths = batch
     heard = []
-    encoder = Encoder(6, 4, 5, 0.3, 0.0, noise=0.5, statistics=InputStatistics(6, stack=1)).double()
+    encoder = Encoder(6, ModelSettings(**SMALL), noise=0.5, statistics=InputStatistics(6, stack=1)).double()
     for part in (encoder.recurrent, encoder.statistics):
         part.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
     encoder(x, lengths)
