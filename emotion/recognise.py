@@ -70,32 +70,25 @@ def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Pr
     done: list[Utterance] = []
     problems: list[Problem] = []
     for utterance in utterances:
-        if is_untranscribed(utterance):
-            problem = _too_long(utterance)
-            if problem is None:
-                try:
-                    samples = audio.load(
-                        utterance.audio, utterance.start, utterance.end, _SAMPLING_RATE, utterance.channel
-                    )
-                except audio.AudioError as error:
-                    problem = Problem(utterance.utterance_id, BAD_AUDIO, str(error))
-            if problem is not None:
-                problems.append(problem)
-                continue
+        if not is_untranscribed(utterance):
+            done.append(utterance)
+        elif isinstance(sound := _sound_of(utterance), Problem):
+            problems.append(sound)
+        else:
             recogniser = recogniser or Recogniser()
-            utterance = replace(utterance, text=recogniser(samples))
-        done.append(utterance)
+            done.append(replace(utterance, text=recogniser(sound)))
     return done, problems
 
 
-def _too_long(utterance: Utterance) -> Problem | None:
+def _sound_of(utterance: Utterance) -> np.ndarray | Problem:
+    """The sound at the models' sampling rate; a problem where it cannot be read or lasts too long."""
     try:
         end = utterance.end or audio.info(utterance.audio).duration
+        seconds = end - (utterance.start or 0.0)
+        if seconds <= LONGEST:
+            return audio.load(utterance.audio, utterance.start, utterance.end, _SAMPLING_RATE, utterance.channel)
     except audio.AudioError as error:
         return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
-    seconds = end - (utterance.start or 0.0)
-    if seconds <= LONGEST:
-        return None
     return Problem(
         utterance.utterance_id,
         TOO_LONG,
