@@ -56,14 +56,14 @@ def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     ndarray [shape=(n_windows, n_features)], float32
         Columns as in ``settings.names``.
     """
-    at = (settings.sampling_rate, settings.window, settings.hop)
-    parts = [extract(signal, *at, settings.compat)]
+    rate, window, hop = settings.sampling_rate, settings.window, settings.hop
+    parts = [extract(signal, rate, window, hop, settings.compat)]
     if not len(parts[0]):
         return np.empty((0, len(settings.names)), dtype=np.float32)
     if settings.level:
         parts.append(window_level(signal, parts[0]))
     if settings.n_mels:
-        parts.append(log_mel(signal, *at, settings.n_mels))
+        parts.append(log_mel(signal, rate, window, hop, settings.n_mels))
     return np.hstack(parts).astype(np.float32)
 
 

@@ -75,12 +75,12 @@ def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
     filters = _triangles(line_frequency, sampling_rate, clip=compat == "corrected")
     n_used = int(np.flatnonzero(filters.any(axis=1))[-1]) + 1
     return Bank(
-        n_lines,
-        np.stack([np.ones(n_lines), share, share**2], axis=1),
-        np.ascontiguousarray(filters[:n_used]),
-        scipy.fft.dct(np.eye(filters.shape[1]), type=2, norm="ortho", axis=1)[:, :N_MFCC].copy(),
-        lines,
-        weights,
+        n_lines=n_lines,
+        moments=np.stack([np.ones(n_lines), share, share**2], axis=1),
+        filters=np.ascontiguousarray(filters[:n_used]),
+        dct=scipy.fft.dct(np.eye(filters.shape[1]), type=2, norm="ortho", axis=1)[:, :N_MFCC].copy(),
+        chroma_lines=lines,
+        chroma=weights,
     )
 
 

@@ -52,6 +52,7 @@ def train_member(
     examples: Examples,
     fold: str,
     seed: int,
+    *,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
@@ -66,7 +67,8 @@ def train_member(
         scaler = Scaler.fit(train.features)
         train, development, test = (scaled(part, scaler) for part in (train, development, test))
     model = run.build_model(seed)
-    fitted = fit(model, train, development if len(development) else None, run.settings, seed, device, on_epoch)
+    selecting = development if len(development) else None
+    fitted = fit(model, train, selecting, run.settings, seed=seed, device=device, on_epoch=on_epoch)
     probabilities = predict_proba(model, test, run.settings, device)
     run.save_member(Member(fold, seed, model, scaler), fitted, probabilities)
 
@@ -87,7 +89,15 @@ def train_members(
         if jobs == 1 or len(missing) < 2:
             examples = make_examples(run, prepared)
             for fold, seed in missing:
-                train_member(run, prepared, examples, fold, seed, device, lambda row: tracker.advance(note=_note(row)))
+                train_member(
+                    run,
+                    prepared,
+                    examples,
+                    fold,
+                    seed,
+                    device=device,
+                    on_epoch=lambda row: tracker.advance(note=_note(row)),
+                )
             return
         # Each process keeps to one thread: folds side by side are faster than one fold on all cores.
         work = partial(_train_in_process, run.folder, prepared.folder, device)
@@ -103,7 +113,9 @@ def _note(row: dict[str, Any]) -> str:
 def _train_in_process(
     run_folder: Path, prepared_folder: Path, device: torch.device | str, member: tuple[str, int]
 ) -> None:
-    train_member(*_opened(run_folder, prepared_folder), *member, device)
+    run, prepared, examples = _opened(run_folder, prepared_folder)
+    fold, seed = member
+    train_member(run, prepared, examples, fold, seed, device=device)
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from speech2vec.run_folder import LAST
 _LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; beyond, syllables run into one another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is trained, beside the settings.
 
@@ -82,7 +82,9 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
         raise UserError("--embeddings segments:RUN and --aligned ALIGNED (from speech2vec-align) go together")
     _check_inputs(prepared, plan.model, plan.embeddings)
     sexes = [utterance.extras.get("sex") for utterance in prepared.utterances()]
-    splits = make_splits(plan.protocol, list(prepared.speaker), list(prepared.session), sexes, plan.n_folds)
+    splits = make_splits(
+        plan.protocol, list(prepared.speaker), list(prepared.session), sexes=sexes, n_folds=plan.n_folds
+    )
     for split in splits:
         check_split(split, prepared.dialogue, "dialogue")
         missing = [label for label in prepared.labels if not (prepared.label[split.train] == label).any()]
@@ -185,7 +187,16 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         }
         for split in splits
     }
-    return Run.create(folder, info, settings, parts, vocabulary, pretrained, segments, encoder)
+    return Run.create(
+        folder,
+        info,
+        settings,
+        parts,
+        vocabulary=vocabulary,
+        pretrained=pretrained,
+        segments=segments,
+        encoder=encoder,
+    )
 
 
 def _say_what_is_cut(prepared: Prepared, settings: EmotionSettings) -> int:

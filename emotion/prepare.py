@@ -79,6 +79,7 @@ def prepare_corpus(
     corpus: EmotionCorpus,
     output: Path,
     settings: PrepareSettings | None = None,
+    *,
     name: str | None = None,
     jobs: int = 1,
     quiet: bool = True,

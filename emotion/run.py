@@ -83,8 +83,9 @@ class Run:
         info: dict[str, Any],
         settings: EmotionSettings,
         splits: dict[str, dict[str, list[str]]],
-        vocabulary: Vocabulary | None,
-        pretrained: Pretrained | None,
+        *,
+        vocabulary: Vocabulary | None = None,
+        pretrained: Pretrained | None = None,
         segments: WordSegments | None = None,
         encoder: SegmentEncoder | None = None,
     ) -> Run:
@@ -192,8 +193,14 @@ class Run:
         settings, vectors = self.settings.model, None
         if self.pretrained is not None:
             vectors = torch.from_numpy(self.pretrained.table(seed, settings.embedding_scale))
-        sizes = {"n_features": self.info["n_features"], "vector_size": self.info["vector_size"]}
-        return build(self.model_name, settings, len(self.labels), **sizes, vectors=vectors)
+        return build(
+            self.model_name,
+            settings,
+            n_classes=len(self.labels),
+            n_features=self.info["n_features"],
+            vector_size=self.info["vector_size"],
+            vectors=vectors,
+        )
 
     def member_folder(self, fold: str, seed: int) -> Path:
         return self.folder / "members" / fold / f"seed-{seed}"

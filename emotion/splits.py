@@ -49,6 +49,7 @@ def make_splits(
     protocol: Protocol | str,
     speakers: Sequence[str],
     sessions: Sequence[str | None] | None = None,
+    *,
     sexes: Sequence[str | None] | None = None,
     n_folds: int = 6,
     seed: int = 0,

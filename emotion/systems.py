@@ -15,7 +15,7 @@ from emotion.dataset import Prepared
 from emotion.evaluate import Predictions
 from emotion.members import train_members, write_predictions
 from emotion.plan import Plan, check_plan, continue_run, start_run
-from emotion.run import PREDICTIONS_FILE, RUN_FILE, Run
+from emotion.run import PREDICTIONS_FILE, RUN_FILE
 from emotion.settings import EmotionSettings
 from emotion.splits import Protocol
 from speech2vec.errors import UserError
@@ -122,7 +122,7 @@ def _published(
 
 
 def check_systems(
-    rows: Sequence[Row], prepared: Prepared, protocol: Protocol, seeds: Sequence[int], n_folds: int = 6
+    rows: Sequence[Row], prepared: Prepared, *, protocol: Protocol, seeds: Sequence[int], n_folds: int = 6
 ) -> None:
     """Check that the corpus has what each model needs, before anything is written or removed.
 
@@ -133,13 +133,15 @@ def check_systems(
     """
     sources = {row.system.model: row.system.source for row in rows if row.system is not None}
     for model, source in sources.items():
-        check_plan(prepared, Plan(model, protocol, source, seeds, n_folds))
+        plan = Plan(model=model, protocol=protocol, embeddings=source, seeds=seeds, n_folds=n_folds)
+        check_plan(prepared, plan)
 
 
 def train_systems(
     rows: Sequence[Row],
     prepared: Prepared,
     output: Path,
+    *,
     protocol: Protocol,
     settings: EmotionSettings,
     seeds: Sequence[int],
@@ -160,21 +162,17 @@ def train_systems(
     results: dict[System, Predictions] = {}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):
         folder = output / "runs" / system.name
-        plan = Plan(system.model, protocol, system.source, seeds, n_folds)
+        plan = Plan(model=system.model, protocol=protocol, embeddings=system.source, seeds=seeds, n_folds=n_folds)
         if (folder / RUN_FILE).exists():
             run = continue_run(prepared, folder, plan, settings)
         else:
             run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
         if system.vector_size and run.info["vector_size"] != system.vector_size:
             raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
-        _finish(run, prepared, jobs, device, quiet)
+        if run.members_missing() or not (run.folder / PREDICTIONS_FILE).exists():
+            train_members(run, prepared, jobs=jobs, device=device, quiet=quiet)
+            write_predictions(run, prepared)
         results[system] = Predictions.read(run)
         if on_system:
             on_system(system.title)
     return results
-
-
-def _finish(run: Run, prepared: Prepared, jobs: int, device: torch.device | str, quiet: bool) -> None:
-    if run.members_missing() or not (run.folder / PREDICTIONS_FILE).exists():
-        train_members(run, prepared, jobs, device, quiet)
-        write_predictions(run, prepared)

@@ -183,7 +183,15 @@ def make_tables(
     scores = {system: score_predictions(predictions).scores for system, predictions in results.items()}
     n_test = len(next(iter(results.values())).true)
     lines = [(row, scores[row.system] if row.system else None) for row in rows]
-    return Tables(prepared.name, prepared.composite, protocol, n_seeds, n_test, lines, compare_systems(results))
+    return Tables(
+        corpus=prepared.name,
+        composite=prepared.composite,
+        protocol=protocol,
+        n_seeds=n_seeds,
+        n_test=n_test,
+        rows=lines,
+        differences=compare_systems(results),
+    )
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

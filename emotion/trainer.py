@@ -42,6 +42,7 @@ def fit(
     train: Examples,
     development: Examples | None,
     settings: EmotionSettings,
+    *,
     seed: int,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,

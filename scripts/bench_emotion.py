@@ -60,7 +60,7 @@ def main() -> None:
         changes = [f"training.epochs={arguments.epochs}", *arguments.set, f"model.recurrent_dropout={dropout}"]
         settings = settings_of_preset(arguments.preset, None, changes)
         vectors = torch.randn(N_WORDS + 2, VECTOR_SIZE)
-        model = build("dual", settings.model, 4, len(features.names), VECTOR_SIZE, vectors)
+        model = build("dual", settings.model, 4, len(features.names), vector_size=VECTOR_SIZE, vectors=vectors)
         started, cpu = time.monotonic(), time.process_time()
         fit(model, examples, None, settings, seed=0)
         seconds = (time.monotonic() - started) / arguments.epochs

@@ -51,9 +51,9 @@ def prepare(
             raise UserError("composite takes --audio DIR and --text DIR, both prepared sets, and no ROOT")
         if config or overrides or name or preset != "default":
             raise UserError("composite has no settings and its name is made of its parts and its seed")
-        sets = Prepared.open(audio), Prepared.open(text)
+        sounds, texts = Prepared.open(audio), Prepared.open(text)
         console.claim_output(output, force, inputs=[audio, text], folder_with=[META_FILE])
-        outcome = prepare_composite(*sets, output, seed)
+        outcome = prepare_composite(sounds, texts, output, seed)
     else:
         if audio is not None or text is not None:
             raise UserError("--audio and --text belong to the kind 'composite'")
@@ -62,7 +62,7 @@ def prepare(
         settings = settings_of_preset(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
         console.claim_output(output, force, inputs=[root], folder_with=[META_FILE])
-        outcome = prepare_corpus(corpus, output, settings, name, console.count_jobs(jobs), quiet)
+        outcome = prepare_corpus(corpus, output, settings, name=name, jobs=console.count_jobs(jobs), quiet=quiet)
     print(summary(outcome.meta, outcome.report))
     print(f"-> {output} ({time.monotonic() - started:.1f} s)")
     if outcome.failures:

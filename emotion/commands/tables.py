@@ -50,23 +50,33 @@ def tables(
     settings = settings_of_preset(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
     chosen = choose_device(device.value)
-    files = [_by_size(options) for options in (speech_embeddings, word_embeddings, extra_embeddings)]
-    rows = plan_rows(*files)
+    speech, word, extra = (_by_size(given) for given in (speech_embeddings, word_embeddings, extra_embeddings))
+    rows = plan_rows(speech, word, extra)
     seed_list = list(range(seed, seed + seeds))
-    check_systems(rows, corpus, protocol, seed_list, folds)
+    check_systems(rows, corpus, protocol=protocol, seeds=seed_list, n_folds=folds)
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})
     with only_writer(output):
         console.claim_output(
-            *(output, force, resume),
-            inputs=[prepared, *(path for by_size in files for path in by_size.values())],
+            output,
+            force,
+            resume,
+            inputs=[prepared, *speech.values(), *word.values(), *extra.values()],
             folder_with=["runs", "tables.txt"],
         )
         with console.Tracker("tables", n_systems, "systems", quiet) as tracker:
             results = train_systems(
-                rows, corpus, output, protocol, settings, seed_list, folds, console.count_jobs(jobs), chosen,
+                rows,
+                corpus,
+                output,
+                protocol=protocol,
+                settings=settings,
+                seeds=seed_list,
+                n_folds=folds,
+                jobs=console.count_jobs(jobs),
+                device=chosen,
                 on_system=lambda title: tracker.advance(note=title),
-            )  # fmt: skip
+            )
         made = make_tables(rows, results, corpus, protocol.value, seeds)
         write_tables(made, output)
     print(made.text())

@@ -71,14 +71,26 @@ def train(
     if checkpoint is not None and not is_segments(embeddings):
         raise UserError("--checkpoint chooses the encoder of --embeddings segments:RUN: give the two together")
     checkpoint = checkpoint or Checkpoint.last
-    plan = Plan(model.value, protocol, embeddings, range(seed, seed + seeds), folds, aligned, checkpoint.value)
+    plan = Plan(
+        model=model.value,
+        protocol=protocol,
+        embeddings=embeddings,
+        seeds=range(seed, seed + seeds),
+        n_folds=folds,
+        aligned=aligned,
+        checkpoint=checkpoint.value,
+    )
     splits = check_plan(corpus, plan)
     chosen = choose_device(device.value)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         console.claim_output(
-            *(output, force, resume, [prepared, aligned, source_path(embeddings)]), folder_with=[RUN_FILE, CONFIG_FILE]
+            output,
+            force,
+            resume,
+            inputs=[prepared, aligned, source_path(embeddings)],
+            folder_with=[RUN_FILE, CONFIG_FILE],
         )
         if resume and (output / RUN_FILE).exists():
             run = continue_run(corpus, output, plan, settings)

@@ -75,8 +75,17 @@ class EmotionCorpus:
             self._seen.add(utterance_id)
             columns = {"label": self.labels[label_full], "label_full": label_full}
             columns.update({name: value for name, value in extras.items() if value is not None})
-            audio = audio.absolute()
-            self.utterances.append(Utterance(utterance_id, audio, text, speaker, start, end, channel, columns))
+            utterance = Utterance(
+                utterance_id,
+                audio.absolute(),
+                text,
+                speaker,
+                start=start,
+                end=end,
+                channel=channel,
+                extras=columns,
+            )
+            self.utterances.append(utterance)
 
     def classes(self, label_set: LabelSet) -> tuple[str, ...]:
         """The classes to train for."""

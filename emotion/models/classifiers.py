@@ -99,6 +99,7 @@ def build(
     settings: ModelSettings,
     n_classes: int,
     n_features: int,
+    *,
     vector_size: int = 0,
     vectors: Tensor | None = None,
 ) -> nn.Module:

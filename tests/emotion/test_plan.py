@@ -28,7 +28,7 @@ def prepared(folder, *speakers):
 
 
 def test_a_dialogue_of_two_speakers_cannot_be_in_two_parts(tmp_path):
-    plan = Plan("acoustic", n_folds=3)
+    plan = Plan(model="acoustic", n_folds=3)
     apart = prepared(tmp_path / "apart", *((name, {"dialogue": f"d{name}"}) for name in "abc"))
     assert len(check_plan(apart, plan)) == 3
     together = prepared(
@@ -41,6 +41,6 @@ def test_a_dialogue_of_two_speakers_cannot_be_in_two_parts(tmp_path):
 def test_folds_are_balanced_by_the_sex_that_the_corpus_names(tmp_path):
     sexes = {f"s{i:02}": "f" if i < 12 else "m" for i in range(24)}
     corpus = prepared(tmp_path / "p", *((name, {"sex": sex}) for name, sex in sexes.items()))
-    for split in check_plan(corpus, Plan("acoustic", n_folds=6)):
+    for split in check_plan(corpus, Plan(model="acoustic", n_folds=6)):
         tested = set(corpus.speaker[split.test])
         assert sorted(sexes[name] for name in tested) == ["f", "f", "m", "m"]
