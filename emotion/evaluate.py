@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion.metrics import MEASURES, Interval, Resampling, confusion_matrix, interval, measures, recalls
+from emotion.metrics import MEASURES, N_DRAWS, Interval, Resampling, confusion_matrix, interval, measures, recalls
 from emotion.run import PREDICTIONS_FILE, Run
 from speech2vec.errors import UserError
 from speech2vec.files import atomic_path, write_json
@@ -125,7 +125,7 @@ class PartScores:
 MIN_SPEAKERS = 5
 
 
-def score_predictions(predictions: Predictions, n_draws: int = 2000) -> PartScores:
+def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS) -> PartScores:
     """Score test utterances, each seed's folds taken together."""
     n_classes = len(predictions.labels)
     confusions = np.array([confusion_matrix(predictions.true, row, n_classes) for row in predictions.predicted])
@@ -200,7 +200,7 @@ def _confusion_lines(labels: Sequence[str], confusion: np.ndarray) -> list[str]:
     return lines
 
 
-def evaluate_run(run: Run, n_draws: int = 2000) -> Evaluation:
+def evaluate_run(run: Run, n_draws: int = N_DRAWS) -> Evaluation:
     """Score a run: all test utterances, each way of speaking by itself, and each fold.
 
     Raises

@@ -11,6 +11,8 @@ from speech2vec.estimates import draw_groups
 from speech2vec.seeds import generator
 
 MEASURES = ("WA", "UA", "macro F1")
+N_DRAWS = 2000  # of the bootstrap, unless told otherwise
+CONFIDENCE = 0.95  # of every interval; texts and tables say "95 %"
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -52,7 +54,7 @@ def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the interval that holds it with the given confidence."""
+    """A value and the interval that holds it with 95 % confidence."""
 
     value: float
     low: float
@@ -81,7 +83,7 @@ class Resampling:
     draws: np.ndarray
 
     @classmethod
-    def make(cls, groups: Sequence[str] | np.ndarray, n_draws: int = 2000, seed: int = 0) -> Resampling:
+    def make(cls, groups: Sequence[str] | np.ndarray, n_draws: int = N_DRAWS, seed: int = 0) -> Resampling:
         """Draw groups; give each utterance a group of its own to draw utterances."""
         unit, draws = draw_groups(np.asarray(groups).astype(str), generator(seed), n_draws)
         return cls(unit, draws.astype(np.float64))
@@ -107,8 +109,8 @@ class Resampling:
         return {name: np.mean([run[name] for run in runs], axis=0) for name in MEASURES}
 
 
-def interval(value: float, sample: np.ndarray, confidence: float = 0.95) -> Interval:
+def interval(value: float, sample: np.ndarray) -> Interval:
     """Percentile interval of a bootstrap sample around the value itself."""
-    tail = 100 * (1 - confidence) / 2
+    tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(sample, [tail, 100 - tail])
     return Interval(float(value), float(low), float(high))

@@ -148,7 +148,6 @@ def train_systems(
     n_folds: int = 6,
     jobs: int = 1,
     device: torch.device | str = "cpu",
-    quiet: bool = True,
     on_system: Callable[[str], None] | None = None,
 ) -> dict[System, Predictions]:
     """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are.
@@ -170,7 +169,7 @@ def train_systems(
         if system.vector_size and run.info["vector_size"] != system.vector_size:
             raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
         if run.members_missing() or not (run.folder / PREDICTIONS_FILE).exists():
-            train_members(run, prepared, jobs=jobs, device=device, quiet=quiet)
+            train_members(run, prepared, jobs=jobs, device=device, quiet=True)
             write_predictions(run, prepared)
         results[system] = Predictions.read(run)
         if on_system:

@@ -40,7 +40,7 @@ class Difference:
         return not self.points.low <= 0.0 <= self.points.high
 
 
-def difference(first: Predictions, second: Predictions, measure: str, n_draws: int = 2000) -> Interval:
+def difference(first: Predictions, second: Predictions, measure: str) -> Interval:
     """`first` less `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances.
 
     Raises
@@ -51,7 +51,7 @@ def difference(first: Predictions, second: Predictions, measure: str, n_draws: i
     if not np.array_equal(first.utterance_id, second.utterance_id):
         raise UserError("two systems were tested on different utterances and cannot be compared")
     n_classes = len(first.labels)
-    draws = Resampling.make(np.arange(len(first.true)), n_draws)
+    draws = Resampling.make(np.arange(len(first.true)))
     values, samples = [], []
     for one in (first, second):
         confusions = np.array([confusion_matrix(one.true, row, n_classes) for row in one.predicted])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emotion.models.encoder import Dense, Encoder, InputStatistics
-from emotion.settings import ModelSettings
+from emotion.settings import MODELS, ModelSettings
 from speech2vec.errors import UserError
 
 
@@ -126,4 +126,4 @@ def build(
         return Embedding(settings, vectors, vector_size, n_classes)
     if model == "dual":
         return Dual(settings, n_features, vectors, vector_size, n_classes)
-    raise UserError(f"there is no model '{model}': acoustic, embedding or dual")
+    raise UserError(f"there is no model '{model}': {', '.join(MODELS[:-1])} or {MODELS[-1]}")
