@@ -131,7 +131,15 @@ def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings)
         )  # fmt: skip
 
 
-def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSettings, splits: Sequence[Split]) -> Run:
+def start_run(
+    prepared: Prepared,
+    folder: Path,
+    plan: Plan,
+    settings: EmotionSettings,
+    splits: Sequence[Split],
+    *,
+    jobs: int = 1,
+) -> Run:
     """Write the run folder; nothing is trained yet.
 
     Parameters
@@ -142,6 +150,8 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
     settings : EmotionSettings
     splits : sequence of Split
         What `check_plan` gave for this corpus and plan.
+    jobs : int
+        Processes for the MFCC of ``segments:RUN``.
 
     Raises
     ------
@@ -157,7 +167,7 @@ def start_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSet
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
         encoder = SegmentEncoder.of_run(source, plan.checkpoint)
-        segments = encoder.encode(plan.aligned, list(prepared.utterance_id))
+        segments = encoder.encode(plan.aligned, list(prepared.utterance_id), jobs)
         found = segments_coverage(segments)
     elif plan.model != "acoustic":
         assert plan.embeddings is not None  # check_plan

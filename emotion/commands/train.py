@@ -81,7 +81,7 @@ def train(
         checkpoint=checkpoint.value,
     )
     splits = check_plan(corpus, plan)
-    chosen = choose_device(device.value)
+    chosen, n_jobs = choose_device(device.value), console.count_jobs(jobs)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
@@ -95,8 +95,8 @@ def train(
         if resume and (output / RUN_FILE).exists():
             run = continue_run(corpus, output, plan, settings)
         else:
-            run = start_run(corpus, output, plan, settings, splits)
-        train_members(run, corpus, jobs=console.count_jobs(jobs), device=chosen, quiet=quiet)
+            run = start_run(corpus, output, plan, settings, splits, jobs=n_jobs)
+        train_members(run, corpus, jobs=n_jobs, device=chosen, quiet=quiet)
         write_predictions(run, corpus)
     evaluation = evaluate_run(run)
     print(evaluation.text())

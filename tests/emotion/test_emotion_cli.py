@@ -273,6 +273,24 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
     invoke("export", run, "-o", tmp_path / "model.pt", "--quiet")
 
 
+def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp_path, monkeypatch):
+    from emotion import segments
+    from speech2vec.mfcc import MfccSettings
+    from speech2vec.model import Speech2Vec
+    from speech2vec.presets import ModelSettings
+
+    def stopped(aligned, store, settings, jobs, quiet):
+        raise UserError(f"{aligned.name} in {jobs} processes")
+
+    encoder = segments.SegmentEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), MfccSettings())
+    monkeypatch.setattr(segments.SegmentEncoder, "of_run", lambda *_: encoder)
+    monkeypatch.setattr(segments, "extract", stopped)
+    (tmp_path / "aligned").mkdir()
+    of_sound = ("--model", "dual", "--embeddings", "segments:run", "--aligned", tmp_path / "aligned")
+    with pytest.raises(UserError, match="aligned in 3 processes"):
+        invoke("train", home / "prepared", "-o", tmp_path / "run", "--folds", 5, *of_sound, "--jobs", 3, *SMALL)
+
+
 @pytest.mark.slow
 def test_processes_give_what_one_gives(home, tmp_path):
     command = ("train", home / "prepared", "--protocol", "session5", "--seeds", 2, *SMALL)
