@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emotion.dataset import Prepared
-from emotion.embeddings import Pretrained, Vocabulary, coverage, is_segments, load_pretrained, source_path
+from emotion.embeddings import SEGMENTS, Pretrained, Vocabulary, coverage, is_segments, load_pretrained, source_path
 from emotion.features import FeatureSettings
 from emotion.inputs import check_features
 from emotion.run import Run
@@ -163,16 +163,20 @@ def start_run(
     found: dict[str, Any] = {}
     encoder: SegmentEncoder | None = None
     segments: WordSegments | None = None
+    embeddings: str | None = None
+    vector_size = 0
     if plan.model != "acoustic" and is_segments(plan.embeddings):
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
         encoder = SegmentEncoder.of_run(source, plan.checkpoint)
         segments = encoder.encode(plan.aligned, list(prepared.utterance_id), jobs)
+        embeddings, vector_size = SEGMENTS, segments.vectors.shape[1]
         found = segments_coverage(segments)
     elif plan.model != "acoustic":
         assert plan.embeddings is not None  # check_plan
         vocabulary = Vocabulary.of_texts(list(prepared.text))
         pretrained = load_pretrained(plan.embeddings, vocabulary)
+        embeddings, vector_size = pretrained.name, pretrained.vector_size
         found = coverage(list(prepared.text), vocabulary, pretrained)
     if plan.model != "embedding":
         found["recordings_cut"] = _say_what_is_cut(prepared, settings)
@@ -184,8 +188,8 @@ def start_run(
         "features": prepared.meta["features"],
         "sampling_rates": prepared.meta.get("sampling_rates", {}),
         "n_features": int(prepared.features.shape[1]),
-        "embeddings": pretrained.name if pretrained else "segments" if segments else None,
-        "vector_size": pretrained.vector_size if pretrained else segments.vectors.shape[1] if segments else 0,
+        "embeddings": embeddings,
+        "vector_size": vector_size,
         "coverage": found,
     }
     ids = prepared.utterance_id

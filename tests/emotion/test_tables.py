@@ -6,7 +6,7 @@ import pytest
 from emotion.evaluate import Predictions, score_predictions
 from emotion.metrics import Interval
 from emotion.systems import Row, System
-from emotion.tables import Difference, Tables, compare_systems
+from emotion.tables import Difference, Tables, compare_systems, published_differences
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,14 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         ("dual encoder, speech vectors, d = 50", "embedding only, speech vectors, d = 50"): pytest.approx(0.2),
         ("dual encoder, word vectors, d = 50", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.1),
     }
+
+
+def test_published_figures_are_compared_with_their_own_sampling_error():
+    assert published_differences() == [
+        "dual, speech less word vectors, d = 50: +1.37 [-2.31, +5.05], not significant",
+        "dual, speech vectors, less E-vector + MCNN + LSTM: +2.59 [-1.10, +6.28], not significant",
+        "embedding only, speech less word vectors: -0.65 [-4.50, +3.20], not significant",
+    ]
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2])
