@@ -51,7 +51,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def settings_of_preset(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> PrepareSettings:
+def prepare_settings(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> PrepareSettings:
     """A preset's settings, changed by a TOML file and by ``key.sub=value``.
 
     Raises

@@ -133,7 +133,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def settings_of_preset(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> EmotionSettings:
+def classifier_settings(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> EmotionSettings:
     """A preset's settings, changed by a TOML file and by ``key.sub=value``.
 
     Raises

@@ -18,11 +18,11 @@ import time
 import numpy as np
 import torch
 
-from emotion import prepare
 from emotion.features import FeatureSettings
 from emotion.inputs import Examples
 from emotion.models import build
-from emotion.settings import settings_of_preset
+from emotion.prepare import prepare_settings
+from emotion.settings import classifier_settings
 from emotion.trainer import fit
 from speech2vec.seeds import generator
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of 'train'")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    features = prepare.settings_of_preset(arguments.preset).features
+    features = prepare_settings(arguments.preset).features
     examples = stand_in(arguments.utterances, features)
     n_windows, n_words = (sum(map(len, sequences)) for sequences in (examples.features, examples.words))
     print(
@@ -58,7 +58,7 @@ def main() -> None:
     )
     for title, dropout in (("recurrent dropout 0.2", 0.2), ("torch's LSTM, none", 0.0)):
         changes = [f"training.epochs={arguments.epochs}", *arguments.set, f"model.recurrent_dropout={dropout}"]
-        settings = settings_of_preset(arguments.preset, None, changes)
+        settings = classifier_settings(arguments.preset, None, changes)
         vectors = torch.randn(N_WORDS + 2, VECTOR_SIZE)
         model = build("dual", settings.model, 4, len(features.names), vector_size=VECTOR_SIZE, vectors=vectors)
         started, cpu = time.monotonic(), time.process_time()

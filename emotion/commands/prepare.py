@@ -42,7 +42,7 @@ def prepare(
     """
     from emotion.corpora.registry import read_emotion_corpus
     from emotion.dataset import META_FILE, Prepared
-    from emotion.prepare import prepare_composite, prepare_corpus, settings_of_preset
+    from emotion.prepare import prepare_composite, prepare_corpus, prepare_settings
 
     console.set_up_logging(quiet)
     started = time.monotonic()
@@ -59,7 +59,7 @@ def prepare(
             raise UserError("--audio and --text belong to the kind 'composite'")
         if root is None:
             raise UserError(f"{kind} needs the corpus' folder: speech2vec-emotion prepare {kind} ROOT -o DIR")
-        settings = settings_of_preset(preset, config, overrides or ())
+        settings = prepare_settings(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
         console.claim_output(output, force, inputs=[root], folder_with=[META_FILE])
         outcome = prepare_corpus(corpus, output, settings, name=name, jobs=console.count_jobs(jobs), quiet=quiet)

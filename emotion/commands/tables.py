@@ -40,14 +40,14 @@ def tables(
     """Train and print Tables 1 to 3, with published figures and random vectors beside; --resume goes on row by row."""
     from emotion.dataset import Prepared
     from emotion.plan import warn_of_features
-    from emotion.settings import settings_of_preset
+    from emotion.settings import classifier_settings
     from emotion.systems import check_systems, plan_rows, train_systems
     from emotion.tables import make_tables, write_tables
     from speech2vec.devices import choose_device
     from speech2vec.locks import only_writer
 
     console.set_up_logging(quiet)
-    settings = settings_of_preset(preset, config, set_ or [])
+    settings = classifier_settings(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
     chosen = choose_device(device.value)
     speech, word, extra = (_by_size(given) for given in (speech_embeddings, word_embeddings, extra_embeddings))

@@ -61,12 +61,12 @@ def train(
     from emotion.members import train_members, write_predictions
     from emotion.plan import Plan, check_plan, continue_run, start_run, warn_of_features
     from emotion.run import CONFIG_FILE, RUN_FILE
-    from emotion.settings import settings_of_preset
+    from emotion.settings import classifier_settings
     from speech2vec.devices import choose_device
     from speech2vec.locks import only_writer
 
     console.set_up_logging(quiet)
-    settings = settings_of_preset(preset, config, set_ or [])
+    settings = classifier_settings(preset, config, set_ or [])
     corpus = Prepared.open(prepared)
     if checkpoint is not None and not is_segments(embeddings):
         raise UserError("--checkpoint chooses the encoder of --embeddings segments:RUN: give the two together")

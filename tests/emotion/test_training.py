@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emotion import trainer
 from emotion.inputs import Examples, Scaler, batch_rows, collate, normalise_by_speaker, stack_windows
 from emotion.models import build
-from emotion.settings import MODELS, EmotionSettings, ModelSettings, TrainingSettings, settings_of_preset
+from emotion.settings import MODELS, EmotionSettings, ModelSettings, TrainingSettings, classifier_settings
 from emotion.trainer import fit, predict_proba
 from speech2vec.errors import UserError
 
@@ -47,7 +47,7 @@ def test_overfits_eight_utterances(name, padding):
 
 def test_published_sizes():
     """The dual encoder of the paper: 256 of each encoder, 512 joined, 256, 4 classes."""
-    model = build("dual", settings_of_preset("paper").model, 4, 34, vector_size=50, vectors=torch.zeros(100, 50))
+    model = build("dual", classifier_settings("paper").model, 4, 34, vector_size=50, vectors=torch.zeros(100, 50))
     shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
     assert shapes["acoustic.recurrent.lstm.weight_ih_l0"] == (512, 34)
     assert shapes["acoustic.recurrent.lstm.weight_hh_l0_reverse"] == (512, 128)
@@ -61,7 +61,7 @@ def test_published_sizes():
 
 def test_paper_processes_the_zeros_after_a_sequence():
     examples = made_up(3)
-    paper, packed = settings_of_preset("paper").model, ModelSettings()
+    paper, packed = classifier_settings("paper").model, ModelSettings()
     batch = collate(examples, paper)
     assert batch.features.shape == (3, 200, 5) and batch.words.shape == (3, 128)
     assert batch.n_windows.tolist() == [200] * 3 and batch.n_words.tolist() == [128] * 3
