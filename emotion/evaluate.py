@@ -94,12 +94,12 @@ class Score:
     by_utterance: Interval
     by_speaker: Interval | None
 
-    def as_dict(self) -> dict[str, Any]:
-        speakers = self.by_speaker.as_dict() if self.by_speaker else None
+    def to_json(self) -> dict[str, Any]:
+        speakers = self.by_speaker.to_json() if self.by_speaker else None
         return {
             "mean": self.mean,
             "deviation": self.deviation,
-            "by_utterance": self.by_utterance.as_dict(),
+            "by_utterance": self.by_utterance.to_json(),
             "by_speaker": speakers,
         }
 
@@ -113,10 +113,10 @@ class PartScores:
     recalls: dict[str, float]
     confusion: np.ndarray
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "utterances": self.n,
-            **{name: score.as_dict() for name, score in self.scores.items()},
+            **{name: score.to_json() for name, score in self.scores.items()},
             "recall": {label: None if np.isnan(value) else value for label, value in self.recalls.items()},
             "confusion": self.confusion.tolist(),
         }
@@ -179,10 +179,10 @@ class Evaluation:
         lines += _confusion_lines(self.run.labels, self.parts["all"].confusion)
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "run": self.run.info,
-            "parts": {name: part.as_dict() for name, part in self.parts.items()},
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
             "by_fold": self.by_fold,
         }
 
@@ -227,7 +227,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "report.txt") as temporary:
         temporary.write_text(evaluation.text() + "\n", encoding="utf-8")
-    write_json(folder / "scores.json", evaluation.as_dict())
+    write_json(folder / "scores.json", evaluation.to_json())
     draw_confusion(evaluation, folder / "confusion.png")
 
 

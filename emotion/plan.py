@@ -52,7 +52,7 @@ class Plan:
     aligned: Path | None = None
     checkpoint: str = LAST
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What ``run.json`` records, and what a run that goes on is compared by."""
         of_segments = {"checkpoint": self.checkpoint} if is_segments(self.embeddings) else {}
         return {
@@ -181,7 +181,7 @@ def start_run(
     if plan.model != "embedding":
         found["recordings_cut"] = _say_what_is_cut(prepared, settings)
     info = {
-        **plan.as_dict(),
+        **plan.to_json(),
         "labels": list(prepared.labels),
         "corpus": prepared.name,
         "composite": prepared.composite,
@@ -235,7 +235,7 @@ def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: Emotion
         Naming what differs.
     """
     run = Run.open(folder)
-    asked = {**plan.as_dict(), "corpus": prepared.name, "features": prepared.meta["features"]}
+    asked = {**plan.to_json(), "corpus": prepared.name, "features": prepared.meta["features"]}
     for name, value in asked.items():
         if run.info.get(name) != value:
             raise UserError(f"{folder} was started with {name} {run.info.get(name)}, not {value}: --force starts anew")
