@@ -72,7 +72,9 @@ def fit(
     model.to(device)
     lengths = np.array([len(a) + len(b) for a, b in zip(train.features, train.words, strict=True)])
     steps_per_epoch = math.ceil(len(train) / training.batch_size)
-    optimiser, schedule = _optimiser(model, training, steps_per_epoch)
+    n_steps = training.epochs * steps_per_epoch
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
     loss_function = nn.CrossEntropyLoss(weight=_class_weights(train.labels, training, device))
     history: list[dict[str, Any]] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None
@@ -80,15 +82,16 @@ def fit(
         started = time.monotonic()
         model.train()
         loss_sum, norm_sum = 0.0, 0.0
-        rng = generator(seed, 1, epoch)
-        for rows in batch_rows(lengths, training.batch_size, rng):
+        batches = batch_rows(lengths, training.batch_size, generator(seed, 1, epoch))
+        for step, rows in enumerate(batches, start=(epoch - 1) * steps_per_epoch):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(training, step / n_steps)
             batch = collate(train.part(rows), settings.model, device)
             loss = loss_function(model(*batch.inputs), batch.labels)
             optimiser.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), training.max_gradient_norm or math.inf)
             optimiser.step()
-            schedule.step()
             loss_sum += loss.item() * len(rows)
             norm_sum += norm.item()
         row: dict[str, Any] = {
@@ -113,16 +116,11 @@ def fit(
     return Fitted(best[1], history)
 
 
-def _optimiser(
-    model: nn.Module, training: TrainingSettings, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
-    n_steps = steps_per_epoch * training.epochs
-    cosine = training.schedule == "cosine"
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / n_steps, 1))) if cosine else 1.0
-    )
+def learning_rate(training: TrainingSettings, done: float) -> float:
+    """The learning rate after a share `done` of all steps: constant, or half a cosine down to zero."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    return training.learning_rate * (0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
 def _class_weights(labels: np.ndarray, training: TrainingSettings, device: torch.device | str) -> Tensor | None:

@@ -10,7 +10,7 @@ from emotion import trainer
 from emotion.inputs import Examples, Scaler, batch_rows, collate, normalise_by_speaker, stack_windows
 from emotion.models import build
 from emotion.settings import MODELS, EmotionSettings, ModelSettings, TrainingSettings, classifier_settings
-from emotion.trainer import fit, predict_proba
+from emotion.trainer import fit, learning_rate, predict_proba
 from speech2vec.errors import UserError
 
 SMALL = {"hidden_size": 16, "dense_size": 16}
@@ -136,20 +136,33 @@ def test_the_model_holds_the_weights_of_the_epoch_that_was_chosen():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_the_learning_rate_follows_its_schedule(monkeypatch, schedule):
-    rates = []
+def test_the_learning_rate_follows_its_schedule(schedule):
+    training, done = TrainingSettings(learning_rate=0.01, schedule=schedule), np.arange(10) / 9
+    wanted = 0.005 * (1 + np.cos(np.pi * done)) if schedule == "cosine" else [0.01] * 10
+    np.testing.assert_allclose([learning_rate(training, share) for share in done], wanted, rtol=1e-6)
 
-    class Recorded(torch.optim.AdamW):
-        def step(self, closure=None):
-            rates.append(self.param_groups[0]["lr"])
-            return super().step(closure)
 
-    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
-    training = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "schedule": schedule}
-    chosen = EmotionSettings(model=ModelSettings(**SMALL), training=training)
-    fit(model_of("acoustic", chosen.model), made_up(12), None, chosen, seed=0)
-    wanted = 0.005 * (1 + np.cos(np.pi * np.arange(9) / 9)) if schedule == "cosine" else [0.01] * 9
-    np.testing.assert_allclose(rates, wanted, rtol=1e-6)
+def test_each_step_takes_the_learning_rate_of_its_share_of_all_steps(monkeypatch):
+    """With rates of zero from the fourth step on, later epochs change nothing."""
+    asked = []
+
+    def for_one_epoch(training, done):
+        asked.append(done)
+        return training.learning_rate if len(asked) <= 3 else 0.0
+
+    monkeypatch.setattr(trainer, "learning_rate", for_one_epoch)
+    states = []
+    for epochs in (1, 3):
+        training = {"epochs": epochs, "batch_size": 4, "selection": "last"}
+        chosen = EmotionSettings(model=ModelSettings(**SMALL), training=training)
+        model = model_of("acoustic", chosen.model)
+        before = model.output.weight.detach().clone()
+        fit(model, made_up(12), None, chosen, seed=0)
+        np.testing.assert_allclose(asked, np.arange(3 * epochs) / (3 * epochs))
+        assert not torch.equal(model.output.weight, before)
+        states.append(model.state_dict())
+        asked.clear()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_each_epoch_has_batches_of_its_own(monkeypatch):
