@@ -34,7 +34,7 @@ def align_words(utterances: Sequence[Utterance], folder: Path) -> Path | None:
     Raises
     ------
     UserError
-        The program is not there, or stopped.
+        The program is not installed, or stopped without a report.
     """
     program = shutil.which(PROGRAM, path=str(Path(sys.executable).parent)) or shutil.which(PROGRAM)
     if program is None:

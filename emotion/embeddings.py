@@ -1,4 +1,4 @@
-"""Word vectors for the classifier: from a word2vec file, or random as the control that says what training is worth."""
+"""Word vectors for the classifier: from a word2vec file, or random ones as a control."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def load_pretrained(source: str, vocabulary: Vocabulary) -> Pretrained:
     Parameters
     ----------
     source : str
-        A word2vec file (text or binary), or ``random:D`` for vectors of size D that know nothing.
+        A word2vec file (text or binary), or ``random:D`` for random vectors of size D.
     vocabulary : Vocabulary
 
     Raises
@@ -115,7 +115,7 @@ def load_pretrained(source: str, vocabulary: Vocabulary) -> Pretrained:
     vectors = np.zeros((n_words, loaded.vector_size), dtype=np.float32)
     known = np.zeros(n_words, dtype=bool)
     for i, word in enumerate(vocabulary.words):
-        for spelling in (word, word.upper(), word.capitalize()):  # files of other makers keep case
+        for spelling in (word, word.upper(), word.capitalize()):  # files made by other programs keep case
             if spelling in loaded:
                 vectors[i], known[i] = loaded[spelling], True
                 break
@@ -147,7 +147,7 @@ def random_size(source: str) -> int:
     Raises
     ------
     UserError
-        D is no size.
+        D is not a positive whole number.
     """
     size = source.partition(":")[2] or "50"
     if not size.isdigit() or int(size) == 0:

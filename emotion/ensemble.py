@@ -1,4 +1,4 @@
-"""All members of a run as one network: from unscaled features and words to probabilities; TorchScript of it."""
+"""All members of a run as one network, from unscaled features and words to probabilities; its TorchScript file."""
 
 # No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
 
@@ -70,9 +70,9 @@ class Ensemble(nn.Module):
         Parameters
         ----------
         features : Tensor [shape=(n_windows, n_features)]
-            As extracted, not scaled; any for models without audio.
+            As extracted, not scaled; a model without audio ignores them.
         words : Tensor [shape=(n_words,)], int64, or [shape=(n_words, vector_size)]
-            Any for models without text.
+            A model without text ignores them.
 
         Returns
         -------
@@ -91,7 +91,7 @@ def stack_steps(features: Tensor, n: int) -> Tensor:
 
 
 def fit_steps(sequence: Tensor, limit: int, fill: bool) -> tuple[Tensor, Tensor]:
-    """Cut to `limit` steps; zeros after it where the settings ask for them, or where there is no step at all."""
+    """Cut to `limit` steps; zeros follow where the settings ask for them, or where there is no step at all."""
     sequence = sequence[:limit]
     length = sequence.shape[0]
     steps = limit if fill else max(1, length)

@@ -18,7 +18,7 @@ from speech2vec.files import atomic_path, write_json
 
 @dataclass(frozen=True)
 class Predictions:
-    """What each seed said of each test utterance.
+    """What each seed's networks predicted for each test utterance.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Predictions:
         return cls(run.labels, list(by_seed), true=true, predicted=predicted, **columns)
 
     def where(self, chosen: np.ndarray) -> Predictions:
-        """Only some utterances (a mask)."""
+        """Only the utterances of a mask [shape=(n_utterances,)], bool."""
         columns = {name: getattr(self, name)[chosen] for name in (*_COLUMNS, "true")}
         return Predictions(self.labels, self.seeds, predicted=self.predicted[:, chosen], **columns)
 
@@ -84,9 +84,9 @@ class Score:
     mean : float
         Over seeds.
     deviation : float or None
-        Over seeds, with n - 1 below; None for one seed.
+        Over seeds, with n - 1 as the divisor; None for one seed.
     by_utterance, by_speaker : Interval or None
-        95 %: were other utterances drawn, or other speakers (None for fewer than 5 speakers).
+        95 % intervals of the mean, from draws of utterances and of speakers (None for fewer than 5 speakers).
     """
 
     mean: float
@@ -153,7 +153,7 @@ def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS) -> PartS
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is said of a run's test predictions."""
+    """All scores of a run's test predictions."""
 
     run: Run
     parts: dict[str, PartScores]
@@ -201,7 +201,7 @@ def _confusion_lines(labels: Sequence[str], confusion: np.ndarray) -> list[str]:
 
 
 def evaluate_run(run: Run, n_draws: int = N_DRAWS) -> Evaluation:
-    """Score a run: all test utterances, each way of speaking by itself, and each fold.
+    """Score a run: all test utterances, each style of speaking by itself, and each fold.
 
     Raises
     ------

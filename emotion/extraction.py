@@ -19,7 +19,7 @@ TOO_SHORT = "shorter than one window"
 BAD_FEATURES = "features are not numbers"
 
 _CHUNK = 32  # utterances handed to a process at a time, at most
-_WORTH_PROCESSES = 100_000_000  # bytes of audio; below, one process is done before others have started
+_WORTH_PROCESSES = 100_000_000  # bytes of audio; with less, one process is done before others have started
 
 
 @dataclass(frozen=True)

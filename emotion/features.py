@@ -25,7 +25,7 @@ class FeatureSettings(Settings):
         One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
         recording's peak and do not know how loud it was.
     n_mels : int
-        So many more columns: log-mel energies, as loud as they are (`emotion.logmel.log_mel`).
+        Number of further columns: log-mel energies, which know the loudness (`emotion.logmel.log_mel`).
     """
 
     sampling_rate: int = Field(16000, ge=7000)

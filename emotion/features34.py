@@ -56,7 +56,7 @@ def extract(
     compat : "pyaudioanalysis" or "corrected"
         "pyaudioanalysis" gives the numbers of its release 0.3.14 (within 1e-6, for a signal scaled to the range of
         int16): its mel-like filters sit at half their nominal frequencies; of the spectral lines of one chroma index
-        the last one counts alone, divided by the number of lines of ANOTHER index; and line k is taken to be at
+        only the last one counts, divided by the number of lines of ANOTHER index; and line k is taken to be at
         (k + 1) / 2 of the frequency resolution. "corrected" puts the filters at their nominal frequencies, line k at
         k times the resolution, and takes the mean of an index's lines.
 
@@ -68,7 +68,7 @@ def extract(
     Raises
     ------
     UserError
-        The signal is not one-dimensional or holds NaN or infinite values, or the settings admit no such features
+        The signal is not one-dimensional or holds NaN or infinite values, or the settings do not allow these features
         (windows under about 12 ms at 16 kHz, a sampling rate below that of the filters).
     """
     signal = np.array(signal, dtype=np.float64)
@@ -98,7 +98,7 @@ def extract(
 
 
 def _zero_crossing_rate(stretch: np.ndarray, length: int, step: int, n_windows: int) -> np.ndarray:
-    """Half the sum of abs(diff(sign)) in each window of a stretch: a step from or to 0 counts half a crossing."""
+    """Half the sum of abs(diff(sign)) in each window of a stretch: a step from or to 0 counts as half a crossing."""
     starts = np.arange(n_windows) * step
     changes = np.zeros(n_windows, dtype=np.int64)
     for side in (stretch > 0, stretch < 0):
@@ -147,7 +147,7 @@ def _block_features(frames: np.ndarray, bank: Bank, previous: np.ndarray | None,
 
 
 def _sub_block_energies(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energy of ten equal sub-blocks [shape=(n, 10)] (a rest is left out) and of all [shape=(n,)]."""
+    """Energy of ten equal sub-blocks [shape=(n, 10)] (a remainder is left out) and of the whole [shape=(n,)]."""
     n, length = values.shape
     whole = length // SUB_BLOCKS * SUB_BLOCKS
     parts = values[:, :whole].reshape(n, SUB_BLOCKS, -1)

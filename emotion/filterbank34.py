@@ -1,4 +1,4 @@
-"""The matrices behind the 34 features: mel-like filters, cosine transform, chroma; the reference's or corrected."""
+"""The matrices behind the 34 features, as in the reference or corrected: mel-like filters, cosine transform, chroma."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOWEST_A = 27.5  # Hz, A0: chroma index 0
 
 @dataclass(frozen=True)
 class Bank:
-    """What depends on the settings only.
+    """All that depends on the settings alone.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
     sampling_rate : int, Hz
     length : int, samples
     compat : {"pyaudioanalysis", "corrected"}
-        The reference's filters and chroma as they are, or put right.
+        The reference's filters and chroma as they are, or corrected.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
 def _triangles(line_frequency: np.ndarray, sampling_rate: int, clip: bool) -> np.ndarray:
     """40 triangular filters of equal area [shape=(n_lines, 40)]: 13 spaced evenly, 27 logarithmically.
 
-    Slaney's spacing (Auditory Toolbox, 1998): 133.33 Hz, then 66.67 Hz apart, then each 1.0711703 times the last.
+    Slaney's spacing (Auditory Toolbox, 1998): 133.33 Hz, then 66.67 Hz apart, then each 1.0711703 times the one before.
     """
     corners = np.empty(42)
     corners[:13] = 133.33 + np.arange(13) * (200 / 3)

@@ -1,4 +1,4 @@
-"""What goes into a model: normalised features and words of each utterance, batched with like lengths together."""
+"""What goes into a model: normalised features and words of each utterance, batched with similar lengths together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scaler:
 
 
 def check_features(segments: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuse features that are not numbers, by the utterance's name.
+    """Refuse features that are not numbers.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def check_features(segments: Sequence[np.ndarray], names: Sequence[str]) -> None
 
 
 def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:
-    """Each speaker's windows to zero mean and unit variance; labels are never looked at."""
+    """Each speaker's windows to zero mean and unit variance; labels are never used."""
     of_speaker: dict[str, list[int]] = {}
     for i, speaker in enumerate(speakers):
         of_speaker.setdefault(speaker, []).append(i)
@@ -102,7 +102,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded tensors; lengths stay on the CPU, where packing wants them.
+    """Padded tensors; lengths stay on the CPU, where packing needs them.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def collate(examples: Examples, settings: ModelSettings, device: torch.device | 
 
 
 def batch_rows(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rows of each batch of one epoch: shuffled, like lengths together, every row once.
+    """Rows of each batch of one epoch: shuffled, similar lengths together, every row once.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def batch_rows(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -
 
 
 def in_order(examples: Examples, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows of batches for evaluation, longest utterances together so that padding costs little."""
+    """Rows of batches for evaluation, the longest first, so that padding costs little."""
     lengths = np.array([len(segment) for segment in examples.features])
     rows = np.argsort(-lengths, kind="stable")
     for start in range(0, len(rows), batch_size):

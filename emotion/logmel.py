@@ -13,15 +13,15 @@ import scipy.signal
 from speech2vec.errors import UserError
 
 _BLOCK = 256  # windows transformed at a time
-_FLOOR = 1e-6  # added to an energy before its logarithm: about -80 dB below full scale's loudest bands
+_FLOOR = 1e-6  # added to an energy before its logarithm: about 80 dB below the loudest bands at full scale
 
 
 def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n_mels: int) -> np.ndarray:
     """Logarithms of the energies in triangular filters on the mel scale.
 
-    Windows are those of `emotion.features34.extract` (no padding, what is left at the end is dropped), weighted as
+    Windows are those of `emotion.features34.extract` (no padding, what is left at the end is dropped), weighted by
     Hann's; the filters have equal areas (Slaney, Auditory Toolbox, 1998) and reach half the sampling rate. The signal
-    is taken as loud as it is.
+    is not scaled first: its loudness counts.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n
 def _filters(sampling_rate: int, length: int, n_mels: int) -> np.ndarray:
     """Filters [shape=(n_lines, n_mels)], float32."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of empty filters: an error here
+        warnings.simplefilter("ignore", UserWarning)  # about empty filters, which are an error here
         filters = librosa.filters.mel(sr=sampling_rate, n_fft=length, n_mels=n_mels).T
     empty = int((filters.max(axis=0) == 0).sum())
     if empty:

@@ -22,7 +22,7 @@ from speech2vec.processes import in_processes
 
 
 def make_examples(run: Run, prepared: Prepared) -> Examples:
-    """All utterances of a corpus as inputs of a run's model, before the training part's scaling.
+    """All utterances of a corpus as inputs of a run's model, before each fold's scaling.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def train_member(
 def train_members(
     run: Run, prepared: Prepared, jobs: int = 1, device: torch.device | str = "cpu", quiet: bool = False
 ) -> None:
-    """Train what is missing of a run, `jobs` members at a time; what is done stays when another one fails.
+    """Train the members that a run lacks, `jobs` at a time; what is done stays when another one fails.
 
     Raises
     ------

@@ -69,7 +69,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampling:
-    """Bootstrap draws over utterances or over groups of them (speakers), to be shared by systems under comparison.
+    """Bootstrap draws over utterances or over groups of them (speakers), shared by the systems that are compared.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Resampling:
 
 
 def interval(value: float, sample: np.ndarray) -> Interval:
-    """Percentile interval of a bootstrap sample around the value itself."""
+    """The value itself with the percentile interval of its bootstrap sample."""
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(sample, [tail, 100 - tail])
     return Interval(float(value), float(low), float(high))

@@ -1,4 +1,4 @@
-"""What is to be trained: a plan, the corpus checked against it, and the run folder that it starts or goes on in."""
+"""What is to be trained: a plan, the corpus checked against it, and the run folder that is started or continued."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from speech2vec.console import log
 from speech2vec.errors import UserError
 from speech2vec.run_folder import LAST
 
-_LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; beyond, syllables run into one another
+_LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; in longer ones syllables run into one another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Plan:
     checkpoint: str = LAST
 
     def to_json(self) -> dict[str, Any]:
-        """What ``run.json`` records, and what a run that goes on is compared by."""
+        """What ``run.json`` records, and what a run is compared with before it is continued."""
         of_segments = {"checkpoint": self.checkpoint} if is_segments(self.embeddings) else {}
         return {
             "model": self.model,
@@ -94,7 +94,7 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
 
 
 def _check_inputs(prepared: Prepared, model: str, embeddings: str | None) -> None:
-    """Refuse a corpus that has not what the model needs."""
+    """Refuse a corpus that lacks what the model needs."""
     if len(prepared) == 0:
         raise UserError(f"{prepared.folder} holds no utterances")
     silent = np.flatnonzero(prepared.n_windows == 0)
@@ -119,7 +119,7 @@ def _check_inputs(prepared: Prepared, model: str, embeddings: str | None) -> Non
 
 
 def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings) -> None:
-    """Say where a corpus was prepared with features that a preset is not meant for; it is trained on all the same."""
+    """Warn if a corpus was prepared with features that a preset is not meant for; training goes on all the same."""
     features = validate_settings(FeatureSettings, prepared.meta["features"])
     step = settings.model.stack * features.hop
     if preset == "paper" and features != FeatureSettings():
@@ -214,7 +214,7 @@ def start_run(
 
 
 def _say_what_is_cut(prepared: Prepared, settings: EmotionSettings) -> int:
-    """How many recordings are longer than the model takes; they are not dropped, their end is."""
+    """Count the recordings that are longer than the model takes, and warn of them: they are kept, without their end."""
     longest = settings.model.max_windows * settings.model.stack
     cut = np.flatnonzero(prepared.n_windows > longest)
     if len(cut):

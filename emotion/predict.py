@@ -29,7 +29,7 @@ NO_WORDS = "no words"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one stretch of sound.
+    """A run's prediction for one stretch of sound.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class Prediction:
     channel : int or None
         None is the mean of all channels.
     probabilities : dict of str to float
-        Each class; they add up to 1.
+        Of each class; they add up to 1.
     text : str or None
-        The words that it rests on, given or recognised; None for models without text.
+        The words that it is based on, given or recognised; None for models without text.
     """
 
     audio: Path
@@ -61,10 +61,10 @@ def feature_settings(run: Run) -> FeatureSettings:
 
 
 def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> tuple[list[Prediction], list[Problem]]:
-    """Classify; what cannot be classified is returned by name and reason.
+    """Classify utterances; those that cannot be classified are returned by name and reason.
 
-    Words that nobody wrote down are recognised first, where the model needs them. With normalisation by speaker, the
-    recordings of one folder (and channel) count as one speaker's.
+    Where the model needs words and there is no transcript, they are recognised first. With normalisation by speaker,
+    the recordings of one folder (and channel) count as one speaker's.
     """
     problems: list[Problem] = []
     if run.uses_text:
@@ -139,7 +139,7 @@ def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
 
 
 def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], rates: dict[Path, int]) -> None:
-    """Say where recordings differ from training in a way that costs accuracy."""
+    """Warn where recordings differ from training in a way that costs accuracy."""
     if not run.uses_audio:
         return
     usual = min((int(rate) for rate in run.info["sampling_rates"]), default=0)

@@ -1,4 +1,4 @@
-"""A corpus folder becomes a prepared corpus: read, filtered by class, features computed, everything left out named."""
+"""A corpus folder becomes a prepared corpus: filtered by class, with features; all that is left out is named."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def failures(self) -> dict[str, int]:
-        """Utterances left out by reason, those left out by design not counted."""
+        """How many utterances were left out for each reason, other than by design."""
         return {reason: n for reason, n in self.report["reasons"].items() if reason not in BY_DESIGN}
 
 
@@ -160,7 +160,7 @@ def prepare_composite(audio: Prepared, text: Prepared, output: Path, seed: int) 
     Parameters
     ----------
     audio, text : Prepared
-        None of them COMPOSITE itself.
+        Neither may be COMPOSITE itself.
     output : Path
     seed : int
         Of the pairing; it is part of the set's name.
@@ -218,7 +218,7 @@ def feature_columns(settings: FeatureSettings) -> dict[str, Any]:
 
 
 def report_columns(kept: int, left_out: Sequence[Problem]) -> dict[str, Any]:
-    """What every report.json says: how many were asked for and kept, and each that was not."""
+    """What every report.json says: how many utterances there were, how many were kept, and each that was not."""
     return {
         "asked": kept + len(left_out),
         "kept": kept,

@@ -1,4 +1,4 @@
-"""What was said, where nobody wrote it down: PocketSphinx with the American English models of its wheel."""
+"""What was said, where there is no transcript: PocketSphinx with the American English models of its wheel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speech2vec.manifest import Utterance
 from speech2vec.transcripts import tokenize
 
 UNTRANSCRIBED = "untranscribed"
-"""Key of an utterance's extras: its words are not known."""
+"""Key in an utterance's extras; true where its words are not known."""
 TOO_LONG = "too long to recognise"
 
 _SAMPLING_RATE = 16000  # Hz, of the acoustic model
@@ -26,7 +26,7 @@ class Recogniser:
     """Large-vocabulary recognition; the same sound gives the same words, whatever was recognised before."""
 
     def __init__(self) -> None:
-        # cmn="batch": the mean of each utterance alone, not one that wanders from utterance to utterance.
+        # cmn="batch": the cepstral mean of each utterance alone, not a running one over several utterances.
         self._decoder = pocketsphinx.Decoder(samprate=_SAMPLING_RATE, cmn="batch", loglevel="FATAL")
 
     def __call__(self, samples: np.ndarray) -> str:
@@ -64,7 +64,7 @@ def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Pr
     Returns
     -------
     list of Utterance, list of Problem
-        The second: what cannot be read, or lasts longer than a minute.
+        The utterances with their words; and those that cannot be read or last longer than a minute.
     """
     recogniser: Recogniser | None = None
     done: list[Utterance] = []

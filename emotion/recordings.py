@@ -22,9 +22,9 @@ ALL_CHANNELS = "all"
 NO_SPEECH = "no speech"
 
 _SAMPLING_RATE = 16000  # Hz, at which pauses are looked for
-_TOP_DB = 40.0  # below the loudest window by more than this is a pause
-_JOIN_PAUSE = 0.5  # seconds; shorter pauses part nothing
-_LONGEST_CHUNK = 20.0  # seconds, of a chunk that voice activity gives
+_TOP_DB = 40.0  # what is quieter than the loudest window by more than this is a pause
+_JOIN_PAUSE = 0.5  # seconds; shorter pauses do not end a chunk
+_LONGEST_CHUNK = 20.0  # seconds, of a chunk that ``vad`` makes
 _SHORTEST_CHUNK = 0.3
 
 
@@ -61,7 +61,7 @@ def text_beside(path: Path) -> str | None:
 def recordings(
     paths: Sequence[Path], text: str | None = None, chunk: str | None = None, channel: str | None = None
 ) -> tuple[list[Utterance], list[Problem]]:
-    """The stretches of sound that are to be classified; the speaker is the folder and the channel.
+    """An utterance for each stretch of sound to classify; its speaker is the folder and the channel.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def recordings(
     chunk : str or None
         ``vad`` or seconds.
     channel : str or None
-        A number from 0, ``all`` for each apart, or None for their mean.
+        A number from 0, ``all`` for each on its own, or None for their mean.
 
     Returns
     -------
     list of Utterance, list of Problem
-        The second: files that cannot be read, or hold nothing to classify.
+        The stretches; and files that cannot be read, or hold nothing to classify.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def recordings(
 
 
 def _seconds(chunk: str | None) -> float | None:
-    """The length of even chunks; None where chunks are not even."""
+    """The length of chunks of equal length; None where others, or none, are asked for."""
     if chunk is None or chunk == VAD:
         return None
     try:

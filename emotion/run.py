@@ -1,4 +1,4 @@
-"""The run folder: everything that a trained classifier needs, and nothing outside it.
+"""The run folder: all that a trained classifier needs; nothing outside it is read.
 
 ``run.json`` (model, labels, features, protocol), ``config.toml``, ``environment.json``, ``splits.json``,
 ``vocabulary.json``, ``pretrained.safetensors`` (the vectors training starts from) or ``segments.safetensors`` (those of
@@ -115,7 +115,7 @@ class Run:
         Raises
         ------
         UserError
-            It is none, is damaged, or was written by another version.
+            The folder is not a run, is damaged, or was written by another version.
         """
         folder = Path(folder)
         if not (folder / RUN_FILE).exists():
@@ -139,7 +139,7 @@ class Run:
 
     @property
     def uses_segments(self) -> bool:
-        """Whether words are vectors of their own sound."""
+        """Whether each word's vector is made from its own sound."""
         return self.info.get("embeddings") == SEGMENTS
 
     @cached_property

@@ -1,7 +1,7 @@
 """Each word's vector from its own sound: a Speech2Vec encoder over the aligned words of the emotion corpus.
 
-The paper argues that word embeddings learned from speech carry what a speaker and a channel add; a table of one
-vector a word cannot. Here the classifier sees the vector of THIS instance.
+The paper argues that word embeddings learned from speech carry what a speaker and a channel add; a table with one
+vector for each word cannot. Here the classifier sees the vector of THIS instance.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SegmentEncoder:
 
     @classmethod
     def of_run(cls, run: Path, checkpoint: str = LAST) -> SegmentEncoder:
-        """That of a run of ``speech2vec train``; its store says how MFCC are made.
+        """The encoder of a run of ``speech2vec train``; its store says how MFCC are made.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class SegmentEncoder:
         aligned : Path
             What ``speech2vec-align`` made of their utterances.jsonl.
         utterance_ids : sequence of str
-            The order that is wanted; one that has no aligned word gets no vector.
+            In the order that is wanted; an utterance without aligned words gets no vectors.
         jobs : int
             Processes for the MFCC.
 

@@ -1,4 +1,4 @@
-"""Settings of the classifier and how it is trained; the presets ``default`` and ``paper``."""
+"""Settings of the classifier and of its training; the presets ``default`` and ``paper``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelSettings(Settings):
         "packed" processes real steps only; "zeros" (published) processes `max_windows` and `max_words` steps, with
         zeros after the sequence and no mask.
     stack : int
-        So many windows in a row make one step of the acoustic Bi-LSTM.
+        Number of windows in a row that make one step of the acoustic Bi-LSTM.
     input_statistics : bool
         Mean and deviation of an utterance's features, and the deviation of their changes from window to window, join
         what pooling makes of the acoustic Bi-LSTM's outputs, each standardised over the training utterances.
@@ -66,7 +66,7 @@ class ModelSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """The loop.
+    """The training loop.
 
     Parameters
     ----------
@@ -76,10 +76,10 @@ class TrainingSettings(Settings):
     schedule : {"constant", "cosine"}
         The learning rate over the steps; "cosine" falls to zero.
     max_gradient_norm : float
-        0 does not clip.
+        Longer gradients are scaled down to it; 0 does not clip.
     normalisation : {"training", "speaker", "none"}
         Features to zero mean and unit variance: over the windows of the training part; of each speaker first (all
-        that is known of the speaker, labels never used) and then the training part; or not at all.
+        recordings of the speaker, but no labels) and then the training part; or not at all.
     class_weights : bool
         Weight the loss so that all classes count the same.
     selection : {"recall", "loss", "last"}

@@ -1,4 +1,4 @@
-"""Who is trained on, who chooses the epoch, who is tested on: protocols that never part a speaker."""
+"""Protocols: which utterances train, choose the epoch and test; no speaker is in two of these parts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from speech2vec.seeds import generator
 
 
 class Protocol(str, Enum):
-    """How a corpus is parted.
+    """How a corpus is split.
 
-    ``session5`` is the paper's: sessions 1 to 4 train, session 5 tests, nothing is selected. ``session5-dev`` keeps
-    session 4 as development data. In the others every utterance is tested once, and the part that is tested in the
-    next fold chooses the epoch.
+    ``session5`` is the paper's: sessions 1 to 4 train, session 5 tests, and no epoch is selected. ``session5-dev``
+    keeps session 4 as development data. In the others every utterance is tested once, and the part that is tested in
+    the next fold chooses the epoch.
     """
 
     session5 = "session5"
@@ -36,7 +36,7 @@ class Split:
     ----------
     name : str
     train, development, test : ndarray [shape=(n,)], int64
-        Places of utterances. Development is empty where nothing is selected.
+        Indices of utterances. Development is empty where nothing is selected.
     """
 
     name: str
@@ -54,7 +54,7 @@ def make_splits(
     n_folds: int = 6,
     seed: int = 0,
 ) -> list[Split]:
-    """Part a corpus.
+    """Split a corpus.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def make_splits(
     n_folds : int
         Of ``speaker-folds``.
     seed : int
-        Which speakers meet in a fold.
+        Decides which speakers share a fold.
 
     Raises
     ------
@@ -128,9 +128,9 @@ def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
 
 
 def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_folds: int, seed: int) -> np.ndarray:
-    """Deal speakers to folds: one sex after the other, the largest speakers first, to the fold that has fewest.
+    """Deal speakers to folds: one sex after the other, the largest speakers first, to the fold with the fewest.
 
-    Within equals the order is drawn, so that neighbours in the corpus' numbering do not meet by design.
+    Among equals the order is drawn, so that neighbours in the corpus' numbering do not meet systematically.
     """
     names, first, sizes = np.unique(speaker.astype(str), return_index=True, return_counts=True)
     if len(names) < 3:
@@ -154,7 +154,7 @@ def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_fol
 
 
 def check_split(split: Split, groups: Sequence[str | None] | np.ndarray, what: str = "speaker") -> None:
-    """Make sure that nobody is in two parts.
+    """Make sure that no speaker (or dialogue) is in two parts.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class System:
     vector_size : int
         0 without word vectors.
     source : str or None
-        What ``--embeddings`` would get.
+        What ``--embeddings`` would be given.
     """
 
     model: str
@@ -73,7 +73,7 @@ def plan_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mapping
     speech, word : mapping of int to str
         A vectors file for each vector size.
     extra : mapping of int to str
-        Further vectors (for one, the published ones), as rows of Tables 1 and 3.
+        Further vectors (the published ones, for example), as rows of Tables 1 and 3.
 
     Raises
     ------
@@ -150,13 +150,13 @@ def train_systems(
     device: torch.device | str = "cpu",
     on_system: Callable[[str], None] | None = None,
 ) -> dict[System, Predictions]:
-    """Train each system once, under ``OUTPUT/runs``; those that are there already are taken as they are.
+    """Train each system once, under ``OUTPUT/runs``; those that are trained already are taken as they are.
 
     Raises
     ------
     UserError
-        The corpus lacks what a system needs, vectors are not of the size they were given for, or a run that is there
-        was started with something else.
+        The corpus lacks what a system needs, vectors are not of the size they were given for, or a run in its
+        place was started with something else.
     """
     results: dict[System, Predictions] = {}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):

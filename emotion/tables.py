@@ -1,4 +1,4 @@
-"""Tables 1 to 3 of the paper on any corpus: its systems trained here, published figures and random vectors beside.
+"""Tables 1 to 3 of the paper on any corpus: its systems trained here, beside published figures and random vectors.
 
 The published figures are those of Krishna & Reddy (2019): IEMOCAP, four classes, session 5, "unweighted accuracy".
 """
@@ -28,7 +28,7 @@ PUBLISHED_N = 1241  # test utterances behind every published figure
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of one system less that of another, on the same utterances."""
+    """A measure of one system minus that of another, on the same utterances."""
 
     first: str
     second: str
@@ -41,7 +41,7 @@ class Difference:
 
 
 def difference(first: Predictions, second: Predictions, measure: str) -> Interval:
-    """`first` less `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances.
+    """`first` minus `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def difference(first: Predictions, second: Predictions, measure: str) -> Interva
 
 
 def compare_systems(results: Mapping[System, Predictions], measure: str = "UA") -> list[Difference]:
-    """Every two systems of the tables that differ in one thing: the vectors, or the audio beside them."""
+    """Compare every two systems that differ in one thing: the vectors, or the audio beside them."""
     found = []
     systems = list(results)
     for i, second in enumerate(systems):

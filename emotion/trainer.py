@@ -30,7 +30,7 @@ class Fitted:
     epoch : int
         The epoch whose weights the model holds, from 1.
     history : list of dict
-        One a epoch: losses, development UA and WA, gradient norm, seconds.
+        For each epoch: losses, development UA and WA, gradient norm, seconds.
     """
 
     epoch: int
@@ -149,7 +149,7 @@ def _selection_score(row: dict[str, Any], training: TrainingSettings) -> float:
     if training.selection == "last" or "dev_loss" not in row:
         return float(row["epoch"])
     if training.selection == "recall":
-        return row["dev_UA"] - 1e-6 * row["dev_loss"]  # among equals the more certain one
+        return row["dev_UA"] - 1e-6 * row["dev_loss"]  # of equals, the more certain one
     return -row["dev_loss"]
 
 

@@ -28,12 +28,12 @@ class EmotionCorpus:
     ----------
     kind : str
     labels : mapping
-        The corpus' own labels in their order, each to one of the four classes or to None.
+        The corpus' own labels in their order, each with its class of the four, or None.
     utterances : list of Utterance
         All that can be used, whatever their label. Their extras are ``label`` (one of the four classes or None),
         ``label_full``, and where the corpus has them ``session``, ``style`` ("improvised" or "scripted"),
         ``dialogue`` and ``sex`` (of the speaker: "female" or "male"); ``text_only`` is true where there is no audio
-        (``audio`` then says where it would lie).
+        (``audio`` then says where it would be).
     problems : list of Problem
         What cannot become an utterance, by name and reason.
     notes : list of Problem
@@ -66,7 +66,7 @@ class EmotionCorpus:
         channel: int | None = None,
         **extras: Any,
     ) -> None:
-        """Keep an utterance; an id that came before or a label that is not the corpus' is a problem instead."""
+        """Keep an utterance; one with a repeated id or a label that is not the corpus' is a problem instead."""
         if utterance_id in self._seen:
             self.problems.append(Problem(utterance_id, DUPLICATE, str(audio)))
         elif label_full not in self.labels:
@@ -97,7 +97,7 @@ class EmotionCorpus:
         Returns
         -------
         list of str or None
-            One line a difference, none where the counts are right; None where no counts are known.
+            A line for each difference; None where the right counts are not known.
         """
         if not self.expected:
             return None

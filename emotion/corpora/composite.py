@@ -29,7 +29,7 @@ class Pairing:
     Parameters
     ----------
     pairs : list of (int, int)
-        Places in the audio set and in the text set; in order of the audio set.
+        Indices in the audio set and in the text set; in order of the audio set.
     without_text : list of Problem
         Recordings for which no text was left.
     unused : list of Problem
@@ -44,8 +44,8 @@ class Pairing:
 def pair(audio: Prepared, text: Prepared, seed: int) -> Pairing:
     """Pair each recording with a text of its label.
 
-    Texts are distinct (the first of equal word sequences counts), and all texts of one dialogue go to ONE speaker of
-    the audio set: however speakers are parted into folds, a dialogue never lies in two.
+    Texts are distinct (the first of equal word sequences is taken), and all texts of one dialogue go to ONE speaker of
+    the audio set: however speakers are divided into folds, no dialogue is in two.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def pair(audio: Prepared, text: Prepared, seed: int) -> Pairing:
     Raises
     ------
     UserError
-        The two have other classes.
+        The two have different classes.
     """
     if set(audio.labels) != set(text.labels):
         raise UserError(
@@ -76,7 +76,7 @@ def pair(audio: Prepared, text: Prepared, seed: int) -> Pairing:
         recordings[audio.speaker[i]][audio.label[i]].append(int(i))
     supply = {label: sum(text.label[j] == label for j in kept) for label in audio.labels}
     demand = {label: int((audio.label == label).sum()) for label in audio.labels}
-    # The scarcest label first, and speakers in turn: whoever comes last shall not find its label used up.
+    # The scarcest label first, and speakers in turn, so that none of them finds a label used up by the others.
     scarcest = sorted(audio.labels, key=lambda label: supply[label] / max(demand[label], 1))
     speakers = sorted(recordings)
     pairs: list[tuple[int, int]] = []

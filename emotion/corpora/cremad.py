@@ -1,6 +1,6 @@
 """CREMA-D: 91 actors, 6 emotions, twelve sentences (Cao et al., IEEE Trans. Affective Computing 5(4), 2014).
 
-Names such as ``1001_DFA_ANG_XX``: actor, sentence, emotion that was asked for, intensity.
+Names such as ``1001_DFA_ANG_XX``: actor, sentence, intended emotion, intensity.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAME = re.compile(r"(1\d{3})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX|X)")  # one fil
 def read_cremad(root: Path) -> EmotionCorpus:
     """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above.
 
-    The actors' sex is told by the release's ``VideoDemographics.csv``, where that lies in or above the audio's folder.
+    The actors' sex is that of the release's ``VideoDemographics.csv``, if there is one in or above the audio's folder.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_cremad(root: Path) -> EmotionCorpus:
 
 
 def _sexes(table: Path | None) -> dict[str, str]:
-    """Each actor's sex; a row that does not say it is passed over."""
+    """Each actor's sex; rows that do not say it are skipped."""
     if table is None:
         return {}
     rows = csv.DictReader(decode_text(table.read_bytes()).splitlines())

@@ -1,4 +1,4 @@
-"""EmoDB of Berlin: 10 actors, 7 emotions, ten German sentences (Burkhardt et al., Interspeech 2005).
+"""The Berlin EmoDB: 10 actors, 7 emotions, ten German sentences (Burkhardt et al., Interspeech 2005).
 
 Names such as ``03a01Fa``: speaker, sentence, emotion (first letter of its German name), version.
 """

@@ -15,7 +15,7 @@ from emotion.corpora.base import BAD_NAME, NO_LABEL, EmotionCorpus, decode_text
 from speech2vec.corpora import NO_AUDIO, NO_TRANSCRIPT, Problem, audio_files
 from speech2vec.errors import UserError
 
-# Excitement counts as happiness, as is usual since it was found to be close to it; the rest lies outside.
+# Excitement counts as happiness, as is usual: the two are close. The other labels lie outside the four classes.
 LABELS = {
     "neu": "neu",
     "hap": "hap",
@@ -82,7 +82,7 @@ def read_iemocap(root: Path) -> EmotionCorpus:
 
 
 def text_files(folder: Path) -> list[Path]:
-    """The ``.txt`` files of one folder; macOS' leftovers (``._*``, ``.DS_Store``) and subfolders are passed over.
+    """The ``.txt`` files of one folder; macOS' leftovers (``._*``, ``.DS_Store``) and subfolders are skipped.
 
     Raises
     ------

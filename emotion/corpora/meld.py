@@ -47,8 +47,8 @@ def read_meld(root: Path) -> EmotionCorpus:
     """Read the splits whose CSV lies in `root` or below; audio is looked for beside each CSV.
 
     Dialogues are numbered anew in each split, so ids begin with the split (``train_dia0_utt3``). There are no
-    sessions. An utterance without audio is kept as text only as long as its split has none at all; in a split with
-    audio it is a problem.
+    sessions. An utterance without audio is kept as text only if its split has no audio at all; otherwise it is
+    a problem.
 
     Raises
     ------

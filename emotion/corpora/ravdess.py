@@ -1,7 +1,7 @@
 """RAVDESS: 24 actors, 8 emotions, two sentences (Livingstone & Russo, PLoS ONE 13(5), 2018; zenodo.org/record/1188976).
 
 Names are seven pairs of digits: modality-channel-emotion-intensity-statement-repetition-actor. Only speech (channel
-01) with sound alone (modality 03) counts; the same recordings exist as video and there are songs beside them.
+01) with sound alone (modality 03) counts; the release also has songs, and everything as video.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_ravdess(root: Path) -> EmotionCorpus:
     Raises
     ------
     UserError
-        There is no speech of RAVDESS below it.
+        There is no speech of RAVDESS in or below `root`.
     """
     corpus = EmotionCorpus("ravdess", LABELS, expected=EXPECTED)
     folders = sorted(path for path in root.rglob("Actor_*") if path.is_dir())

@@ -32,7 +32,7 @@ def read_table(path: Path) -> EmotionCorpus:
     ----------
     path : Path
         CSV (comma, semicolon or tab) with a header, or JSONL. Columns ``audio`` (relative to the table's folder;
-        empty: text only), ``text``, ``speaker``, ``label``; and, where there is such a thing, ``utterance_id``,
+        empty: text only), ``text``, ``speaker``, ``label``; and, if there is more to say, ``utterance_id``,
         ``session``, ``style``, ``dialogue``, ``sex`` (the speaker's), ``start`` and ``end`` (seconds), ``channel``.
 
     Returns

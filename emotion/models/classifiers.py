@@ -1,7 +1,7 @@
 """The three classifiers of the paper: acoustic, embedding, and the dual encoder that joins them.
 
-All of them take the same four tensors, so that one loop trains, evaluates and exports each; a model leaves alone what
-it does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
+All of them take the same four tensors, so that one loop trains, evaluates and exports each; a model ignores what it
+does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
 """
 
 # No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
@@ -28,10 +28,10 @@ class Acoustic(nn.Module):
 
 
 class WordTable(nn.Module):
-    """Word numbers to vectors: a trainable embedding layer that starts from given vectors.
+    """Rows of words to their vectors: a trainable embedding layer that starts from given vectors.
 
     Row 0 is the padding: it is zero and stays zero. Without vectors the input holds the words' vectors themselves
-    (each word encoded from its own sound) and passes through.
+    (each word encoded from its own sound) and is returned as it is.
     """
 
     def __init__(self, vectors: Tensor | None, trainable: bool) -> None:

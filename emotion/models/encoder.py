@@ -10,7 +10,7 @@ from emotion.settings import ModelSettings, Pooling
 
 
 class Pool(nn.Module):
-    """Outputs of a Bi-LSTM to one vector; steps after a sequence's end never count.
+    """A Bi-LSTM's outputs become one vector; steps after a sequence's end never count.
 
     Parameters
     ----------
@@ -42,20 +42,20 @@ class Pool(nn.Module):
 
 
 def mean_and_deviation(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Over the real steps: [shape=(B, T, S)], [shape=(B,)] -> twice [shape=(B, S)]; empty sequences give zero."""
+    """Of the real steps: [shape=(B, T, S)], [shape=(B,)] -> two of [shape=(B, S)]; empty sequences give zero."""
     lengths = lengths.to(x.device)[:, None]  # B 1
     real = torch.arange(x.shape[1], device=x.device)[None] < lengths  # B T
     weights = (real / lengths.clamp(min=1)).to(x.dtype)[:, None]  # B 1 T
     mean = torch.bmm(weights, x).squeeze(1)
     variance = (torch.bmm(weights, x.square()).squeeze(1) - mean.square()).clamp(min=0)
-    return mean, (variance + 1e-6).sqrt() - 1e-3  # the slope of a root is infinite at 0
+    return mean, (variance + 1e-6).sqrt() - 1e-3  # not the root alone: its slope is infinite at 0
 
 
 class Standardise(nn.Module):
-    """To zero mean and unit variance over all that was seen in training.
+    """Scaling to zero mean and unit variance over everything that was seen in training.
 
-    Batch normalisation takes the moments of one batch; these are of all batches so far, so that an utterance's numbers
-    do not depend on its neighbours, and a batch of one will do.
+    Batch normalisation uses the moments of one batch; these are the moments of all batches so far, so that an
+    utterance's numbers do not depend on the others in its batch, and a batch may hold one utterance only.
     """
 
     count: Tensor
@@ -83,8 +83,8 @@ class Standardise(nn.Module):
 class InputStatistics(nn.Module):
     """Mean and deviation of what goes into a Bi-LSTM, and the deviation of its changes from window to window.
 
-    They are what simple classifiers of emotion go by, and a small corpus does not teach an LSTM to compute them. Each
-    is standardised over the training utterances.
+    Simple classifiers of emotion rely on them, and a small corpus does not teach an LSTM to compute them. Each is
+    standardised over the training utterances.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class Encoder(nn.Module):
     input_size : int
         F; H (of one direction) and D are the settings' `hidden_size` and `dense_size`.
     settings : ModelSettings
-        What both encoders share is read from them; noise and statistics are one encoder's only.
+        Sizes, dropout and pooling, which both encoders share; noise and statistics are for the acoustic one only.
     noise : float
-        Standard deviation of what is added to the Bi-LSTM's input in training.
+        Standard deviation of the noise that is added to the Bi-LSTM's input in training.
     statistics : InputStatistics or None
-        Joined to what pooling gives.
+        Concatenated with the pooled outputs.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def reverse_within(x: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each sequence round within its own length; what lies after it stays where it is.
+    """Reverse each sequence within its own length; what comes after it stays where it is.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class BiLSTM(nn.Module):
     """One bidirectional LSTM layer with dropout on the recurrent connection.
 
     The state that goes from one step into the next is multiplied with a mask that is drawn once for each sequence
-    and direction (Gal & Ghahramani 2016, as Keras' ``recurrent_dropout``), so that a unit is away for the whole of
-    an utterance. Dropping recurrent weights (DropConnect) would be another method. Without dropout, thus always in
+    and direction (Gal & Ghahramani 2016, as Keras' ``recurrent_dropout``), so that a unit is off for a whole
+    utterance. Dropping recurrent weights (DropConnect) is a different method. Without dropout, and so always in
     evaluation, the same weights run in torch's fused kernel.
 
     Weights start as Keras' do: Glorot for the inputs, orthogonal for the recurrence, forget bias 1.
@@ -122,8 +122,9 @@ class BiLSTM(nn.Module):
 class _Recurrence(torch.autograd.Function):
     """The recurrent part of the LSTM with its gradient written out.
 
-    Autograd would record a dozen small operations a step; here a step is one matrix product and its gates, all
-    derivatives are taken for all steps at once, and so is the weights' gradient. Checked against autograd in the tests.
+    Autograd would record a dozen small operations a step; here a step is one matrix product and its gates, and
+    the gates' derivatives and the weights' gradient are computed for all steps at once. The tests check it against
+    autograd.
     """
 
     @staticmethod
@@ -163,7 +164,7 @@ class _Recurrence(torch.autograd.Function):
         grad_cell = torch.zeros_like(grad_hidden)
         weight_t = weight.transpose(1, 2)  # 2 4H H
         for t in reversed(range(len(gates))):
-            ended = t >= ctx.shortest  # some sequence has: it passes its gradients on as they are
+            ended = t >= ctx.shortest  # a sequence that has ended passes its gradients on unchanged
             here, cell = grad_hidden + grad_outputs[t], grad_cell
             if ended:
                 here, cell = here * running[t], cell * running[t]
