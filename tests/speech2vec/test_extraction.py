@@ -272,7 +272,7 @@ def test_short_words_are_counted_among_those_that_are_used(tmp_path: Path, align
 
 
 def test_a_word_of_exactly_one_frame_is_not_short(tmp_path: Path, aligned: Path) -> None:
-    exact = [Word("u0004", "tick", start, start + 0.01) for start in (0.28, 0.57, 1.16)]
+    exact = [Word("u0004", "tick", tick / 100, (tick + 1) / 100) for tick in (28, 57, 83)]
     assert any(word.end - word.start < 0.01 for word in exact)  # as far as floating point goes
     change_words(aligned, lambda words: [word for word in words if word.utterance_id != "u0004"] + exact)
     assert extract(aligned, tmp_path / "store", SETTINGS, quiet=True).short_words == 0
