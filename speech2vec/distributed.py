@@ -27,7 +27,7 @@ T = TypeVar("T")
 # The others wait as long as the first measures the held-out loss and evaluates.
 _PATIENCE = timedelta(hours=2)
 # Seconds that a failing process gives the first one to say the same.
-_PAUSE = 5.0
+_PAUSE = 20.0
 
 
 @dataclass(frozen=True)
