@@ -1,7 +1,8 @@
 """The word2vec file format, text and binary: words and vectors in and out, every fault named by line.
 
 Text: a line ``n_words vector_size``, then a line for each word: the word and its numbers. Binary: the same first line,
-then each word, a space, its numbers as little-endian float32 and (in files of the original word2vec) a newline.
+then each word, a space, its numbers as little-endian float32 and (in files of the original word2vec) a newline. GloVe's
+text files are the same without the first line; they are read too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import codecs
 import logging
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,8 @@ _HEADER_LIMIT = 200
 _WORD_LIMIT = 4096
 # A number of a text file takes at most this many bytes, its separator included.
 _NUMBER_LIMIT = 40
+# Numbers that a word may have where no header tells how many.
+_LARGEST_SIZE = 10_000
 _RELEASE = 64 << 20  # bytes
 
 
@@ -49,14 +52,18 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         with path.open("rb") as file:
             n_words, vector_size = _read_header(file, path)
+            has_header = file.tell() > 0
             if n_words == 0:
                 return [], np.empty((0, vector_size), dtype=np.float32)
             start = file.tell()
-            is_text = _is_text(file.read(_WORD_LIMIT + _NUMBER_LIMIT * vector_size), vector_size)
+            is_text = not has_header or _is_text(file.read(_WORD_LIMIT + _NUMBER_LIMIT * vector_size), vector_size)
             _check_size(path, start, n_words, vector_size, is_text)
             file.seek(start)
             rows = _Rows(path, n_words, vector_size, "line" if is_text else "word")
-            (_read_text if is_text else _read_binary)(file, rows)
+            if is_text:
+                _read_text(file, rows, first_line=2 if has_header else 1)
+            else:
+                _read_binary(file, rows)
             return rows.finish()
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder; a word2vec file is needed") from error
@@ -65,14 +72,31 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[int, int]:
+    """How many words of how many numbers, as the first line says, or counted; `file` then stands at the first word."""
     header = file.readline(_HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
     fields = header.split()
+    if len(fields) > 2 and (vector_size := _numbers_of_first_row(file)) > 1:
+        file.seek(0)
+        n_words = sum(1 for line in file if line.strip())
+        log.info("%s has no header, as GloVe's files: %d words of %d numbers", path, n_words, vector_size)
+        file.seek(0)
+        return n_words, vector_size
     if len(fields) != 2 or not all(field.isdigit() for field in fields) or not header.endswith(b"\n"):
         raise UserError(f"{path}, line 1: a word2vec file starts with 'n_words vector_size', two whole numbers")
     n_words, vector_size = int(fields[0]), int(fields[1])
     if vector_size == 0:
         raise UserError(f"{path}, line 1: a vector size of 0")
     return n_words, vector_size
+
+
+def _numbers_of_first_row(file: BinaryIO) -> int:
+    """How many numbers follow the word on the first line; 0 where anything else does."""
+    file.seek(0)
+    fields = file.readline(_WORD_LIMIT + _NUMBER_LIMIT * _LARGEST_SIZE).split()[1:]
+    try:
+        return len(np.array(fields, dtype=np.float64))
+    except ValueError:
+        return 0
 
 
 def _is_text(beginning: bytes, vector_size: int) -> bool:
@@ -110,6 +134,7 @@ class _Rows:
         self.n_read = 0
         self.duplicates: list[tuple[str, int]] = []
         self.not_utf8: list[int] = []
+        self.end_in_numbers = 0  # words of several parts whose last is a number
 
     def add(self, word_bytes: bytes, vector: np.ndarray, number: int) -> None:
         if self.n_read == self.n_words:
@@ -124,6 +149,7 @@ class _Rows:
             raise self.error(number, "the word is empty")
         if not np.isfinite(vector).all():
             raise self.error(number, f"the vector of '{word}' holds NaN, infinity or a number too large for float32")
+        self.end_in_numbers += _is_number(word.rpartition(" ")[2]) if " " in word else 0
         if word in self.seen:
             self.duplicates.append((word, number))
             return
@@ -139,6 +165,11 @@ class _Rows:
             raise UserError(
                 f"{self.path}: the header promises {self.n_words:,} words, the file ends after {self.n_read:,}: "
                 "it is truncated, or its header is wrong"
+            )
+        if 1 < self.n_read == self.end_in_numbers:
+            raise UserError(
+                f"{self.path}, line 1: the header says {self.vector_size} numbers for a word, but more follow each "
+                "word: its header is wrong"
             )
         if self.duplicates:
             word, number = self.duplicates[0]
@@ -161,9 +192,19 @@ class _Rows:
         return self.words, self.vectors[: len(self.words)]
 
 
-def _read_text(file: BinaryIO, rows: _Rows) -> None:
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_text(file: BinaryIO, rows: _Rows, first_line: int) -> None:
     longest = _WORD_LIMIT + _NUMBER_LIMIT * rows.vector_size
-    for number, line in _lines(file, longest):
+    for number, line in enumerate(iter(lambda: file.readline(longest), b""), start=first_line):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         fields = line.rsplit(None, rows.vector_size)
         if not fields:
             continue  # an empty line, at the end of many files
@@ -175,13 +216,6 @@ def _read_text(file: BinaryIO, rows: _Rows) -> None:
         except ValueError as error:
             raise rows.error(number, f"{str(error).split(': ')[-1]} is not a number") from error
         rows.add(fields[0].strip(), vector, number)
-
-
-def _lines(file: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:
-    number = 1  # the header
-    while line := file.readline(longest):
-        number += 1
-        yield number, line
 
 
 def _read_binary(file: BinaryIO, rows: _Rows) -> None:

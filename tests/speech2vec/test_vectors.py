@@ -130,14 +130,22 @@ class TestFiles:
         path.write_bytes(b"\xef\xbb\xbf1 2\nthe 1 2\n")
         assert read_vectors(path).words == ["the"]
 
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_a_file_without_a_header_as_glove_has_them(self, tmp_path: Path, mark: bytes) -> None:
+        path = tmp_path / "glove.txt"
+        path.write_bytes(mark + b"the 0.1 0.2 -1e-3\n, 1 2 3\ncat 4 5 6\n")
+        read = read_vectors(path)
+        assert read.words == ["the", ",", "cat"]
+        np.testing.assert_array_equal(read.vectors, np.float32([[0.1, 0.2, -1e-3], [1, 2, 3], [4, 5, 6]]))
+
     def test_words_with_spaces(self, tmp_path: Path) -> None:
         text = tmp_path / "text"
-        text.write_text("2 2\nnew york 1 2\nice cream 3 4\n")
+        text.write_text("3 2\nnew york 1 2\nice cream 3 4\nroute 66 5 6\n")
         binary = tmp_path / "binary"
         rows = b"".join(word + b" " + struct.pack("<2f", *row) + b"\n" for word, row in
                         [(b"plain", (1, 2)), (b"new york", (3, 4)), (b"a b c", (5, 6))])  # fmt: skip
         binary.write_bytes(b"3 2\n" + rows)
-        assert read_vectors(text).words == ["new york", "ice cream"]
+        assert read_vectors(text).words == ["new york", "ice cream", "route 66"]
         read = read_vectors(binary)
         assert read.words == ["plain", "new york", "a b c"]
         np.testing.assert_array_equal(read["a b c"], [5, 6])
@@ -166,7 +174,9 @@ class TestFiles:
         ("content", "message"),
         [
             (b"", "line 1: a word2vec file starts with"),
-            (b"the 0.1 0.2\n", "line 1: a word2vec file starts with"),
+            (b"the 0.1 x\n", "line 1: a word2vec file starts with"),
+            (b"2 1\nthe 1 2 3\ncat 4 5 6\n", "line 1: the header says 1 numbers for a word, but more follow"),
+            (b"the 0.1 0.2\ncat 0.3\n", "line 2: 1 numbers instead of 2"),
             (b"3 0\n", "line 1: a vector size of 0"),
             (b"2 2\nthe 1 2\ncat 1\n", "line 3: 1 numbers instead of 2"),
             (b"2 2\nthe 1 2\ncat 1 x\n", "line 3: b?'x' is not a number"),
