@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -102,6 +103,11 @@ def train(
             len(set((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out].tolist())),
             parts.by,
         )
+        if len(np.unique(store.word_id[parts.train])) == 1:
+            log.warning(
+                "all words are the same one, '%s': these vectors will tell nothing apart",
+                store.types[store.word_id[parts.train[0]]],
+            )
         if alone := sampler.n_alone():
             log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
         frames = DeviceStore(store, device)
