@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import digamma
 
 from speech2vec.estimates import Estimate, draw_groups, middle
-from speech2vec.seeds import generator
+from speech2vec.seeds import WORD_BOOTSTRAP, generator
 
 # Draws of fewer words are so alike that their spread says nothing.
 MIN_WORDS = 10
@@ -162,7 +162,7 @@ def drawn_precisions(ap: float, same: np.ndarray, different: np.ndarray, seed: i
     """
     if len(same) < MIN_WORDS or not same.any():
         return np.empty(0)
-    _, times = draw_groups(np.arange(len(same)), generator(seed, 8))
+    _, times = draw_groups(np.arange(len(same)), generator(seed, WORD_BOOTSTRAP))
     times = np.concatenate([np.ones((1, len(same))), times])  # the first: the words as they are
     at_level = times @ same
     same_above = np.cumsum(at_level[:, ::-1], axis=1)[:, ::-1]

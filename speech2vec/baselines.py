@@ -19,9 +19,9 @@ from gensim.models import FastText, Word2Vec
 from pydantic import Field
 
 from speech2vec.config import Settings
-from speech2vec.console import LARGEST_SEED
 from speech2vec.errors import UserError
 from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
+from speech2vec.seeds import LARGEST_SEED
 from speech2vec.store import META_FILE, Store
 from speech2vec.transcripts import tokenize
 from speech2vec.vectors import WordVectors

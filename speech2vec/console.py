@@ -28,6 +28,7 @@ from rich.progress import (
 from rich.text import Text
 
 from speech2vec.errors import UserError
+from speech2vec.seeds import LARGEST_SEED
 
 DONE, DONE_WITH_FAILURES, USER_ERROR, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -46,8 +47,6 @@ class Device(str, Enum):
 OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where the result is written.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings from a TOML file.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: key.sub=value (repeatable).")]
-# The widest that all generators of random numbers take.
-LARGEST_SEED = 2**32 - 1
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random choice.")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 is one a core.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]

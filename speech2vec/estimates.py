@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech2vec.seeds import generator
+from speech2vec.seeds import PAIR_BOOTSTRAP, generator
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
@@ -83,7 +83,7 @@ def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
     """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
-    member, times = draw_groups(group, generator(seed, 7))
+    member, times = draw_groups(group, generator(seed, PAIR_BOOTSTRAP))
     return times[:, member].astype(np.float32)
 
 

@@ -13,7 +13,7 @@ from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Decoded, Speech2Vec
-from speech2vec.seeds import generator
+from speech2vec.seeds import HELD_OUT, generator
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
 
@@ -49,7 +49,7 @@ def split(store: Store, share: float, seed: int) -> Split:
     groups = np.flatnonzero(said)
     if len(groups) < 2:
         raise UserError(f"store {store.path} holds one utterance: nothing can be held out to measure on")
-    order = generator(seed, 2).permutation(groups)
+    order = generator(seed, HELD_OUT).permutation(groups)
     count = 1 + int(np.searchsorted(np.cumsum(said[order]), share * len(of)))
     chosen = np.isin(of, order[: min(count, len(groups) - 1)])
     return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)
@@ -116,7 +116,7 @@ def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, 
     utterance = store.utterance[held_out]
     neighbours = [utterance[:-o][utterance[:-o] == utterance[o:]] for o in range(1, window + 1)]
     n_pairs = 2 * np.bincount(np.concatenate(neighbours), minlength=1)
-    drawn = generator(seed, 2, 1).permutation(np.flatnonzero(n_pairs))
+    drawn = generator(seed, HELD_OUT, 1).permutation(np.flatnonzero(n_pairs))
     needed = 1 + int(np.searchsorted(np.cumsum(n_pairs[drawn]), most_pairs))
     return held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
 
@@ -134,7 +134,7 @@ def _elsewhere(utterance: np.ndarray, seed: int) -> np.ndarray | None:
     others = len(utterance) - length
     if not others.all():
         return None
-    place = (generator(seed, 2, 2).random(len(utterance)) * others).astype(np.int64)  # among the words of others
+    place = (generator(seed, HELD_OUT, 2).random(len(utterance)) * others).astype(np.int64)  # among the words of others
     return place + length * (place >= start)
 
 

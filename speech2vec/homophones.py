@@ -18,7 +18,7 @@ import numpy as np
 from speech2vec.errors import UserError
 from speech2vec.estimates import Estimate, digits_to_tell_apart
 from speech2vec.pronunciations import Phones, homophone_groups
-from speech2vec.seeds import generator
+from speech2vec.seeds import HALVES, generator
 from speech2vec.vectors import WordVectors
 from speech2vec.word_pairs import MIN_COUNT, RANDOM_A_PAIR, Pairs, match_pairs, pair_cosines, usable_rows
 
@@ -185,7 +185,7 @@ def _instance_cosines(
     pairs: Pairs, instances: Mapping[int, np.ndarray], seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosines of means over k instances each, averaged over several draws: homophones, halves, random pairs."""
-    draw = generator(seed, 2)
+    draw = generator(seed, HALVES)
     homophone, split = np.zeros(len(pairs)), np.zeros(len(pairs))
     random = np.zeros(pairs.random.shape)
     for i in range(len(pairs)):

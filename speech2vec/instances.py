@@ -12,7 +12,7 @@ from speech2vec.errors import UserError
 from speech2vec.loaded_run import LoadedRun
 from speech2vec.model import Speech2Vec, seeded_model
 from speech2vec.presets import VectorSettings
-from speech2vec.seeds import generator
+from speech2vec.seeds import INSTANCES, generator
 from speech2vec.store import Store
 from speech2vec.vectors import WordVectors, average_instances, unit_length
 
@@ -61,7 +61,7 @@ def word_vectors(loaded: LoadedRun, min_count: int = 1) -> WordVectors:
 
 def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """At most `most` seeded random rows of each word, ascending."""
-    shuffled = generator(seed, 6).permutation(rows)
+    shuffled = generator(seed, INSTANCES).permutation(rows)
     by_word = shuffled[np.argsort(word_id[shuffled], kind="stable")]
     words = word_id[by_word]
     first = np.searchsorted(words, words)

@@ -29,7 +29,7 @@ from speech2vec.estimates import Estimate
 from speech2vec.held_out import split
 from speech2vec.instances import TRAINED, UNTRAINED, Representation, at_most_each, representations
 from speech2vec.loaded_run import LoadedRun
-from speech2vec.seeds import generator
+from speech2vec.seeds import WARPED_SAMPLE, generator
 from speech2vec.store import Store
 from speech2vec.variability import BINS, ProbeSplit, probe_speaker, probe_split, variability_by_frequency
 
@@ -169,7 +169,7 @@ def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np
     ndarray [shape=(n_chosen,)], int64
         Ascending positions.
     """
-    draw = generator(seed, 5)
+    draw = generator(seed, WARPED_SAMPLE)
     most = max(2, max_instances // 10)
     chosen: list[np.ndarray] = []
     left = max_instances

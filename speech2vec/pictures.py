@@ -13,7 +13,7 @@ from speech2vec.console import log
 from speech2vec.held_out import split
 from speech2vec.loaded_run import LoadedRun
 from speech2vec.monitoring import decode_pair
-from speech2vec.seeds import generator
+from speech2vec.seeds import DECODED_PAIRS, generator
 from speech2vec.skipgram import neighbour_pairs
 from speech2vec.vectors import WordVectors
 
@@ -127,7 +127,7 @@ def decoded_pairs(loaded: LoadedRun, n_pairs: int = 3, seed: int = 0) -> list[De
     if len(context) == 0:
         return []
     n_frames = store.n_frames[context]
-    chosen = generator(seed, 8).permutation(np.flatnonzero(n_frames >= np.median(n_frames)))[:n_pairs]
+    chosen = generator(seed, DECODED_PAIRS).permutation(np.flatnonzero(n_frames >= np.median(n_frames)))[:n_pairs]
     hop = store.settings["hop_length"] / store.settings["sampling_rate"]
     pictures = []
     for first, second in zip(centre[chosen].tolist(), context[chosen].tolist(), strict=True):

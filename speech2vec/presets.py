@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from speech2vec.config import Settings
-from speech2vec.console import LARGEST_SEED
 from speech2vec.errors import UserError
+from speech2vec.seeds import LARGEST_SEED
 
 Preset = TypeVar("Preset")
 

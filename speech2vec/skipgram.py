@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from speech2vec.seeds import generator
+from speech2vec.seeds import EPOCH, generator
 from speech2vec.store import Store
 from speech2vec.vocabulary import keep_instances, keep_probability
 
@@ -154,7 +154,7 @@ class Sampler:
 
     def epoch(self, epoch: int, shuffle: bool = True) -> list[Chosen]:
         """The batches of an epoch."""
-        draw = generator(self.seed, 1, epoch)
+        draw = generator(self.seed, EPOCH, epoch)
         drawn = keep_instances(self.word_id, self.keep, draw)
         kept = np.flatnonzero(drawn if self.subsample == "words" else self.keep[self.word_id] > 0)
         is_centre = drawn[kept]

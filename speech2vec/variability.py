@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from speech2vec.errors import UserError
 from speech2vec.estimates import draw_groups, middle
-from speech2vec.seeds import generator
+from speech2vec.seeds import PROBE_BOOTSTRAP, PROBE_SPLIT, generator
 
 # The bins of Chung & Glass (2018): instances of a word in the corpus.
 BINS: tuple[tuple[int, int | None], ...] = ((5, 99), (100, 999), (1_000, 9_999), (10_000, None))
@@ -165,7 +165,7 @@ def probe_split(
     UserError
         Fewer than two speakers are left.
     """
-    draw = generator(seed, 3)
+    draw = generator(seed, PROBE_SPLIT)
     train: list[np.ndarray] = []
     test: list[np.ndarray] = []
     order = np.argsort(speaker, kind="stable")
@@ -207,7 +207,7 @@ def probe_speaker(
     probe.fit(instances[split.train], speaker[split.train])
     right = (probe.predict(instances[split.test]) == speaker[split.test]).astype(float)
     # Utterances and not words are drawn again: the words of one share its channel and its mood.
-    member, times = draw_groups(utterance[split.test], generator(seed, 4))
+    member, times = draw_groups(utterance[split.test], generator(seed, PROBE_BOOTSTRAP))
     weights = np.concatenate([np.ones((1, len(right))), times[:, member]])
     _, who = np.unique(speaker[split.test], return_inverse=True)
     is_speaker = np.eye(int(who.max()) + 1)[who]  # n_test, n_speakers

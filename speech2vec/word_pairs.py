@@ -9,7 +9,7 @@ import numpy as np
 
 from speech2vec.errors import UserError
 from speech2vec.pronunciations import Phones
-from speech2vec.seeds import generator
+from speech2vec.seeds import RANDOM_PAIRS, generator
 from speech2vec.vectors import WordVectors
 
 MIN_COUNT = 5
@@ -72,7 +72,7 @@ def match_pairs(
     UserError
         The usable words about as frequent as a pair's second are all partners of its first: too few words.
     """
-    draw = generator(seed, 1)
+    draw = generator(seed, RANDOM_PAIRS)
     n_found = len(candidates)
     if n_found > max_pairs:
         chosen = np.sort(draw.choice(n_found, max_pairs, replace=False))
