@@ -140,7 +140,7 @@ def _align(
     with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
         outcomes = _begun(align_in_processes(left, recipe, jobs))
         if force:
-            claim_output(output, force, folder_with=WRITTEN)
+            claim_output(output, force=force, folder_with=WRITTEN)
         with Journal(path, identity) as journal:
             for outcome in outcomes:
                 journal.add(outcome)

@@ -139,7 +139,7 @@ class SegmentEncoder:
             None of the utterances has an aligned word.
         """
         with tempfile.TemporaryDirectory() as folder:
-            extract(aligned, Path(folder) / "store", self.mfcc, jobs, quiet=True)
+            extract(aligned, Path(folder) / "store", self.mfcc, jobs=jobs, quiet=True)
             store = Store.open(Path(folder) / "store")
             instances = encode_instances(self.model, store)
             rows_of = {name: np.flatnonzero(store.utterance == i) for i, name in enumerate(store.utterance_ids)}

@@ -47,7 +47,9 @@ def command(
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
         raise UserError(f"{transcripts}: holds no line of text")
-    console.claim_output(output, force, resume or n > 1, [transcripts], folder_with=[MARKER, SETTINGS])
+    console.claim_output(
+        output, force=force, resume=resume or n > 1, inputs=[transcripts], folder_with=[MARKER, SETTINGS]
+    )
     made = make_corpus(chapters, output, subset, language or ["en-us"], seed, (k - 1, n), jobs, quiet)
     print(
         f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"

@@ -120,7 +120,7 @@ def command(
 ) -> None:
     """Speak a small SYNTHETIC tree in IEMOCAP's layout, one way of speaking a class."""
     console.set_up_logging(quiet)
-    console.claim_output(output, force, folder_with=[MARKER])
+    console.claim_output(output, force=force, folder_with=[MARKER])
     with atomic_folder(output) as folder, console.Tracker("speaking", 10, "dialogues", quiet) as tracker:
         total = 0
         preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]

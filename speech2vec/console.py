@@ -87,6 +87,7 @@ def set_up_logging(quiet: bool) -> None:
 
 def claim_output(
     path: Path,
+    *,
     force: bool = False,
     resume: bool | None = None,
     inputs: Iterable[str | Path | None] = (),
@@ -108,7 +109,7 @@ def claim_output(
         If the output is a folder: patterns of names, at least one of which is found in it if the command wrote it.
         Other folders are not replaced. Where none is given, the output is a file, and folders stay.
     """
-    check_output(path, force, resume, inputs, folder_with)
+    check_output(path, force=force, resume=resume, inputs=inputs, folder_with=folder_with)
     if not force or not _holds_something(path):
         return
     if path.is_dir() and not path.is_symlink():
@@ -119,6 +120,7 @@ def claim_output(
 
 def check_output(
     path: Path,
+    *,
     force: bool = False,
     resume: bool | None = None,
     inputs: Iterable[str | Path | None] = (),

@@ -35,6 +35,7 @@ def extract(
     aligned: Path,
     store: Path,
     settings: MfccSettings,
+    *,
     jobs: int = 1,
     shard: tuple[int, int] | None = None,
     quiet: bool = False,
@@ -68,7 +69,7 @@ def extract(
     plan = Plan(aligned)
     described = plan.describe(settings, shard or (1, 1))
     with only_writer(store):
-        claim_output(store, force, resume, [aligned], folder_with=_MARKS)
+        claim_output(store, force=force, resume=resume, inputs=[aligned], folder_with=_MARKS)
         if resume and (whole := _resumed(store, described, shard)):
             return whole
         return _extract(plan, described, store, settings, jobs, shard, quiet)
@@ -136,7 +137,7 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
             raise UserError(
                 f"{file.parent.parent} is not finished: run its 'speech2vec features ... --resume' to the end first"
             )
-    claim_output(store, force, inputs=shards, folder_with=_MARKS)
+    claim_output(store, force=force, inputs=shards, folder_with=_MARKS)
     return _finish(store, files, first)
 
 

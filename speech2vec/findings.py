@@ -81,6 +81,7 @@ class Findings:
 
 def gather(
     loaded: LoadedRun,
+    *,
     wordsim: Path | None = None,
     map_words: int = 1_000,
     searchable_words: int = 5_000,

@@ -28,7 +28,7 @@ class LoadedRun:
 
 
 def load_run(
-    run: Path, store: Path | None = None, device: str = "cpu", trained: bool = True, checkpoint: str = LAST
+    run: Path, store: Path | None = None, *, device: str = "cpu", trained: bool = True, checkpoint: str = LAST
 ) -> LoadedRun:
     """Load a run's model and open its store.
 

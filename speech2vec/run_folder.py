@@ -39,7 +39,7 @@ def begin(
 ) -> None:
     """Write what a new run is made of: settings, store, machine; with `force`, in place of a run that is there."""
     if force:
-        claim_output(run, force, inputs=[store.path], folder_with=RUN_MARKS)
+        claim_output(run, force=force, inputs=[store.path], folder_with=RUN_MARKS)
     run.mkdir(parents=True, exist_ok=True)
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
     write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})

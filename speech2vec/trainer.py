@@ -50,6 +50,7 @@ def train(
     run: Path,
     settings: TrainSettings,
     device: torch.device,
+    *,
     resume: bool = False,
     on_epoch_end: OnEpochEnd | None = None,
     checkpoint_every: int = 500,

@@ -56,9 +56,9 @@ def check(
     checker = Checker(aligned, load_settings(CheckSettings, config, set_ or []))
     for option, path in (("--findings", findings), ("--histogram", histogram)):
         if path:
-            console.check_output(path, force, inputs=[aligned, against], option=option)
+            console.check_output(path, force=force, inputs=[aligned, against], option=option)
     if output:
-        console.claim_output(output, force, inputs=[aligned, against], folder_with=[REPORT_FILE])
+        console.claim_output(output, force=force, inputs=[aligned, against], folder_with=[REPORT_FILE])
     found = list(checker.findings())
     print(f"{aligned}: {checker.report['aligned']:,} of {checker.report['asked']:,} utterances aligned")
     _print_findings(found, [kind.value for kind in Kind])

@@ -27,7 +27,7 @@ def export(
     """Export words in time: TextGrids, a CTM, a CSV or .alignment.txt files."""
     console.set_up_logging(quiet)
     total = int(read_report(aligned).get("aligned", 0))
-    console.check_output(output, force, inputs=[aligned], folder_with=_MARKS)
+    console.check_output(output, force=force, inputs=[aligned], folder_with=_MARKS)
     done = Exported()
     with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
         for _ in export_aligned(aligned, kind, folder, done):

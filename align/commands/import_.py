@@ -45,7 +45,7 @@ def import_(
     )
     found = read_corpus(corpus)
     refuse_empty(found, corpus)
-    console.check_output(output, force, inputs=[corpus, alignments], folder_with=[REPORT_FILE])
+    console.check_output(output, force=force, inputs=[corpus, alignments], folder_with=[REPORT_FILE])
     tally = Tally()
     extra: dict[str, object] = {}
 

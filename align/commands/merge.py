@@ -22,5 +22,5 @@ def merge(
     from align.merge import merge_aligned
 
     console.set_up_logging(quiet)
-    console.claim_output(output, force, inputs=shards, folder_with=[REPORT_FILE])
+    console.claim_output(output, force=force, inputs=shards, folder_with=[REPORT_FILE])
     summarise(merge_aligned(shards, output), output)

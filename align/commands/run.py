@@ -54,7 +54,7 @@ def run(
     refuse_composite(asked)
     if shard is not None:
         asked = shard_of(asked, *console.parse_shard(shard))
-    console.check_output(output, force, resume, [corpus], folder_with=WRITTEN)
+    console.check_output(output, force=force, resume=resume, inputs=[corpus], folder_with=WRITTEN)
     report = align_corpus(
         asked,
         output,

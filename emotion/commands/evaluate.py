@@ -31,7 +31,7 @@ def evaluate(
     console.set_up_logging(quiet)
     opened = Run.open(run)
     folder = output or run / "evaluation"
-    console.check_output(folder, force, inputs=[run], folder_with=["scores.json", "report.txt"])
+    console.check_output(folder, force=force, inputs=[run], folder_with=["scores.json", "report.txt"])
     evaluation = evaluate_run(opened, draws)
     write_evaluation(evaluation, folder)
     print(evaluation.text())

@@ -26,6 +26,6 @@ def export(
     if output.suffix not in (".pt", ".ts"):
         raise UserError(f"{output}: the exported file is TorchScript and ends in .pt or .ts")
     opened = Run.open(run)
-    console.claim_output(output, force, inputs=[run])
+    console.claim_output(output, force=force, inputs=[run])
     difference = export_torchscript(opened, output)
     print(f"{output}: outputs equal the run's within {difference:.1e}")

@@ -52,7 +52,7 @@ def predict(
     console.set_up_logging(quiet)
     opened = Run.open(run)
     if output is not None:
-        console.claim_output(output, force, inputs=[run, *recordings])
+        console.claim_output(output, force=force, inputs=[run, *recordings])
     if text is not None and not opened.uses_text:
         console.log.warning("--text changes nothing: the %s model goes by the sound alone", opened.model_name)
     utterances, unusable = find_recordings(recordings, text, chunk, channel)

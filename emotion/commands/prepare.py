@@ -52,7 +52,7 @@ def prepare(
         if config or overrides or name or preset != "default":
             raise UserError("composite has no settings and its name is made of its parts and its seed")
         sounds, texts = Prepared.open(audio), Prepared.open(text)
-        console.claim_output(output, force, inputs=[audio, text], folder_with=[META_FILE])
+        console.claim_output(output, force=force, inputs=[audio, text], folder_with=[META_FILE])
         outcome = prepare_composite(sounds, texts, output, seed)
     else:
         if audio is not None or text is not None:
@@ -61,7 +61,7 @@ def prepare(
             raise UserError(f"{kind} needs the corpus' folder: speech2vec-emotion prepare {kind} ROOT -o DIR")
         settings = prepare_settings(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
-        console.claim_output(output, force, inputs=[root], folder_with=[META_FILE])
+        console.claim_output(output, force=force, inputs=[root], folder_with=[META_FILE])
         outcome = prepare_corpus(corpus, output, settings, name=name, jobs=console.count_jobs(jobs), quiet=quiet)
     print(summary(outcome.meta, outcome.report))
     print(f"-> {output} ({time.monotonic() - started:.1f} s)")

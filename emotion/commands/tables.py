@@ -59,8 +59,8 @@ def tables(
     with only_writer(output):
         console.claim_output(
             output,
-            force,
-            resume,
+            force=force,
+            resume=resume,
             inputs=[prepared, *speech.values(), *word.values(), *extra.values()],
             folder_with=["runs", "tables.txt"],
         )

@@ -87,8 +87,8 @@ def train(
     with only_writer(output):
         console.claim_output(
             output,
-            force,
-            resume,
+            force=force,
+            resume=resume,
             inputs=[prepared, aligned, source_path(embeddings)],
             folder_with=[RUN_FILE, CONFIG_FILE],
         )

@@ -39,7 +39,7 @@ def same_different(
 
     console.set_up_logging(quiet)
     if output is not None:
-        console.claim_output(output, force, inputs=[run, store])
+        console.claim_output(output, force=force, inputs=[run, store])
     loaded = _load(run, store, checkpoint, device)
     selection = Selection(min_characters, min_seconds, max_instances)
     parts = measure_same_different(loaded, selection, warped, seed, quiet)
@@ -76,7 +76,7 @@ def homophones(
 
     console.set_up_logging(quiet)
     if output is not None:
-        console.claim_output(output, force, inputs=[vectors, run, store, wordsim, dictionary])
+        console.claim_output(output, force=force, inputs=[vectors, run, store, wordsim, dictionary])
     if run is None and store is not None:
         raise UserError("--store goes with --run: without a run there are no instances to halve")
     words = read_vectors(vectors)
@@ -99,7 +99,7 @@ def homophones(
 def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device) -> LoadedRun:
     from speech2vec.loaded_run import load_run
 
-    return load_run(run, store, device.value, checkpoint=checkpoint)
+    return load_run(run, store, device=device.value, checkpoint=checkpoint)
 
 
 def _format(check: HomophoneCheck, table: PhoneticOrSemantic, synthetic: bool) -> str:

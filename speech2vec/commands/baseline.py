@@ -64,7 +64,7 @@ def baseline(
     }
     options = [f"{key}={value}" for key, value in given.items() if value is not None]
     settings = load_settings(BaselineSettings, config, [*options, *(set_ or ())])
-    console.claim_output(output, force, inputs=[source, config])
+    console.claim_output(output, force=force, inputs=[source, config])
     sentences = read_sentences(source)
     n_words = sum(len(sentence) for sentence in sentences)
     console.log.info("training %s on %d words of %d utterances", settings.kind, n_words, len(sentences))

@@ -51,7 +51,7 @@ def evaluate(
         Model(name, "file", read_vectors(path), path)
         for name, path in zip(distinct_names(vectors), vectors, strict=True)
     ]
-    console.claim_output(output, force, inputs=[*vectors, wordsim, run, store], folder_with=[EVALUATION_FILE])
+    console.claim_output(output, force=force, inputs=[*vectors, wordsim, run, store], folder_with=[EVALUATION_FILE])
     runs = [run or find_run(path) for path in vectors]
     if not any(runs):
         if min_count:

@@ -32,7 +32,16 @@ def features(
     console.set_up_logging(quiet)
     settings = load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset))
     share = console.parse_shard(shard) if shard else None
-    result = extract(aligned, output, settings, console.count_jobs(jobs), share, quiet, force, resume)
+    result = extract(
+        aligned,
+        output,
+        settings,
+        jobs=console.count_jobs(jobs),
+        shard=share,
+        quiet=quiet,
+        force=force,
+        resume=resume,
+    )
     _tell(result, output, f"shard {shard} of store" if shard else "store")
 
 

@@ -28,15 +28,23 @@ def report(
 ) -> None:
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
     console.set_up_logging(quiet)
-    console.claim_output(output, force, inputs=[run, store, wordsim])
+    console.claim_output(output, force=force, inputs=[run, store, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.findings import gather
     from speech2vec.loaded_run import load_run
     from speech2vec.report import write_report
     from speech2vec.report_text import statements
 
-    loaded = load_run(run, store, device.value, checkpoint=checkpoint)
-    findings = gather(loaded, wordsim, map_words, words, warped, seed, quiet)
+    loaded = load_run(run, store, device=device.value, checkpoint=checkpoint)
+    findings = gather(
+        loaded,
+        wordsim=wordsim,
+        map_words=map_words,
+        searchable_words=words,
+        warped_instances=warped,
+        seed=seed,
+        quiet=quiet,
+    )
     write_report(findings, output)
     if findings.corpus.synthetic:
         print("These figures are from SYNTHETIC speech.")
@@ -59,7 +67,7 @@ def compare(
     console.set_up_logging(quiet)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
-    console.claim_output(output, force, inputs=[*runs, wordsim])
+    console.claim_output(output, force=force, inputs=[*runs, wordsim])
     # After the checks: these take seconds to import.
     from speech2vec.comparison import write_comparison
     from speech2vec.findings import gather
@@ -68,7 +76,7 @@ def compare(
     found = []
     for run in runs:
         console.log.info("measuring %s", run)
-        loaded = load_run(run, None, device.value, checkpoint=checkpoint)
-        found.append(gather(loaded, wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
+        loaded = load_run(run, device=device.value, checkpoint=checkpoint)
+        found.append(gather(loaded, wordsim=wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
     write_comparison(found, output)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

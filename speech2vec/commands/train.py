@@ -54,7 +54,7 @@ def train(
             console.set_up_logging(quiet)
             if ranks.first:
                 until_done.enter_context(only_writer(output))
-                console.check_output(output, force, resume, [store], RUN_MARKS)
+                console.check_output(output, force=force, resume=resume, inputs=[store], folder_with=RUN_MARKS)
                 if others := other_features(preset, opened.settings):
                     console.log.warning(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
@@ -72,7 +72,17 @@ def train(
 
                 monitor = Monitor(evaluate_every)
             trained = run_training(
-                opened, output, settings, chosen, resume, monitor, checkpoint_every, quiet, log_every, ranks, force
+                opened,
+                output,
+                settings,
+                chosen,
+                resume=resume,
+                on_epoch_end=monitor,
+                checkpoint_every=checkpoint_every,
+                quiet=quiet,
+                log_every=log_every,
+                ranks=ranks,
+                force=force,
             )
     if trained.metrics:
         _print_result(output, trained.metrics, opened.synthetic)
@@ -109,8 +119,8 @@ def export(
     from speech2vec.vectors import write_vectors
 
     console.set_up_logging(quiet)
-    console.claim_output(output, force, inputs=[run, store])
-    loaded = load_run(run, store, device.value, trained=not untrained, checkpoint=checkpoint)
+    console.claim_output(output, force=force, inputs=[run, store])
+    loaded = load_run(run, store, device=device.value, trained=not untrained, checkpoint=checkpoint)
     vectors = word_vectors(loaded, min_count)
     if not len(vectors.words):
         raise UserError(f"no word occurs {min_count} times or more in {loaded.store.path}: a smaller --min-count helps")

@@ -118,10 +118,10 @@ def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path, fo
     folder, file = tmp_path / "folder", tmp_path / "file"
     folder.mkdir()
     with pytest.raises(UserError, match="folder is a folder: -o/--output takes a file"):
-        console.claim_output(folder, force)
+        console.claim_output(folder, force=force)
     file.write_text("kept")
     with pytest.raises(UserError, match="file is a file: -o/--output takes a folder"):
-        console.claim_output(file, force, folder_with=["a"])
+        console.claim_output(file, force=force, folder_with=["a"])
     assert folder.exists() and file.read_text() == "kept"
 
 
