@@ -95,7 +95,8 @@ def compare(aligned: Path, n_utterances: int, repeats: int, jobs: int, settings:
 
         result = extract(folder / "aligned", folder / "store", settings, quiet=True)
         word_by_word(utterances[:1], spans[:1], settings)  # librosa compiles and caches on first use
-        sides = [ours, lambda: word_by_word(utterances, spans, settings)] + [lambda: ours(jobs)] * (jobs > 1)
+        sides: list[Callable[[], object]] = [ours, lambda: word_by_word(utterances, spans, settings)]
+        sides += [lambda: ours(jobs)] * (jobs > 1)
         (mine, my_clock), (theirs, their_clock), *several = timed(sides, repeats)
         suffixes = ", ".join(sorted({utterance.audio.suffix for utterance in utterances}))
         audio = result.seconds

@@ -61,7 +61,7 @@ def kernels(
     sizes = {"H": H, "P": -(-H // tile) * tile, "TILE": tile, "BLOCK": BLOCK}
     for kernel in (module.forwards_kernel, module.backwards_kernel):
         names = kernel.arg_names
-        constants = {**sizes, "PRECISION": "tf32x3" if dtype == "fp32" else "tf32"}
+        constants: dict[str, Any] = {**sizes, "PRECISION": "tf32x3" if dtype == "fp32" else "tf32"}
         constants |= {name: None for name in absent if name in names}
         signature = {name: "constexpr" if name in constants else of.get(name, "*" + dtype) for name in names}
         aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name][0] == "*"}

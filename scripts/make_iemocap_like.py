@@ -129,11 +129,11 @@ def write_oddities(session: Path) -> None:
     """What else lies in the release: leftovers of macOS, and subfolders of EmoEvaluation with files of other kinds."""
     evaluations = session / "dialog" / "EmoEvaluation"
     names = [path.name for path in sorted(evaluations.glob("Ses*.txt"))]
-    for folder in ("Attribute", "Categorical", "Self-evaluation"):
-        (evaluations / folder).mkdir(exist_ok=True)
+    for kind in ("Attribute", "Categorical", "Self-evaluation"):
+        (evaluations / kind).mkdir(exist_ok=True)
         for name in names[:2]:
             other = f"[0.5000 - 1.0000]\t{Path(name).stem}_F900\tang\t[1.0000, 1.0000, 1.0000]\n"
-            (evaluations / folder / name).write_text(other, encoding="ascii")
+            (evaluations / kind / name).write_text(other, encoding="ascii")
     leftover = bytes.fromhex("00051607") + b"\x00\x02\x00\x00Mac OS X        \x81\x8d\xff"
     for folder in (evaluations, session / "dialog" / "transcriptions"):
         (folder / ".DS_Store").write_bytes(leftover)
@@ -158,8 +158,8 @@ def quantiles(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def voice(rng: np.random.Generator, speaker: str, session: str, label: str, seconds: float) -> np.ndarray:
     """A buzz with the pitch, rate and loudness of speaker and label [shape=(n_samples,)], float32."""
-    pitch, rate, loudness = MANNERS[label]
-    pitch *= (1.8 if speaker == "F" else 1.0) * (0.9 + 0.05 * int(session))
+    base, rate, loudness = MANNERS[label]
+    pitch = base * (1.8 if speaker == "F" else 1.0) * (0.9 + 0.05 * int(session))
     time = np.arange(int(seconds * SAMPLING_RATE)) / SAMPLING_RATE
     wander = np.cumsum(rng.normal(0, 0.3, len(time) // 1600 + 2))
     contour = np.interp(time * 10, np.arange(len(wander)), wander - wander.mean())
