@@ -35,7 +35,7 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def measure_speed(corpus: Path, n_utterances: int) -> None:
-    """Align every so-manieth utterance in this process."""
+    """Align every n-th utterance in this process."""
     utterances = read_corpus(corpus).utterances
     if not utterances:
         raise UserError(f"{corpus} holds no utterances: nothing can be aligned")

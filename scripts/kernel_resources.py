@@ -1,4 +1,4 @@
-"""What the fused recurrences ask of a GPU that need not be here: registers, bytes that spill, shared memory, barriers.
+"""What the fused recurrences ask of a GPU, compiled without one: registers, bytes that spill, shared memory, barriers.
 
     python -m scripts.kernel_resources [--capability 90] [--hidden-sizes 25 50 150] [--warps 8]
 

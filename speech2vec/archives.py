@@ -23,7 +23,7 @@ def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
     Raises
     ------
     UserError
-        When the archive is damaged or is none, or a member is a link, a device, or lies outside of the folder.
+        When the archive is damaged, or not an archive, or a member is a link, a device, or lies outside of the folder.
     """
     try:
         with Tracker(f"unpacking {archive.name}", None, "files", quiet) as tracker:

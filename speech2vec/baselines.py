@@ -21,6 +21,7 @@ from pydantic import Field
 from speech2vec.config import Settings
 from speech2vec.errors import UserError
 from speech2vec.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
+from speech2vec.ragged import starts_of_runs
 from speech2vec.seeds import LARGEST_SEED
 from speech2vec.store import META_FILE, Store
 from speech2vec.transcripts import tokenize
@@ -104,7 +105,7 @@ def read_sentences(source: Path) -> list[list[str]]:
 
 
 def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
-    starts = np.flatnonzero(np.diff(utterance, prepend=-1)).tolist()
+    starts = starts_of_runs(utterance).tolist()
     return [list(words[start:end]) for start, end in pairwise([*starts, len(words)])]
 
 

@@ -1,4 +1,4 @@
-"""Batches where the model computes: a store's words gathered on a device, without a wait and without Python for each.
+"""Batches where the model computes: a store's words gathered on a device, with no wait for it and no loop over words.
 
 On a GPU whose memory holds the frames of the store they are copied there once, and a batch is index arithmetic on the
 device. Otherwise the rows are gathered from the memory map into pinned memory and copied beside the computation.

@@ -66,7 +66,7 @@ def load(path: Path) -> Checkpoint:
     Raises
     ------
     UserError
-        If it is not there, truncated or no checkpoint.
+        If it is not there, truncated, or not a checkpoint.
     """
     weights, optimiser = {}, {}
     try:
@@ -80,7 +80,7 @@ def load(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}: was the run trained?") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is truncated or no checkpoint ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path} is truncated, or not a checkpoint ({str(error).splitlines()[0]})") from error
     return Checkpoint(weights, optimiser, progress)
 
 

@@ -80,7 +80,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def set_up_logging(quiet: bool) -> None:
-    """Log lines go to standard error, so that standard output holds results only; libraries tell warnings alone."""
+    """Log lines go to standard error, so that standard output holds results only; of libraries, warnings only."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 

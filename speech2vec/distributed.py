@@ -21,6 +21,7 @@ from torch import Tensor
 
 from speech2vec.console import INTERRUPTED
 from speech2vec.errors import UserError
+from speech2vec.ragged import starts_of_runs
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Ranks:
         >>> Ranks(1, 2).share(np.array([7, 7, 7, 3, 3, 5]))
         slice(3, 6, None)
         """
-        begin = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+        begin = starts_of_runs(group)
         bounds = np.append(begin, len(group))
         owner = (bounds[:-1] + bounds[1:]) * self.size // (2 * len(group))  # the rank in whose part the middle lies
         return slice(*(int(bounds[np.searchsorted(owner, rank)]) for rank in (self.rank, self.rank + 1)))

@@ -25,6 +25,7 @@ from speech2vec.files import write_json
 from speech2vec.locks import only_writer
 from speech2vec.mfcc import MfccSettings
 from speech2vec.processes import in_processes
+from speech2vec.ragged import starts_of_runs
 from speech2vec.store import META_FILE, read_meta, write_store
 
 PARTS = "parts"
@@ -229,7 +230,7 @@ def _moments(
             continue
         frames = read_frames(file, table).astype(np.float64)
         # Words of one group lie together, so that sums over runs of them are few.
-        runs = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+        runs = starts_of_runs(group)
         first = table["first_frame"].to_numpy()[runs]
         np.add.at(count, group[runs], np.diff(np.append(first, len(frames)))[:, None])
         np.add.at(total, group[runs], np.add.reduceat(frames, first))

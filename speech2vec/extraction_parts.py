@@ -16,6 +16,7 @@ from speech2vec.extraction_plan import Part
 from speech2vec.files import atomic_path
 from speech2vec.manifest import Utterance
 from speech2vec.mfcc import MfccSettings, frame_span, mfcc
+from speech2vec.ragged import rows_of_ranges
 from speech2vec.store import STORE_SCHEMA, write_frames
 
 # A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.
@@ -145,8 +146,7 @@ def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings
     lengths = np.minimum(whole, settings.max_frames or len(frames))
     n_frames = np.zeros(len(start), dtype=np.int64)
     n_frames[inside] = lengths
-    rows = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-    return Cut(frames[rows], n_frames, seconds, int((lengths < whole).sum()))
+    return Cut(frames[rows_of_ranges(first, lengths)], n_frames, seconds, int((lengths < whole).sum()))
 
 
 def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:

@@ -59,7 +59,7 @@ class CorpusSummary:
 
 @dataclass(frozen=True)
 class Findings:
-    """All about one run; see the fields' types."""
+    """Everything measured about one run; a `Finding` holds the value, or the reason why there is none."""
 
     name: str
     settings: dict[str, Any]

@@ -13,6 +13,7 @@ from speech2vec.batches import DeviceStore
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Decoded, Speech2Vec
+from speech2vec.ragged import starts_of_runs
 from speech2vec.seeds import HELD_OUT, generator
 from speech2vec.skipgram import Sampler
 from speech2vec.store import Store
@@ -88,7 +89,7 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     """The mean frame of some rows [shape=(n_mfcc,)].
 
     Of more than `most` rows, `n_stretches` evenly spaced stretches stand for all: words that lie together are read from
-    a disk at once, where each word alone would be a wait of its own.
+    a disk at once; reading each word by itself would wait for the disk each time.
     """
     if len(rows) > most:
         begin = np.linspace(0, len(rows), n_stretches, endpoint=False, dtype=np.int64)
@@ -123,7 +124,7 @@ def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, 
 
 def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each word the first position and the length of its utterance [shape=(n_words,)], int64."""
-    begin = np.flatnonzero(np.concatenate([[True], utterance[1:] != utterance[:-1]])[: len(utterance)])
+    begin = starts_of_runs(utterance)
     length = np.diff(np.append(begin, len(utterance)))
     return np.repeat(begin, length), np.repeat(length, length)
 

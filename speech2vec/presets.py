@@ -99,7 +99,7 @@ class OptimiserSettings(Settings):
     final_learning_rate : float
         The learning rate falls from the first to this along a half cosine over all epochs.
     batch_size : int
-        Pairs to a step, about.
+        Approximate number of pairs a step.
     epochs : int
     gradient_clip : float
         Largest norm of the gradient; 0 is none.

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from speech2vec.ragged import rows_of_ranges, starts_of_runs
 from speech2vec.seeds import EPOCH, generator
 from speech2vec.store import Store
 from speech2vec.vocabulary import keep_instances, keep_probability
@@ -101,7 +102,7 @@ class Sampler:
         Probability that an instance of each word takes part in an epoch.
     window : int
     batch_size : int
-        Pairs to a batch, about: a batch ends with the utterance that fills it.
+        Approximate number of pairs a batch: it ends with the utterance that fills it.
     seed : int
     subsample : str
         What `keep` is drawn for: `words`, which leave the text before windows are taken, as in word2vec; or `centres`,
@@ -161,7 +162,7 @@ class Sampler:
         if not len(kept):
             return []
         text = self._text(kept)
-        begin = np.flatnonzero(np.concatenate([[True], text[1:] != text[:-1]]))
+        begin = starts_of_runs(text)
         length = np.diff(np.append(begin, len(kept)))
         before = np.arange(len(kept)) - np.repeat(begin, length)
         after = np.repeat(length, length) - 1 - before
@@ -174,8 +175,7 @@ class Sampler:
         batches = []
         for utterances in np.split(order, self._cuts(pairs_of)):
             if len(utterances):
-                n = length[utterances]
-                taken = np.repeat(begin[utterances] - (np.cumsum(n) - n), n) + np.arange(n.sum())
+                taken = rows_of_ranges(begin[utterances], length[utterances])
                 centres = np.flatnonzero(is_centre[taken])
                 batches.append(Chosen(kept[taken], centres, self.utterance[kept[taken[centres]]]))
         return batches

@@ -23,6 +23,7 @@ from speech2vec.config import fingerprint
 from speech2vec.errors import UserError
 from speech2vec.files import atomic_path, read_json, write_json
 from speech2vec.manifest import WORDS_FILE
+from speech2vec.ragged import rows_of_ranges
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
@@ -110,8 +111,7 @@ class Store:
         """
         n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
         self._ask_for(first, first + n)
-        index = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
-        taken: np.ndarray = np.take(self._scattered, index, axis=0, out=out, mode="clip")
+        taken: np.ndarray = np.take(self._scattered, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
         return taken
 
     def _ask_for(self, first: np.ndarray, end: np.ndarray) -> None:

@@ -104,6 +104,6 @@ def usable_rows(vectors: WordVectors, pronunciations: Mapping[str, Phones], min_
 def pair_cosines(vectors: WordVectors, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """Cosines of the pairs [shape=(n_pairs,)], and of the random pairs beside them [shape=(n_pairs, n_random)]."""
     first, second = vectors.unit(pairs.first), vectors.unit(pairs.second)
-    homophone = (first * second).sum(axis=1)
+    cosine = (first * second).sum(axis=1)
     random = np.stack([(first * vectors.unit(column)).sum(axis=1) for column in pairs.random.T], axis=1)
-    return homophone, random
+    return cosine, random

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 FLOORS = {
     "ground": "audio config console corpora environment errors files locks manifest processes seeds transcripts",
     "first": "archives datasets devices downloads extraction extraction_parts extraction_plan mfcc pronunciations "
-    "skipgram store vocabulary",
+    "ragged skipgram store vocabulary",
     "recurrence": "recurrence",
     "second": "attention batches checkpoint decoder distributed encoder encoding epoch_end held_out loaded_run "
     "model presets progress run_folder step trainer",

@@ -169,7 +169,7 @@ def test_a_truncated_checkpoint_and_one_of_another_size_are_named(store: Store, 
     file = checkpoint_file(tmp_path / "run", "last")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="truncated or no checkpoint"):
+    with pytest.raises(UserError, match="truncated, or not a checkpoint"):
         load_run(tmp_path / "run", checkpoint="last")
     file.write_bytes(whole)
     config = tmp_path / "run" / "config.toml"
