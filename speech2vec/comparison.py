@@ -61,6 +61,7 @@ def comparison_context(runs: Sequence[Findings]) -> dict[str, Any]:
         "same_different": compared_same_different(styled),
         "auc": auc_chart(styled),
         "speaker": compared_speaker(styled),
+        "variability": compared_variability(styled),
         "statements": [(name, statements(found)) for name, _, found in styled],
     }
 
@@ -143,3 +144,18 @@ def compared_speaker(styled: Styled) -> DotChart | None:
         for row in [found.speaker.value[TRAINED]]
     ]
     return dot_chart([DotRow("speaker named rightly", "by a linear probe", dots)], "% of words", include=(0.0,))
+
+
+def compared_variability(styled: Styled) -> DotChart | None:
+    """Relative spread of a word's instances by its frequency, of all runs, trained and untrained."""
+    rows: dict[str, DotRow] = {}
+    for name, style, found in styled:
+        if found.variability.value is None:
+            continue
+        for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
+            title = name if kind == TRAINED else f"{name}, untrained"
+            for one in found.variability.value[kind]:
+                row = rows.setdefault(one["label"], DotRow(f"said {one['label']} times", "each in its own corpus", []))
+                if one["relative"] is not None:
+                    row.dots.append(Dot(title, look, one["relative"], note=f"{one['n_words']:,} words"))
+    return dot_chart(list(rows.values()), "spread within a word ÷ spread over all words", include=(0.0, 1.0))

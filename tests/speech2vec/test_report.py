@@ -234,6 +234,7 @@ def test_several_runs_stand_side_by_side(browser: Any, run: Path, tmp_path: Path
     visit(browser, output)
     body = found(browser, "main")[0].text
     assert "Not evaluated yet: second" in body
+    assert "Spread within a word by its frequency" in body
     assert "optimiser.epochs" in body  # they differ in this
     assert "model.vector_size" not in body  # and are alike in that
     assert {"first", "second"} <= {item.text for item in found(browser, ".lines .legend li")}
