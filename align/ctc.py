@@ -65,12 +65,19 @@ class CtcModel:
     sampling_rate : int, Hz
     hop_length : int, samples
         From one frame to the next.
+    window_length : int, samples
+        What a frame is made of: 400 in every wav2vec2 of torchaudio.
     """
 
     network: torch.nn.Module
     labels: Sequence[str]
     sampling_rate: int = 16000
     hop_length: int = 320
+    window_length: int = 400
+
+    def n_frames(self, n_samples: int) -> int:
+        """How many frames the network makes of so many samples."""
+        return max(0, (n_samples - self.window_length) // self.hop_length + 1)
 
     @torch.inference_mode()
     def emissions(self, samples: np.ndarray, chunk: float = 30.0, context: float = 2.0) -> torch.Tensor:
@@ -90,10 +97,12 @@ class CtcModel:
         step = max(1, round(chunk * self.sampling_rate / hop))  # in frames
         margin = round(context * self.sampling_rate / hop)
         parts = []
-        for first in range(0, max(1, len(samples) // hop), step):
+        n_frames = self.n_frames(len(samples))
+        for first in range(0, max(1, n_frames), step):
             begin = max(0, first - margin)
-            piece = samples[begin * hop : (first + step + margin) * hop + hop]
-            is_last = (first + step) * hop >= len(samples) // hop * hop
+            # Counted in whole windows: a network raises on a piece that is shorter than its window.
+            piece = samples[begin * hop : (first + step + margin - 1) * hop + self.window_length]
+            is_last = first + step >= n_frames
             logits = self.network(torch.from_numpy(piece)[None].to(device))[0][0, :, : len(self.labels)]
             end = None if is_last else first - begin + step
             parts.append(torch.log_softmax(logits.float(), dim=-1)[first - begin : end].cpu())
@@ -187,8 +196,8 @@ class CtcAligner(Aligner):
         seconds = len(samples) / model.sampling_rate
         # Too short for the network is too short for its words; equal neighbours need a blank between them.
         needed = len(targets) + sum(a == b for a, b in itertools.pairwise(targets))
-        n_frames = len(samples) // model.hop_length
-        if n_frames <= needed:
+        n_frames = model.n_frames(len(samples))
+        if n_frames < needed:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
         if n_frames * (2 * len(targets) + 1) > MAX_TRELLIS:
             return Failure(name, Reason.NO_ALIGNMENT, f"{seconds / 60:.0f} minutes in one piece are too long: cut it")

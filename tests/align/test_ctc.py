@@ -122,6 +122,16 @@ def test_chunks_give_what_one_piece_gives(model):
         assert torch.allclose(model.emissions(samples, chunk, context), whole, atol=1e-4)
 
 
+@pytest.mark.parametrize(("chunk", "context"), [(0.5, 0.0), (0.02, 0.0), (0.04, 0.02)])
+def test_no_chunk_is_shorter_than_the_networks_window(model, chunk, context):
+    """A second chunk of the samples left over: none, one, the window less one, the window, ..."""
+    samples, _ = sing("ABC CAB AAC", np.random.default_rng(5))
+    for n in (0, 1, 239, 240, 399, 400, 401, 560):
+        cut = samples[: RATE + n]
+        whole = model.emissions(cut, chunk=1e6, context=0.0)
+        assert torch.allclose(model.emissions(cut, chunk, context), whole, atol=1e-4)
+
+
 def test_failures_have_their_reasons(model, tmp_path):
     sf.write(tmp_path / "a.wav", np.zeros(RATE // 10), RATE)
     sf.write(tmp_path / "tiny.wav", np.zeros(10), RATE)
