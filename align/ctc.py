@@ -59,9 +59,10 @@ class CtcModel:
     Parameters
     ----------
     network : Module
-        Waveform [shape=(1, n_samples)] to (logits [shape=(1, n_frames, n_labels)], lengths or None).
+        Waveform [shape=(1, n_samples)] to (logits [shape=(1, n_frames, n_labels)], lengths or None). The logits
+        may be log-probabilities.
     labels : sequence of str
-        The character of each output; the first is the blank.
+        The character of each output; the first is the blank, and none is a star.
     sampling_rate : int, Hz
     hop_length : int, samples
         From one frame to the next.
@@ -119,8 +120,8 @@ def label_words(words: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
     [[1, 2], [3], [4]]
     """
     star = len(labels)
-    # Bundles use either upper or lower case; their blank and their star stand for no character.
-    number = {label.lower(): i for i, label in enumerate(labels) if i > 0 and label not in ("*", _SEPARATOR)}
+    # Bundles use either upper or lower case; their blank and what lies between words stand for no character.
+    number = {label.lower(): i for i, label in enumerate(labels) if i > 0 and label != _SEPARATOR}
     numbered = []
     for word in words:
         spoken = _DIGITS.sub(lambda run: "".join(read_digits(_plain_digits(run[0]))), word)
@@ -243,12 +244,15 @@ def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> 
             raise AlignmentError(f"weights {weights}: there is no such file")
         # torchaudio downloads nothing if a file of that name is in the folder.
         options |= {"model_dir": str(Path(weights).parent), "file_name": Path(weights).name}
+    # Bundles for alignment (MMS_FA) would add a star of their own, a second time to `CtcModel.emissions`.
+    for_alignment = isinstance(bundle, torchaudio.pipelines.Wav2Vec2FABundle)
     try:
-        network = bundle.get_model(dl_kwargs=options)
+        network = bundle.get_model(dl_kwargs=options, **({"with_star": False} if for_alignment else {}))
     except OSError as error:
         raise AlignmentError(
             f"the weights of {name} cannot be downloaded ({error}): --set weights=FILE takes them from disk"
         ) from error
     except Exception as error:
         raise AlignmentError(f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return CtcModel(network.to(chosen).eval(), bundle.get_labels(), int(bundle.sample_rate))
+    labels = bundle.get_labels(star=None) if for_alignment else bundle.get_labels()
+    return CtcModel(network.to(chosen).eval(), labels, int(bundle.sample_rate))

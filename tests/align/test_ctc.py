@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,7 +208,83 @@ def test_a_device_that_is_not_there():
         CtcAligner(CtcSettings(), device="cuda")
 
 
-def test_weights_come_from_disk_and_bad_ones_are_named(tmp_path, monkeypatch):
+TINY = {
+    "extractor_mode": "group_norm",
+    "extractor_conv_layer_config": [(4, 10, 5), *[(4, 3, 2)] * 4, *[(4, 2, 2)] * 2],
+    "extractor_conv_bias": False,
+    "encoder_embed_dim": 8,
+    "encoder_projection_dropout": 0.0,
+    "encoder_pos_conv_kernel": 4,
+    "encoder_pos_conv_groups": 2,
+    "encoder_num_layers": 1,
+    "encoder_num_heads": 2,
+    "encoder_attention_dropout": 0.0,
+    "encoder_ff_interm_features": 8,
+    "encoder_ff_interm_dropout": 0.0,
+    "encoder_dropout": 0.0,
+    "encoder_layer_norm_first": False,
+    "encoder_layer_drop": 0.0,
+    "aux_num_out": 4,
+}
+
+
+@pytest.fixture
+def tiny() -> torch.nn.Module:
+    """A wav2vec2 of a few units, for four labels."""
+    torch.manual_seed(0)
+    return torchaudio.models.wav2vec2_model(**TINY).eval()
+
+
+def bundled(kind: type, labels: str) -> object:
+    """What torchaudio wraps around such a network; its address leads nowhere."""
+    return kind(
+        "https://nowhere.invalid/tiny.pt",
+        TINY,
+        _normalize_waveform=True,
+        _model_type="Wav2Vec2",
+        _sample_rate=16000,
+        _labels=tuple(labels),
+        _remove_aux_axis=(),
+    )
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    sf.write(tmp_path / "noise.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    return tmp_path / "noise.wav"
+
+
+def test_weights_from_disk_give_the_words_of_their_network(tiny, noise, tmp_path, monkeypatch):
+    bundle = bundled(torchaudio.pipelines.Wav2Vec2ASRBundle, "|AB")
+    monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
+    torch.save(tiny.state_dict(), tmp_path / "weights.pt")
+    utterance = Utterance("u", noise, "ab ba abba", "s")
+    from_disk = CtcAligner(CtcSettings(bundle="TINY", weights=tmp_path / "weights.pt"))
+
+    class Normalised(torch.nn.Module):
+        def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return tiny(torch.nn.functional.layer_norm(waveform, waveform.shape))[0], None
+
+    in_memory = CtcAligner(CtcSettings(), model=CtcModel(Normalised(), ("-", "|", "A", "B")))
+    (outcome,) = from_disk.align([utterance])
+    assert isinstance(outcome, Aligned) and [word.word for word in outcome.words] == ["ab", "ba", "abba"]
+    assert [outcome] == list(in_memory.align([utterance]))
+
+
+def test_a_bundle_made_for_alignment_gives_probabilities_not_their_half(tiny, noise, tmp_path, monkeypatch):
+    """Such a bundle (MMS_FA) takes the softmax itself, and adds a label of its own that stands for anything."""
+    bundle = bundled(torchaudio.pipelines.Wav2Vec2FABundle, "abc")
+    monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
+    with torch.no_grad():
+        tiny.aux.weight.zero_()
+        tiny.aux.bias.copy_(torch.tensor([0.04, 0.9, 0.03, 0.03]).log())
+    torch.save(tiny.state_dict(), tmp_path / "weights.pt")
+    aligner = CtcAligner(CtcSettings(bundle="TINY", weights=tmp_path / "weights.pt"))
+    (a,) = aligner.align([Utterance("u", noise, "a", "s")])
+    assert isinstance(a, Aligned) and a.words[0].score == pytest.approx(0.9, abs=1e-5)
+
+
+def test_bad_weights_are_named(tmp_path, monkeypatch):
     with pytest.raises(AlignmentError, match="no bundle 'NOTHING'"):
         load_bundle("NOTHING")
     with pytest.raises(AlignmentError, match="no such file"):
