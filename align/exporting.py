@@ -1,7 +1,8 @@
 """An ALIGNED folder becomes the files of other programs: TextGrid, CTM, CSV, LibriSpeech's ``.alignment.txt``.
 
 Files and lines are named by the utterance's id, so their times count from the utterance's start (as in Kaldi); for an
-utterance that is a whole file, that is the file's.
+utterance that is a whole file, that is the file's. No file is longer than an import reads: ``words.ctm`` goes on in
+``words.part002.ctm``, and so on.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from align.aligned import iterate_aligned
 from align.formats import alignment_txt, csv_table, ctm, textgrid
 from align.formats.tracks import FormatError, Interval
+from align.parts import Parts
 from speech2vec import audio
 from speech2vec.errors import UserError
-from speech2vec.files import atomic_path
 from speech2vec.manifest import Utterance, Word, read_utterances
 
 _Write = Callable[[Utterance, Sequence[Interval]], object]
@@ -41,7 +42,7 @@ class Exported:
 
     Parameters
     ----------
-    n_utterances, n_words : int
+    n_utterances, n_words, n_files : int
         Written.
     n_clipped : int
         Words whose start was moved to the end of the word before, as the format holds no overlap.
@@ -53,6 +54,7 @@ class Exported:
 
     n_utterances: int = 0
     n_words: int = 0
+    n_files: int = 0
     n_clipped: int = 0
     left_out: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -73,7 +75,7 @@ def export_aligned(aligned: Path, kind: ExportFormat, folder: Path, done: Export
     """
     utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
     folder.mkdir(parents=True, exist_ok=True)
-    with _writer(kind, folder) as write:
+    with _writer(kind, folder, done) as write:
         for outcome in iterate_aligned(aligned):
             utterance = utterances.get(outcome.utterance_id)
             if utterance is None:
@@ -83,7 +85,7 @@ def export_aligned(aligned: Path, kind: ExportFormat, folder: Path, done: Export
             words = _prepared(outcome.words, utterance, kind, done)
             try:
                 write(utterance, words)
-            except (FormatError, OSError) as error:
+            except FormatError as error:
                 done.failed.append((utterance.utterance_id, str(error)))
             else:
                 done.n_utterances += 1
@@ -123,40 +125,49 @@ def _duration(utterance: Utterance) -> float:
 
 
 @contextlib.contextmanager
-def _writer(kind: ExportFormat, folder: Path) -> Iterator[_Write]:
+def _writer(kind: ExportFormat, folder: Path, done: Exported) -> Iterator[_Write]:
     """A function that writes one utterance; files that hold several are whole when the block ends."""
     if kind is ExportFormat.textgrid:
-        yield lambda utterance, words: _write_textgrid(folder, utterance, words)
+        yield lambda utterance, words: _write_textgrid(folder, utterance, words, done)
     elif kind is ExportFormat.alignment_txt:
-        chapters: dict[str, list[str]] = defaultdict(list)
+        chapters: dict[str, list[tuple[str, int]]] = defaultdict(list)
 
         def keep(utterance: Utterance, words: Sequence[Interval]) -> None:
             line = alignment_txt.write(utterance.utterance_id, words, _duration(utterance))
-            chapters[_chapter(utterance.utterance_id)].append(line)
+            chapters[_chapter(utterance.utterance_id)].append((line, len(words)))
 
         yield keep
         for name, lines in chapters.items():
-            with atomic_path(folder / f"{name}.alignment.txt") as temporary:
-                temporary.write_text("".join(lines), encoding="utf-8")
+            with Parts(folder / name, ".alignment.txt") as parts:
+                for line, n_words in lines:
+                    parts.add(line, n_words)
+            done.n_files += parts.n_files
     else:
-        suffix = kind.value
-        with atomic_path(folder / f"words.{suffix}") as temporary, temporary.open("w", encoding="utf-8") as out:
-            if kind is ExportFormat.csv:
-                out.write(csv_table.write_header())
-                yield lambda utterance, words: out.write(csv_table.write(utterance.utterance_id, words))
-            else:
-                yield lambda utterance, words: out.write(ctm.write(utterance.utterance_id, words, utterance.channel))
+        head = csv_table.write_header() if kind is ExportFormat.csv else ""
+        with Parts(folder / "words", f".{kind.value}", head) as parts:
+            yield lambda utterance, words: parts.add(_lines(kind, utterance, words), len(words))
+        done.n_files += parts.n_files
 
 
-def _write_textgrid(folder: Path, utterance: Utterance, words: Sequence[Interval]) -> None:
+def _lines(kind: ExportFormat, utterance: Utterance, words: Sequence[Interval]) -> str:
+    if kind is ExportFormat.csv:
+        return csv_table.write(utterance.utterance_id, words)
+    return ctm.write(utterance.utterance_id, words, utterance.channel)
+
+
+def _write_textgrid(folder: Path, utterance: Utterance, words: Sequence[Interval], done: Exported) -> None:
     name = PurePosixPath(utterance.utterance_id)
     if not name.parts or name.is_absolute() or ".." in name.parts or "\0" in str(name):
         raise FormatError("its id is no path below the output folder")
     text = textgrid.write(words, _duration(utterance))
     path = folder / name.with_name(f"{name.name}.TextGrid")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not one by one atomically: the command puts the whole folder into place, and 28,539 syncs take minutes.
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not one by one atomically: the command puts the whole folder into place, and 28,539 syncs take minutes.
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:  # a name too long, say
+        raise FormatError(str(error)) from error
+    done.n_files += 1
 
 
 def _chapter(utterance_id: str) -> str:

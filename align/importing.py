@@ -111,6 +111,7 @@ def import_alignments(
     scores = _Scores(root, files, tally)
     answered: set[str] = set()
     damaged: dict[str, str] = {}
+    unread: list[str] = []  # of whom nobody knows: the names are inside
     read_any = False
     for path in files:
         shown = str(path.relative_to(root))
@@ -119,7 +120,9 @@ def import_alignments(
             found = read_tracks(read_text(path), settings.format, settings.tier)
         except FormatError as error:
             tally.unreadable.append(f"{shown}: {error}")
-            damaged.update((u.utterance_id, f"{shown}: {error}") for u in (owner.utterances if owner else ()))
+            if owner is None:
+                unread.append(tally.unreadable[-1])
+            damaged.update((u.utterance_id, tally.unreadable[-1]) for u in (owner.utterances if owner else ()))
             continue
         if found is None:
             tally.not_recognised.append(shown)
@@ -143,7 +146,9 @@ def import_alignments(
                     words = scores.add_to(words, path, utterance)
                     yield _outcome(utterance, words, settings, tally, shown)
     if not read_any and not damaged:
-        raise UserError(f"{source} holds no alignment in a format that is known ({len(files)} files were looked at)")
+        known = f"in a format that is known ({len(files)} files were looked at)"
+        raise UserError(f"{source} holds no alignment " + (f"that can be read: {_first(unread)}" if unread else known))
+    missing = f"{source} holds none of it" + (f" that can be read: {_first(unread)}" if unread else "")
     for utterance in utterances:
         name = utterance.utterance_id
         if name in answered:
@@ -151,7 +156,11 @@ def import_alignments(
         if name in damaged:
             yield Failure(name, Reason.UNREADABLE_ALIGNMENT, damaged[name])
         else:
-            yield Failure(name, Reason.NO_ALIGNMENT_FILE, unclear.get(name, f"{source} holds none of it"))
+            yield Failure(name, Reason.NO_ALIGNMENT_FILE, unclear.get(name, missing))
+
+
+def _first(faults: Sequence[str]) -> str:
+    return faults[0] if len(faults) == 1 else f"{faults[0]} (and {len(faults) - 1} more)"
 
 
 def list_files(source: Path) -> list[Path]:

@@ -32,7 +32,8 @@ def export(
     with atomic_folder(output) as folder, console.Tracker("exporting", total, "utterances", quiet) as tracker:
         for _ in export_aligned(aligned, kind, folder, done):
             tracker.advance()
-    print(f"{done.n_utterances:,} utterances, {done.n_words:,} words -> {output}")
+    files = "1 file" if done.n_files == 1 else f"{done.n_files:,} files"
+    print(f"{done.n_utterances:,} utterances, {done.n_words:,} words in {files} -> {output}")
     if done.n_clipped:
         print(f"  {done.n_clipped:,} words start later, as they overlapped the word before")
     _list("words without length are left out", done.left_out)

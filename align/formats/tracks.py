@@ -139,6 +139,11 @@ def limit(n_words: int, n_tracks: int = 0) -> None:
         raise FormatError(f"more than {MAX_TRACKS:,} utterances in one file: give it in parts")
 
 
+def fits(n_bytes: int, n_words: int, n_tracks: int) -> bool:
+    """Whether a file that holds so much would be read."""
+    return n_bytes <= MAX_BYTES and n_words <= MAX_WORDS and n_tracks <= MAX_TRACKS
+
+
 def number(text: str) -> float:
     """A time as a format spells it; NaN and infinity pass (they are found where times are checked).
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from align.aligned import write_aligned
 from align.base import Aligned
 from align.exporting import Exported, ExportFormat, export_aligned
+from align.formats import tracks
+from align.importing import ImportSettings, Tally, import_alignments
 from speech2vec.files import atomic_folder
 from speech2vec.manifest import Utterance, Word
 
@@ -63,6 +65,30 @@ def test_what_is_exported_comes_back(
         )
         if kind in (ExportFormat.ctm, ExportFormat.csv):
             assert [word.score for word in back.words] == [word.score for word in words]
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.ctm, ExportFormat.csv, ExportFormat.alignment_txt])
+@pytest.mark.parametrize(("limit", "most"), [("MAX_BYTES", 1000), ("MAX_WORDS", 20), ("MAX_TRACKS", 4)])
+def test_what_is_too_long_for_one_file_comes_back_from_several(
+    kind: ExportFormat, limit: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracks, limit, most)
+    corpus = [utterance(f"ümläut/{k}", "one two three four") for k in range(100)]
+    aligned = [
+        Aligned(u.utterance_id, tuple(Word(u.utterance_id, w, i, i + 1.0) for i, w in enumerate(u.text.split())))
+        for u in corpus
+    ]
+    write_aligned(tmp_path / "aligned", corpus, aligned)
+    done = Exported()
+    list(export_aligned(tmp_path / "aligned", kind, tmp_path / "out", done))
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files[:2] == [f"words.{kind.value}", f"words.part002.{kind.value}"]
+    assert (len(files), done.n_words, done.failed) == (done.n_files, 400, [])
+    assert len(files) == 25 if limit == "MAX_TRACKS" else len(files) < 30
+    tally = Tally()
+    # In the order they had, too.
+    assert list(import_alignments(corpus, tmp_path / "out", ImportSettings(), tally)) == aligned
+    assert not (tally.unreadable or tally.ignored or tally.differing)
 
 
 @given(frames=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=5))

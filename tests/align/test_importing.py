@@ -16,7 +16,7 @@ from align.base import Aligned, Reason, account
 from align.commands.export import export
 from align.commands.import_ import import_
 from align.exporting import ExportFormat
-from align.formats import textgrid
+from align.formats import textgrid, tracks
 from align.importing import ImportSettings, Tally, import_alignments
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance, read_words, write_utterances
@@ -201,6 +201,21 @@ def test_nothing_to_import_is_the_users_error(tmp_path: Path) -> None:
     write_textgrid(tmp_path / "x.TextGrid", "one", "two")
     with pytest.raises(UserError, match="no format 'elan'"):
         run([utterance("x")], tmp_path, format_name="elan")
+
+
+def test_a_file_that_is_too_large_is_the_reason_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracks, "MAX_BYTES", 2**20)
+    (tmp_path / "words.ctm").write_text("x 1 0 1 one\nx 1 1 1 two\n" * 2**16)
+    with pytest.raises(UserError, match=r"no alignment that can be read: words\.ctm: more than 1 MB: give it in parts"):
+        run([utterance("x")], tmp_path)
+    with pytest.raises(UserError, match=r"words\.ctm: more than 1 MB: give it in parts"):
+        run([utterance("x")], tmp_path / "words.ctm")
+    # Nobody knows whom it speaks of, so that it is named where an utterance is missed.
+    (tmp_path / "y.ctm").write_text("y 1 0 1 one\ny 1 1 1 two\n")
+    outcomes = run([utterance("x"), utterance("y")], tmp_path)
+    assert isinstance(outcomes["y"], Aligned)
+    assert reason(outcomes["x"]) is Reason.NO_ALIGNMENT_FILE
+    assert "words.ctm: more than 1 MB: give it in parts" in outcomes["x"].detail  # type: ignore[union-attr]
 
 
 names = st.text(st.sampled_from("ab-/_."), min_size=1, max_size=6).filter(
