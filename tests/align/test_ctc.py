@@ -7,7 +7,8 @@ import pytest
 import soundfile as sf
 import torch
 import torchaudio
-from hypothesis import given, settings
+from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from align.base import Aligned, AlignmentError, Failure, Reason, account
@@ -147,6 +148,15 @@ def test_failures_have_their_reasons(model, tmp_path):
     assert got["long text"].reason is got["tiny"].reason is Reason.AUDIO_TOO_SHORT
     assert got["no words"].reason is Reason.NO_WORDS
     assert got["no audio"].reason is Reason.UNREADABLE_AUDIO
+
+
+@given(data=st.data())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_asked_is_aligned_or_reported(model, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faulty")
+    sounds = write_sounds(folder)
+    asked = data.draw(faulty_corpora(sounds, max_size=6))
+    check_that_asked_is_aligned_or_reported(aligner(model), asked, folder / "aligned")
 
 
 def test_equal_neighbours_need_a_frame_between_them(model, tmp_path):

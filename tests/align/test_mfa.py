@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mfa_stand_in import Mfa, failed, spoken
 from typer.testing import CliRunner
 
@@ -52,6 +55,15 @@ def test_two_runs_never_share_a_root(mfa: Mfa) -> None:
     mfa.align()
     first, second = mfa.calls()
     assert first["root"] != second["root"]
+
+
+@given(data=st.data())
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_asked_is_aligned_or_reported(mfa: Mfa, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("faulty")
+    sounds = write_sounds(folder)
+    asked = data.draw(faulty_corpora(sounds, max_size=6))
+    check_that_asked_is_aligned_or_reported(mfa.aligner(), asked, folder / "aligned")
 
 
 def test_every_fault_of_a_corpus_ends_in_its_reason(mfa: Mfa) -> None:

@@ -8,6 +8,9 @@ import numpy as np
 import pocketsphinx
 import pytest
 import soundfile as sf
+from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from align.aligned import write_aligned
 from align.base import Aligned, AlignmentError, Failure, Reason, account
@@ -50,6 +53,15 @@ def test_reasons(aligner, noise, text, part, reason):
     utterance = Utterance("u", noise, text, "s", *part)
     (outcome,) = account([utterance], aligner.align([utterance]))
     assert isinstance(outcome, Failure) and outcome.reason is reason
+
+
+@given(data=st.data())
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_asked_is_aligned_or_reported(aligner, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faulty")
+    sounds = write_sounds(folder)
+    asked = data.draw(faulty_corpora(sounds, max_size=4))
+    check_that_asked_is_aligned_or_reported(aligner, asked, folder / "aligned")
 
 
 def test_samples_over_full_scale_are_cut_not_wrapped(aligner, tmp_path, monkeypatch):
