@@ -86,7 +86,8 @@ class Score:
     deviation : float or None
         Over seeds, with n - 1 as the divisor; None for one seed.
     by_utterance, by_speaker : Interval or None
-        95 % intervals of the mean, from draws of utterances and of speakers (None for fewer than 5 speakers).
+        95 % intervals of the mean, from draws of utterances and of speakers. The one over speakers is stretched for
+        their number (`emotion.metrics.stretch`); None for fewer than 5 speakers.
     """
 
     mean: float
@@ -133,14 +134,15 @@ def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS) -> PartS
     utterances = Resampling.make(np.arange(len(predictions.true)), n_draws)
     sample = utterances.sample(predictions.true, predictions.predicted, n_classes)
     by_speaker: dict[str, np.ndarray] | None = None
-    if len(set(predictions.speaker)) >= MIN_SPEAKERS:
+    n_speakers = len(set(predictions.speaker))
+    if n_speakers >= MIN_SPEAKERS:
         speakers = Resampling.make(predictions.speaker, n_draws)
         by_speaker = speakers.sample(predictions.true, predictions.predicted, n_classes)
     scores = {}
     for name in MEASURES:
         mean = float(values[name].mean())
         deviation = float(values[name].std(ddof=1)) if len(values[name]) > 1 else None
-        over_speakers = interval(mean, by_speaker[name]) if by_speaker else None
+        over_speakers = interval(mean, by_speaker[name], n_speakers) if by_speaker else None
         scores[name] = Score(mean, deviation, interval(mean, sample[name]), over_speakers)
     mean_recalls = recalls(confusions).mean(axis=0)
     return PartScores(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from speech2vec.estimates import draw_groups
 from speech2vec.seeds import generator
@@ -109,8 +111,46 @@ class Resampling:
         return {name: np.mean([run[name] for run in runs], axis=0) for name in MEASURES}
 
 
-def interval(value: float, sample: np.ndarray) -> Interval:
-    """The value itself with the percentile interval of its bootstrap sample."""
+def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> Interval:
+    """The value itself with the percentile interval of its bootstrap sample.
+
+    Parameters
+    ----------
+    value : float
+    sample : ndarray [shape=(n_draws,)]
+        The same measure in each draw, a share of 1.
+    n_groups : int or None
+        How many groups were drawn, where these are few, as speakers are: then the interval's two sides are stretched
+        by `stretch`, up to 0 and to 1.
+    """
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(sample, [tail, 100 - tail])
-    return Interval(float(value), float(low), float(high))
+    low, high = (float(edge) for edge in np.nanpercentile(sample, [tail, 100 - tail]))
+    if n_groups is not None:
+        factor = stretch(n_groups)
+        # The value can lie outside the percentiles (macro F1 of few utterances): no side is moved inwards.
+        low = max(0.0, min(low, value - factor * (value - low)))
+        high = min(1.0, max(high, value + factor * (high - value)))
+    return Interval(float(value), low, high)
+
+
+def stretch(n_groups: int) -> float:
+    """How much wider the percentile interval of a bootstrap over few groups has to be.
+
+    The bootstrap takes the variance between groups with n as its divisor instead of n - 1, and the normal
+    distribution's quantile instead of Student's. So the percentile interval of the mean of 5 groups holds the true one
+    with 85 % confidence instead of 95 % (Hesterberg, "What Teachers Should Know About the Bootstrap", The American
+    Statistician 69(4), 2015).
+
+    Parameters
+    ----------
+    n_groups : int
+        2 or more.
+
+    Examples
+    --------
+    >>> [round(stretch(n), 3) for n in (5, 10, 24, 91)]
+    [1.584, 1.217, 1.078, 1.019]
+    """
+    upper = (1 + CONFIDENCE) / 2
+    student, normal = stats.t.ppf(upper, n_groups - 1), stats.norm.ppf(upper)
+    return float(math.sqrt(n_groups / (n_groups - 1)) * student / normal)

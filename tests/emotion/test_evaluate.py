@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from emotion.evaluate import Predictions, evaluate_run, score_predictions
+from emotion.metrics import Resampling, interval
 from emotion.run import PREDICTIONS_FILE, SPLITS_FILE, Run
 from emotion.settings import EmotionSettings
 
@@ -69,3 +70,15 @@ def test_five_speakers_are_enough_for_an_interval_over_speakers(n_speakers):
     else:
         over_utterances = score.by_utterance.high - score.by_utterance.low
         assert score.by_speaker.high - score.by_speaker.low > 3 * over_utterances
+
+
+def test_an_interval_over_speakers_is_stretched_for_their_number():
+    speakers = np.repeat([f"s{i}" for i in range(8)], 20)
+    true = np.arange(160) % 2
+    predicted = np.where(np.random.default_rng(0).random(160) < 0.6, true, 1 - true)[None]
+    score = score_predictions(predictions(true, predicted, speakers), n_draws=500).scores["WA"]
+    sample = Resampling.make(speakers, 500).sample(true, predicted, 2)["WA"]
+    assert score.by_speaker == interval(score.mean, sample, 8) != interval(score.mean, sample)
+    assert score.by_utterance == interval(
+        score.mean, Resampling.make(np.arange(160), 500).sample(true, predicted, 2)["WA"]
+    )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from emotion.metrics import Resampling, confusion_matrix, interval, measures, recalls
+from emotion.metrics import Resampling, confusion_matrix, interval, measures, recalls, stretch
 
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 
@@ -64,3 +64,28 @@ def test_draws_of_speakers_keep_each_one_s_utterances_together():
     )
     assert by_utterance.high - by_utterance.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 200), abs=0.03)
     assert by_speaker.high - by_speaker.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 10), abs=0.1)
+
+
+@pytest.mark.parametrize("n_speakers", [5, 10])
+def test_an_interval_over_few_speakers_holds_the_true_value(n_speakers):
+    """Accuracies of 40 utterances a speaker, who differ by 10 points: 95 in 100 intervals should hold their mean.
+
+    Without the stretch, 84 in 100 do with 5 speakers and 91 with 10.
+    """
+    truth, n_corpora = 0.6, 3000
+    rng = np.random.default_rng(2)
+    of_speaker = rng.normal(truth, 0.1, (n_speakers, n_corpora)).clip(0, 1)
+    accuracy = rng.binomial(40, of_speaker) / 40
+    draws = Resampling.make(np.arange(n_speakers), 1000).draws
+    samples = (draws @ accuracy / n_speakers).T
+    found = [interval(value, sample, n_speakers) for value, sample in zip(accuracy.mean(axis=0), samples, strict=True)]
+    assert 0.93 < np.mean([one.low <= truth <= one.high for one in found]) < 0.96
+
+
+def test_what_is_stretched_stays_a_share():
+    sample = np.linspace(0.5, 1, 1001)
+    plain, stretched = interval(0.95, sample), interval(0.95, sample, 5)
+    assert stretched.low == pytest.approx(0.95 - stretch(5) * (0.95 - plain.low)) and stretched.high == 1
+    # A value outside its own percentiles: neither side is drawn in.
+    outside = interval(0.4, sample, 5)
+    assert (outside.low, outside.value) == (plain.low, 0.4) and outside.high > plain.high
