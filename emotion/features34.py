@@ -56,9 +56,10 @@ def extract(
     compat : "pyaudioanalysis" or "corrected"
         "pyaudioanalysis" gives the numbers of its release 0.3.14 (within 1e-6, for a signal scaled to the range of
         int16): its mel-like filters sit at half their nominal frequencies; of the spectral lines of one chroma index
-        only the last one counts, divided by the number of lines of ANOTHER index; and line k is taken to be at
-        (k + 1) / 2 of the frequency resolution. "corrected" puts the filters at their nominal frequencies, line k at
-        k times the resolution, and takes the mean of an index's lines.
+        only the last one counts, divided by the number of lines of ANOTHER index; and for centroid, spread and chroma
+        line k (from 0) lies at k + 1 times the resolution, which is the sampling rate over the window's length in
+        samples. "corrected" puts the filters at their nominal frequencies, line k at k times the resolution, and
+        takes the mean of an index's lines.
 
     Returns
     -------

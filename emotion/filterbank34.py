@@ -28,6 +28,7 @@ class Bank:
     n_lines : int
         Spectral lines, half the window's length.
     moments : ndarray [shape=(n_lines, 3)]
+        1, f and f squared of each line, with f as a share of half the sampling rate.
     filters : ndarray [shape=(n_used_lines, 40)]
     dct : ndarray [shape=(40, 13)]
     chroma_lines : ndarray [shape=(n_chroma_lines,)], int
@@ -53,7 +54,7 @@ def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
     sampling_rate : int, Hz
     length : int, samples
     compat : {"pyaudioanalysis", "corrected"}
-        The reference's filters and chroma as they are, or corrected.
+        The reference's filters, chroma and place of the spectral lines as they are, or corrected.
 
     Raises
     ------
@@ -65,12 +66,13 @@ def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
     n_lines = length // 2
     if n_lines < SUB_BLOCKS:
         raise UserError(f"a window of {length} samples is too short for these features: take a longer one")
-    share = np.arange(1, n_lines + 1) / n_lines
     if compat == "corrected":
         line_frequency = np.arange(n_lines) * (sampling_rate / length)
+        share = line_frequency / (sampling_rate / 2)
         lines, weights = _chroma_of_all_lines(line_frequency)
     else:
-        line_frequency = np.arange(n_lines) * (sampling_rate / n_lines)  # twice the true one
+        line_frequency = np.arange(n_lines) * (sampling_rate / n_lines)  # for the filters: twice the true one
+        share = np.arange(1, n_lines + 1) / n_lines  # for the rest: one line too high
         lines, weights = _chroma_of_last_lines(share * (sampling_rate / 2))
     filters = _triangles(line_frequency, sampling_rate, clip=compat == "corrected")
     n_used = int(np.flatnonzero(filters.any(axis=1))[-1]) + 1

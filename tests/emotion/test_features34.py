@@ -129,10 +129,28 @@ def test_corrected_filters_lie_at_their_nominal_frequencies(frequency: float) ->
         assert abs(centres[loudest] - place) < 0.08 * place
 
 
-def test_only_filters_and_chroma_are_corrected() -> None:
+@pytest.mark.parametrize("length", [1600, 1601, 800])
+def test_corrected_centroid_of_a_tone_is_its_frequency(length: int) -> None:
+    """Tones of a whole number of periods a window: one spectral line. The reference has it one line too high."""
+    resolution = RATE / length
+    for line in (22, 50, 100):
+        wave = tone(line * resolution)[: 4 * length]
+        plain, corrected = (
+            extract(wave, RATE, length / RATE, length / RATE, compat=compat)[0, 3:5] * RATE / 2
+            for compat in ("pyaudioanalysis", "corrected")
+        )
+        assert corrected == pytest.approx([line * resolution, 0], abs=1.0)
+        assert plain[0] == pytest.approx((line + 1) * resolution, abs=1.0)
+
+
+def test_only_filters_chroma_and_centroid_are_corrected() -> None:
     noise = generator(5).normal(size=RATE)
     plain, corrected = extract(noise, RATE), extract(noise, RATE, compat="corrected")
-    np.testing.assert_array_equal(plain[:, :8], corrected[:, :8])
+    assert [FEATURE_NAMES[i] for i in range(8) if np.abs(plain[:, i] - corrected[:, i]).max() > 1e-9] == [
+        "spectral_centroid"
+    ]
+    # All lines lie lower by one, so that their spread is the same.
+    np.testing.assert_allclose(corrected[:, 3], plain[:, 3] - 1 / 800, atol=1e-9)
     assert np.abs(plain[:, 8:] - corrected[:, 8:]).max() > 0.01
 
 
