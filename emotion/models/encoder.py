@@ -86,6 +86,10 @@ class InputStatistics(nn.Module):
     Simple classifiers of emotion rely on them, and a small corpus does not teach an LSTM to compute them. Each is
     standardised over the training utterances.
 
+    They are of the windows that the Bi-LSTM runs over: no more of the utterance than `max_windows` steps, where its
+    windows do not fill the last step the last one again, up to `stack` - 1 times, with changes of zero between
+    (`emotion.inputs.stack_windows`), and with padding "zeros" those zeros too.
+
     Parameters
     ----------
     input_size : int

@@ -1,8 +1,10 @@
 """The recurrent layer: equal to torch's where it must be, its dropout where it should be."""
 
+import numpy as np
 import pytest
 import torch
 
+from emotion.inputs import stack_windows
 from emotion.models.encoder import Encoder, InputStatistics, Standardise
 from emotion.models.recurrent import BiLSTM, reverse_within
 from emotion.settings import ModelSettings
@@ -122,6 +124,15 @@ def test_input_statistics_are_those_of_the_windows():
         wanted = [own.mean(0), own.std(0, correction=0), own.diff(dim=0).std(0, correction=0)]
         # The root's slope is kept finite at the price of 1e-3.
         torch.testing.assert_close(found[row], torch.cat(wanted), atol=2e-3, rtol=0)
+
+
+def test_input_statistics_count_the_windows_that_fill_the_last_step():
+    """Five windows in steps of four: the last one is there four times, as published figures have it."""
+    windows = np.random.default_rng(5).standard_normal((5, 3))
+    filled = np.concatenate([windows, *[windows[-1:]] * 3])
+    found = InputStatistics(12, stack=4).eval()(torch.from_numpy(stack_windows(windows, 4))[None], torch.tensor([2]))
+    wanted = np.concatenate([filled.mean(0), filled.std(0), np.diff(filled, axis=0).std(0)])
+    np.testing.assert_allclose(found[0].numpy(), wanted, atol=2e-3)
 
 
 def test_standardised_over_all_that_was_seen_in_training():
