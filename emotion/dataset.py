@@ -27,6 +27,8 @@ FEATURES_FILE = "features.npy"
 INDEX_FILE = "index.parquet"
 META_FILE = "meta.json"
 FORMAT = 1
+SYNTHETIC = "SYNTHETIC"
+"""In the name of a set that no person said."""
 
 INDEX_SCHEMA = pa.schema(
     [

@@ -132,7 +132,7 @@ def scaled(examples: Examples, scaler: Scaler) -> Examples:
 
 
 def write_predictions(run: Run, prepared: Prepared) -> None:
-    """Write ``predictions.csv``: a line for each test utterance and seed."""
+    """Write ``predictions.csv``: a line for each test utterance and seed, with the name of the corpus."""
     place = {name: i for i, name in enumerate(prepared.utterance_id)}
     with (
         atomic_path(run.folder / PREDICTIONS_FILE) as temporary,
@@ -140,10 +140,12 @@ def write_predictions(run: Run, prepared: Prepared) -> None:
     ):
         writer = csv.writer(out)
         probabilities = [f"p_{label}" for label in run.labels]
-        writer.writerow(["seed", "fold", "utterance_id", "speaker", "style", "label", "predicted", *probabilities])
+        writer.writerow(
+            ["corpus", "seed", "fold", "utterance_id", "speaker", "style", "label", "predicted", *probabilities]
+        )
         for fold, seed in run.members_wanted():
             names = run.splits[fold]["test"]
             for name, row in zip(names, run.test_probabilities(fold, seed), strict=True):
                 i = place[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
-                writer.writerow([seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])
+                writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])

@@ -11,12 +11,12 @@ from typing import Any
 from emotion.corpora.base import EmotionCorpus, LabelSet, label_of
 from emotion.corpora.composite import pair
 from emotion.corpora.ravdess import NOT_SPEECH
-from emotion.dataset import Prepared, PreparedWriter
+from emotion.dataset import SYNTHETIC, Prepared, PreparedWriter
 from emotion.extraction import Extracted, extract_all
 from emotion.features import FeatureSettings
 from speech2vec.config import Settings, fingerprint, load_settings
 from speech2vec.console import track
-from speech2vec.corpora import Problem
+from speech2vec.corpora import Problem, is_synthetic
 from speech2vec.environment import environment
 from speech2vec.errors import UserError
 from speech2vec.files import atomic_folder
@@ -93,7 +93,8 @@ def prepare_corpus(
         The folder; it appears (or is replaced) once all is written.
     settings : PrepareSettings or None
     name : str or None
-        What tables call the set; the corpus' kind where None.
+        What tables call the set; the corpus' kind where None. Before the name of speech that lies in a synthesised
+        corpus stands SYNTHETIC, for every output to say so.
     jobs : int
         Processes.
     quiet : bool
@@ -139,7 +140,7 @@ def prepare_corpus(
             raise UserError(f"none of {len(wanted):,} utterances can be used; the first: {left_out[-1].detail}")
         meta = {
             "kind": corpus.kind,
-            "name": name or corpus.kind,
+            "name": _name_of(corpus, name or corpus.kind),
             "composite": False,
             "label_set": settings.labels,
             "labels": corpus.classes(settings.labels),
@@ -152,6 +153,11 @@ def prepare_corpus(
             "count_differences": corpus.count_differences(settings.labels),
         }
         return Outcome(writer.finish(meta, report), report)
+
+
+def _name_of(corpus: EmotionCorpus, name: str) -> str:
+    synthetic = any(is_synthetic(folder) for folder in {utterance.audio.parent for utterance in corpus.utterances})
+    return f"{SYNTHETIC}-{name}" if synthetic and SYNTHETIC not in name else name
 
 
 def prepare_composite(audio: Prepared, text: Prepared, output: Path, seed: int) -> Outcome:

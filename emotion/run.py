@@ -23,6 +23,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from emotion.dataset import SYNTHETIC
 from emotion.embeddings import SEGMENTS, Pretrained, Vocabulary
 from emotion.inputs import Scaler
 from emotion.models import build
@@ -146,6 +147,20 @@ class Run:
     def encoder(self) -> SegmentEncoder:
         """What makes the vectors of a new recording's words, where `uses_segments`."""
         return SegmentEncoder.load(self.folder / ENCODER_FILE)
+
+    @property
+    def corpus(self) -> str:
+        """What the set it was trained on is called; the names of COMPOSITE and SYNTHETIC sets say what they are."""
+        return str(self.info["corpus"])
+
+    @property
+    def caution(self) -> str:
+        """What goes beside every prediction where the training set was not natural speech; "" where it was."""
+        if self.info["composite"]:
+            return "its words were not said in its audio; what it is worth on real speech is not known"
+        if SYNTHETIC in self.corpus:
+            return "no person said it; what it is worth on real speech is not known"
+        return ""
 
     @property
     def model_name(self) -> str:

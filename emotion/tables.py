@@ -24,6 +24,7 @@ from speech2vec.errors import UserError
 from speech2vec.files import atomic_path
 
 PUBLISHED_N = 1241  # test utterances behind every published figure
+PUBLISHED_CORPUS = "IEMOCAP, session 5"
 
 
 @dataclass(frozen=True)
@@ -126,15 +127,17 @@ class Tables:
         what = "mean ± deviation over seeds " if self.n_seeds > 1 else ""
         return (
             f"{self.corpus}{composite}, {self.protocol}, {self.n_test:,} test utterances, {self.n_seeds} seed(s): "
-            f"{what}[95 % over utterances]; published: IEMOCAP, session 5"
+            f"{what}[95 % over utterances]; published: {PUBLISHED_CORPUS}"
         )
 
     def csv_rows(self) -> list[list[Any]]:
-        header = ["table", "system", "published"]
+        """Header and rows of ``tables.csv``; each figure has beside it the corpus that it is of."""
+        header = ["table", "system", "published corpus", "published", "corpus"]
         header += [f"{m} {part}" for m in ("WA", "UA", "macro F1") for part in ("mean", "deviation", "low", "high")]
         body: list[list[Any]] = [header]
         for row, scores in self.rows:
-            line: list[Any] = [row.table, row.title, "" if row.published is None else row.published]
+            published = ["", ""] if row.published is None else [PUBLISHED_CORPUS, row.published]
+            line: list[Any] = [row.table, row.title, *published, self.corpus if scores else ""]
             for name in ("WA", "UA", "macro F1"):
                 score = scores[name] if scores else None
                 values: list[float | None] = [None] * 4

@@ -18,6 +18,7 @@ from speech2vec.errors import UserError
 
 if TYPE_CHECKING:
     from emotion.predict import Prediction
+    from emotion.run import Run
     from speech2vec.corpora import Problem
 
 
@@ -55,6 +56,8 @@ def predict(
         console.claim_output(output, force=force, inputs=[run, *recordings])
     if text is not None and not opened.uses_text:
         console.log.warning("--text changes nothing: the %s model goes by the sound alone", opened.model_name)
+    if opened.caution:
+        console.log.warning("trained on %s: %s", opened.corpus, opened.caution)
     utterances, unusable = find_recordings(recordings, text, chunk, channel)
     predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
     problems = unusable + problems
@@ -62,7 +65,7 @@ def predict(
         console.log.error("error: %s", _line(problem))
     if not predictions:
         raise UserError("nothing could be classified")
-    result = render(predictions, opened.labels, format_)
+    result = render(predictions, opened, format_)
     if output is None:
         print(result)
     else:
@@ -78,24 +81,31 @@ def _line(problem: Problem) -> str:
     return f"{problem.utterance_id}: {reason if problem.utterance_id.startswith(path) and reason else problem.detail}"
 
 
-def render(predictions: Sequence[Prediction], labels: Sequence[str], format_: Format) -> str:
-    """Predictions as text: aligned columns, CSV or JSON; with the words, where the model takes any."""
+def render(predictions: Sequence[Prediction], run: Run, format_: Format) -> str:
+    """Predictions as text: aligned columns, CSV or JSON; with the words, where the model takes any.
+
+    CSV and JSON name the corpus of training; the table does where it was not natural speech (`Run.caution`).
+    """
     with_text = any(p.text is not None for p in predictions)
+    with_corpus = format_ is Format.csv or bool(run.caution)
     if format_ is Format.json:
         rows = [
             {
                 "audio": str(p.audio), "start": round(p.start, 3), "end": round(p.end, 3), "channel": p.channel,
-                "label": p.label, "probabilities": {label: round(p.probabilities[label], 6) for label in labels},
+                "label": p.label, "probabilities": {label: round(p.probabilities[label], 6) for label in run.labels},
                 **({"text": p.text} if with_text else {}),
+                "trained_on": run.corpus,
             }
             for p in predictions
         ]  # fmt: skip
         return json.dumps(rows, indent=2, ensure_ascii=False)
-    header = ["audio", "start", "end", "channel", "label", *labels, *(["text"] if with_text else [])]
+    more = [*(["text"] if with_text else []), *(["trained_on"] if with_corpus else [])]
+    header = ["audio", "start", "end", "channel", "label", *run.labels, *more]
     lines = [
         [
             str(p.audio), f"{p.start:.2f}", f"{p.end:.2f}", "" if p.channel is None else str(p.channel), p.label,
-            *(f"{p.probabilities[label]:.4f}" for label in labels), *([p.text or ""] if with_text else []),
+            *(f"{p.probabilities[label]:.4f}" for label in run.labels),
+            *([p.text or ""] if with_text else []), *([run.corpus] if with_corpus else []),
         ]
         for p in predictions
     ]  # fmt: skip

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from emotion.cli import app
 from emotion.corpora.composite import pair
 from emotion.dataset import Prepared, PreparedWriter
 from emotion.prepare import prepare_composite
+from emotion.run import PREDICTIONS_FILE
 from speech2vec.errors import UserError
 from speech2vec.manifest import Utterance
 from speech2vec.seeds import generator
@@ -101,6 +108,43 @@ def test_the_set_says_what_it_is(tmp_path: Path) -> None:
         prepare_composite(composite, text, tmp_path / "x", 1)
     with pytest.raises(UserError, match="text only"):
         prepare_composite(text, text, tmp_path / "x", 1)
+
+
+def test_what_is_made_from_the_set_says_so(tmp_path: Path) -> None:
+    """The predictions of a run, and those for a new recording in every format."""
+    rng = generator(0)
+    rows = ["audio,text,speaker,label"]
+    for i in range(24):
+        sf.write(tmp_path / f"{i}.wav", 0.1 * rng.normal(size=8000), 16000)
+        rows.append(f"{i}.wav,words {i},s{i % 3},{LABELS[i // 3 % 4]}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "real", "--jobs", 1)
+    invoke("prepare", "composite", "--audio", tmp_path / "real", "--text", tmp_path / "real", "-o", tmp_path / "both")
+    (tmp_path / "synthetic.json").write_text("{}")
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "spoken", "--name", "mine", "--jobs", 1)
+    small = ("--set", "model.hidden_size=4", "--set", "model.dense_size=4", "--set", "training.epochs=1")
+    names = {"real": "table", "both": "COMPOSITE-table-table-seed0", "spoken": "SYNTHETIC-mine"}
+    for folder, corpus in names.items():
+        run = tmp_path / f"run-{folder}"
+        printed = invoke("train", tmp_path / folder, "-o", run, "--folds", 3, "--seeds", 1, *small, "--quiet").stdout
+        assert f"acoustic on {corpus}" in printed
+        with (run / PREDICTIONS_FILE).open() as lines:
+            assert {row["corpus"] for row in csv.DictReader(lines)} == {corpus}
+        natural = folder == "real"
+        found = {
+            kind: invoke("predict", run, tmp_path / "0.wav", "--format", kind) for kind in ("table", "csv", "json")
+        }
+        for kind, result in found.items():
+            assert (f"trained on {corpus}: " in result.stderr) != natural
+            assert (corpus in result.stdout) != (natural and kind == "table")
+        assert json.loads(found["json"].stdout)[0]["trained_on"] == corpus
+        assert next(csv.DictReader(found["csv"].stdout.splitlines()))["trained_on"] == corpus
+
+
+def invoke(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
 
 
 @pytest.mark.corpus

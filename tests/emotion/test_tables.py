@@ -67,3 +67,5 @@ def test_a_deviation_over_seeds_needs_two(n_seeds):
     assert {text.count("±") for text in (made.text(), made.html())} == {0 if n_seeds == 1 else 3}
     assert first[header.index("WA deviation")] == ("" if n_seeds == 1 else 17.68)
     assert first[header.index("WA mean")] == (100 if n_seeds == 1 else 87.5)
+    of = [(row[header.index("published corpus")], row[header.index("corpus")]) for row in made.csv_rows()[1:]]
+    assert of == [("IEMOCAP, session 5", "corpus"), *[("IEMOCAP, session 5", "")] * 2]
