@@ -27,52 +27,79 @@ PUBLISHED_N = 1241  # test utterances behind every published figure
 PUBLISHED_CORPUS = "IEMOCAP, session 5"
 
 
+COMPARED = ("WA", "UA")
+QUESTIONS = ("audio", "words", "vectors")  # what the text's differences are about: the paper's own questions
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A measure of one system minus that of another, on the same utterances."""
+    """A measure of one system minus that of another, on the same utterances.
+
+    Parameters
+    ----------
+    first, second : str
+    measure : {"WA", "UA"}
+    points : Interval
+    about : str
+        The one thing in which the systems differ: "audio", "words", "vectors" or "vector size"; "" for more than one.
+    """
 
     first: str
     second: str
     measure: str
     points: Interval
+    about: str = ""
 
     @property
     def significant(self) -> bool:
         return not self.points.low <= 0.0 <= self.points.high
 
+    @property
+    def shown(self) -> bool:
+        """Whether it is in the text, which shows UA where one thing differs; ``differences.csv`` has all of them."""
+        return self.measure == "UA" and self.about in QUESTIONS
 
-def difference(first: Predictions, second: Predictions, measure: str) -> Interval:
-    """`first` minus `second`, each the mean over seeds, with the interval of a paired bootstrap over utterances.
+
+def differ_in(first: System, second: System) -> str:
+    """The one thing in which two systems differ; "" for more than one."""
+    if first.model == second.model and first.vector_size == second.vector_size:
+        return "vectors"
+    if (first.model, first.kind) == (second.model, second.kind):
+        return "vector size"
+    if (first.kind, first.vector_size) == (second.kind, second.vector_size):
+        return "audio"  # the dual model and the embedding model
+    return "words" if {first.model, second.model} == {"dual", "acoustic"} else ""
+
+
+def compare_systems(results: Mapping[System, Predictions]) -> list[Difference]:
+    """Every two systems, each the mean over seeds: the later less the earlier, by a paired bootstrap over utterances.
 
     Raises
     ------
     UserError
-        The two were tested on different utterances.
+        They were tested on different utterances.
     """
-    if not np.array_equal(first.utterance_id, second.utterance_id):
-        raise UserError("two systems were tested on different utterances and cannot be compared")
-    n_classes = len(first.labels)
-    draws = Resampling.make(np.arange(len(first.true)))
-    values, samples = [], []
-    for one in (first, second):
-        confusions = np.array([confusion_matrix(one.true, row, n_classes) for row in one.predicted])
-        values.append(float(measures(confusions)[measure].mean()))
-        samples.append(draws.sample(one.true, one.predicted, n_classes)[measure])
-    return interval(values[0] - values[1], samples[0] - samples[1])
-
-
-def compare_systems(results: Mapping[System, Predictions], measure: str = "UA") -> list[Difference]:
-    """Compare every two systems that differ in one thing: the vectors, or the audio beside them."""
-    found = []
     systems = list(results)
+    ids = [results[system].utterance_id for system in systems]
+    if any(not np.array_equal(ids[0], other) for other in ids):
+        raise UserError("two systems were tested on different utterances and cannot be compared")
+    if not systems:
+        return []
+    draws = Resampling.make(np.arange(len(ids[0])))
+    values, samples = {}, {}
+    for system, one in results.items():
+        n_classes = len(one.labels)
+        confusions = np.array([confusion_matrix(one.true, row, n_classes) for row in one.predicted])
+        values[system] = {name: float(of_seeds.mean()) for name, of_seeds in measures(confusions).items()}
+        samples[system] = draws.sample(one.true, one.predicted, n_classes)
+    found = []
     for i, second in enumerate(systems):
         for first in systems[i + 1 :]:
-            same_vectors = (first.kind, first.vector_size) == (second.kind, second.vector_size)
-            other_vectors = first.model == second.model and first.vector_size == second.vector_size
-            audio_alone = first.model == "dual" and second.model == "acoustic"
-            if same_vectors or other_vectors or audio_alone:
-                points = difference(results[first], results[second], measure)
-                found.append(Difference(first.title, second.title, measure, points))
+            for name in COMPARED:
+                points = interval(
+                    values[first][name] - values[second][name], samples[first][name] - samples[second][name]
+                )
+                found.append(Difference(first.title, second.title, name, points, differ_in(first, second)))
     return found
 
 
@@ -117,7 +144,7 @@ class Tables:
                 cells = [_cell(scores[name]) if scores else "" for name in ("WA", "UA")]
                 lines.append(f"{row.title:{width}}  {_figure(row.published):>9}  {cells[0]:>26}  {cells[1]:>26}")
         lines += ["", "Differences in points, 95 % interval (paired bootstrap over test utterances)"]
-        lines += [_difference_line(d) for d in self.differences]
+        lines += [_difference_line(d) for d in self.differences if d.shown]
         lines += ["", f"The published figures' own differences ({PUBLISHED_N:,} utterances, independent samples)"]
         return "\n".join(lines + published_differences())
 
@@ -147,6 +174,17 @@ class Tables:
             body.append(line)
         return body
 
+    def difference_rows(self) -> list[list[Any]]:
+        """Header and rows of ``differences.csv``, in points."""
+        body: list[list[Any]] = [
+            ["corpus", "first", "second", "differ in", "measure", "first less second", "low", "high", "significant"]
+        ]
+        for d in self.differences:
+            points = (round(100 * number, 2) for number in (d.points.value, d.points.low, d.points.high))
+            verdict = "yes" if d.significant else "no"
+            body.append([self.corpus, d.first, d.second, d.about or "several", d.measure, *points, verdict])
+        return body
+
     def html(self) -> str:
         parts = [f"<!doctype html><meta charset=utf-8><title>Tables</title><p>{escape(self.heading)}</p>"]
         for number in (1, 2, 3):
@@ -161,7 +199,7 @@ class Tables:
                     parts.append("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells))
             parts.append("</table>")
         parts.append("<h2>Differences</h2><ul>")
-        parts += [f"<li>{escape(_difference_line(d))}" for d in self.differences]
+        parts += [f"<li>{escape(_difference_line(d))}" for d in self.differences if d.shown]
         parts.append(f"</ul><h2>The published figures' own</h2><ul><li>{'<li>'.join(published_differences())}</ul>")
         return "\n".join(parts)
 
@@ -201,14 +239,19 @@ def make_tables(
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Write tables.txt, tables.csv and tables.html."""
+    """Write tables.txt, tables.csv, tables.html and differences.csv."""
     folder.mkdir(parents=True, exist_ok=True)
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(tables.csv_rows())
     for name, text in (
         ("tables.txt", tables.text() + "\n"),
-        ("tables.csv", out.getvalue()),
+        ("tables.csv", _csv(tables.csv_rows())),
         ("tables.html", tables.html()),
+        ("differences.csv", _csv(tables.difference_rows())),
     ):
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()

@@ -80,7 +80,7 @@ def tables(
         made = make_tables(rows, results, corpus, protocol.value, seeds)
         write_tables(made, output)
     print(made.text())
-    console.log.info("written to %s: tables.txt, tables.csv, tables.html, runs/", output)
+    console.log.info("written to %s: tables.txt, tables.csv, tables.html, differences.csv, runs/", output)
 
 
 def _by_size(options: Sequence[str] | None) -> dict[int, str]:

@@ -184,6 +184,8 @@ def test_tables(home, tmp_path):
     assert "+1.37 [-2.31, +5.05], not significant" in text
     rows = list(csv.DictReader((tmp_path / "out" / "tables.csv").open()))
     assert [row["table"] for row in rows].count("2") == 5
+    with (tmp_path / "out" / "differences.csv").open() as lines:
+        assert len(list(csv.DictReader(lines))) == 2 * 9 * 8 / 2
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
     assert len(before) == 2 * 9
     assert invoke(*command, "--resume") == text

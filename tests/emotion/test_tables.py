@@ -7,6 +7,7 @@ from emotion.evaluate import Predictions, score_predictions
 from emotion.metrics import Interval
 from emotion.systems import Row, System
 from emotion.tables import Difference, Tables, compare_systems, published_differences
+from speech2vec.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -34,14 +35,49 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         System("dual", "word", 50): with_right(14),
         System("dual", "speech", 100): with_right(18),
     }
-    found = {(d.first, d.second): d.points.value for d in compare_systems(results, "WA")}
-    assert found == {
+    compared = compare_systems(results)
+    shown = {(d.first, d.second): d.points.value for d in compared if d.shown}
+    assert shown == {
         ("dual encoder, speech vectors, d = 50", "acoustic only"): pytest.approx(0.3),
         ("dual encoder, word vectors, d = 50", "acoustic only"): pytest.approx(0.2),
         ("dual encoder, speech vectors, d = 100", "acoustic only"): pytest.approx(0.4),
         ("dual encoder, speech vectors, d = 50", "embedding only, speech vectors, d = 50"): pytest.approx(0.2),
         ("dual encoder, word vectors, d = 50", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.1),
     }
+    # The file has every pair, in both measures, and says what the two differ in.
+    made = Tables("COMPOSITE-a-b-seed0", True, "session5", 1, 20, [], compared)
+    header, *rows = made.difference_rows()
+    assert len(rows) == 2 * 10 and {row[0] for row in rows} == {"COMPOSITE-a-b-seed0"}
+    first = dict(zip(header, rows[0], strict=True))
+    assert first["first"] == "embedding only, speech vectors, d = 50" and first["differ in"] == "several"
+    about = {(row[1], row[2]): row[3] for row in rows}
+    dual = "dual encoder, {} vectors, d = {}".format
+    assert about[dual("speech", 50), "acoustic only"] == "words"
+    assert about[dual("speech", 50), "embedding only, speech vectors, d = 50"] == "audio"
+    assert about[dual("word", 50), dual("speech", 50)] == "vectors"
+    assert about[dual("speech", 100), dual("speech", 50)] == "vector size"
+    assert about[dual("speech", 100), dual("word", 50)] == "several"
+
+
+def test_a_difference_is_that_of_the_two_on_the_same_draws():
+    """One system is always right; WA and UA differ, because the classes are not equally many."""
+    true = np.array([0] * 30 + [1] * 10)
+    names = np.array([f"u{i}" for i in range(40)], dtype=object)
+
+    def wrong(n_first, n_second):
+        predicted = true.copy()
+        predicted[:n_first], predicted[30 : 30 + n_second] = 1, 0
+        return Predictions(("neu", "ang"), [0], names, names, names, names, true, predicted[None])
+
+    results = {System("acoustic"): wrong(0, 0), System("embedding", "speech", 50): wrong(6, 4)}
+    points = {d.measure: d.points for d in compare_systems(results)}
+    assert points["WA"].value == pytest.approx(-10 / 40) and points["UA"].value == pytest.approx(-(6 / 30 + 4 / 10) / 2)
+    error = np.sqrt(0.25 * 0.75 / 40)  # only the second system varies
+    assert points["WA"].low == pytest.approx(-0.25 - 1.96 * error, abs=0.03)
+    assert points["WA"].high == pytest.approx(-0.25 + 1.96 * error, abs=0.03)
+    with pytest.raises(UserError, match="tested on different utterances"):
+        results[System("acoustic")] = wrong(0, 0).where(np.arange(40) != 3)
+        compare_systems(results)
 
 
 def test_published_figures_are_compared_with_their_own_sampling_error():
