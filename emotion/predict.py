@@ -142,14 +142,7 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
     """Warn where recordings differ from training in a way that costs accuracy."""
     if not run.uses_audio:
         return
-    usual = min((int(rate) for rate in run.info["sampling_rates"]), default=0)
-    wanted = min(usual or feature_settings(run).sampling_rate, feature_settings(run).sampling_rate)
-    narrow = [path for path, rate in rates.items() if rate < wanted]
-    if narrow:
-        log.warning(
-            "%d recording(s) have a smaller bandwidth than training's %d Hz (first: %s, %d Hz): expect more errors",
-            len(narrow), wanted // 2, narrow[0], rates[narrow[0]] // 2,
-        )  # fmt: skip
+    _warn_of_bandwidth(run, rates)
     model = run.settings.model
     longest = model.max_windows * model.stack
     cut = [u.audio for u, segment in zip(kept, features, strict=True) if len(segment) > longest]
@@ -168,3 +161,23 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
                 "normalisation by speaker has less than 20 s of %d speaker(s) (first: %s); files of one folder count "
                 "as one speaker's", len(short), short[0],
             )  # fmt: skip
+
+
+def _warn_of_bandwidth(run: Run, rates: dict[Path, int]) -> None:
+    """Warn of files whose sampling rate gives them less, or more, of the spectrum than any file of training had."""
+    taken = feature_settings(run).sampling_rate  # more than this is never heard
+    trained = [min(int(rate), taken) for rate in run.info["sampling_rates"]] or [taken]
+    lowest, highest = min(trained), max(trained)
+    narrow = [path for path, rate in rates.items() if rate < lowest]
+    wide = [path for path, rate in rates.items() if min(rate, taken) > highest]
+    if narrow:
+        log.warning(
+            "%d recording(s) have a smaller bandwidth than training's %d Hz (first: %s, %d Hz): expect more errors",
+            len(narrow), lowest // 2, narrow[0], rates[narrow[0]] // 2,
+        )  # fmt: skip
+    if wide:
+        log.warning(
+            "%d recording(s) have a larger bandwidth than training's %d Hz (first: %s, %d Hz): expect more errors, "
+            "unless you convert them to a sampling rate of %d Hz first",
+            len(wide), highest // 2, wide[0], rates[wide[0]] // 2, highest,
+        )  # fmt: skip

@@ -150,6 +150,37 @@ def test_an_hour_is_classified_by_its_start_and_that_is_said(home, tmp_path):
     assert float(row["end"]) == 3600
 
 
+def test_a_bandwidth_that_is_not_that_of_training_is_said_both_ways(home, tmp_path):
+    shutil.copytree(home / "run", tmp_path / "telephone")
+    info = json.loads((home / "run" / "run.json").read_text())
+    assert info["sampling_rates"] == {"16000": 20}
+    rng = np.random.default_rng(0)
+    for rate in (8000, 11025, 16000, 48000):
+        sf.write(tmp_path / f"{rate}.wav", 0.1 * rng.standard_normal(rate), rate)
+
+    def said(run, rate):
+        text = invoke("predict", run, tmp_path / f"{rate}.wav", "--quiet").stderr
+        return [how for how in ("smaller", "larger") if f"{how} bandwidth" in text], text
+
+    assert said(home / "run", 8000)[0] == ["smaller"]
+    assert said(home / "run", 16000)[0] == said(home / "run", 48000)[0] == []  # features hear 16 kHz only
+    for trained, rate, wanted in (
+        (["8000"], 8000, []),
+        (["8000"], 16000, ["larger"]),
+        (["8000"], 48000, ["larger"]),
+        (["8000", "16000"], 11025, []),
+        (["8000", "44100"], 48000, []),
+    ):
+        changed = {**info, "sampling_rates": dict.fromkeys(trained, 1)}
+        (tmp_path / "telephone" / "run.json").write_text(json.dumps(changed))
+        found, text = said(tmp_path / "telephone", rate)
+        assert found == wanted
+    (tmp_path / "telephone" / "run.json").write_text(json.dumps({**info, "sampling_rates": {"8000": 20}}))
+    _, text = said(tmp_path / "telephone", 16000)
+    assert "than training's 4000 Hz (first: " in text and "16000.wav, 8000 Hz)" in text
+    assert "convert them to a sampling rate of 8000 Hz" in text
+
+
 def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home, tmp_path):
     sf.write(tmp_path / "empty.wav", np.zeros(0), 16000)
     sf.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
