@@ -83,7 +83,7 @@ def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Pr
 def _sound_of(utterance: Utterance) -> np.ndarray | Problem:
     """The sound at the models' sampling rate; a problem where it cannot be read or lasts too long."""
     try:
-        end = utterance.end or audio.info(utterance.audio).duration
+        end = audio.info(utterance.audio).duration if utterance.end is None else utterance.end
         seconds = end - (utterance.start or 0.0)
         if seconds <= LONGEST:
             return audio.load(utterance.audio, utterance.start, utterance.end, _SAMPLING_RATE, utterance.channel)

@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from emotion.cli import app
+from emotion.extraction import BAD_AUDIO
 from emotion.recognise import LONGEST, UNTRANSCRIBED, Recogniser, recognise
 from emotion.recordings import recordings
 from speech2vec import audio
@@ -78,6 +79,14 @@ def test_an_hour_is_not_recognised_in_one(tmp_path):
     assert not done and "lasts 3,600 s" in problem.detail and "--chunk vad" in problem.detail
     done, problems = recognise([Utterance("part", path, "", "s", 3000, 3000.5, extras={UNTRANSCRIBED: True})])
     assert [u.text for u in done] == [""] and not problems and LONGEST == 60
+
+
+def test_a_part_that_ends_at_zero_is_not_the_whole_recording(tmp_path):
+    """An hour would be too long; a part of no length holds no samples."""
+    path = tmp_path / "hour.flac"
+    sf.write(path, np.zeros(3600 * 16000, dtype=np.int16), 16000)
+    done, (problem,) = recognise([Utterance("nothing", path, "", "s", 0.0, 0.0, extras={UNTRANSCRIBED: True})])
+    assert not done and problem.reason == BAD_AUDIO and "holds no samples" in problem.detail
 
 
 @pytest.fixture(scope="module")
