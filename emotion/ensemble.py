@@ -102,15 +102,15 @@ def fit_steps(sequence: Tensor, limit: int, fill: bool) -> tuple[Tensor, Tensor]
     return sequence, torch.tensor(steps if fill else length)
 
 
-def load_ensemble(run: Run) -> Ensemble:
-    """All members of a run.
+def load_ensemble(run: Run, device: torch.device | str = "cpu") -> Ensemble:
+    """All members of a run, on a device; what they are given has to be there too.
 
     Raises
     ------
     UserError
         There are none, or one is missing or damaged.
     """
-    return Ensemble(run, list(run.load_members()))
+    return Ensemble(run, list(run.load_members())).to(device)
 
 
 def export_torchscript(run: Run, path: Path) -> float:

@@ -126,17 +126,17 @@ class PartScores:
 MIN_SPEAKERS = 5
 
 
-def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS) -> PartScores:
-    """Score test utterances, each seed's folds taken together."""
+def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS, seed: int = 0) -> PartScores:
+    """Score test utterances, each seed's folds taken together; `seed` is that of the bootstrap."""
     n_classes = len(predictions.labels)
     confusions = np.array([confusion_matrix(predictions.true, row, n_classes) for row in predictions.predicted])
     values = measures(confusions)
-    utterances = Resampling.make(np.arange(len(predictions.true)), n_draws)
+    utterances = Resampling.make(np.arange(len(predictions.true)), n_draws, seed)
     sample = utterances.sample(predictions.true, predictions.predicted, n_classes)
     by_speaker: dict[str, np.ndarray] | None = None
     n_speakers = len(set(predictions.speaker))
     if n_speakers >= MIN_SPEAKERS:
-        speakers = Resampling.make(predictions.speaker, n_draws)
+        speakers = Resampling.make(predictions.speaker, n_draws, seed)
         by_speaker = speakers.sample(predictions.true, predictions.predicted, n_classes)
     scores = {}
     for name in MEASURES:
@@ -202,8 +202,14 @@ def _confusion_lines(labels: Sequence[str], confusion: np.ndarray) -> list[str]:
     return lines
 
 
-def evaluate_run(run: Run, n_draws: int = N_DRAWS) -> Evaluation:
+def evaluate_run(run: Run, n_draws: int = N_DRAWS, seed: int = 0) -> Evaluation:
     """Score a run: all test utterances, each style of speaking by itself, and each fold.
+
+    Parameters
+    ----------
+    run : Run
+    n_draws, seed : int
+        Of the bootstrap. The networks' seeds are the run's.
 
     Raises
     ------
@@ -211,11 +217,11 @@ def evaluate_run(run: Run, n_draws: int = N_DRAWS) -> Evaluation:
         The run is not trained to its end.
     """
     predictions = Predictions.read(run)
-    parts = {"all": score_predictions(predictions, n_draws)}
+    parts = {"all": score_predictions(predictions, n_draws, seed)}
     styles = sorted({style for style in predictions.style if style})
     if len(styles) > 1:
         for style in styles:
-            parts[style] = score_predictions(predictions.where(predictions.style == style), n_draws)
+            parts[style] = score_predictions(predictions.where(predictions.style == style), n_draws, seed)
     by_fold = {}
     for fold in run.splits:
         part = predictions.where(predictions.fold == fold)

@@ -88,13 +88,15 @@ def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> tu
     if run.uses_audio and run.settings.training.normalisation == "speaker":
         features = normalise_by_speaker(features, [utterance.speaker for utterance in kept])
     words = _word_inputs(run, kept)
+    device = next(ensemble.buffers()).device
     predictions = []
     with torch.inference_mode():
         for utterance, segment, own, (start, end) in zip(kept, features, words, spans, strict=True):
             if run.model_name == "embedding" and not len(own):
                 problems.append(Problem(utterance.utterance_id, NO_WORDS, "the embedding model has nothing to go by"))
                 continue
-            probabilities = ensemble(torch.from_numpy(segment), torch.from_numpy(own)).tolist()
+            inputs = (torch.from_numpy(array).to(device) for array in (segment, own))
+            probabilities = ensemble(*inputs).tolist()
             classes = dict(zip(run.labels, probabilities, strict=True))
             text = utterance.text if run.uses_text else None
             predictions.append(Prediction(utterance.audio, start, end, utterance.channel, classes, text))

@@ -17,6 +17,7 @@ def evaluate(
         Path | None, typer.Option("-o", "--output", help="Where the report is written; default RUN/evaluation.")
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap draws.")] = 2000,
+    seed: console.SeedOption = 0,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
@@ -32,7 +33,7 @@ def evaluate(
     opened = Run.open(run)
     folder = output or run / "evaluation"
     console.check_output(folder, force=force, inputs=[run], folder_with=["scores.json", "report.txt"])
-    evaluation = evaluate_run(opened, draws)
+    evaluation = evaluate_run(opened, draws, seed)
     write_evaluation(evaluation, folder)
     print(evaluation.text())
     console.log.info("written to %s: report.txt, scores.json, confusion.png", folder)

@@ -40,6 +40,7 @@ def predict(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How the result is written.")] = Format.table,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file; standard output if left out.")] = None,
+    device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
@@ -48,10 +49,12 @@ def predict(
     from emotion.predict import predict as predict_utterances
     from emotion.recordings import recordings as find_recordings
     from emotion.run import Run
+    from speech2vec.devices import choose_device
     from speech2vec.files import atomic_path
 
     console.set_up_logging(quiet)
     opened = Run.open(run)
+    chosen = choose_device(device.value)
     if output is not None:
         console.claim_output(output, force=force, inputs=[run, *recordings])
     if text is not None and not opened.uses_text:
@@ -59,7 +62,7 @@ def predict(
     if opened.caution:
         console.log.warning("trained on %s: %s", opened.corpus, opened.caution)
     utterances, unusable = find_recordings(recordings, text, chunk, channel)
-    predictions, problems = predict_utterances(opened, load_ensemble(opened), utterances)
+    predictions, problems = predict_utterances(opened, load_ensemble(opened, chosen), utterances)
     problems = unusable + problems
     for problem in problems:
         console.log.error("error: %s", _line(problem))

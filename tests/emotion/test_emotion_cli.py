@@ -77,7 +77,7 @@ def test_scaling_is_fitted_on_the_training_part_only(home):
     np.testing.assert_allclose(run.load_member("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
-def test_evaluate_writes_report_scores_and_figure(home):
+def test_evaluate_writes_report_scores_and_figure(home, tmp_path):
     text = invoke("evaluate", home / "dual", "--quiet")
     scores = json.loads((home / "dual" / "evaluation" / "scores.json").read_text())
     ua = scores["parts"]["all"]["UA"]
@@ -89,6 +89,8 @@ def test_evaluate_writes_report_scores_and_figure(home):
     with pytest.raises(UserError, match="is or holds the input"):
         invoke("evaluate", home / "dual", "-o", home / "dual", "--force", "--quiet")
     assert invoke("evaluate", home / "dual", "--force", "--quiet") == text
+    assert invoke("evaluate", home / "dual", "-o", tmp_path / "0", "--seed", 0, "--quiet") == text
+    assert invoke("evaluate", home / "dual", "-o", tmp_path / "1", "--seed", 1, "--draws", 100, "--quiet") != text
 
 
 def test_resume_trains_only_what_is_missing(home, tmp_path):

@@ -52,6 +52,14 @@ def test_styles_and_folds_are_scored_by_their_own_utterances(tmp_path):
     assert {fold: scores["UA"] for fold, scores in found.by_fold.items()} == {"1": 1.0, "2": 0.5}
 
 
+def test_the_bootstrap_s_seed_chooses_its_draws_and_no_score(tmp_path):
+    rows = [("1", "", LABELS[i % 2], LABELS[i % 3 % 2]) for i in range(31)]
+    run = trained_run(tmp_path, rows)
+    first, same, other = (evaluate_run(run, 200, seed).parts["all"].scores["WA"] for seed in (0, 0, 1))
+    assert first == same and first.by_utterance != other.by_utterance and first.mean == other.mean
+    assert evaluate_run(run, 200).parts["all"].scores["WA"] == first
+
+
 def test_deviation_over_seeds_has_one_less_below():
     of_both = score_predictions(predictions([0, 0, 1, 1], [[0, 0, 1, 1], [0, 1, 0, 1]]), n_draws=50).scores["WA"]
     assert of_both.mean == 0.75 and of_both.deviation == pytest.approx(0.5 / np.sqrt(2))

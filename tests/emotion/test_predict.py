@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from emotion.cli import app
 from emotion.extraction import BAD_AUDIO
+from emotion.predict import predict
 from emotion.recognise import LONGEST, UNTRANSCRIBED, Recogniser, recognise
 from emotion.recordings import recordings
+from emotion.run import Run
+from emotion.settings import EmotionSettings
 from speech2vec import audio
 from speech2vec.cli import app as speech2vec_app
 from speech2vec.errors import UserError
@@ -87,6 +90,25 @@ def test_a_part_that_ends_at_zero_is_not_the_whole_recording(tmp_path):
     sf.write(path, np.zeros(3600 * 16000, dtype=np.int16), 16000)
     done, (problem,) = recognise([Utterance("nothing", path, "", "s", 0.0, 0.0, extras={UNTRANSCRIBED: True})])
     assert not done and problem.reason == BAD_AUDIO and "holds no samples" in problem.detail
+
+
+def test_a_recording_goes_to_where_the_networks_are(tmp_path):
+    """The device "meta" stands for a GPU: it is not the CPU, and every machine has it."""
+    seen = []
+
+    class Ensemble(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(1, device="meta"))
+
+        def forward(self, features, words):
+            seen.append((features.device.type, words.device.type))
+            return torch.tensor([0.25, 0.75])
+
+    info = {"model": "acoustic", "labels": ["neu", "ang"], "features": {}, "sampling_rates": {"16000": 1}}
+    run = Run(tmp_path, info, EmotionSettings())
+    (found,), problems = predict(run, Ensemble(), [Utterance("a", tone(tmp_path / "a.wav"), "", "s")])
+    assert found.label == "ang" and not problems and seen == [("meta", "meta")]
 
 
 @pytest.fixture(scope="module")

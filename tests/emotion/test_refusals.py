@@ -79,6 +79,11 @@ def test_a_device_that_is_not_there(home, tmp_path, command):
     with pytest.raises(UserError, match="there is no CUDA device"):
         invoke(*arguments)
     assert (tmp_path / "run" / "kept").exists()
+    (tmp_path / "old.csv").write_text("kept")
+    with pytest.raises(UserError, match="there is no CUDA device"):
+        classify = ("predict", home / "run", home / "a-neu.wav")
+        invoke(*classify, "-o", tmp_path / "old.csv", "--device", "cuda", "--force")
+    assert (tmp_path / "old.csv").read_text() == "kept"
 
 
 def test_tables_of_a_corpus_that_cannot_be_used_leave_what_was_there(home, tmp_path):
