@@ -79,8 +79,20 @@ def load_settings(
     file: Path | None = None,
     overrides: Sequence[str] = (),
     preset: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> S:
-    """Settings of `kind`: its defaults, then `preset`, then `file`, then `overrides`.
+    """Settings of `kind`: its defaults, then `preset`, then `file`, then `given`, then `overrides`.
+
+    Parameters
+    ----------
+    kind : type of Settings
+    file : Path or None
+        A TOML file (``--config``).
+    overrides : sequence of str
+        Texts ``key.sub=value`` (``--set``).
+    preset : mapping or None
+    given : mapping or None
+        Settings that a command has options of its own for, by their dotted keys; None where the option was not given.
 
     Raises
     ------
@@ -90,8 +102,8 @@ def load_settings(
     values: dict[str, Any] = dict(preset or {})
     if file is not None:
         values = _merge(values, read_toml(file))
-    for text in overrides:
-        keys, value = parse_override(text)
+    chosen = [(key.split("."), value) for key, value in (given or {}).items() if value is not None]
+    for keys, value in [*chosen, *map(parse_override, overrides)]:
         nested: Any = value
         for key in reversed(keys):
             nested = {key: nested}

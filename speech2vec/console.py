@@ -48,6 +48,10 @@ OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where the re
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings from a TOML file.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: key.sub=value (repeatable).")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random choice.")]
+SeedSettingOption = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Every random choice; short for --set seed."),
+]
 JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 is one a core.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Only errors and the result.")]

@@ -14,7 +14,7 @@ from align.commands.summary import summarise
 from align.importing import ImportSettings, Tally, import_alignments
 from align.run import refuse_empty
 from speech2vec import console
-from speech2vec.config import load_settings, validate_settings
+from speech2vec.config import load_settings
 from speech2vec.corpora import read_corpus
 from speech2vec.files import atomic_folder
 from speech2vec.manifest import REPORT_FILE
@@ -38,11 +38,7 @@ def import_(
 ) -> None:
     """Import alignments: TextGrid, .alignment.txt, CTM, CSV, MFA's JSON, wdseg, Whisper's JSON."""
     console.set_up_logging(quiet)
-    settings = load_settings(ImportSettings, config, set_ or ())
-    given = {"format": format_name, "tier": tier}
-    settings = validate_settings(
-        ImportSettings, {**settings.model_dump(), **{k: v for k, v in given.items() if v is not None}}
-    )
+    settings = load_settings(ImportSettings, config, set_ or (), given={"format": format_name, "tier": tier})
     found = read_corpus(corpus)
     refuse_empty(found, corpus)
     console.check_output(output, force=force, inputs=[corpus, alignments], folder_with=[REPORT_FILE])

@@ -41,13 +41,10 @@ def run(
     from speech2vec.corpora import read_corpus
 
     console.set_up_logging(quiet)
-    overrides = list(set_ or [])
-    if mfa_train:
-        if aligner != "mfa":
-            raise AlignmentError("--mfa-train goes with --aligner mfa")
-        overrides.append("train=true")
+    if mfa_train and aligner != "mfa":
+        raise AlignmentError("--mfa-train goes with --aligner mfa")
     kind = load_aligner(aligner)
-    settings = load_settings(settings_type(kind), config, overrides)
+    settings = load_settings(settings_type(kind), config, set_ or (), given={"train": mfa_train or None})
     chosen = _device_for(kind, aligner, device)
     asked = read_corpus(corpus)
     refuse_empty(asked, corpus)

@@ -42,7 +42,7 @@ def baseline(
     binary: Annotated[bool, typer.Option("--binary", help="Write the binary form.")] = False,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
-    seed: console.SeedOption = 1,
+    seed: console.SeedSettingOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Threads; one gives the same vectors every time.")] = 1,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
@@ -62,8 +62,7 @@ def baseline(
         "epochs": epochs,
         "seed": seed,
     }
-    options = [f"{key}={value}" for key, value in given.items() if value is not None]
-    settings = load_settings(BaselineSettings, config, [*options, *(set_ or ())])
+    settings = load_settings(BaselineSettings, config, set_ or (), given=given)
     console.claim_output(output, force=force, inputs=[source, config])
     sentences = read_sentences(source)
     n_words = sum(len(sentence) for sentence in sentences)

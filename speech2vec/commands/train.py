@@ -27,7 +27,7 @@ def train(
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps to a point in TensorBoard.")] = 50,
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
-    seed: console.SeedOption = 1,
+    seed: console.SeedSettingOption = None,
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
@@ -43,10 +43,9 @@ def train(
     from speech2vec.trainer import train as run_training
 
     chosen_preset = preset_of(PRESETS, preset)
-    short = [("optimiser.epochs", epochs), ("model.vector_size", vector_size), ("seed", seed)]
-    overrides = [f"{key}={value}" for key, value in short if value is not None] + list(set_ or ())
+    given = {"optimiser.epochs": epochs, "model.vector_size": vector_size, "seed": seed}
     with one_voice(), contextlib.ExitStack() as until_done:
-        settings = load_settings(TrainSettings, config, overrides, chosen_preset)
+        settings = load_settings(TrainSettings, config, set_ or (), chosen_preset, given)
         opened = Store.open(store)
         chosen = own_device(choose_device(device.value))
         with processes(chosen) as ranks:

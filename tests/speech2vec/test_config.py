@@ -76,8 +76,12 @@ def test_any_file_is_read_or_refused_by_name(content: bytes) -> None:
 def test_the_later_wins(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('name = "file"\n[inner]\nsize = 5\nrate = 0.1\n')
-    settings = load_settings(Outer, file, ["inner.rate=2", "inner.cell=gru"], {"name": "preset", "on": False})
+    preset = {"name": "preset", "on": False}
+    settings = load_settings(Outer, file, ["inner.rate=2", "inner.cell=gru"], preset)
     assert settings == Outer(name="file", on=False, inner=Inner(size=5, rate=2.0, cell="gru"))
+    given = {"inner.size": 7, "inner.rate": 3.0, "name": None}  # options of the command, the last of them not given
+    settings = load_settings(Outer, file, ["inner.rate=2", "inner.cell=gru"], preset, given)
+    assert settings == Outer(name="file", on=False, inner=Inner(size=7, rate=2.0, cell="gru"))
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,13 @@ def test_what_is_only_watched_stops_no_training(store: Path, tmp_path: Path, com
     assert code == 0 and out.startswith("run ")
 
 
+def test_the_seed_of_a_configuration_file_counts(store: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "config.toml").write_text("seed = 7\n")
+    for more, seed in (((), 7), (("--seed", "3"), 3), (("--seed", "3", "--set", "seed=4"), 4)):
+        code, *_ = command(store, tmp_path / f"run{seed}", "--config", str(tmp_path / "config.toml"), *more)
+        assert code == 0 and f"seed = {seed}\n" in (tmp_path / f"run{seed}" / "config.toml").read_text()
+
+
 def test_a_subsample_that_leaves_no_pair(store: Path, tmp_path: Path, command: Command) -> None:
     code, _, said = command(store, tmp_path / "run", "--set", "data.sample=1e-12")
     assert code == 2 and len(said) == 1
