@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.bench_training import EPOCHS, FRAMES, PAIRS, WORDS, librispeech_like
+from scripts.librispeech_like import EPOCHS, FRAMES, PAIRS, WORDS, librispeech_like
 from speech2vec.config import load_settings
 from speech2vec.devices import choose_device
 from speech2vec.environment import machine_name

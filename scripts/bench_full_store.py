@@ -32,7 +32,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from scripts.bench_training import FRAMES, UTTERANCES, WORDS, our_steps, timed
+from scripts.bench_training import our_steps, timed
+from scripts.librispeech_like import FRAMES, UTTERANCES, WORDS
 from speech2vec import trainer
 from speech2vec.cli import app
 from speech2vec.config import fingerprint

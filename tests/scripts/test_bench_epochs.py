@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scripts import bench_epochs
-from scripts.bench_training import librispeech_like
+from scripts.librispeech_like import librispeech_like
 from speech2vec.presets import OptimiserSettings, TrainSettings
 from speech2vec.skipgram import neighbour_pairs
 from speech2vec.store import Store

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.bench_training import OURS, attention_of, compare, librispeech_like, operations
+from scripts.bench_training import OURS, attention_of, compare, operations
 from scripts.earlier_scheme import EarlierScheme, padded, update, with_weights_of
+from scripts.librispeech_like import librispeech_like
 from speech2vec.encoding import segments_of
 from speech2vec.errors import UserError
 from speech2vec.model import Segments, seeded_model
