@@ -54,7 +54,7 @@ def comparison_context(runs: Sequence[Findings]) -> dict[str, Any]:
         "worth": line_chart(
             [Line(name, style, worth_of(found.metrics, "dev_shuffled")) for name, style, found in styled],
             "epoch",
-            "loss more with z of other words, %",
+            "loss more with z of other utterances, %",
         ),
         "levels": compared_levels(styled),
         "unscored": [name for name, _, found in styled if found.evaluation is None],

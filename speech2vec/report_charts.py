@@ -39,7 +39,7 @@ def loss_chart(metrics: Sequence[Mapping[str, Any]]) -> LineChart | None:
     lines = [
         ("training", "train_loss", "s0 dashed"),
         ("held out", "dev_loss", "s0"),
-        ("held out, z of other words", "dev_shuffled", "s1"),
+        ("held out, z of other utterances", "dev_shuffled", "s1"),
         ("previous frame repeated", "dev_previous_frame", "s3 dashed"),
         ("mean frame", "dev_mean_frame", "s2 dashed"),
     ]

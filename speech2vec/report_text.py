@@ -93,7 +93,7 @@ def key_figures(found: Findings) -> list[Figure]:
             Figure(
                 "held-out loss",
                 f"{row['dev_loss']:.4f}",
-                f"{row['dev_shuffled']:.4f} with z of other words, {row['dev_mean_frame']:.4f} for the mean frame",
+                f"{row['dev_shuffled']:.4f} with z of other utterances, {row['dev_mean_frame']:.4f} for the mean frame",
             )
         )
     if found.same_different.value:
@@ -130,7 +130,7 @@ def statements(found: Findings) -> list[str]:
     said = []
     row = _measured(found)
     if "dev_loss" in row:
-        said.append(_use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_mean_frame"]))
+        said.append(_use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"]))
     if found.same_different.value:
         said += _told_apart(found.same_different.value[0])
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
@@ -154,18 +154,24 @@ def statements(found: Findings) -> list[str]:
     return said
 
 
-def _use_of_z(loss: float, shuffled: float, mean_frame: float) -> str:
-    """Does the decoder go by the word's vector? Held-out losses: with it, with another's, of always the mean frame."""
+def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) -> str:
+    """Does the decoder go by the word's vector, and by the word in it?
+
+    Held-out losses: with it, with that of a word of another utterance, of another word of the same one, of always the
+    mean frame.
+    """
     if loss >= mean_frame:
         return (
             f"The model predicts held-out frames no better than always the mean frame does ({loss:.4f}, "
             f"{mean_frame:.4f}), which says nothing of the word's vector."
         )
-    share, change = (shuffled - loss) / (mean_frame - loss), 100 * (shuffled / loss - 1)
+    share, of_word = ((other - loss) / (mean_frame - loss) for other in (shuffled, within))
     return (
-        f"The word's vector {'is' if share >= _USED else 'is hardly'} used by the decoder: with the vectors of other "
-        f"words the held-out loss changes by {change:+.2f} %, which is {100 * share:.0f} % of what the model gains "
-        "over the mean frame."
+        f"The word's vector {'is' if share >= _USED else 'is hardly'} used by the decoder: with the vector of a word "
+        f"of another utterance the held-out loss changes by {100 * (shuffled / loss - 1):+.2f} %, which is "
+        f"{100 * share:.0f} % of what the model gains over the mean frame; with that of another word of the same "
+        f"utterance by {100 * (within / loss - 1):+.2f} % ({100 * of_word:.0f} %): that part is the word, the rest "
+        "voice and channel."
     )
 
 
