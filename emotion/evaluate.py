@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emotion.metrics import MEASURES, N_DRAWS, Interval, Resampling, confusion_matrix, interval, measures, recalls
+from emotion.metrics import MEASURES, N_DRAWS, Resampling, confusion_matrix, interval, measures, recalls
 from emotion.run import PREDICTIONS_FILE, Run
 from speech2vec.errors import UserError
+from speech2vec.estimates import Estimate
 from speech2vec.files import atomic_path, write_json
 
 
@@ -85,22 +86,22 @@ class Score:
         Over seeds.
     deviation : float or None
         Over seeds, with n - 1 as the divisor; None for one seed.
-    by_utterance, by_speaker : Interval or None
+    by_utterance, by_speaker : Estimate or None
         95 % intervals of the mean, from draws of utterances and of speakers. The one over speakers is stretched for
         their number (`emotion.metrics.stretch`); None for fewer than 5 speakers.
     """
 
     mean: float
     deviation: float | None
-    by_utterance: Interval
-    by_speaker: Interval | None
+    by_utterance: Estimate
+    by_speaker: Estimate | None
 
     def to_json(self) -> dict[str, Any]:
-        speakers = self.by_speaker.to_json() if self.by_speaker else None
+        speakers = asdict(self.by_speaker) if self.by_speaker else None
         return {
             "mean": self.mean,
             "deviation": self.deviation,
-            "by_utterance": self.by_utterance.to_json(),
+            "by_utterance": asdict(self.by_utterance),
             "by_speaker": speakers,
         }
 
@@ -189,7 +190,7 @@ class Evaluation:
         }
 
 
-def _range(value: Interval) -> str:
+def _range(value: Estimate) -> str:
     return f"{100 * value.low:.1f} to {100 * value.high:.1f}"
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from speech2vec.estimates import draw_groups
+from speech2vec.estimates import CONFIDENCE, Estimate, draw_groups, middle
 from speech2vec.seeds import generator
 
 MEASURES = ("WA", "UA", "macro F1")
 N_DRAWS = 2000  # of the bootstrap, unless told otherwise
-CONFIDENCE = 0.95  # of every interval; texts and tables say "95 %"
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -52,21 +51,6 @@ def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
         f1 = 2 * hits / (confusion.sum(axis=-1) + confusion.sum(axis=-2))
         f1 = np.where(there, f1, 0.0).sum(axis=-1) / n_there
     return {"WA": wa, "UA": ua, "macro F1": f1}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and the interval that holds it with 95 % confidence."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float]:
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
 @dataclass(frozen=True)
@@ -111,7 +95,7 @@ class Resampling:
         return {name: np.mean([run[name] for run in runs], axis=0) for name in MEASURES}
 
 
-def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> Interval:
+def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> Estimate:
     """The value itself with the percentile interval of its bootstrap sample.
 
     Parameters
@@ -123,14 +107,13 @@ def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> I
         How many groups were drawn, where these are few, as speakers are: then the interval's two sides are stretched
         by `stretch`, up to 0 and to 1.
     """
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = (float(edge) for edge in np.nanpercentile(sample, [tail, 100 - tail]))
+    low, high = middle(sample)
     if n_groups is not None:
         factor = stretch(n_groups)
         # The value can lie outside the percentiles (macro F1 of few utterances): no side is moved inwards.
         low = max(0.0, min(low, value - factor * (value - low)))
         high = min(1.0, max(high, value + factor * (high - value)))
-    return Interval(float(value), low, high)
+    return Estimate(float(value), low, high)
 
 
 def stretch(n_groups: int) -> float:

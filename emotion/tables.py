@@ -18,9 +18,10 @@ import numpy as np
 
 from emotion.dataset import Prepared
 from emotion.evaluate import Predictions, Score, score_predictions
-from emotion.metrics import Interval, Resampling, confusion_matrix, interval, measures
+from emotion.metrics import Resampling, confusion_matrix, interval, measures
 from emotion.systems import Row, System, read_published
 from speech2vec.errors import UserError
+from speech2vec.estimates import Estimate
 from speech2vec.files import atomic_path
 
 PUBLISHED_N = 1241  # test utterances behind every published figure
@@ -39,7 +40,7 @@ class Difference:
     ----------
     first, second : str
     measure : {"WA", "UA"}
-    points : Interval
+    points : Estimate
     about : str
         The one thing in which the systems differ: "audio", "words", "vectors" or "vector size"; "" for more than one.
     """
@@ -47,7 +48,7 @@ class Difference:
     first: str
     second: str
     measure: str
-    points: Interval
+    points: Estimate
     about: str = ""
 
     @property

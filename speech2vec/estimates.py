@@ -1,4 +1,4 @@
-"""A figure with its confidence interval: means and AUCs of pairs of words, by a bootstrap over groups of pairs."""
+"""A figure with its confidence interval by a bootstrap: of anything, and means and AUCs of pairs of words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def middle(sample: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval (bootstrap, the groups of pairs resampled)."""
+    """A figure with its 95 % interval (bootstrap)."""
 
     value: float
     low: float

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from emotion.evaluate import Predictions, score_predictions
-from emotion.metrics import Interval
 from emotion.systems import Row, System
 from emotion.tables import Difference, Tables, compare_systems, published_differences
 from speech2vec.errors import UserError
+from speech2vec.estimates import Estimate
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from speech2vec.errors import UserError
 def test_a_difference_is_significant_where_its_interval_leaves_zero_out(low, high, significant):
     value = (low + high) / 2
     assert value != 0
-    assert Difference("a", "b", "UA", Interval(value, low, high)).significant is significant
+    assert Difference("a", "b", "UA", Estimate(value, low, high)).significant is significant
 
 
 def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
