@@ -1,6 +1,6 @@
 """``python -m align``."""
 
-from align.cli import main
+from align.cli.app import main
 
 if __name__ == "__main__":
     main()

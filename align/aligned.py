@@ -1,4 +1,7 @@
-"""The folder ALIGNED: utterances.jsonl, words.parquet and report.json, in which every utterance ends in one place."""
+"""The folder ALIGNED: utterances.jsonl, words.parquet and report.json, in which every utterance ends in one place.
+
+Joining the shards of a run into one ALIGNED folder.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,25 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from align.base import Aligned, Failure, Outcome, Reason
-from speech2vec.config import fingerprint
-from speech2vec.corpora import Problem
-from speech2vec.environment import environment
-from speech2vec.errors import UserError
-from speech2vec.files import atomic_path, read_json, write_json
-from speech2vec.manifest import (
+from align.base import Aligned, AlignmentResult, Failure, Reason
+from speech2vec.corpus.manifest import (
     REPORT_FILE,
     UTTERANCES_FILE,
     WORDS_FILE,
     WORDS_SCHEMA,
     Utterance,
     Word,
+    read_utterances,
     read_words,
     words_table,
     write_utterances,
 )
+from speech2vec.corpus.readers import Problem
+from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.console import parse_shard
+from speech2vec.runtime.environment import environment
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path, read_json, write_json
 
 ROWS_AT_ONCE = 50_000
 
@@ -36,7 +41,7 @@ def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
     return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
 
 
-def _words_written(path: Path, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+def _words_written(path: Path, outcomes: Iterable[AlignmentResult]) -> Iterator[AlignmentResult]:
     """Pass `outcomes` on while their words go to `path`, a group of rows at a time: memory does not grow."""
     rows: list[Word] = []
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
@@ -53,7 +58,7 @@ def _words_written(path: Path, outcomes: Iterable[Outcome]) -> Iterator[Outcome]
 def write_aligned(
     folder: Path,
     utterances: Sequence[Utterance],
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[AlignmentResult],
     *,
     problems: Iterable[Failure] = (),
     settings: Mapping[str, Any] | None = None,
@@ -195,3 +200,68 @@ def iterate_aligned(folder: Path) -> Iterator[Aligned]:
 def _with_guesses(words: list[Word], guessed: Mapping[str, str]) -> Aligned:
     own = {word.word: guessed[word.word] for word in words if word.word in guessed}
     return Aligned(words[0].utterance_id, tuple(words), own)
+
+
+def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
+    """Join ALIGNED folders: the shards of a run, or runs over different parts of a corpus.
+
+    Returns
+    -------
+    dict
+        The report of the whole.
+
+    Raises
+    ------
+    UserError
+        If a shard is missing or not finished, an utterance is in two of them, or their settings differ.
+    """
+    reports = [read_report(folder) for folder in folders]
+    for folder, report in zip(folders, reports, strict=True):
+        if report.get("fingerprint") != reports[0].get("fingerprint"):
+            raise UserError(f"{folder} was made with other settings than {folders[0]}: they do not belong together")
+    _check_complete(folders, reports)
+    utterances: list[Utterance] = []
+    home: dict[str, Path] = {}
+    for folder in folders:
+        for utterance in read_utterances(folder):
+            if utterance.utterance_id in home:
+                raise UserError(
+                    f"utterance '{utterance.utterance_id}' is in {home[utterance.utterance_id]} and {folder}"
+                )
+            home[utterance.utterance_id] = folder
+            utterances.append(utterance)
+    failures = [failure for report in reports for failure in read_failures(report)]
+    problems, failed = split_failures(failures, home)
+    extra = {
+        "merged": [str(folder) for folder in folders],
+        "shard": None,
+        "words_left_out": {name: n for report in reports for name, n in report.get("words_left_out", {}).items()},
+    }
+    return write_aligned(
+        output,
+        utterances,
+        _outcomes(folders, failed),
+        problems=problems,
+        settings=reports[0].get("settings"),
+        extra=extra,
+    )
+
+
+def _outcomes(folders: Sequence[Path], failed: list[Failure]) -> Iterator[AlignmentResult]:
+    for folder in folders:
+        yield from iterate_aligned(folder)
+    yield from failed
+
+
+def _check_complete(folders: Sequence[Path], reports: Sequence[dict[str, Any]]) -> None:
+    shards = {folder: report["shard"] for folder, report in zip(folders, reports, strict=True) if report.get("shard")}
+    if not shards:
+        return
+    numbers = {parse_shard(text) for text in shards.values()}
+    totals = {n for _, n in numbers}
+    if len(totals) > 1:
+        raise UserError(f"the shards come from different cuts: {', '.join(sorted(shards.values()))}")
+    (total,) = totals
+    missing = [f"{k}/{total}" for k in range(1, total + 1) if (k, total) not in numbers]
+    if missing:
+        raise UserError(f"shard(s) {', '.join(missing)} are missing: nothing was joined")

@@ -1,4 +1,7 @@
-"""What every aligner is: utterances go in; for each, its words in time come out, or why there are none."""
+"""What every aligner is: utterances go in; for each, its words in time come out, or why there are none.
+
+What an aligner gets of an utterance, and where its words lie in the file.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,56 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
-from speech2vec import corpora
-from speech2vec.config import Settings
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word
+import numpy as np
+
+from speech2vec.corpus import audio
+from speech2vec.corpus import readers as corpora
+from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class AlignmentInput:
+    """An utterance's words, and its sound.
+
+    Parameters
+    ----------
+    tokens : list of str
+        At least one.
+    samples : ndarray [shape=(n_samples,)], float32
+    """
+
+    tokens: list[str]
+    samples: np.ndarray
+
+
+def load_input(utterance: Utterance, sampling_rate: int) -> AlignmentInput | Failure:
+    """The words and the samples of an utterance, or why it cannot be aligned."""
+    tokens = tokenize(utterance.text)
+    if not tokens:
+        return Failure(utterance.utterance_id, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
+    try:
+        samples = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    except audio.AudioError as error:
+        return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
+    return AlignmentInput(tokens, samples)
+
+
+def to_file_time(utterance: Utterance, word: str, start: float, end: float, score: float | None) -> Word:
+    """A word whose times (in seconds) count from the utterance's start, with times from the file's start."""
+    offset = utterance.start or 0.0
+    return Word(utterance.utterance_id, word, round(offset + start, 6), round(offset + end, 6), score)
+
 
 log = logging.getLogger("speech2vec.align")
 
+
 ALIGNERS: Mapping[str, str] = {
-    "pocketsphinx": "align.pocketsphinx:PocketSphinxAligner",
-    "mfa": "align.mfa:MfaAligner",
-    "ctc": "align.ctc:CtcAligner",
+    "pocketsphinx": "align.aligners.pocketsphinx:PocketSphinxAligner",
+    "mfa": "align.aligners.mfa:MfaAligner",
+    "ctc": "align.aligners.ctc:CtcAligner",
 }
 
 
@@ -90,7 +132,7 @@ class Failure:
         return {"utterance_id": self.utterance_id, "reason": self.reason.value, "detail": self.detail}
 
 
-Outcome: TypeAlias = Aligned | Failure
+AlignmentResult: TypeAlias = Aligned | Failure
 
 
 class Aligner(Protocol):
@@ -129,7 +171,7 @@ class Aligner(Protocol):
 
     def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None: ...
 
-    def align(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
         """One `Aligned` or `Failure` for each utterance, in any order; word times count from the file's start."""
         ...
 
@@ -192,7 +234,7 @@ def _with_finite_score(word: Word) -> Word:
     return word if word.score is None or math.isfinite(word.score) else replace(word, score=None)
 
 
-def account(utterances: Sequence[Utterance], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def check_results(utterances: Sequence[Utterance], outcomes: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
     """Pass `outcomes` on so that each utterance gets exactly one.
 
     An utterance without an answer becomes a `Failure`, as does one whose times are impossible; if the aligner raises

@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field
 
 from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
-from align.base import Aligned, Failure, Outcome, Reason
-from align.pronunciations import Pronunciations
-from speech2vec import audio
-from speech2vec.config import Settings
-from speech2vec.manifest import Utterance, Word, read_utterances, read_words
-from speech2vec.transcripts import tokenize
+from align.base import Aligned, AlignmentResult, Failure, Reason
+from align.pronunciation.dictionary import Pronunciations
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.config import Settings
 
 
 class Kind(str, Enum):
@@ -66,7 +66,7 @@ class CheckSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """Something wrong, or improbable, at one place.
 
     Parameters
@@ -113,7 +113,7 @@ class Checker:
         self._guessed: Mapping[str, str] = self.report.get("guessed_words", {})
         self._durations: dict[Path, float | None] = {}
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Issue]:
         """All findings, utterance by utterance; every utterance that was asked for and has no words comes last."""
         missing = dict.fromkeys(self.utterances)
         for aligned in iterate_aligned(self.folder):
@@ -123,29 +123,29 @@ class Checker:
             yield _missing(failure)
         for name in missing:
             known = self._failures.get(name)
-            yield _missing(known) if known else Finding(Kind.MISSING, name, detail="not in the report either")
+            yield _missing(known) if known else Issue(Kind.MISSING, name, detail="not in the report either")
 
-    def of_utterance(self, aligned: Aligned) -> Iterator[Finding]:
+    def of_utterance(self, aligned: Aligned) -> Iterator[Issue]:
         """The findings of one utterance and its words."""
         name = aligned.utterance_id
         utterance = self.utterances.get(name)
         if utterance is None:
-            yield Finding(Kind.UNKNOWN_UTTERANCE, name, detail="has words, but is not in utterances.jsonl")
+            yield Issue(Kind.UNKNOWN_UTTERANCE, name, detail="has words, but is not in utterances.jsonl")
             return
         said, found = tokenize(utterance.text), [word.word for word in aligned.words]
         n_left_out = self._left_out.get(name, 0)
         if n_left_out and _is_without(found, said, n_left_out):
-            yield Finding(Kind.LEFT_OUT, name, detail=f"{n_left_out} of {len(said)} words, by an earlier check")
+            yield Issue(Kind.LEFT_OUT, name, detail=f"{n_left_out} of {len(said)} words, by an earlier check")
         elif said != found:
-            yield Finding(Kind.WORDS_DIFFER, name, detail=_first_difference(said, found))
+            yield Issue(Kind.WORDS_DIFFER, name, detail=_first_difference(said, found))
         first = utterance.start or 0.0
         last = utterance.end if utterance.end is not None else self._duration(utterance)
         if last is None:
-            yield Finding(Kind.UNREADABLE_AUDIO, name, detail=f"{utterance.audio}: its length is unknown")
+            yield Issue(Kind.UNREADABLE_AUDIO, name, detail=f"{utterance.audio}: its length is unknown")
         previous_end = 0.0
         for position, word in enumerate(aligned.words):
             for kind, detail in self._of_word(word, first, last, previous_end):
-                yield Finding(kind, name, position, word.word, word.start, word.end, detail)
+                yield Issue(kind, name, position, word.word, word.start, word.end, detail)
             previous_end = max(previous_end, word.end)
 
     def _of_word(self, word: Word, first: float, last: float | None, previous_end: float) -> Iterator[tuple[Kind, str]]:
@@ -204,7 +204,7 @@ class Checker:
             extra=extra,
         )
 
-    def _kept(self, unwanted: frozenset[Kind], left_out: dict[str, int]) -> Iterator[Outcome]:
+    def _kept(self, unwanted: frozenset[Kind], left_out: dict[str, int]) -> Iterator[AlignmentResult]:
         """What stays; how many words of each utterance do not is added to `left_out`."""
         waiting = set(self.utterances)
         for aligned in iterate_aligned(self.folder):
@@ -236,9 +236,9 @@ def _lowest_usual(scores: np.ndarray, deviations: float) -> float:
     return float(median - deviations * (high - low) / 1.349)  # a normal distribution's quartile range in deviations
 
 
-def _missing(failure: Failure) -> Finding:
+def _missing(failure: Failure) -> Issue:
     kind = Kind.LEFT_OUT if failure.reason is Reason.DROPPED else Kind.MISSING
-    return Finding(kind, failure.utterance_id, detail=failure.reason.value + (failure.detail and f": {failure.detail}"))
+    return Issue(kind, failure.utterance_id, detail=failure.reason.value + (failure.detail and f": {failure.detail}"))
 
 
 def _is_without(found: list[str], said: list[str], n_left_out: int) -> bool:

@@ -1,4 +1,7 @@
-"""Two alignments of the same speech against each other: how far their word boundaries lie apart."""
+"""Two alignments of the same speech against each other: how far their word boundaries lie apart.
+
+The figure of a comparison.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from align.aligned import iterate_aligned
 from align.matching import UNKNOWN
-from speech2vec.errors import UserError
-from speech2vec.manifest import Word
+from speech2vec.corpus.manifest import Word
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
 
 WITHIN = (0.010, 0.020, 0.050, 0.100)
 
@@ -135,3 +141,21 @@ def compare(first: Path, second: Path, n_worst: int = 10) -> Comparison:
         raise UserError(f"{first} and {second} have no word in common in {n_utterances} utterances")
     only_second = n_second - n_utterances
     return Comparison(n_utterances, n_words, only_first, only_second, unmatched, np.asarray(differences), worst)
+
+
+def draw_differences(comparison: Comparison, path: Path, first: str, second: str) -> None:
+    """Draw the histogram of the boundary differences (first minus second) into a PNG file."""
+    milliseconds = np.clip(comparison.differences * 1000, -205, 205)
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.hist(milliseconds, bins=np.arange(-205, 206, 10).tolist(), color="#4477aa")
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_xlabel(f"{first} minus {second}, milliseconds (the outermost bars hold all beyond)")
+        axes.set_ylabel("word boundaries")
+        axes.set_title(
+            f"{comparison.n_words:,} words: median {comparison.median * 1000:.1f} ms, "
+            f"{comparison.share_within(0.05):.1%} within 50 ms"
+        )
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)

@@ -3,6 +3,8 @@
 Files and lines are named by the utterance's id, so their times count from the utterance's start (as in Kaldi); for an
 utterance that is a whole file, that is the file's. No file is longer than an import reads: ``words.ctm`` goes on in
 ``words.part002.ctm``, and so on.
+
+Alignments of many utterances in files that an import reads: none is longer than its limits.
 """
 
 from __future__ import annotations
@@ -14,16 +16,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TextIO
 
 from align.aligned import iterate_aligned
 from align.formats import alignment_txt, csv_table, ctm, textgrid
-from align.formats.tracks import FormatError, Interval
-from align.parts import Parts
-from speech2vec import audio
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word, read_utterances
+from align.formats.tracks import FormatError, Interval, fits
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Utterance, Word, read_utterances
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
 
 _Write = Callable[[Utterance, Sequence[Interval]], object]
+
+
 _LIBRISPEECH_ID = re.compile(r"(\d+)-(\d+)-\d+")
 
 
@@ -174,3 +180,58 @@ def _chapter(utterance_id: str) -> str:
     """LibriSpeech's file for an utterance: SPEAKER/CHAPTER/SPEAKER-CHAPTER; one file for all others."""
     match = _LIBRISPEECH_ID.fullmatch(utterance_id)
     return f"{match[1]}/{match[2]}/{match[1]}-{match[2]}" if match else "words"
+
+
+@dataclass
+class Parts:
+    """A text file that goes on in another where it grows too long: ``words.ctm``, ``words.part002.ctm``, ...
+
+    Each is in place once the next has begun or the block has ended; after an error the last is removed.
+
+    Parameters
+    ----------
+    path : Path
+        Of the first file, without its suffix.
+    suffix : str
+        Such as ``.alignment.txt``.
+    head : str
+        What each file begins with.
+    n_files : int
+        How many there are by now.
+    """
+
+    path: Path
+    suffix: str
+    head: str = ""
+    n_files: int = 0
+    _opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, repr=False)
+
+    def __enter__(self) -> Parts:
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    def add(self, lines: str, n_words: int) -> None:
+        """Write one utterance, whole in one file."""
+        size = len(lines.encode())
+        if self._n_utterances and not fits(self._n_bytes + size, self._n_words + n_words, self._n_utterances + 1):
+            self._begin()
+        self._n_bytes += size
+        self._n_words += n_words
+        self._n_utterances += 1
+        self._out.write(lines)
+
+    def _begin(self) -> None:
+        self._opened.close()
+        self.n_files += 1
+        # In the order of their names, the first comes first.
+        number = f".part{self.n_files:03d}" if self.n_files > 1 else ""
+        path = self.path.with_name(f"{self.path.name}{number}{self.suffix}")
+        temporary = self._opened.enter_context(atomic_path(path))
+        self._out: TextIO = self._opened.enter_context(temporary.open("w", encoding="utf-8"))
+        self._out.write(self.head)
+        self._n_bytes, self._n_words, self._n_utterances = len(self.head.encode()), 0, 0

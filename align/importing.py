@@ -21,17 +21,17 @@ from typing import Any
 
 from pydantic import Field
 
-from align.base import Aligned, Failure, Outcome, Reason
+from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.formats.mfa import AnalysedUtterance, read_analysis
 from align.formats.recognise import READERS, SUFFIXES, read_tracks
 from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
 from align.matching import match_enough
 from align.targets import Index, Target, path_of
-from speech2vec.config import Settings
-from speech2vec.corpora import AUDIO_SUFFIXES, folders_below
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.corpus.readers import AUDIO_SUFFIXES, folders_below
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
 
 ANALYSIS_FILE = "alignment_analysis.csv"
 _LONGEST_LIST = 200
@@ -85,7 +85,7 @@ class Tally:
 
 def import_alignments(
     utterances: Sequence[Utterance], source: Path, settings: ImportSettings, tally: Tally
-) -> Iterator[Outcome]:
+) -> Iterator[AlignmentResult]:
     """One outcome for each utterance that a file speaks of, in the files' order, then one for each of the rest.
 
     Parameters
@@ -131,11 +131,11 @@ def import_alignments(
             continue
         read_any = True
         tally.files[found[0]] += 1
-        for target, tracks, name in _addressed(found[1], owner, index):
+        for target, tracks, name in _resolve_targets(found[1], owner, index):
             if target is None:
                 tally.without_utterance.append(f"{shown}: {name}" if name else shown)
                 continue
-            for utterance, words, fault in _shared_out(target, tracks, tally):
+            for utterance, words, fault in _assign_words(target, tracks, tally):
                 if utterance.utterance_id in answered:
                     tally.ignored.append(f"{shown}: {utterance.utterance_id} is aligned already")
                     continue
@@ -186,7 +186,7 @@ def list_files(source: Path) -> list[Path]:
     )
 
 
-def _addressed(
+def _resolve_targets(
     tracks: Sequence[Track], owner: Target | None, index: Index
 ) -> Iterator[tuple[Target | None, list[Track], str]]:
     """Tracks together with what they speak of, by the names inside the file or else by the file's."""
@@ -201,7 +201,7 @@ def _addressed(
         yield (found[0] if len(found) == 1 else None), own, name
 
 
-def _shared_out(
+def _assign_words(
     target: Target, tracks: Sequence[Track], tally: Tally
 ) -> Iterator[tuple[Utterance, list[Interval], str]]:
     """The words of a target's tracks, shared out to its utterances."""
@@ -245,7 +245,7 @@ def _moved(word: Interval, offset: float) -> Interval:
 
 def _outcome(
     utterance: Utterance, words: Sequence[Interval], settings: ImportSettings, tally: Tally, shown: str
-) -> Outcome:
+) -> AlignmentResult:
     """Words in time with the transcript's spelling, or why there are none."""
     name = utterance.utterance_id
     tokens = tokenize(utterance.text)

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.base import Aligned, Failure, Outcome, Reason
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word
+from align.base import Aligned, AlignmentResult, Failure, Reason
+from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.runtime.errors import UserError
 
 JOURNAL_FILE = "journal.jsonl"
 
 
-def _to_json(outcome: Outcome) -> dict[str, Any]:
+def _to_json(outcome: AlignmentResult) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return outcome.to_json()
     words = [[word.word, word.start, word.end, word.score] for word in outcome.words]
     return {"utterance_id": outcome.utterance_id, "words": words, "guessed": dict(outcome.guessed)}
 
 
-def _from_json(row: Mapping[str, Any]) -> Outcome:
+def _from_json(row: Mapping[str, Any]) -> AlignmentResult:
     name = row["utterance_id"]
     if "words" in row:
         return Aligned(name, tuple(Word(name, *word) for word in row["words"]), row["guessed"])
@@ -94,7 +94,7 @@ class Journal:
         self._file.flush()
         return place
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: AlignmentResult) -> None:
         """Write an outcome down; it survives the death of this process.
 
         Raises
@@ -106,7 +106,7 @@ class Journal:
             raise ValueError(f"'{outcome.utterance_id}' is in the journal already")
         self._places[outcome.utterance_id] = self._append(_to_json(outcome))
 
-    def outcomes(self, utterances: Sequence[Utterance]) -> Iterator[Outcome]:
+    def outcomes(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
         """The outcomes of these utterances, in this order, read from disk one at a time."""
         for utterance in utterances:
             self._file.seek(self._places[utterance.utterance_id])

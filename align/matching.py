@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from align.base import Failure, Reason
 from align.formats.tracks import Interval
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus.transcripts import tokenize
 
 # What aligners write for a word they have no pronunciation for: it may be any word. The second kind may be a noise too.
 UNKNOWN = frozenset({"<unk>", "[unk]", "unk", "<oov>", "spn", "<spn>", "<spoken_noise>"})

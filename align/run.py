@@ -1,24 +1,39 @@
-"""Aligning a corpus: resumable, in shards, with every utterance accounted for."""
+"""Aligning a corpus: resumable, in shards, with every utterance accounted for.
+
+Aligning in several processes: a crash costs the utterance that caused it, and no other.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from align.aligned import failures_of_corpus, read_report, write_aligned
-from align.base import Outcome
+from align.base import (
+    AlignmentError,
+    AlignmentResult,
+    Failure,
+    Reason,
+    check_results,
+    flag,
+    load_aligner,
+    settings_type,
+)
 from align.journal import JOURNAL_FILE, Journal
-from align.processes import Recipe, align_in_processes
-from speech2vec.config import Settings
-from speech2vec.console import Tracker, claim_output, log
-from speech2vec.corpora import Corpus
-from speech2vec.errors import UserError
-from speech2vec.locks import only_writer
-from speech2vec.manifest import REPORT_FILE
+from speech2vec.corpus.manifest import REPORT_FILE, Utterance
+from speech2vec.corpus.readers import Corpus
+from speech2vec.runtime.config import Settings, validate_settings
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import Answer, stream_from_processes
+from speech2vec.runtime.progress import Tracker, log
 
 # One of these lies in every folder that a run wrote.
 WRITTEN = (REPORT_FILE, JOURNAL_FILE)
@@ -157,7 +172,7 @@ def _align(
     return report
 
 
-def _begun(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _begun(outcomes: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
     """The same outcomes, the first computed already, so that an aligner that cannot start leaves nothing behind."""
     return itertools.chain(list(itertools.islice(outcomes, 1)), outcomes)
 
@@ -171,3 +186,63 @@ def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
         )
     log.info("%s is finished already", output)
     return report
+
+
+# Large enough that its overhead does not show, small enough that the processes end together.
+UTTERANCES_PER_PART = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a process needs to make its aligner."""
+
+    aligner: str
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+
+
+def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: int) -> Iterator[AlignmentResult]:
+    """One outcome for each utterance, as they come.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    recipe : Recipe
+    jobs : int
+        Processes; an aligner that uses several cores by itself runs in one process and is told this number.
+
+    Raises
+    ------
+    AlignmentError
+        If the aligner cannot work at all.
+    """
+    kind = load_aligner(recipe.aligner)
+    whole = flag(kind, "whole_corpus")
+    alone = whole or not flag(kind, "parallel")
+    make = partial(_aligner, recipe, jobs if alone else 1)
+    size = len(utterances) if whole else UTTERANCES_PER_PART
+    parts = [utterances[i : i + size] for i in range(0, len(utterances), size or 1)]
+    waiting = {utterance.utterance_id for utterance in utterances}
+    while parts:
+        # A part that killed its process is aligned again one by one: the next death names the utterance at fault.
+        suspects: list[Utterance] = []
+        for answer in stream_from_processes(make, parts, 1 if alone else jobs, threads=None if alone else 1):
+            if isinstance(answer, Answer):
+                waiting.remove(answer.result.utterance_id)
+                yield answer.result
+                continue
+            ended = f"process ended with exit code {answer.exit_code}"
+            if not answer.started:
+                raise AlignmentError(f"the aligner's {ended} while it was starting")
+            left = [utterance for utterance in answer.item if utterance.utterance_id in waiting]
+            if whole or len(left) == 1:
+                yield from (Failure(u.utterance_id, Reason.ALIGNER_CRASHED, f"its {ended}") for u in left)
+            else:
+                suspects += left
+        parts = [[utterance] for utterance in suspects]
+
+
+def _aligner(recipe: Recipe, jobs: int) -> Callable[[Sequence[Utterance]], Iterator[AlignmentResult]]:
+    kind = load_aligner(recipe.aligner)
+    aligner = kind(validate_settings(settings_type(kind), recipe.settings), jobs=jobs, device=recipe.device)
+    return lambda part: check_results(part, aligner.align(part))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech2vec.manifest import Utterance
+from speech2vec.corpus.manifest import Utterance
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """``python -m emotion``."""
 
-from emotion.cli import main
+from emotion.cli.app import main
 
 main()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from speech2vec.estimates import CONFIDENCE, Estimate, draw_groups, middle
-from speech2vec.seeds import generator
+from speech2vec.evaluation.bootstrap import CONFIDENCE, Estimate, draw_groups, percentile_interval
+from speech2vec.runtime.seeds import generator
 
 MEASURES = ("WA", "UA", "macro F1")
 N_DRAWS = 2000  # of the bootstrap, unless told otherwise
@@ -107,7 +107,7 @@ def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> E
         How many groups were drawn, where these are few, as speakers are: then the interval's two sides are stretched
         by `stretch`, up to 0 and to 1.
     """
-    low, high = middle(sample)
+    low, high = percentile_interval(sample)
     if n_groups is not None:
         factor = stretch(n_groups)
         # The value can lie outside the percentiles (macro F1 of few utterances): no side is moved inwards.

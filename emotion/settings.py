@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from speech2vec.config import Settings, load_settings
-from speech2vec.presets import preset_of
+from speech2vec.runtime.config import Settings, load_settings
+from speech2vec.training.presets import preset_of
 
 MODELS = ("acoustic", "embedding", "dual")
 

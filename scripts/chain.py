@@ -10,8 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speech2vec import console
-from speech2vec.errors import UserError
+from speech2vec.runtime.errors import DONE, DONE_WITH_FAILURES, USER_ERROR, UserError
 
 NAMES = ("speech2vec", "speech2vec-align", "speech2vec-emotion")
 
@@ -55,9 +54,9 @@ class Chain:
             for line in process.stdout:
                 print(f"  {line}", end="", flush=True)
                 lines.append(line)
-        if optional and process.returncode == console.USER_ERROR:
+        if optional and process.returncode == USER_ERROR:
             print("  (left out)", flush=True)
-        elif process.returncode not in (console.DONE, console.DONE_WITH_FAILURES):
+        elif process.returncode not in (DONE, DONE_WITH_FAILURES):
             raise UserError(
                 f"stopped at '{shlex.join(words)}' (code {process.returncode}); "
                 f"the same call goes on from here, and starts anew if {self.folder} is removed"

@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from scripts.chain import Chain
-from speech2vec import console
-from speech2vec.corpora import SYNTHETIC_FILE, is_synthetic
-from speech2vec.errors import UserError
-from speech2vec.files import read_json
+from speech2vec.corpus.readers import SYNTHETIC_FILE, is_synthetic
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import read_json
 
 WORDS = 10_000  # of synthetic speech: 1.1 hours
 # Steps whose figures are shown again at the end.
@@ -84,7 +84,7 @@ def lines_with(text: str, *starts: str) -> list[str]:
 
 def figures(chain: Chain) -> list[str]:
     """The figures on speech, from what the programs wrote (the aligner's error: from what `check` printed)."""
-    from speech2vec.run_folder import read_metrics  # here: it imports torch, which takes seconds
+    from speech2vec.training.run import read_metrics  # here: it imports torch, which takes seconds
 
     aligned, run = chain.folder / "aligned", chain.folder / "run"
     report = read_json(aligned / "report.json")

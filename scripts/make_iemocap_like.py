@@ -23,8 +23,8 @@ from gensim.test.utils import datapath
 from scipy.stats import norm
 
 from emotion.corpora.iemocap import EXPECTED, EXPECTED_SESSIONS, LABELS
-from speech2vec.seeds import generator
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.seeds import generator
 
 SAMPLING_RATE = 16000
 SESSION_SIZES = {"1": 1819, "2": 1811, "3": 2136, "4": 2103, "5": 2170}

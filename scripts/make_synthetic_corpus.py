@@ -21,8 +21,10 @@ from typing import Annotated
 import typer
 
 from scripts.synthetic_corpus import MARKER, SETTINGS, UNMAPPED, lee_chapters, make_corpus, read_chapters
-from speech2vec import console
-from speech2vec.errors import UserError
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.progress import set_up_logging
 
 
 def command(
@@ -42,21 +44,19 @@ def command(
     resume: console.ResumeOption = False,
 ) -> None:
     """Speak text into a SYNTHETIC corpus in LibriSpeech's layout, with exact word times."""
-    console.set_up_logging(quiet)
+    set_up_logging(quiet)
     k, n = console.parse_shard(shard)
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
         raise UserError(f"{transcripts}: holds no line of text")
-    console.claim_output(
-        output, force=force, resume=resume or n > 1, inputs=[transcripts], folder_with=[MARKER, SETTINGS]
-    )
+    claim_output(output, force=force, resume=resume or n > 1, inputs=[transcripts], folder_with=[MARKER, SETTINGS])
     made = make_corpus(chapters, output, subset, language or ["en-us"], seed, (k - 1, n), jobs, quiet)
     print(
         f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"
     )
     if made.unmapped:
         print(f"{len(made.unmapped)} utterance(s) left out, by name and reason in {output / UNMAPPED}")
-        raise typer.Exit(console.DONE_WITH_FAILURES)
+        raise typer.Exit(DONE_WITH_FAILURES)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ import typer
 from scripts.make_iemocap_like import Turn, write_dialogue
 from scripts.synthesis import Voice, in_fresh_processes, speak
 from scripts.synthetic_corpus import MARKER, as_recorded, draw_voices, lee_chapters
-from speech2vec import console
-from speech2vec.files import atomic_folder, write_json
-from speech2vec.seeds import generator
+from speech2vec.runtime import console
+from speech2vec.runtime.files import atomic_folder, write_json
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.progress import Tracker, set_up_logging
+from speech2vec.runtime.seeds import generator
 
 DIALOGUES = ("impro01", "script01_1")
 _STREAM_TEXT, _STREAM_DIALOGUE = 3, 4
@@ -119,9 +121,9 @@ def command(
     force: console.ForceOption = False,
 ) -> None:
     """Speak a small SYNTHETIC tree in IEMOCAP's layout, one way of speaking a class."""
-    console.set_up_logging(quiet)
-    console.claim_output(output, force=force, folder_with=[MARKER])
-    with atomic_folder(output) as folder, console.Tracker("speaking", 10, "dialogues", quiet) as tracker:
+    set_up_logging(quiet)
+    claim_output(output, force=force, folder_with=[MARKER])
+    with atomic_folder(output) as folder, Tracker("speaking", 10, "dialogues", quiet) as tracker:
         total = 0
         preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]
         for done in in_fresh_processes(

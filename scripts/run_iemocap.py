@@ -17,10 +17,11 @@ from typing import Annotated
 
 import typer
 
-from emotion.splits import Protocol
+from emotion.data.splits import SplitProtocol
 from scripts.chain import Chain
-from speech2vec import console
-from speech2vec.errors import UserError
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import set_up_logging
 
 
 def find_vectors(folder: Path) -> tuple[dict[int, Path], dict[int, Path]]:
@@ -53,7 +54,7 @@ def command(
     extra: Annotated[
         list[str] | None, typer.Option("--extra", help="One more row, as SIZE=FILE: the published vectors, say.")
     ] = None,
-    protocol: Annotated[Protocol, typer.Option(help="Who is tested on.")] = Protocol.session5,
+    protocol: Annotated[SplitProtocol, typer.Option(help="Who is tested on.")] = SplitProtocol.session5,
     preset: Annotated[str, typer.Option(help="Of 'speech2vec-emotion prepare' and 'tables'.")] = "paper",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 5,
     set_: console.SetOption = None,
@@ -62,7 +63,7 @@ def command(
     seed: console.SeedOption = 0,
 ) -> None:
     """Reproduce the emotion tables on IEMOCAP."""
-    console.set_up_logging(quiet=False)
+    set_up_logging(quiet=False)
     if not iemocap.is_dir():
         raise UserError(f"{iemocap}: there is no such folder")
     speech, word = find_vectors(vectors)

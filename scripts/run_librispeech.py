@@ -17,10 +17,11 @@ from typing import Annotated
 import typer
 
 from scripts.chain import Chain
-from speech2vec import console
-from speech2vec.corpora import read_corpus
-from speech2vec.errors import UserError
-from speech2vec.manifest import write_utterances
+from speech2vec.corpus.manifest import write_utterances
+from speech2vec.corpus.readers import read_corpus
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log, set_up_logging
 
 SIZES = (50, 100, 200, 300)
 
@@ -38,7 +39,7 @@ def select(librispeech: Path, subsets: list[str], output: Path) -> Path:
         corpus = read_corpus(librispeech / subset)
         utterances += corpus.utterances
         for problem in corpus.problems:
-            console.log.warning("%s: %s (%s)", problem.utterance_id, problem.reason, problem.detail)
+            log.warning("%s: %s (%s)", problem.utterance_id, problem.reason, problem.detail)
     write_utterances(output / "corpus.jsonl", utterances)
     return output / "corpus.jsonl"
 
@@ -78,7 +79,7 @@ def command(
     seed: console.SeedOption = 1,
 ) -> None:
     """Reproduce Speech2Vec and Word2Vec on LibriSpeech at several vector sizes, and compare them."""
-    console.set_up_logging(quiet=False)
+    set_up_logging(quiet=False)
     if not librispeech.is_dir():
         raise UserError(f"{librispeech}: there is no such folder")
     if alignments is not None and shard is not None:

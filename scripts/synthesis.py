@@ -21,7 +21,7 @@ from typing import TypeVar
 import espeakng_loader
 import numpy as np
 
-from speech2vec.errors import UserError
+from speech2vec.runtime.errors import UserError
 
 # speak_lib.h of espeak-ng 1.52
 _SYNCHRONOUS, _PHONEME_EVENTS = 2, 0x0001

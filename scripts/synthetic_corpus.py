@@ -23,12 +23,13 @@ import soxr
 from gensim.test.utils import datapath
 
 from scripts.synthesis import Speech, UnmappedWordsError, Voice, in_fresh_processes, speak
-from speech2vec import console
-from speech2vec.config import fingerprint
-from speech2vec.errors import UserError
-from speech2vec.files import append_json_line, atomic_path, write_json
-from speech2vec.seeds import generator
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime import console
+from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import append_json_line, atomic_path, write_json
+from speech2vec.runtime.progress import Tracker
+from speech2vec.runtime.seeds import generator
 
 SAMPLING_RATE = 16000
 MARKER, SETTINGS, UNMAPPED = "SYNTHETIC.md", "synthetic.json", "unmapped.jsonl"
@@ -253,7 +254,7 @@ def make_corpus(
             tasks.append(Task(chapter, voices[chapter.speaker][1], output / below, alignments, seed))
     made = Made()
     started = time.monotonic()
-    with console.Tracker("speaking", len(tasks), "chapters", quiet) as tracker:
+    with Tracker("speaking", len(tasks), "chapters", quiet) as tracker:
         for done in in_fresh_processes(make_chapter, tasks, console.count_jobs(jobs), [__name__]):
             made.add(done)
             for row in done.unmapped:

@@ -1,5 +1,5 @@
 """``python -m speech2vec``."""
 
-from speech2vec.cli import main
+from speech2vec.cli.app import main
 
 main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from align.formats.tracks import FormatError, Track, limit, lines, number, shorten
-from speech2vec.pronunciations import without_variant
+from speech2vec.corpus.pronunciations import without_variant
 
 FRAMES_PER_SECOND = 100
 _NOISE = re.compile(r"\+\+.*\+\+")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from speech2vec.corpora import DUPLICATE, Problem
-from speech2vec.manifest import Utterance
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.corpus.readers import DUPLICATE, Problem
 
 FOUR_CLASSES = ("neu", "hap", "sad", "ang")
 

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from emotion.corpora.base import BAD_NAME, EmotionCorpus, decode_text
-from speech2vec.corpora import Problem, audio_files
-from speech2vec.errors import UserError
+from speech2vec.corpus.readers import Problem, audio_files
+from speech2vec.runtime.errors import UserError
 
 LABELS = {"NEU": "neu", "HAP": "hap", "SAD": "sad", "ANG": "ang", "DIS": None, "FEA": None}
 EXPECTED = {label: 1087 if label == "NEU" else 1271 for label in LABELS}

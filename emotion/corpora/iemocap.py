@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emotion.corpora.base import BAD_NAME, NO_LABEL, EmotionCorpus, decode_text
-from speech2vec.corpora import NO_AUDIO, NO_TRANSCRIPT, Problem, audio_files
-from speech2vec.errors import UserError
+from speech2vec.corpus.readers import NO_AUDIO, NO_TRANSCRIPT, Problem, audio_files
+from speech2vec.runtime.errors import UserError
 
 # Excitement counts as happiness, as is usual: the two are close. The other labels lie outside the four classes.
 LABELS = {

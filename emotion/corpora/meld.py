@@ -13,8 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from emotion.corpora.base import EmotionCorpus, decode_text
-from speech2vec.corpora import AUDIO_SUFFIXES, NO_AUDIO, Problem
-from speech2vec.errors import UserError
+from speech2vec.corpus.readers import AUDIO_SUFFIXES, NO_AUDIO, Problem
+from speech2vec.runtime.errors import UserError
 
 LABELS = {
     "neutral": "neu",

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from emotion.corpora.base import BAD_NAME, EmotionCorpus
-from speech2vec.corpora import Problem, audio_files
-from speech2vec.errors import UserError
+from speech2vec.corpus.readers import Problem, audio_files
+from speech2vec.runtime.errors import UserError
 
 LABELS = {
     "neutral": "neu",

@@ -12,7 +12,7 @@ from emotion.corpora.iemocap import read_iemocap
 from emotion.corpora.meld import read_meld
 from emotion.corpora.ravdess import read_ravdess
 from emotion.corpora.table import read_table
-from speech2vec.errors import UserError
+from speech2vec.runtime.errors import UserError
 
 CORPORA: dict[str, Callable[[Path], EmotionCorpus]] = {
     "iemocap": read_iemocap,

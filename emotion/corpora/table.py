@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emotion.corpora.base import NO_LABEL, EmotionCorpus, decode_text
-from speech2vec.corpora import Problem
-from speech2vec.errors import UserError
+from speech2vec.corpus.readers import Problem
+from speech2vec.runtime.errors import UserError
 
 COLUMNS = ("audio", "text", "speaker", "label")
 

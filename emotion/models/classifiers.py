@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emotion.models.encoder import Dense, Encoder, InputStatistics
 from emotion.settings import MODELS, ModelSettings
-from speech2vec.errors import UserError
+from speech2vec.runtime.errors import UserError
 
 
 class Acoustic(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from align.base import Aligned, Failure, Outcome, Reason
+from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.formats import textgrid
 from align.formats.tracks import Interval
 from align.importing import ImportSettings, Tally, import_alignments
-from speech2vec.manifest import Utterance
+from speech2vec.corpus.manifest import Utterance
 
 
 def utterance(name: str, text: str = "one two", **more: object) -> Utterance:
@@ -24,7 +24,7 @@ def write_textgrid(path: Path, *labels: str, step: float = 1.0) -> None:
 
 def run(
     utterances: Sequence[Utterance], source: Path, tally: Tally | None = None, format_name: str | None = None
-) -> dict[str, Outcome]:
+) -> dict[str, AlignmentResult]:
     """All outcomes by utterance; each utterance has exactly one."""
     found = list(import_alignments(utterances, source, ImportSettings(format=format_name), tally or Tally()))
     names = [outcome.utterance_id for outcome in found]
@@ -32,11 +32,11 @@ def run(
     return dict(zip(names, found, strict=True))
 
 
-def times(outcome: Outcome) -> list[tuple[str, float, float]]:
+def times(outcome: AlignmentResult) -> list[tuple[str, float, float]]:
     assert isinstance(outcome, Aligned), outcome
     return [(word.word, word.start, word.end) for word in outcome.words]
 
 
-def reason(outcome: Outcome) -> Reason:
+def reason(outcome: AlignmentResult) -> Reason:
     assert isinstance(outcome, Failure), outcome
     return outcome.reason

@@ -9,8 +9,8 @@ import soundfile as sf
 from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, read_failures, write_aligned
-from align.base import Aligner, Failure, Reason, account
-from speech2vec.manifest import Utterance
+from align.base import Aligner, Failure, Reason, check_results
+from speech2vec.corpus.manifest import Utterance
 
 TEXTS = ["the fox", "The QUICK-brown, fox!", "zorp 42", "[laughter] --", "", "fox " * 60, "東京", "impossible"]
 PARTS = [(None, None), (0.1, 0.4), (0.2, None), (0.3, 0.31), (0.4, 9.0), (5.0, 6.0)]
@@ -47,7 +47,7 @@ def faulty_corpora(sounds: list[Path], max_size: int) -> st.SearchStrategy[list[
 
 def check_that_asked_is_aligned_or_reported(aligner: Aligner, asked: list[Utterance], folder: Path) -> None:
     """Every utterance is in one of the two, for a reason of its own and not by an exception."""
-    outcomes = list(account(asked, iter(aligner.align(asked))))
+    outcomes = list(check_results(asked, iter(aligner.align(asked))))
     assert sorted(o.utterance_id for o in outcomes) == sorted(u.utterance_id for u in asked)
     failures = [o for o in outcomes if isinstance(o, Failure)]
     assert not [f for f in failures if f.reason in (Reason.ALIGNER_FAILED, Reason.NO_ANSWER)]

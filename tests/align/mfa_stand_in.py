@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from align.base import Aligned, Failure, Outcome
-from align.mfa import MfaAligner, MfaSettings
-from speech2vec.manifest import Utterance
+from align.aligners.mfa import MfaAligner, MfaSettings
+from align.base import Aligned, AlignmentResult, Failure
+from speech2vec.corpus.manifest import Utterance
 
 # What the stand-in does was read off the real program, version 3.4.3; it takes its whole behaviour from the files it
 # is given: a word that the dictionary lacks needs a beam of 100, audio at another rate loses its speaker's files, ...
@@ -177,7 +177,7 @@ class Mfa:
         given = {"program": str(self.program), "dictionary": str(self.dictionary), "acoustic_model": str(self.model)}
         return MfaAligner(MfaSettings(**{**given, **settings}), jobs=2)  # type: ignore[arg-type]
 
-    def align(self, **settings: object) -> dict[str, Outcome]:
+    def align(self, **settings: object) -> dict[str, AlignmentResult]:
         outcomes = list(self.aligner(**settings).align(self.utterances))
         assert sorted(o.utterance_id for o in outcomes) == sorted(u.utterance_id for u in self.utterances)
         return {outcome.utterance_id: outcome for outcome in outcomes}
@@ -187,11 +187,11 @@ class Mfa:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def spoken(outcome: Outcome) -> list[str]:
+def spoken(outcome: AlignmentResult) -> list[str]:
     assert isinstance(outcome, Aligned), outcome
     return [word.word for word in outcome.words]
 
 
-def failed(outcome: Outcome) -> Failure:
+def failed(outcome: AlignmentResult) -> Failure:
     assert isinstance(outcome, Failure), outcome
     return outcome

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
-from align.base import Aligned, AlignmentError, Failure, Outcome, Reason, account, load_aligner
-from speech2vec import corpora
-from speech2vec.manifest import Utterance, Word, read_utterances, read_words
+from align.base import Aligned, AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
+from speech2vec.corpus import readers as corpora
+from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
 
 
 def utterance(name: str, text: str = "a b") -> Utterance:
@@ -25,7 +25,7 @@ def aligned(name: str, *times: tuple[float, float]) -> Aligned:
 answers = st.sampled_from(["words", "failure", "none", "nan", "reversed", "no words", "nan score"])
 
 
-def answer(name: str, how: str) -> list[Outcome]:
+def answer(name: str, how: str) -> list[AlignmentResult]:
     return {
         "words": [aligned(name, (0.0, 0.5), (0.5, 0.5))],
         "failure": [Failure(name, Reason.NO_ALIGNMENT, "")],
@@ -42,7 +42,7 @@ def answer(name: str, how: str) -> list[Outcome]:
 def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise_at, raises, random):
     asked = [utterance(f"u{i:02}") for i in range(len(hows))]
 
-    def outcomes() -> Iterator[Outcome]:
+    def outcomes() -> Iterator[AlignmentResult]:
         given_answers = [o for u, how in zip(asked, hows, strict=True) for o in answer(u.utterance_id, how)]
         random.shuffle(given_answers)
         for i, outcome in enumerate(given_answers):
@@ -50,7 +50,7 @@ def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise
                 raise ZeroDivisionError("a fault of the aligner")
             yield outcome
 
-    got = list(account(asked, outcomes()))
+    got = list(check_results(asked, outcomes()))
     assert sorted(o.utterance_id for o in got) == [u.utterance_id for u in asked]
     problems = [Failure("x", Reason.NO_AUDIO, "named in a list")]
     folder = tmp_path_factory.mktemp("aligned")
@@ -77,7 +77,7 @@ def test_a_guessed_word_counts_as_often_as_it_is_said(tmp_path):
 def test_reasons_of_answers():
     hows = ["words", "failure", "none", "nan", "reversed", "no words", "nan score"]
     asked = [utterance(how) for how in hows]
-    got = {o.utterance_id: o for o in account(asked, iter([o for how in hows for o in answer(how, how)]))}
+    got = {o.utterance_id: o for o in check_results(asked, iter([o for how in hows for o in answer(how, how)]))}
     assert isinstance(got["words"], Aligned)
     assert got["none"].reason is Reason.NO_ANSWER
     assert got["nan"].reason is got["reversed"].reason is Reason.IMPOSSIBLE_TIMES
@@ -88,7 +88,7 @@ def test_reasons_of_answers():
 @pytest.mark.parametrize("names", [["u", "u"], ["other"]])
 def test_an_answer_nobody_asked_for_stops_the_run(names):
     with pytest.raises(AlignmentError, match="the aligner answered"):
-        list(account([utterance("u")], iter([aligned(name, (0.0, 1.0)) for name in names])))
+        list(check_results([utterance("u")], iter([aligned(name, (0.0, 1.0)) for name in names])))
 
 
 def test_every_problem_of_a_corpus_has_a_reason():

@@ -17,19 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from align.aligned import iterate_aligned, read_report
+from align.aligned import iterate_aligned, merge_aligned, read_report
 from align.base import Aligned, AlignmentError, Failure, Reason
-from align.cli import app
+from align.cli.app import app
 from align.journal import JOURNAL_FILE, Journal
-from align.merge import merge_aligned
-from align.processes import UTTERANCES_PER_PART
-from align.run import align_corpus, shard_of
-from speech2vec.config import Settings
-from speech2vec.console import parse_shard
-from speech2vec.corpora import Corpus, Problem
-from speech2vec.errors import UserError
-from speech2vec.locks import only_writer
-from speech2vec.manifest import Utterance, Word, read_words, write_utterances
+from align.run import UTTERANCES_PER_PART, align_corpus, shard_of
+from speech2vec.corpus.manifest import Utterance, Word, read_words, write_utterances
+from speech2vec.corpus.readers import Corpus, Problem
+from speech2vec.runtime.config import Settings
+from speech2vec.runtime.console import parse_shard
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
 
 OWN = '''
 import os, time

@@ -9,12 +9,12 @@ import soundfile as sf
 from typer.testing import CliRunner
 
 from align.aligned import read_report, write_aligned
-from align.base import Aligned, Failure, Outcome, Reason
+from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.check import Checker, Kind
-from align.cli import app
+from align.cli.app import app
 from align.compare import compare, pair_words
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word, read_words, write_words
+from speech2vec.corpus.manifest import Utterance, Word, read_words, write_words
+from speech2vec.runtime.errors import UserError
 
 
 def words(name: str, *entries: tuple) -> Aligned:
@@ -32,7 +32,7 @@ def folder(tmp_path) -> Path:
         "failed": "b",
     }
     asked = [Utterance(name, tmp_path / "a.wav", text, "s", start=0.5) for name, text in texts.items()]
-    outcomes: list[Outcome] = [
+    outcomes: list[AlignmentResult] = [
         words("good", ("speech", 0.5, 1.0, -1.0), ("is", 1.0, 1.3, -1.1)),
         words("differs", ("speech", 0.5, 1.0, -1.0), ("is", 1.0, 1.3, -1.0)),
         words(
@@ -136,7 +136,10 @@ def test_what_is_not_aligned_is_counted_and_named(tmp_path):
     """Found when the corpus was read, of an id that came twice, failed later: asked for less aligned is missing."""
     asked = [Utterance(name, Path("a.wav"), "a", "s", end=1.0) for name in ("good", "failed")]
     problems = [Failure("mute", Reason.NO_TRANSCRIPT), Failure("good", Reason.DUPLICATE_ID, "b.wav")]
-    outcomes: list[Outcome] = [words("good", ("a", 0.1, 0.4)), Failure("failed", Reason.NO_ALIGNMENT, "no path")]
+    outcomes: list[AlignmentResult] = [
+        words("good", ("a", 0.1, 0.4)),
+        Failure("failed", Reason.NO_ALIGNMENT, "no path"),
+    ]
     write_aligned(tmp_path / "a", asked, outcomes, problems=problems)
     found = [(f.utterance_id, f.detail) for f in Checker(tmp_path / "a").findings() if f.kind is Kind.MISSING]
     assert sorted(found) == [

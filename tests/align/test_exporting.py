@@ -17,8 +17,8 @@ from align.base import Aligned
 from align.exporting import Exported, ExportFormat, export_aligned
 from align.formats import tracks
 from align.importing import ImportSettings, Tally, import_alignments
-from speech2vec.files import atomic_folder
-from speech2vec.manifest import Utterance, Word
+from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.runtime.files import atomic_folder
 
 WORDS = ["the", "quick", "brown", "fox", "don't", "stop", "now", "ümläut", "a", "3"]
 

@@ -9,14 +9,14 @@ import pytest
 import typer
 from alignments import reason, run, times, utterance, write_textgrid
 
-from align.base import Aligned, Reason, account
-from align.commands.export import export
-from align.commands.import_ import import_
+from align.base import Aligned, Reason, check_results
+from align.cli.export import export
+from align.cli.import_ import import_
 from align.exporting import ExportFormat
 from align.formats import textgrid, tracks
 from align.importing import ImportSettings, Tally, import_alignments
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, read_words, write_utterances
+from speech2vec.corpus.manifest import Utterance, read_words, write_utterances
+from speech2vec.runtime.errors import UserError
 
 
 def test_files_by_path_and_stem(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_impossible_times_fail_their_utterance_only(tmp_path: Path, start: str, 
 def test_a_score_that_is_no_number_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.ctm").write_text("x 1 0 1 one nan\nx 1 1 1 two 0.5\n")
     corpus = [utterance("x")]
-    (outcome,) = account(corpus, import_alignments(corpus, tmp_path, ImportSettings(), Tally()))
+    (outcome,) = check_results(corpus, import_alignments(corpus, tmp_path, ImportSettings(), Tally()))
     assert isinstance(outcome, Aligned)
     assert [word.score for word in outcome.words] == [None, 0.5]
 

@@ -7,8 +7,8 @@ import pytest
 
 from align.base import Aligned, Failure, Reason
 from align.journal import JOURNAL_FILE, Journal
-from speech2vec.errors import UserError
-from speech2vec.manifest import Utterance, Word
+from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.runtime.errors import UserError
 
 IDENTITY = {"settings": {"aligner": "a"}, "corpus": "x", "shard": None}
 

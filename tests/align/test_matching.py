@@ -13,8 +13,8 @@ from align.base import Failure, Reason
 from align.compare import pair_words
 from align.formats.tracks import Interval
 from align.matching import UNKNOWN, Matching, common_words, match_enough, match_words
-from speech2vec.manifest import Word
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus.manifest import Word
+from speech2vec.corpus.transcripts import tokenize
 
 
 def timed(*labels: str) -> list[Interval]:

@@ -9,9 +9,9 @@ import soundfile as sf
 import torch
 from typer.testing import CliRunner
 
-from emotion.cli import app
-from speech2vec.errors import UserError
-from speech2vec.vectors import WordVectors, write_vectors
+from emotion.cli.app import app
+from speech2vec.runtime.errors import UserError
+from speech2vec.vectors.word_vectors import WordVectors, write_vectors
 
 LABELS = ("neu", "hap", "sad", "ang")
 SMALL = ("--set", "model.hidden_size=12", "--set", "model.dense_size=16", "--set", "training.epochs=3", "--quiet")
@@ -68,8 +68,8 @@ def test_train_writes_a_whole_run(home):
 
 
 def test_scaling_is_fitted_on_the_training_part_only(home):
-    from emotion.dataset import Prepared
-    from emotion.run import Run
+    from emotion.data.dataset import Prepared
+    from emotion.training.run import Run
 
     prepared, run = Prepared.open(home / "prepared"), Run.open(home / "dual")
     train = set(run.splits["session5"]["train"])
@@ -165,8 +165,8 @@ def test_export_gives_equal_outputs(home, tmp_path):
     loaded = torch.jit.load(str(tmp_path / "model.pt"), _extra_files=extra)
     assert json.loads(extra["run.json"])["labels"] == list(LABELS)
     assert json.loads(extra["vocabulary.json"]) == json.loads((home / "dual" / "vocabulary.json").read_text())
-    from emotion.ensemble import load_ensemble
-    from emotion.run import Run
+    from emotion.prediction.ensemble import load_ensemble
+    from emotion.training.run import Run
 
     run = Run.open(home / "dual")
     features, words = torch.randn(23, run.info["n_features"]), torch.tensor([2, 3, 1])
@@ -225,8 +225,8 @@ def test_a_class_missing_from_training_is_named(home, tmp_path):
 
 
 def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
-    from speech2vec.cli import app as speech2vec_app
-    from speech2vec.manifest import Word, read_utterances, write_utterances, write_words
+    from speech2vec.cli.app import app as speech2vec_app
+    from speech2vec.corpus.manifest import Word, read_utterances, write_utterances, write_words
 
     utterances = read_utterances(home / "prepared")
     aligned = tmp_path / "aligned"
@@ -260,9 +260,9 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
         invoke(*command, *segments, "--checkpoint", "best", "--resume")
     assert info["coverage"] == {"tokens": 78, "texts_without_words": 1, "recordings_cut": 0}
 
-    from emotion.run import Run
-    from speech2vec.encoding import encode_instances
-    from speech2vec.loaded_run import load_run
+    from emotion.training.run import Run
+    from speech2vec.model.encoding import encode_instances
+    from speech2vec.training.run import load_run
 
     loaded = load_run(tmp_path / "words")
     vectors = encode_instances(loaded.model, loaded.store)
@@ -270,7 +270,7 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
     assert len(own[0]) == 0
     rows = np.flatnonzero(loaded.store.utterance == loaded.store.utterance_ids.index(utterances[3].utterance_id))
     np.testing.assert_allclose(own[3], vectors[rows], atol=1e-5)
-    from emotion.segments import SegmentEncoder
+    from emotion.models.segments import SegmentEncoder
 
     kept = SegmentEncoder.load(run / "encoder.safetensors").encode(aligned, [u.utterance_id for u in utterances])
     np.testing.assert_array_equal(kept.vectors, Run.open(run).segments.vectors)
@@ -278,10 +278,10 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
 
 
 def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp_path, monkeypatch):
-    from emotion import segments
-    from speech2vec.mfcc import MfccSettings
-    from speech2vec.model import Speech2Vec
-    from speech2vec.presets import ModelSettings
+    from emotion.models import segments
+    from speech2vec.features.mfcc import MfccSettings
+    from speech2vec.model.settings import ModelSettings
+    from speech2vec.model.speech2vec import Speech2Vec
 
     def stopped(aligned, store, settings, jobs, quiet):
         raise UserError(f"{aligned.name} in {jobs} processes")

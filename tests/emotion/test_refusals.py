@@ -10,10 +10,10 @@ import soundfile as sf
 import torch
 from typer.testing import CliRunner
 
-from emotion.cli import app
-from emotion.dataset import FEATURES_FILE, INDEX_FILE
-from speech2vec.errors import UserError
-from speech2vec.locks import only_writer
+from emotion.cli.app import app
+from emotion.data.dataset import FEATURES_FILE, INDEX_FILE
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
 
 LABELS = ("neu", "hap", "sad", "ang")
 FOLDS = ("--protocol", "speaker-folds", "--folds", 3, "--seeds", 1)

@@ -9,8 +9,8 @@ import pytest
 
 from scripts import demo
 from scripts.chain import Chain, program
-from speech2vec.errors import UserError
-from speech2vec.files import append_json_line, write_json
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import append_json_line, write_json
 
 
 def test_commands_are_shown_and_their_output_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,15 +11,15 @@ import click
 import pytest
 import typer
 
-import align.cli
-import emotion.cli
-import speech2vec.cli
+import align.cli.app
+import emotion.cli.app
+import speech2vec.cli.app
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {
-    "speech2vec": speech2vec.cli.app,
-    "speech2vec-align": align.cli.app,
-    "speech2vec-emotion": emotion.cli.app,
+    "speech2vec": speech2vec.cli.app.app,
+    "speech2vec-align": align.cli.app.app,
+    "speech2vec-emotion": emotion.cli.app.app,
 }
 
 

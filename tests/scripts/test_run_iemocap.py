@@ -11,8 +11,8 @@ import pytest
 
 from scripts.make_iemocap_like import make_iemocap_like, read_words
 from scripts.run_iemocap import command, find_vectors
-from speech2vec.errors import UserError
-from speech2vec.vectors import WordVectors, write_vectors
+from speech2vec.runtime.errors import UserError
+from speech2vec.vectors.word_vectors import WordVectors, write_vectors
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from gensim.models import KeyedVectors
 
 from scripts.run_librispeech import command, select
-from speech2vec.errors import UserError
-from speech2vec.manifest import read_utterances
+from speech2vec.corpus.manifest import read_utterances
+from speech2vec.runtime.errors import UserError
 
 pytestmark = [pytest.mark.corpus, pytest.mark.slow]
 

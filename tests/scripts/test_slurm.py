@@ -11,11 +11,11 @@ import click
 import pytest
 import typer
 
-import align.cli
-import speech2vec.cli
+import align.cli.app
+import speech2vec.cli.app
 
 JOBS = Path(__file__).resolve().parents[2] / "scripts" / "slurm"
-PROGRAMS = {"speech2vec": speech2vec.cli.app, "speech2vec-align": align.cli.app}
+PROGRAMS = {"speech2vec": speech2vec.cli.app.app, "speech2vec-align": align.cli.app.app}
 
 
 @pytest.fixture

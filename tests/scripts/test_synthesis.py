@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.synthesis import Voice, in_fresh_processes, speak
-from speech2vec.errors import UserError
+from speech2vec.runtime.errors import UserError
 
 VOICE = Voice("en-us", "Alex")
 

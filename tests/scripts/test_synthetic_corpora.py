@@ -11,10 +11,10 @@ import pytest
 
 from scripts import synthetic_corpus
 from scripts.synthetic_corpus import alignment_line, draw_voices, lee_chapters, make_corpus, read_chapters
-from speech2vec import audio
-from speech2vec.corpora import read_corpus
-from speech2vec.errors import UserError
-from speech2vec.transcripts import tokenize
+from speech2vec.corpus import audio
+from speech2vec.corpus.readers import read_corpus
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.errors import UserError
 
 
 def hashes(folder: Path) -> dict[str, str]:

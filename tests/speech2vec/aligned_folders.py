@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile as sf
 
-from speech2vec.manifest import Utterance, Word, write_utterances, write_words
-from speech2vec.mfcc import MfccSettings
+from speech2vec.corpus.manifest import Utterance, Word, write_utterances, write_words
+from speech2vec.features.mfcc import MfccSettings
 
 RATE = 16000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aligned_folders import Program, make_aligned
 
-from speech2vec import extraction_plan
-from speech2vec.cli import main
+from speech2vec.cli.app import main
+from speech2vec.features import parts as extraction_plan
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from speech2vec.loaded_run import LoadedRun
-from speech2vec.mfcc import MfccSettings
-from speech2vec.model import seeded_model
-from speech2vec.presets import TrainSettings
-from speech2vec.seeds import generator
-from speech2vec.store import STORE_SCHEMA, Store, write_store
-from speech2vec.vectors import WordVectors
+from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.store import STORE_SCHEMA, Store, write_store
+from speech2vec.model.speech2vec import seeded_model
+from speech2vec.runtime.seeds import generator
+from speech2vec.training.presets import TrainSettings
+from speech2vec.training.run import Run
+from speech2vec.vectors.word_vectors import WordVectors
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
 
@@ -45,10 +45,10 @@ def made_up_store(
     return Store.open(path)
 
 
-def untrained_run(store: Store, settings: TrainSettings) -> LoadedRun:
+def untrained_run(store: Store, settings: TrainSettings) -> Run:
     """A run on a store, as it is loaded, at its first weights."""
     model = seeded_model(store.n_mfcc, settings.model, settings.seed).eval()
-    return LoadedRun(store.path.parent / "run", model, settings, store, {})
+    return Run(store.path.parent / "run", model, settings, store, {})
 
 
 def random_vectors(words: Sequence[str], vector_size: int, seed: int = 0) -> WordVectors:

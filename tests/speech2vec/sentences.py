@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 import typer
 
-from speech2vec.commands.baseline import baseline
-from speech2vec.commands.evaluate import evaluate, neighbours
-from speech2vec.console import run_app
-from speech2vec.store import write_store
+from speech2vec.cli.baseline import baseline
+from speech2vec.cli.evaluate import evaluate, neighbours
+from speech2vec.features.store import write_store
+from speech2vec.runtime.console import run_app
 
 SENTENCES = [["the", "cat", "sat"], ["the", "dog", "sat", "down"], ["the", "end"]]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from speech2vec.mfcc import MfccSettings
-from speech2vec.pronunciations import first_pronunciations
-from speech2vec.store import STORE_SCHEMA, Store, write_store
+from speech2vec.corpus.pronunciations import first_pronunciations
+from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.store import STORE_SCHEMA, Store, write_store
 
 _HOMOPHONES = """
 ate eight blue blew brake break cell sell dear deer fair fare flour flower hair hare hear here hole whole

@@ -1,0 +1,1 @@
+"""The aligners: PocketSphinx, CTC networks, the Montreal Forced Aligner."""

@@ -1,0 +1,253 @@
+"""The Montreal Forced Aligner behind the `Aligner` protocol: drives the program `mfa`.
+
+The program leaves files out silently and changes the words it aligns. So it gets a corpus made for it: audio that was
+decoded to its end, one folder per speaker, unique names, tokenised transcripts; afterwards each file that was asked for
+is looked up by name, and its words are matched to the transcript's.
+
+McAuliffe et al., "Montreal Forced Aligner: trainable text-speech alignment using Kaldi", Interspeech 2017.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, write_item
+from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, to_file_time
+from align.formats import textgrid
+from align.formats.mfa import read_analysis
+from align.formats.tracks import FormatError, Interval, read_text
+from align.matching import match_enough
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.runtime.config import Settings
+
+log = logging.getLogger("speech2vec.align")
+
+
+UNKNOWN_PHONE = "spn"
+
+
+class MfaSettings(Settings):
+    """Settings of the Montreal Forced Aligner.
+
+    Parameters
+    ----------
+    program : str
+        Its name on PATH, or its path.
+    train : bool
+        Learn the acoustic model from the corpus itself; the dictionary is still needed.
+    dictionary : str
+        A path, or the name of a dictionary that `mfa model download dictionary` fetched.
+    acoustic_model : str
+        A path, or the name of a model that `mfa model download acoustic` fetched; not used by `train`.
+    g2p_model : str
+        A path or name: gives unknown words a pronunciation; without it they are aligned as noise.
+    training_config : str
+        Path of a configuration for `train`; "" is the program's own.
+    keep_model : str
+        Where `train` leaves the model it learned; "" keeps none.
+    beam, retry_beam : int
+        Of the first pass.
+    wide_beam, wide_retry_beam : int
+        Of a second pass over what the first left out; 0 makes no second pass.
+    min_matched : float
+        An utterance is aligned if at least this share of its words was found.
+    """
+
+    program: str = "mfa"
+    train: bool = False
+    dictionary: str = "english_us_arpa"
+    acoustic_model: str = "english_us_arpa"
+    g2p_model: str = ""
+    training_config: str = ""
+    keep_model: str = ""
+    beam: int = Field(10, ge=1)
+    retry_beam: int = Field(40, ge=1)
+    wide_beam: int = Field(100, ge=0)
+    wide_retry_beam: int = Field(400, ge=0)
+    min_matched: float = Field(0.5, ge=0, le=1)
+
+
+class MfaAligner(Aligner):
+    """Aligns with the program `mfa`, all utterances in one run, as it adapts to each speaker.
+
+    Parameters
+    ----------
+    settings : MfaSettings
+    jobs : int
+        Its worker processes.
+    device : str
+        Not used.
+
+    Raises
+    ------
+    AlignmentError
+        If the program, a model or the dictionary is missing or broken.
+    """
+
+    settings_type: ClassVar[type[Settings]] = MfaSettings
+    whole_corpus: ClassVar[bool] = True
+    parallel: ClassVar[bool] = False
+    takes_device: ClassVar[bool] = False
+
+    def __init__(self, settings: MfaSettings, *, jobs: int = 1, device: str = "cpu") -> None:
+        self.settings = settings
+        self.jobs = jobs
+        self.program = MfaProgram(settings.program)
+        log.info("%s, version %d.%d", self.program.path, *self.program.version)
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
+        """One outcome for each utterance; see `Aligner.align`."""
+        with tempfile.TemporaryDirectory(prefix="speech2vec-mfa-", ignore_cleanup_errors=True) as folder:
+            work = Path(folder)
+            items: list[Item] = []
+            speakers: dict[str, str] = {}
+            for number, utterance in enumerate(utterances):
+                speaker = speakers.setdefault(utterance.speaker, f"speaker{len(speakers):05d}")
+                item = write_item(utterance, speaker, f"utterance{number:07d}", work / "first" / "corpus")
+                if isinstance(item, Failure):
+                    yield item
+                else:
+                    items.append(item)
+            if items:
+                yield from self._align_items(items, work)
+
+    def _align_items(self, items: Sequence[Item], work: Path) -> Iterator[AlignmentResult]:
+        settings = self.settings
+        first, second = work / "first", work / "second"
+        trained = Path(settings.keep_model).absolute() if settings.keep_model else work / "trained.zip"
+        model = str(trained) if settings.train else _path_or_name(settings.acoustic_model)
+        ended = self.program.run(self._first_command(first, model), first / "root", first / "screen.txt")
+        left = yield from self._collect(items, first / "out")
+        if ended.exit_code > 0 and len(left) == len(items):
+            raise AlignmentError(f"mfa {_what_failed(ended)}: {ended.cause}")
+        again = [item for item in left if not too_fast(item)]
+        if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or trained.exists()):
+            log.info("%d of %d utterances left out: once more with a wider beam", len(again), len(items))
+            relink(again, first / "corpus", second / "corpus")
+            self._run_again(second, model)
+            left = [item for item in left if too_fast(item)] + (yield from self._collect(again, second / "out"))
+        unknown = _unknown_words([first / "out", second / "out"])
+        for item in left:
+            yield _why_left_out(item, ended, unknown)
+
+    def _first_command(self, folder: Path, model: str) -> list[str]:
+        """The command line of the first pass, which aligns, or trains `model` and aligns with it."""
+        settings = self.settings
+        corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
+        narrow = self._options(settings.beam, settings.retry_beam)
+        if not settings.train:
+            return self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=narrow)
+        Path(model).parent.mkdir(parents=True, exist_ok=True)
+        options = {**narrow, "config_path": _path_or_name(settings.training_config)}
+        return self.program.train_command(corpus, dictionary, Path(model), out, jobs=self.jobs, options=options)
+
+    def _run_again(self, folder: Path, model: str) -> None:
+        """The second pass, with the wide beams; what it does not find stays left out."""
+        settings = self.settings
+        wide = self._options(settings.wide_beam, settings.wide_retry_beam)
+        corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
+        command = self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=wide)
+        ended = self.program.run(command, folder / "root", folder / "screen.txt")
+        if ended.exit_code != 0:
+            log.warning("the second pass failed (%s)", ended.cause)
+
+    def _options(self, beam: int, retry_beam: int) -> dict[str, object]:
+        return {"beam": beam, "retry_beam": retry_beam, "g2p_model_path": _path_or_name(self.settings.g2p_model)}
+
+    def _collect(self, items: Iterable[Item], out: Path) -> Generator[AlignmentResult, None, list[Item]]:
+        """Outcomes of the files that were written; returns the items that have none."""
+        scores = _log_likelihoods(out / "alignment_analysis.csv")
+        left = []
+        for item in items:
+            path = out / item.speaker / f"{item.name}.TextGrid"
+            if path.is_file():
+                yield self._read(item, path, scores.get(item.name))
+            else:
+                left.append(item)
+        return left
+
+    def _read(self, item: Item, path: Path, score: float | None) -> AlignmentResult:
+        name = item.utterance.utterance_id
+        try:
+            text = read_text(path)
+            words = [word for track in textgrid.read(text) for word in track.words]
+            unknown = _unknown_phones(text)
+        except FormatError as error:
+            return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"mfa wrote a TextGrid that {error}")
+        matching = match_enough(name, words, item.tokens, min_matched=self.settings.min_matched)
+        if isinstance(matching, Failure):
+            return matching
+        if matching.missing:
+            log.info("%s: %s", name, matching.describe())
+        return Aligned(
+            name,
+            tuple(to_file_time(item.utterance, word.label, word.start, word.end, score) for word in matching.words),
+            {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, unknown)},
+        )
+
+
+def _path_or_name(value: str) -> str:
+    """A path made absolute, as the program runs elsewhere; a name of a downloaded model stays."""
+    path = Path(value).expanduser()
+    return str(path.absolute()) if value and (path.exists() or len(path.parts) > 1) else value
+
+
+def _what_failed(ended: ExitStatus) -> str:
+    if ended.bad_usage:
+        return "does not take the dictionary or the model (a path, or a name for 'mfa model download')"
+    return "ended before it aligned anything"
+
+
+def _log_likelihoods(path: Path) -> dict[str, float]:
+    """Each utterance's log-likelihood per frame; without the file there are no scores."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = read_analysis(read_text(path))
+    except FormatError as error:
+        log.warning("alignment_analysis.csv %s: words get no score", error)
+        return {}
+    return {row.file: row.log_likelihood for row in rows if row.log_likelihood is not None}
+
+
+def _unknown_phones(text: str) -> list[Interval]:
+    """The intervals in which an unknown word was aligned as noise."""
+    try:
+        tracks = textgrid.read(text, tier="phones")
+    except FormatError:
+        return []
+    return [phone for track in tracks for phone in track.words if phone.label == UNKNOWN_PHONE]
+
+
+def _is_unknown(word: Interval, unknown_phones: Sequence[Interval]) -> bool:
+    return any(phone.start < word.end and word.start < phone.end for phone in unknown_phones)
+
+
+def _unknown_words(folders: Iterable[Path]) -> set[str]:
+    """Words that the program had no pronunciation for, from the lists it leaves."""
+    words: set[str] = set()
+    for folder in folders:
+        for path in [*folder.glob("oovs_found_*.txt"), *folder.glob("oov_counts_*.txt")]:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            words.update(line.split()[0] for line in lines if line.strip())
+    return words
+
+
+def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
+    """The most likely reason why the program wrote no file, as it gives none itself."""
+    name = item.utterance.utterance_id
+    if ended.exit_code < 0:
+        return Failure(name, Reason.ALIGNER_CRASHED, f"mfa {ended.cause}")
+    if ended.exit_code > 0:
+        return Failure(name, Reason.ALIGNER_FAILED, f"mfa: {ended.cause}")
+    if too_fast(item):
+        return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
+    own = [token for token in item.tokens if token in unknown]
+    detail = f"words without pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
+    return Failure(name, Reason.NO_ALIGNMENT, detail)

@@ -1,0 +1,1 @@
+"""The program `speech2vec-align`: one module a command; `app` puts them together."""

@@ -1,0 +1,1 @@
+"""How words are pronounced: dictionaries, spelling to sound, numerals."""

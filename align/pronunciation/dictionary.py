@@ -1,0 +1,140 @@
+"""Pronunciations: what the dictionary says, and a guess for every word it does not have."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from align.pronunciation.g2p import JointNgram
+from align.pronunciation.numerals import ordinal, read_digits
+from speech2vec.corpus.pronunciations import dictionary_path, read_dictionary
+
+_RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
+
+
+_VOWELS = frozenset("aeiouy")
+
+
+# An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
+_LONGEST_SPELLED = 5
+
+
+_VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
+
+
+_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
+
+
+# What a word sounds like that no letter model can read (another script): the acoustic model's unspecific speech.
+UNKNOWN_SPEECH = ("+SPN+",)
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """The phones of a word, and whether they were guessed."""
+
+    phones: tuple[str, ...]
+    guessed: bool
+
+
+class Pronunciations:
+    """A pronunciation dictionary that has an answer for every word.
+
+    A word that is not in it is, whichever applies first: a possessive of another word; read as a number; spelled out
+    (no vowel letter); pronounced by a joint n-gram model learned from this dictionary; unspecific speech.
+
+    Parameters
+    ----------
+    path : Path or None
+        As `speech2vec.pronunciations.read_dictionary` takes it.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read or a line has no phones.
+
+    Examples
+    --------
+    >>> dictionary = Pronunciations()
+    >>> dictionary.pronounce("speech")
+    Pronunciation(phones=('S', 'P', 'IY', 'CH'), guessed=False)
+    >>> dictionary.pronounce("1st").phones
+    ('F', 'ER', 'S', 'T')
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = dictionary_path() if path is None else Path(path)
+        self.entries = _read(self.path)
+        self._guesses: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def model(self) -> JointNgram:
+        """The letter model; learned when the first word needs it (some seconds for 135,000 entries)."""
+        return _learn(self.path)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.entries
+
+    def pronounce(self, word: str) -> Pronunciation:
+        """The first pronunciation of a word in the dictionary, or a guess."""
+        known = self.entries.get(word)
+        if known:
+            return Pronunciation(known[0], False)
+        if word not in self._guesses:
+            self._guesses[word] = self._guess(word)
+        return Pronunciation(self._guesses[word], True)
+
+    def _guess(self, word: str) -> tuple[str, ...]:
+        if word.endswith("'") and word[:-1] in self.entries:
+            return self.entries[word[:-1]][0]
+        if word.endswith("'s") and len(word) > 2:
+            return _with_s(self.pronounce(word[:-2]).phones)
+        phones: list[str] = []
+        for run in _RUNS.findall(word):
+            phones += self._number(run) if run[0].isdecimal() else self._letters(run)
+        return tuple(phones) or UNKNOWN_SPEECH
+
+    def _number(self, run: str) -> list[str]:
+        digits = "".join(str(unicodedata.decimal(c)) for c in run if c.isdecimal())
+        words = read_digits(digits)
+        if run[-1].isalpha():
+            words = ordinal(words)
+        return [phone for word in words for phone in self.pronounce(word).phones]
+
+    def _letters(self, run: str) -> Sequence[str]:
+        plain = unicodedata.normalize("NFKD", run.casefold()).encode("ascii", "ignore").decode()
+        plain = "".join(c for c in plain if c.isalpha())
+        if plain in self.entries:
+            return self.entries[plain][0]
+        own = self.model.pronounce(run) if not plain else ()
+        if own:  # a dictionary in another script
+            return own
+        if len(plain) <= _LONGEST_SPELLED and not _VOWELS.intersection(plain):
+            return [p for letter in plain for p in self._name_of(letter)]
+        return self.model.pronounce(plain)
+
+    def _name_of(self, letter: str) -> tuple[str, ...]:
+        for spelling in (f"{letter}.", letter):
+            if spelling in self.entries:
+                return self.entries[spelling][0]
+        return self.model.pronounce(letter)
+
+
+def _with_s(stem: tuple[str, ...]) -> tuple[str, ...]:
+    """The possessive: its sound depends on the stem's last one."""
+    if stem[-1] in _SIBILANTS:
+        return (*stem, "AH", "Z")
+    return (*stem, "S" if stem[-1] in _VOICELESS else "Z")
+
+
+_read = lru_cache(maxsize=4)(read_dictionary)
+
+
+@lru_cache(maxsize=4)
+def _learn(path: Path) -> JointNgram:
+    readable = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
+    return JointNgram((word.replace("'", ""), phones) for word, phones in readable)

@@ -1,0 +1,1 @@
+"""Prepared corpora: from recordings to examples, splits and batches."""

@@ -1,0 +1,288 @@
+"""A prepared corpus on disk: utterances.jsonl, features.npy, index.parquet, meta.json, report.json.
+
+``features.npy`` holds the windows of all utterances one after another as a memory map; ``index.parquet`` says which
+of them are whose, and what is known of each utterance. Rows of ``utterances.jsonl`` and of the index are the same
+utterances in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import read_json, write_json
+
+FEATURES_FILE = "features.npy"
+
+
+INDEX_FILE = "index.parquet"
+
+
+META_FILE = "meta.json"
+
+
+FORMAT = 1
+
+
+SYNTHETIC = "SYNTHETIC"
+
+
+"""In the name of a set that no person said."""
+
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("first_window", pa.int64(), nullable=False),
+        pa.field("n_windows", pa.int32(), nullable=False),
+        pa.field("duration", pa.float64()),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("label_full", pa.string(), nullable=False),
+        pa.field("speaker", pa.string(), nullable=False),
+        pa.field("session", pa.string()),
+        pa.field("style", pa.string()),
+        pa.field("dialogue", pa.string()),
+        pa.field("text", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared corpus, read back; features stay on disk until a segment is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+    features : ndarray [shape=(total_windows, n_features)], float32
+        A memory map, not normalised. 0 rows where the corpus is text only.
+    utterance_id, label, label_full, speaker, session, style, dialogue, text : ndarray [shape=(n_utterances,)], object
+        Strings; ``session``, ``style`` ("improvised" or "scripted") and ``dialogue`` are None where the corpus has
+        none. ``label`` is one of `labels`; ``label_full`` is the corpus' own.
+    first_window : ndarray [shape=(n_utterances,)], int64
+    n_windows : ndarray [shape=(n_utterances,)], int32
+        0 where an utterance has text only.
+    duration : ndarray [shape=(n_utterances,)], float64, seconds
+        NaN where an utterance has text only.
+    meta : dict
+        ``kind``, ``name``, ``labels``, ``composite``, ``features`` (settings), ``fingerprint``, ``counts``, ...
+    """
+
+    folder: Path
+    features: np.ndarray
+    utterance_id: np.ndarray
+    first_window: np.ndarray
+    n_windows: np.ndarray
+    duration: np.ndarray
+    label: np.ndarray
+    label_full: np.ndarray
+    speaker: np.ndarray
+    session: np.ndarray
+    style: np.ndarray
+    dialogue: np.ndarray
+    text: np.ndarray
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Prepared:
+        """Open what ``speech2vec-emotion prepare`` wrote.
+
+        Raises
+        ------
+        UserError
+            Something is missing, unreadable, of another format, or does not fit the rest.
+        """
+        folder = Path(folder)
+        meta = _read_meta(folder)
+        try:
+            table = pq.read_table(folder / INDEX_FILE).select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
+            features = np.load(folder / FEATURES_FILE, mmap_mode="r", allow_pickle=False)
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise UserError(f"{folder} is not a whole prepared corpus: {str(error).splitlines()[0]}") from error
+        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in INDEX_SCHEMA.names}
+        for name, field in zip(INDEX_SCHEMA.names, INDEX_SCHEMA, strict=True):
+            if pa.types.is_string(field.type):
+                columns[name] = np.array(table[name].to_pylist(), dtype=object)
+        ends = columns["first_window"] + columns["n_windows"]
+        if features.ndim != 2 or (len(ends) and ends.max() > len(features)):
+            raise UserError(f"{folder}: {INDEX_FILE} asks for windows that {FEATURES_FILE} does not have")
+        unknown = sorted(set(columns["label"]) - set(meta["labels"]))
+        if unknown:
+            raise UserError(f"{folder}: label(s) {', '.join(unknown)} are not among {', '.join(meta['labels'])}")
+        return cls(folder=folder, features=features, meta=meta, **columns)
+
+    def __len__(self) -> int:
+        return len(self.utterance_id)
+
+    def segment(self, i: int) -> np.ndarray:
+        """Features of utterance `i` [shape=(n_windows_i, n_features)], a view into the memory map."""
+        first = int(self.first_window[i])
+        return self.features[first : first + int(self.n_windows[i])]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of every confusion matrix."""
+        return tuple(self.meta["labels"])
+
+    @property
+    def label_index(self) -> np.ndarray:
+        """Each utterance's class as its place in `labels` [shape=(n_utterances,)], int64."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        return np.array([place[label] for label in self.label], dtype=np.int64)
+
+    @property
+    def composite(self) -> bool:
+        """Whether audio and text come from different corpora: every output then says so."""
+        return bool(self.meta["composite"])
+
+    @property
+    def name(self) -> str:
+        """What tables and reports call this set."""
+        return str(self.meta["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the feature settings."""
+        return str(self.meta["fingerprint"])
+
+    def utterances(self) -> list[Utterance]:
+        """The rows of ``utterances.jsonl``, with audio paths, in the same order.
+
+        Raises
+        ------
+        UserError
+            They are not those of the index.
+        """
+        found = read_utterances(self.folder / UTTERANCES_FILE)
+        fault = ""
+        if len(found) != len(self):
+            fault = f"{UTTERANCES_FILE} has {len(found):,} utterances, {INDEX_FILE} {len(self):,}"
+        elif [utterance.utterance_id for utterance in found] != self.utterance_id.tolist():
+            fault = f"{UTTERANCES_FILE} and {INDEX_FILE} name different utterances"
+        if fault:
+            raise UserError(f"{self.folder}: {fault}: prepare it again")
+        return found
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / META_FILE
+    if not path.exists():
+        raise UserError(f"{folder} is no prepared corpus (no {META_FILE}); 'speech2vec-emotion prepare' makes one")
+    meta = read_json(path)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        found = meta.get("format") if isinstance(meta, dict) else None
+        raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: prepare it again")
+    return meta
+
+
+class PreparedWriter:
+    """Write a prepared corpus utterance by utterance; memory does not grow with the features.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder (of `speech2vec.files.atomic_folder`).
+    n_features : int
+
+    Examples
+    --------
+    >>> with PreparedWriter(folder, n_features=34) as writer:  # doctest: +SKIP
+    ...     writer.add(utterance, windows, duration=3.2, label="neu")
+    ...     writer.finish({"kind": "table", "name": "mine", "labels": ["neu"], "composite": False}, {})
+    """
+
+    def __init__(self, folder: Path, n_features: int) -> None:
+        self.folder, self.n_features = Path(folder), n_features
+        self.utterances: list[Utterance] = []
+        self._rows: list[dict[str, Any]] = []
+        self._n_windows = 0
+        self._out: BinaryIO = (self.folder / FEATURES_FILE).open("wb")
+        self._write_header()
+
+    def __enter__(self) -> PreparedWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._out.close()
+
+    def _write_header(self) -> None:
+        # numpy pads the header so that the first axis can grow in place (numpy.lib.format, GROWTH_AXIS_MAX_DIGITS).
+        self._out.seek(0)
+        shape = (self._n_windows, self.n_features)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._out, header)
+
+    def add(self, utterance: Utterance, windows: np.ndarray | None, duration: float | None, label: str) -> None:
+        """Append one utterance.
+
+        Parameters
+        ----------
+        utterance : Utterance
+            Its extras hold ``label_full`` and, where the corpus has them, ``session``, ``style``, ``dialogue`` and
+            ``sex``.
+        windows : ndarray [shape=(n_windows, n_features)] or None
+            None where there is text only.
+        duration : float or None, seconds
+        label : str
+            The class to train for.
+        """
+        extras = {**utterance.extras, "label": label}
+        n_windows = 0 if windows is None else len(windows)
+        if windows is not None:
+            self._out.write(np.ascontiguousarray(windows, dtype="<f4").tobytes())
+        row = {name: extras.get(name) for name in ("label", "label_full", "session", "style", "dialogue")}
+        self._rows.append(
+            {
+                "utterance_id": utterance.utterance_id,
+                "first_window": self._n_windows,
+                "n_windows": n_windows,
+                "duration": duration,
+                "speaker": utterance.speaker,
+                "text": utterance.text,
+                **row,
+            }
+        )
+        self.utterances.append(replace(utterance, extras=extras))
+        self._n_windows += n_windows
+
+    def finish(self, meta: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+        """Write index, utterances, meta (with counts added) and report; returns the meta."""
+        self._write_header()
+        self._out.close()
+        table = pa.Table.from_pylist(self._rows, schema=INDEX_SCHEMA)
+        pq.write_table(table, self.folder / INDEX_FILE, compression="zstd")
+        write_utterances(self.folder / UTTERANCES_FILE, self.utterances)
+        whole = {"format": FORMAT, **meta, "counts": count_rows(self._rows, meta["labels"])}
+        write_json(self.folder / META_FILE, whole)
+        write_json(self.folder / REPORT_FILE, report)
+        return whole
+
+
+def count_rows(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, Any]:
+    """Utterances, hours, windows, and utterances by label, session and style."""
+    sessions = sorted({row["session"] for row in rows if row["session"] is not None})
+    by_session = {s: Counter(row["label"] for row in rows if row["session"] == s) for s in sessions}
+    by_label = Counter(row["label"] for row in rows)
+    by_style = Counter(row["style"] for row in rows if row["style"] is not None)
+    return {
+        "utterances": len(rows),
+        "seconds": round(sum(row["duration"] or 0.0 for row in rows), 3),
+        "windows": sum(row["n_windows"] for row in rows),
+        "text_only": sum(row["n_windows"] == 0 for row in rows),
+        "without_words": sum(not tokenize(row["text"]) for row in rows),
+        "speakers": len({row["speaker"] for row in rows}),
+        "by_label": {label: by_label[label] for label in labels},
+        "by_session": {s: {label: by_session[s][label] for label in labels} for s in sessions},
+        "by_style": dict(sorted(by_style.items())),
+    }

@@ -1,0 +1,174 @@
+"""Protocols: which utterances train, choose the epoch and test; no speaker is in two of these parts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.seeds import generator
+
+
+class SplitProtocol(str, Enum):
+    """How a corpus is split.
+
+    ``session5`` is the paper's: sessions 1 to 4 train, session 5 tests, and no epoch is selected. ``session5-dev``
+    keeps session 4 as development data. In the others every utterance is tested once, and the part that is tested in
+    the next fold chooses the epoch.
+    """
+
+    session5 = "session5"
+    session5_dev = "session5-dev"
+    leave_one_session_out = "leave-one-session-out"
+    leave_one_speaker_out = "leave-one-speaker-out"
+    speaker_folds = "speaker-folds"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold.
+
+    Parameters
+    ----------
+    name : str
+    train, development, test : ndarray [shape=(n,)], int64
+        Indices of utterances. Development is empty where nothing is selected.
+    """
+
+    name: str
+    train: np.ndarray
+    development: np.ndarray
+    test: np.ndarray
+
+
+def make_splits(
+    protocol: SplitProtocol | str,
+    speakers: Sequence[str],
+    sessions: Sequence[str | None] | None = None,
+    *,
+    sexes: Sequence[str | None] | None = None,
+    n_folds: int = 6,
+    seed: int = 0,
+) -> list[Split]:
+    """Split a corpus.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    speakers : sequence of str
+        Of each utterance.
+    sessions : sequence of str or None
+        Of each utterance ("1" to "5"); needed by the protocols that go by session.
+    sexes : sequence of str or None
+        Of each utterance's speaker, where known; ``speaker-folds`` spreads them evenly.
+    n_folds : int
+        Of ``speaker-folds``.
+    seed : int
+        Decides which speakers share a fold.
+
+    Raises
+    ------
+    UserError
+        Sessions are missing, there are too few speakers, or a speaker would be in two parts.
+    """
+    protocol = SplitProtocol(protocol)
+    speaker = np.asarray(speakers, dtype=object)
+    if protocol is SplitProtocol.speaker_folds:
+        groups = _fold_of_each(speaker, sexes, n_folds, seed)
+    elif protocol is SplitProtocol.leave_one_speaker_out:
+        groups = speaker
+        if len(set(speakers)) < 3:
+            raise UserError(f"{protocol.value} needs three speakers or more, the corpus has {len(set(speakers))}")
+    else:
+        if sessions is None or any(session is None for session in sessions):
+            raise UserError(f"the protocol {protocol.value} needs a session for each utterance; speaker-folds does not")
+        groups = np.asarray([_session_number(str(session)) for session in sessions], dtype=object)
+    if protocol in (SplitProtocol.session5, SplitProtocol.session5_dev):
+        splits = [_session5(groups, develop=protocol is SplitProtocol.session5_dev)]
+    else:
+        # One speaker's utterances are too few to choose by: development gets an eighth of the speakers.
+        n_development = len(set(speakers)) // 8 if protocol is SplitProtocol.leave_one_speaker_out else 1
+        splits = _leave_one_out(groups, max(1, n_development))
+    for split in splits:
+        check_split(split, speaker)
+    return splits
+
+
+def _session_number(session: str) -> str:
+    return session.lower().removeprefix("session").removeprefix("ses").strip("_ ").lstrip("0") or session
+
+
+def _session5(groups: np.ndarray, develop: bool) -> Split:
+    missing = sorted({"1", "2", "3", "4", "5"} - set(groups))
+    if missing:
+        found = ", ".join(sorted(set(groups)))
+        raise UserError(f"the session5 protocols need sessions 1 to 5; {', '.join(missing)} missing (found: {found})")
+    development = groups == "4" if develop else np.zeros(len(groups), dtype=bool)
+    test = groups == "5"
+    train = np.isin(groups, ["1", "2", "3", "4"]) & ~development
+    return Split("session5", *(np.flatnonzero(part) for part in (train, development, test)))
+
+
+def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
+    """Each group is tested once; the groups that follow it in order are development."""
+    names = sorted(set(groups), key=lambda name: (len(str(name)), str(name)))
+    if len(names) < 3:
+        raise UserError(f"three groups are needed (to train, to choose the epoch, to test), there are {len(names)}")
+    splits = []
+    for place, name in enumerate(names):
+        following = [names[(place + i) % len(names)] for i in range(1, n_development + 1)]
+        test, development = groups == name, np.isin(groups, following)
+        parts = (np.flatnonzero(part) for part in (~test & ~development, development, test))
+        splits.append(Split(str(name), *parts))
+    return splits
+
+
+def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_folds: int, seed: int) -> np.ndarray:
+    """Deal speakers to folds: one sex after the other, the largest speakers first, to the fold with the fewest.
+
+    Among equals the order is drawn, so that neighbours in the corpus' numbering do not meet systematically.
+    """
+    names, first, sizes = np.unique(speaker.astype(str), return_index=True, return_counts=True)
+    if len(names) < 3:
+        raise UserError(f"speaker folds need three speakers or more, the corpus has {len(names)}")
+    n = len(names)
+    if not 3 <= n_folds <= n:
+        raise UserError(f"{n_folds} speaker folds cannot be made of {n} speakers: --folds is at least 3, at most {n}")
+    sex = ["" if sexes is None or sexes[i] is None else str(sexes[i]) for i in first]
+    drawn = generator(seed).permutation(len(names))
+    order = sorted(range(len(names)), key=lambda i: (sex[i], -sizes[i], drawn[i]))
+    speakers_in, utterances = [0] * n_folds, [0] * n_folds
+    of_sex: dict[str, list[int]] = defaultdict(lambda: [0] * n_folds)
+    fold_of: dict[str, str] = {}
+    for i in order:
+        fold = min(range(n_folds), key=lambda f: (of_sex[sex[i]][f], speakers_in[f], utterances[f], f))
+        fold_of[str(names[i])] = f"fold-{fold + 1}"
+        speakers_in[fold] += 1
+        of_sex[sex[i]][fold] += 1
+        utterances[fold] += sizes[i]
+    return np.array([fold_of[str(name)] for name in speaker], dtype=object)
+
+
+def check_split(split: Split, groups: Sequence[str | None] | np.ndarray, what: str = "speaker") -> None:
+    """Make sure that no speaker (or dialogue) is in two parts.
+
+    Raises
+    ------
+    UserError
+        Naming the speaker (or dialogue) and the two parts; or the part that is empty.
+    """
+    group = np.asarray(groups, dtype=object)
+    parts = {"training": split.train, "development": split.development, "test": split.test}
+    for part in ("training", "test"):
+        if len(parts[part]) == 0:
+            raise UserError(f"split {split.name}: the {part} part is empty")
+    part_of: dict[str, str] = {}
+    for part, rows in parts.items():
+        for name in sorted({str(name) for name in group[rows] if name is not None}):
+            if name in part_of:
+                raise UserError(f"split {split.name}: {what} '{name}' is in two parts, {part_of[name]} and {part}")
+            part_of[name] = part

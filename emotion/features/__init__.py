@@ -1,0 +1,1 @@
+"""Acoustic features of utterances: 34 short-term features, log-mel energies."""

@@ -1,0 +1,99 @@
+"""Features of many utterances, in several processes, in order, and without keeping audio in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from emotion.features.settings import FeatureSettings, compute
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.corpus.readers import Problem
+from speech2vec.runtime.processes import in_processes
+
+BAD_AUDIO = "unusable audio"
+
+
+TOO_SHORT = "shorter than one window"
+
+
+BAD_FEATURES = "features are not numbers"
+
+
+_CHUNK = 32  # utterances handed to a process at a time, at most
+
+
+_WORTH_PROCESSES = 100_000_000  # bytes of audio; with less, one process is done before others have started
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features of one utterance.
+
+    Parameters
+    ----------
+    features : ndarray [shape=(n_windows, n_features)], float32
+    duration : float, seconds
+    sampling_rate : int, Hz
+        The file's own, before it was resampled: it bounds the bandwidth.
+    """
+
+    features: np.ndarray
+    duration: float
+    sampling_rate: int
+
+
+def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extracted | Problem:
+    """Features of one utterance, or why there are none."""
+    try:
+        rate = audio.info(utterance.audio).sampling_rate
+        signal = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
+    except audio.AudioError as error:
+        return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
+    duration = len(signal) / settings.sampling_rate
+    features = compute(signal, settings)
+    if len(features) == 0:
+        detail = f"{utterance.audio}: lasts {duration:.3f} s, a window of the features {settings.window} s"
+        return Problem(utterance.utterance_id, TOO_SHORT, detail)
+    if not np.isfinite(features).all():
+        return Problem(utterance.utterance_id, BAD_FEATURES, f"{utterance.audio}: its features are not numbers")
+    return Extracted(features, duration, rate)
+
+
+def extract_all(
+    utterances: Sequence[Utterance], settings: FeatureSettings, jobs: int = 1
+) -> Iterator[Extracted | Problem]:
+    """What `extract_utterance` gives for each, in order.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    settings : FeatureSettings
+    jobs : int
+        Processes, where there is enough to do. Each computes on one thread; memory is that of the longest recording
+        in each.
+
+    Raises
+    ------
+    UserError
+        A process died (most often: out of memory).
+    """
+    if _n_bytes(utterances) < _WORTH_PROCESSES:
+        jobs = 1
+    size = min(_CHUNK, max(1, len(utterances) // (8 * max(1, jobs))))
+    chunks = (utterances[i : i + size] for i in range(0, len(utterances), size))
+    work = partial(_extract_chunk, settings=settings)
+    for done in in_processes(work, chunks, jobs, in_order=True):
+        yield from done
+
+
+def _n_bytes(utterances: Sequence[Utterance]) -> int:
+    paths = {utterance.audio for utterance in utterances}
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _extract_chunk(utterances: Sequence[Utterance], settings: FeatureSettings) -> list[Extracted | Problem]:
+    return [extract_utterance(utterance, settings) for utterance in utterances]

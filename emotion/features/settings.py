@@ -1,0 +1,85 @@
+"""Which features a prepared corpus holds: the 34 of the paper, log-mel energies and the level beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from emotion.features.logmel import log_mel
+from emotion.features.pyaudioanalysis import FEATURE_NAMES, Compat, extract
+from speech2vec.runtime.config import Settings
+
+
+class FeatureSettings(Settings):
+    """What changes the features; their fingerprint is that of a prepared corpus.
+
+    Parameters
+    ----------
+    sampling_rate : int, Hz
+        Audio is resampled to it.
+    window, hop : float, seconds
+    compat : "pyaudioanalysis" or "corrected"
+        See `emotion.features34.extract`.
+    level : bool
+        One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
+        recording's peak and do not know how loud it was.
+    n_mels : int
+        Number of further columns: log-mel energies, which know the loudness (`emotion.logmel.log_mel`).
+    """
+
+    sampling_rate: int = Field(16000, ge=7000)
+    window: float = Field(0.1, gt=0)
+    hop: float = Field(0.1, gt=0)
+    compat: Compat = "pyaudioanalysis"
+    level: bool = False
+    n_mels: int = Field(0, ge=0, le=128)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        level = ("level",) if self.level else ()
+        return (*FEATURE_NAMES, *level, *(f"log_mel_{i}" for i in range(1, self.n_mels + 1)))
+
+
+def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    """All features of each window.
+
+    Parameters
+    ----------
+    signal : ndarray [shape=(n_samples,)]
+        In [-1, 1], at the settings' sampling rate.
+    settings : FeatureSettings
+
+    Returns
+    -------
+    ndarray [shape=(n_windows, n_features)], float32
+        Columns as in ``settings.names``.
+    """
+    rate, window, hop = settings.sampling_rate, settings.window, settings.hop
+    parts = [extract(signal, rate, window, hop, settings.compat)]
+    if not len(parts[0]):
+        return np.empty((0, len(settings.names)), dtype=np.float32)
+    if settings.level:
+        parts.append(window_level(signal, parts[0]))
+    if settings.n_mels:
+        parts.append(log_mel(signal, rate, window, hop, settings.n_mels))
+    return np.hstack(parts).astype(np.float32)
+
+
+def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Each window's level, dB re full scale, from its energy and the peak that `extract` divided by.
+
+    Parameters
+    ----------
+    signal : ndarray [shape=(n_samples,)]
+        In [-1, 1].
+    features : ndarray [shape=(n_windows, 34)]
+        What `extract` gave for it.
+
+    Returns
+    -------
+    ndarray [shape=(n_windows, 1)]
+        From -100 (silence) to 0.
+    """
+    peak = np.abs(signal - signal.mean(dtype=np.float64)).max()
+    return 10 * np.log10(features[:, 1:2] * peak**2 + 1e-10)

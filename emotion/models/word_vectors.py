@@ -1,0 +1,173 @@
+"""Word vectors for the classifier: from a word2vec file, or random ones as a control."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.seeds import generator
+from speech2vec.vectors.word_vectors import read_vectors
+
+PADDING, UNKNOWN = 0, 1  # the first two rows of an embedding layer
+
+
+RANDOM = "random"
+
+
+SEGMENTS = "segments"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that have a row in the embedding layer.
+
+    Parameters
+    ----------
+    words : list of str
+        Most frequent first; word i has row i + 2.
+    """
+
+    words: list[str]
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Vocabulary:
+        counts = Counter(word for text in texts for word in tokenize(text))
+        return cls(sorted(counts, key=lambda word: (-counts[word], word)))
+
+    def rows(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Rows of each text's words, [shape=(n_words,)], int64; words without a row get that of the unknown word."""
+        row = {word: i + 2 for i, word in enumerate(self.words)}
+        return [np.array([row.get(word, UNKNOWN) for word in tokenize(text)], dtype=np.int64) for text in texts]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Vectors for a vocabulary, before training.
+
+    Parameters
+    ----------
+    name : str
+        What tables and reports call them.
+    vectors : ndarray [shape=(n_words, vector_size)], float32
+        Zero where a word has none.
+    known : ndarray [shape=(n_words,)], bool
+    mean, deviation : ndarray [shape=(vector_size,)], float32
+        Of all vectors of the file; what a missing word's vector is drawn from.
+    """
+
+    name: str
+    vectors: np.ndarray
+    known: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @property
+    def vector_size(self) -> int:
+        return self.vectors.shape[1]
+
+    def table(self, seed: int, scale: float = 0.0) -> np.ndarray:
+        """Rows of an embedding layer [shape=(n_words + 2, vector_size)], float32.
+
+        Row 0 (padding) is zero; row 1 (unknown word) and every word without a vector are drawn from the normal
+        distribution with the loaded vectors' mean and deviation.
+
+        Parameters
+        ----------
+        seed : int
+        scale : float
+            The root mean square of the rows' entries is brought to this; 0 leaves them as they are.
+        """
+        n_words = len(self.vectors)
+        drawn = generator(seed, 2).standard_normal((n_words + 2, self.vector_size), dtype=np.float32)
+        rows = drawn * self.deviation + self.mean
+        rows[2:][self.known] = self.vectors[self.known]
+        if scale:
+            rows *= scale / max(float(np.sqrt(np.mean(np.square(rows[1:])))), 1e-12)
+        rows[PADDING] = 0.0
+        return rows.astype(np.float32)
+
+
+def load_pretrained(source: str, vocabulary: Vocabulary) -> Pretrained:
+    """Vectors for `vocabulary`.
+
+    Parameters
+    ----------
+    source : str
+        A word2vec file (text or binary), or ``random:D`` for random vectors of size D.
+    vocabulary : Vocabulary
+
+    Raises
+    ------
+    UserError
+        The file is unreadable, or has none of the words.
+    """
+    n_words = len(vocabulary.words)
+    if is_random(source):
+        size = random_size(source)
+        zeros, known = np.zeros((n_words, size), dtype=np.float32), np.zeros(n_words, dtype=bool)
+        return Pretrained(source, zeros, known, np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
+    loaded = read_vectors(Path(source))
+    if not len(loaded):
+        raise UserError(f"{source} holds no words")
+    vectors = np.zeros((n_words, loaded.vector_size), dtype=np.float32)
+    known = np.zeros(n_words, dtype=bool)
+    for i, word in enumerate(vocabulary.words):
+        for spelling in (word, word.upper(), word.capitalize()):  # files made by other programs keep case
+            if spelling in loaded:
+                vectors[i], known[i] = loaded[spelling], True
+                break
+    if n_words and not known.any():
+        first = ", ".join(vocabulary.words[:3])
+        raise UserError(f"{source} has a vector for none of the corpus' {n_words:,} words ({first}, ...)")
+    mean, deviation = loaded.vectors.mean(axis=0), loaded.vectors.std(axis=0)
+    return Pretrained(Path(source).name, vectors, known, mean, deviation)
+
+
+def is_random(source: str) -> bool:
+    return source == RANDOM or source.startswith(RANDOM + ":")
+
+
+def is_segments(source: str | None) -> bool:
+    return bool(source) and str(source).startswith(SEGMENTS + ":")
+
+
+def source_path(source: str | None) -> Path | None:
+    """The vectors file, or the RUN of ``segments:RUN``; None where vectors are drawn."""
+    if source is None or is_random(source):
+        return None
+    return Path(source.partition(":")[2] if is_segments(source) else source)
+
+
+def random_size(source: str) -> int:
+    """The D of ``random:D``; 50 where it is left out.
+
+    Raises
+    ------
+    UserError
+        D is not a positive whole number.
+    """
+    size = source.partition(":")[2] or "50"
+    if not size.isdigit() or int(size) == 0:
+        raise UserError(f"--embeddings {source}: random takes a vector size, for one random:50")
+    return int(size)
+
+
+def coverage(texts: Sequence[str], vocabulary: Vocabulary, pretrained: Pretrained) -> dict[str, Any]:
+    """How many words have a vector: types and tokens, words without one, texts without a word."""
+    tokens = Counter(word for text in texts for word in tokenize(text))
+    missing = [word for word, known in zip(vocabulary.words, pretrained.known, strict=True) if not known]
+    return {
+        "types": len(vocabulary.words),
+        "tokens": sum(tokens.values()),
+        "types_without_vector": len(missing),
+        "tokens_without_vector": sum(tokens[word] for word in missing),
+        "most_frequent_without_vector": missing[:10],
+        "texts_without_words": sum(not tokenize(text) for text in texts),
+    }

@@ -1,0 +1,1 @@
+"""Emotions of new recordings."""

@@ -1,0 +1,195 @@
+"""Recordings that are to be classified: files and folders, whole or in chunks, channels together or apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from emotion.features.extraction import BAD_AUDIO
+from emotion.prediction.transcribe import UNTRANSCRIBED
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.corpus.readers import TRANSCRIPT_SUFFIXES, Problem, audio_files, folders_below
+from speech2vec.runtime.errors import UserError
+
+VAD = "vad"
+
+
+ALL_CHANNELS = "all"
+
+
+NO_SPEECH = "no speech"
+
+
+_SAMPLING_RATE = 16000  # Hz, at which pauses are looked for
+
+
+_TOP_DB = 40.0  # what is quieter than the loudest window by more than this is a pause
+
+
+_JOIN_PAUSE = 0.5  # seconds; shorter pauses do not end a chunk
+
+
+_LONGEST_CHUNK = 20.0  # seconds, of a chunk that ``vad`` makes
+
+
+_SHORTEST_CHUNK = 0.3
+
+
+def find_audio(paths: Sequence[Path]) -> list[Path]:
+    """Audio files, each once: those named, and those in the folders named, at any depth.
+
+    Raises
+    ------
+    UserError
+        One of the paths is not there, or a folder holds no audio.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [file for folder in folders_below(path) for file in audio_files(folder)]
+            if not inside:
+                raise UserError(f"{path} holds no audio files")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f"{path}: there is no such audio file or folder")
+    return list(dict.fromkeys(found))
+
+
+def text_beside(path: Path) -> str | None:
+    """The transcript that lies beside an audio file as .lab or .txt."""
+    for suffix in TRANSCRIPT_SUFFIXES:
+        if path.with_suffix(suffix).exists():
+            return path.with_suffix(suffix).read_text(encoding="utf-8-sig", errors="replace").strip()
+    return None
+
+
+def recordings(
+    paths: Sequence[Path], text: str | None = None, chunk: str | None = None, channel: str | None = None
+) -> tuple[list[Utterance], list[Problem]]:
+    """An utterance for each stretch of sound to classify; its speaker is the folder and the channel.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and folders.
+    text : str or None
+        What is said in the one recording; else the .lab or .txt beside each. Neither says in which chunk, or on which
+        channel, a word was said: there the words have to be recognised (``extras["untranscribed"]``).
+    chunk : str or None
+        ``vad`` or seconds.
+    channel : str or None
+        A number from 0, ``all`` for each on its own, or None for their mean.
+
+    Returns
+    -------
+    list of Utterance, list of Problem
+        The stretches; and files that cannot be read, or hold nothing to classify.
+
+    Raises
+    ------
+    UserError
+        An option cannot be understood, or does not fit the others.
+    """
+    files = find_audio(paths)
+    seconds = _seconds(chunk)
+    if channel is not None and channel != ALL_CHANNELS and not channel.isdecimal():
+        raise UserError(f"--channel takes a number from 0 or 'all', not '{channel}'")
+    if text is not None and len(files) > 1:
+        raise UserError("--text is what was said in ONE recording; beside several put .txt files")
+    if text is not None and (chunk or channel == ALL_CHANNELS):
+        raise UserError(
+            "--text is what was said in the whole recording: with --chunk or --channel all leave it out, and the "
+            "words of each part are recognised"
+        )
+    utterances: list[Utterance] = []
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            parts = list(_parts(path, text, chunk, seconds, channel))
+        except audio.AudioError as error:
+            problems.append(Problem(str(path), BAD_AUDIO, str(error)))
+            continue
+        if not parts:
+            problems.append(Problem(str(path), NO_SPEECH, f"no stretch of {_SHORTEST_CHUNK} s or more to classify"))
+        utterances += parts
+    return utterances, problems
+
+
+def _seconds(chunk: str | None) -> float | None:
+    """The length of chunks of equal length; None where others, or none, are asked for."""
+    if chunk is None or chunk == VAD:
+        return None
+    try:
+        seconds = float(chunk)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_CHUNK <= seconds < np.inf:
+        raise UserError(f"--chunk takes 'vad' or seconds, {_SHORTEST_CHUNK} or more, not '{chunk}'")
+    return seconds
+
+
+def _parts(
+    path: Path, text: str | None, chunk: str | None, seconds: float | None, channel: str | None
+) -> Iterator[Utterance]:
+    """One file's utterances, each with a name of its own."""
+    whole = Utterance(str(path), path, "", str(path.parent))
+    channels: list[int | None] = [int(channel)] if channel is not None and channel.isdecimal() else [None]
+    if channel == ALL_CHANNELS:
+        channels = list(range(audio.info(path).n_channels))
+    said = text if text is not None else text_beside(path)
+    if said is None or chunk or len(channels) > 1:
+        whole = replace(whole, extras={UNTRANSCRIBED: True})
+    else:
+        whole = replace(whole, text=said)
+    for number in channels:
+        name, speaker = str(path), whole.speaker
+        if number is not None:
+            name, speaker = f"{path} (channel {number})", f"{speaker}#{number}"
+        part = replace(whole, utterance_id=name, speaker=speaker, channel=number)
+        if chunk is None:
+            yield part
+            continue
+        if seconds is None:
+            spans = speech_spans(audio.load(path, sampling_rate=_SAMPLING_RATE, channel=number), _SAMPLING_RATE)
+        else:
+            spans = _even(0.0, audio.info(path).duration, seconds)
+        for start, end in spans:
+            yield replace(part, utterance_id=f"{name}, {start:.2f}-{end:.2f} s", start=start, end=end)
+
+
+def _even(start: float, end: float, seconds: float) -> list[tuple[float, float]]:
+    """Stretches of `seconds`; what is left at the end is a chunk of its own if it is long enough."""
+    edges = [*np.arange(start, end, seconds).tolist(), end]
+    return [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST_CHUNK]
+
+
+def speech_spans(signal: np.ndarray, sampling_rate: int) -> list[tuple[float, float]]:
+    """Stretches that are louder than 40 dB below the peak, short pauses included.
+
+    Parameters
+    ----------
+    signal : ndarray [shape=(n_samples,)]
+    sampling_rate : int, Hz
+
+    Returns
+    -------
+    list of (float, float), seconds
+        Each 0.3 to 20 s long.
+    """
+    if not signal.any():
+        return []
+    joined: list[list[float]] = []
+    for first, last in librosa.effects.split(signal, top_db=_TOP_DB) / sampling_rate:
+        if joined and first - joined[-1][1] < _JOIN_PAUSE:
+            joined[-1][1] = float(last)
+        else:
+            joined.append([float(first), float(last)])
+    return [span for start, end in joined for span in _even(start, end, _LONGEST_CHUNK)]

@@ -1,0 +1,1 @@
+"""Speed, measured: each script sets one thing beside another in one run."""

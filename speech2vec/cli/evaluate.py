@@ -1,0 +1,105 @@
+"""`speech2vec evaluate` and `speech2vec neighbours`: what word vectors know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.progress import log, set_up_logging
+
+
+def evaluate(
+    vectors: Annotated[list[Path], typer.Argument(help="word2vec files, text or binary; any number.")],
+    output: console.OutputOption,
+    wordsim: Annotated[
+        Path | None, typer.Option("--wordsim", help="Folder of benchmarks [the two sets that gensim ships].")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run the vectors come from [the folder a vectors file lies in].")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="The run's store [the one it names].")] = None,
+    min_count: Annotated[
+        list[int] | None, typer.Option("--min-count", min=1, help="Rarer words are left out (repeatable) [1 and 5].")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Samples of the bootstrap.")] = 1000,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
+    from speech2vec.evaluation.benchmarks import read_benchmarks
+    from speech2vec.evaluation.evaluate import (
+        EVALUATION_FILE,
+        NamedVectors,
+        distinct_names,
+        evaluate_levels,
+        find_run,
+        format_evaluation,
+        untrained_controls,
+        with_counts_of_runs,
+        write_evaluation,
+    )
+    from speech2vec.vectors.word_vectors import read_vectors
+
+    set_up_logging(quiet)
+    if len({path.resolve() for path in vectors}) < len(vectors):
+        raise UserError("the same vectors file is given twice")
+    benchmarks = read_benchmarks(wordsim)
+    models = [
+        NamedVectors(name, "file", read_vectors(path), path)
+        for name, path in zip(distinct_names(vectors), vectors, strict=True)
+    ]
+    claim_output(output, force=force, inputs=[*vectors, wordsim, run, store], folder_with=[EVALUATION_FILE])
+    runs = [run or find_run(path) for path in vectors]
+    if not any(runs):
+        if min_count:
+            raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
+        log.info("no run is given: no untrained encoder stands beside these vectors")
+    controls = untrained_controls(models, runs, store, device.value, required=run is not None)
+    if min_count and not controls:
+        raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
+    synthetic = any(control.synthetic for control in controls.values()) if controls else None
+    models = with_counts_of_runs(models, runs, controls) + [control.model for control in controls.values()]
+    levels = evaluate_levels(models, benchmarks, sorted(set(min_count or (1, 5))), seed, resamples)
+    settings = {
+        "seed": seed,
+        "resamples": resamples,
+        "wordsim": str(wordsim) if wordsim else "the two sets that gensim ships",
+        "run": str(run) if run else None,
+    }
+    write_evaluation(output, models, benchmarks, levels, synthetic, settings)
+    print(format_evaluation(models, levels, synthetic))
+    print(f"\nwritten: {output / 'evaluation.json'}, {output / 'scores.csv'}")
+
+
+def neighbours(
+    vectors: Annotated[Path, typer.Argument(help="A word2vec file, text or binary.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="The words whose neighbours are asked for.")],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many neighbours.")] = 10,
+    quiet: console.QuietOption = False,
+) -> None:
+    """Print the words with the nearest vectors, by cosine."""
+    from speech2vec.vectors.word_vectors import read_vectors
+
+    set_up_logging(quiet)
+    loaded = read_vectors(vectors)
+    unknown = []
+    for word in words:
+        try:
+            nearest = loaded.neighbours(word, number)
+        except UserError as error:
+            unknown.append(str(error))
+            continue
+        print(f"{word}: " + ", ".join(f"{other} {cosine:.3f}" for other, cosine in nearest))
+    if len(unknown) == len(words):
+        raise UserError("; ".join(unknown))
+    for line in unknown:
+        log.error("%s", line)
+    if unknown:
+        raise typer.Exit(DONE_WITH_FAILURES)

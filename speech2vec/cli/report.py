@@ -1,0 +1,84 @@
+"""`speech2vec report` and `speech2vec compare`: what runs learned, as a page to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
+from speech2vec.runtime import console
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.progress import log, set_up_logging
+
+
+def report(
+    run: RunArgument,
+    output: console.OutputOption,
+    store: StoreOption = None,
+    checkpoint: CheckpointOption = "last",
+    wordsim: WordsimOption = None,
+    warped: WarpedOption = 300,
+    map_words: Annotated[int, typer.Option("--map-words", min=10, help="Most frequent words on the map.")] = 1_000,
+    words: Annotated[int, typer.Option("--words", min=2, max=65_536, help="Words one can search for.")] = 5_000,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
+    set_up_logging(quiet)
+    claim_output(output, force=force, inputs=[run, store, wordsim])
+    # After the checks: these take seconds to import.
+    from speech2vec.report.findings import gather
+    from speech2vec.report.page import write_report
+    from speech2vec.report.text import statements
+    from speech2vec.training.run import load_run
+
+    loaded = load_run(run, store, device=device.value, checkpoint=checkpoint)
+    findings = gather(
+        loaded,
+        wordsim=wordsim,
+        map_words=map_words,
+        searchable_words=words,
+        warped_instances=warped,
+        seed=seed,
+        quiet=quiet,
+    )
+    write_report(findings, output)
+    if findings.corpus.synthetic:
+        print("These figures are from SYNTHETIC speech.")
+    for sentence in statements(findings):
+        print(sentence)
+    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB; open it in a browser, it needs no network)")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="What 'speech2vec train' wrote; two or more.")],
+    output: console.OutputOption,
+    checkpoint: CheckpointOption = "last",
+    wordsim: WordsimOption = None,
+    seed: console.SeedOption = 0,
+    device: console.DeviceOption = console.Device.auto,
+    quiet: console.QuietOption = False,
+    force: console.ForceOption = False,
+) -> None:
+    """Write one self-contained page that sets several runs side by side."""
+    set_up_logging(quiet)
+    if len(runs) < 2:
+        raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
+    claim_output(output, force=force, inputs=[*runs, wordsim])
+    # After the checks: these take seconds to import.
+    from speech2vec.report.comparison import write_comparison
+    from speech2vec.report.findings import gather
+    from speech2vec.training.run import load_run
+
+    found = []
+    for run in runs:
+        log.info("measuring %s", run)
+        loaded = load_run(run, device=device.value, checkpoint=checkpoint)
+        found.append(gather(loaded, wordsim=wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
+    write_comparison(found, output)
+    print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,1 @@
+"""Recordings and their transcripts: corpus folders, audio, pronunciations, downloads."""

@@ -1,0 +1,182 @@
+"""Audio in: any file that libsndfile reads (WAV, FLAC, MP3, Ogg, ...), by content and not by suffix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from speech2vec.runtime.errors import UserError
+
+# libsndfile's log of a RIFF header whose chunk promises more bytes than the file has.
+_SHORT_CHUNK = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
+
+
+# What libsndfile gives as the length of a FLAC stream that does not tell it (written to a pipe, say).
+_UNKNOWN_LENGTH = 2**63 - 1
+
+
+_OGG_PAGE = 65307  # bytes, at most (RFC 3533, section 6)
+
+
+_OGG_HEADER = 27
+
+
+_OGG_LAST_PAGE = 4
+
+
+class AudioError(UserError):
+    """An audio file that cannot be used; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says.
+
+    Parameters
+    ----------
+    sampling_rate : int, Hz
+    n_samples : int
+        For each channel.
+    n_channels : int
+    """
+
+    sampling_rate: int
+    n_samples: int
+    n_channels: int
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.sampling_rate
+
+
+def _open(path: Path) -> sf.SoundFile:
+    path = Path(path)
+    try:
+        file = sf.SoundFile(path)
+    except sf.LibsndfileError as error:
+        if not path.exists():
+            raise AudioError(f"{path}: there is no such audio file") from error
+        if path.is_file() and path.stat().st_size == 0:
+            raise AudioError(f"{path}: the audio file is empty (0 bytes)") from error
+        # For an MP3 cut off in its first frames libsndfile says that the file "does not exist".
+        reason = error.error_string.strip()
+        reason = "no sound in it can be decoded" if reason.startswith("File does not exist") else reason
+        raise AudioError(f"{path}: not a readable audio file ({reason})") from error
+    except (TypeError, ValueError, OSError) as error:
+        raise AudioError(f"{path}: not a readable audio file ({error})") from error
+    if file.frames >= _UNKNOWN_LENGTH:
+        file.close()
+        raise AudioError(
+            f"{path}: its header does not tell its length (written to a pipe?): encode it again, to a file"
+        )
+    return file
+
+
+def info(path: Path) -> AudioInfo:
+    """Sampling rate, length and channels, from the header alone."""
+    with _open(path) as file:
+        return AudioInfo(file.samplerate, file.frames, file.channels)
+
+
+def _ogg_is_cut(path: Path) -> bool:
+    """Whether an Ogg file lacks the page that ends its stream (RFC 3533): libsndfile reads it without a word."""
+    with Path(path).open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _OGG_PAGE))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < _OGG_HEADER or not page[5] & _OGG_LAST_PAGE:
+        return True
+    lengths = page[_OGG_HEADER : _OGG_HEADER + page[26]]
+    return len(page) < _OGG_HEADER + page[26] + sum(lengths)
+
+
+def load(
+    path: Path,
+    start: float | None = None,
+    end: float | None = None,
+    sampling_rate: int | None = 16000,
+    channel: int | None = None,
+) -> np.ndarray:
+    """Load (a part of) an audio file.
+
+    Parameters
+    ----------
+    path : Path
+    start, end : float or None, seconds
+        The part to read; None is the file's own start or end.
+    sampling_rate : int or None, Hz
+        What the samples are resampled to (soxr, high quality); None keeps the file's own.
+    channel : int or None
+        The channel to read, from 0; None is the mean of all.
+
+    Returns
+    -------
+    ndarray [shape=(n_samples,)], float32
+        In [-1, 1], mono.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, unreadable, truncated or empty, or lacks that channel or that part.
+    """
+    with _open(path) as file:
+        rate, n_channels = file.samplerate, file.channels
+        short = _SHORT_CHUNK.search(file.extra_info)
+        if short and int(short[2]) < int(short[1]):
+            raise AudioError(f"{path}: truncated (its header promises {short[1]} bytes of sound, {short[2]} are there)")
+        if channel is not None and channel >= n_channels:
+            raise AudioError(f"{path}: has {n_channels} channel(s), channel {channel} was asked for (the first is 0)")
+        first = round((start or 0.0) * rate)
+        last = file.frames if end is None else round(end * rate)
+        if file.format == "OGG" and _ogg_is_cut(path):
+            raise AudioError(f"{path}: truncated (the page that ends an Ogg stream is missing)")
+        if first >= file.frames > 0:
+            raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part from {start:.2f} s was asked for")
+        wanted = max(0, min(last, file.frames) - first)
+        try:
+            if first:
+                file.seek(first)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+        except sf.LibsndfileError as error:
+            raise AudioError(f"{path}: cannot be decoded to its end ({error.error_string.strip()})") from error
+        # An MP3's length is known from its header to a few coder frames only.
+        tolerance = 4 * 1152 if file.format == "MPEG" else 0
+        if len(samples) < wanted - tolerance:
+            raise AudioError(f"{path}: truncated ({len(samples) / rate:.2f} of {wanted / rate:.2f} s could be decoded)")
+        if end is not None and last > file.frames + 0.1 * rate:
+            raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part up to {end:.2f} s was asked for")
+    if len(samples) == 0:
+        raise AudioError(f"{path}: holds no samples")
+    if n_channels == 1:
+        channel = 0  # the mean of one channel, without its cost
+    mono = samples[:, channel] if channel is not None else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite)")
+    if sampling_rate is not None and sampling_rate != rate:
+        mono = soxr.resample(mono, rate, sampling_rate)
+        if len(mono) == 0:
+            raise AudioError(f"{path}: its {len(samples)} samples at {rate} Hz are none at {sampling_rate} Hz")
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def pcm16(samples: np.ndarray) -> bytes:
+    """Samples as 16-bit PCM, little-endian, without a header: what PocketSphinx takes.
+
+    Parameters
+    ----------
+    samples : ndarray [shape=(n_samples,)]
+        In [-1, 1]; what lies outside is cut off there, as it would wrap around otherwise.
+
+    Returns
+    -------
+    bytes
+        Two a sample, scaled by 32767 and rounded towards zero.
+    """
+    return (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()

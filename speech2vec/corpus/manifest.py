@@ -1,0 +1,228 @@
+"""The data contract that every step shares: utterances (utterances.jsonl) and words in time (words.parquet)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
+
+UTTERANCES_FILE = "utterances.jsonl"
+
+
+WORDS_FILE = "words.parquet"
+
+
+REPORT_FILE = "report.json"
+
+
+WORDS_SCHEMA = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("start", pa.float64(), nullable=False),
+        pa.field("end", pa.float64(), nullable=False),
+        pa.field("score", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of speech by one speaker, and what was said in it.
+
+    Parameters
+    ----------
+    utterance_id : str
+        Unique in its corpus.
+    audio : Path
+        The audio file. In a file it may be relative to the folder of ``utterances.jsonl``.
+    text : str
+        The transcript in its own spelling; may be empty.
+    speaker : str
+    start, end : float or None, seconds
+        The part of the file that is meant; None is the file's own start or end.
+    channel : int or None
+        The channel that is meant, from 0; None is the mean of all.
+    extras : mapping
+        Further columns (label, session, ...), carried along untouched.
+    """
+
+    utterance_id: str
+    audio: Path
+    text: str
+    speaker: str
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "utterance_id": self.utterance_id,
+            "audio": str(self.audio),
+            "text": self.text,
+            "speaker": self.speaker,
+        }
+        for name in ("start", "end", "channel"):
+            if getattr(self, name) is not None:
+                row[name] = getattr(self, name)
+        return {**row, **self.extras}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word in time.
+
+    Parameters
+    ----------
+    utterance_id : str
+    word : str
+        Lower case, apostrophes kept.
+    start, end : float, seconds
+        From the start of the audio FILE (not of the utterance).
+    score : float or None
+        The aligner's confidence, in the aligner's own unit; higher is better.
+    """
+
+    utterance_id: str
+    word: str
+    start: float
+    end: float
+    score: float | None = None
+
+
+_KNOWN_KEYS = {"utterance_id", "audio", "text", "speaker", "start", "end", "channel"}
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _utterance_from_json(row: object, folder: Path) -> Utterance:
+    if not isinstance(row, dict):
+        raise ValueError("a line must hold a JSON object")
+    for key in ("utterance_id", "audio", "text", "speaker"):
+        if not isinstance(row.get(key), str):
+            raise ValueError(f"'{key}' is missing or is not a string")
+        row[key].encode()  # half a surrogate pair ("\\ud800") is refused: neither Parquet nor a terminal takes it
+    for key in ("utterance_id", "audio"):
+        if not row[key] or "\0" in row[key]:
+            raise ValueError(f"'{key}' is empty or holds a null character")
+    for key in ("start", "end"):
+        value = row.get(key)
+        if value is not None and not _is_time(value):
+            raise ValueError(f"'{key}' must be a number of seconds, 0 or more, not {value!r}")
+    channel = row.get("channel")
+    if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
+        raise ValueError(f"'channel' must be a whole number from 0, not {channel!r}")
+    if row.get("end") is not None and row["end"] <= (row.get("start") or 0.0):
+        raise ValueError(f"'end' ({row['end']}) must lie after 'start' ({row.get('start') or 0.0})")
+    return Utterance(
+        utterance_id=row["utterance_id"],
+        audio=folder / row["audio"],  # an absolute path stays as it is
+        text=row["text"],
+        speaker=row["speaker"],
+        start=row.get("start"),
+        end=row.get("end"),
+        channel=channel,
+        extras={key: value for key, value in row.items() if key not in _KNOWN_KEYS},
+    )
+
+
+def iterate_utterances(path: Path) -> Iterator[Utterance]:
+    """Read an ``utterances.jsonl`` line by line; audio paths are resolved against its folder.
+
+    Raises
+    ------
+    UserError
+        Naming file and line, when a line is not what the contract asks for or an id comes twice.
+    """
+    path = Path(path)
+    seen: set[str] = set()
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    utterance = _utterance_from_json(json.loads(line), path.parent)
+                except (ValueError, RecursionError) as error:
+                    raise UserError(f"{path}, line {number}: {error}") from error
+                if utterance.utterance_id in seen:
+                    raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' comes twice")
+                seen.add(utterance.utterance_id)
+                yield utterance
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_utterances(path: Path) -> list[Utterance]:
+    """Read a whole ``utterances.jsonl``, or that of a folder."""
+    path = Path(path)
+    return list(iterate_utterances(path / UTTERANCES_FILE if path.is_dir() else path))
+
+
+def write_utterances(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write an ``utterances.jsonl`` atomically."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        for utterance in utterances:
+            out.write(json.dumps(utterance.to_json(), ensure_ascii=False) + "\n")
+
+
+def words_table(words: Iterable[Word]) -> pa.Table:
+    """Words as a table of the shape of ``words.parquet``."""
+    rows = list(words)
+    columns = {name: [getattr(word, name) for word in rows] for name in WORDS_SCHEMA.names}
+    return pa.table(columns, schema=WORDS_SCHEMA)
+
+
+def write_words(path: Path, words: pa.Table | Iterable[Word]) -> None:
+    """Write a ``words.parquet`` atomically."""
+    table = words if isinstance(words, pa.Table) else words_table(words)
+    with atomic_path(path) as temporary:
+        pq.write_table(table.select(WORDS_SCHEMA.names).cast(WORDS_SCHEMA), temporary, compression="zstd")
+
+
+def read_words(path: Path) -> pa.Table:
+    """Read a ``words.parquet``, or that of a folder, as a table with the columns of `WORDS_SCHEMA`.
+
+    Raises
+    ------
+    UserError
+        If it is not there, is no such table, or holds a word without its utterance or times.
+    """
+    path = Path(path)
+    path = path / WORDS_FILE if path.is_dir() else path
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is not there; 'speech2vec-align run' or 'import' makes it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    missing = [name for name in WORDS_SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise UserError(f"{path} lacks the column(s) {', '.join(missing)}")
+    for name in ("utterance_id", "word", "start", "end"):
+        if table[name].null_count:
+            raise UserError(f"{path} has a row without '{name}'")
+    try:
+        table = table.select(WORDS_SCHEMA.names).cast(WORDS_SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise UserError(f"{path} has a column of the wrong type: {str(error).splitlines()[0]}") from error
+    for name in ("start", "end"):
+        finite = np.isfinite(table[name].to_numpy())
+        if not finite.all():
+            raise UserError(f"{path}, row {int(finite.argmin())}: '{name}' is not a number of seconds")
+    return table

@@ -1,0 +1,203 @@
+"""A corpus folder becomes utterances: LibriSpeech's layout, audio beside .txt/.lab, or an utterances.jsonl."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, read_utterances
+from speech2vec.runtime.errors import UserError
+
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
+)
+
+
+TRANSCRIPT_SUFFIXES = (".lab", ".txt")
+
+
+# Lies at the root of a corpus that was synthesised: every figure from it is to be called synthetic.
+SYNTHETIC_FILE = "synthetic.json"
+
+
+NO_AUDIO = "no audio"
+
+
+NO_TRANSCRIPT = "no transcript"
+
+
+EMPTY_TRANSCRIPT = "empty transcript"
+
+
+BAD_TRANSCRIPT = "unreadable transcript"
+
+
+DUPLICATE = "duplicate id"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a corpus that cannot become an utterance, by name and reason."""
+
+    utterance_id: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class Corpus:
+    """What a folder holds: the utterances, and what could not become one."""
+
+    utterances: list[Utterance] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_corpus(path: Path) -> Corpus:
+    """Read a corpus; its layout is recognised by what lies in it.
+
+    Parameters
+    ----------
+    path : Path
+        A folder in LibriSpeech's layout (the corpus, one subset or several: wherever ``*.trans.txt`` files lie
+        below it), a tree of audio files with ``.lab`` or ``.txt`` beside each, an ``utterances.jsonl`` or a folder
+        that holds one.
+
+    Returns
+    -------
+    Corpus
+        Utterances in order of their ids; every audio file without transcript, transcript without audio and empty
+        transcript is among its problems.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder or nothing in it is a corpus.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: there is no such corpus folder or file")
+    if path.is_file():
+        if path.suffix != ".jsonl":
+            raise UserError(f"{path}: a corpus is a folder or an utterances.jsonl")
+        return _split_empty_transcripts(read_utterances(path), [])
+    if (path / UTTERANCES_FILE).exists():
+        return _split_empty_transcripts(read_utterances(path), [])
+    transcripts = sorted(
+        p for folder in folders_below(path) for p in folder.glob("*.trans.txt") if not p.name.startswith(".")
+    )
+    corpus = _read_librispeech(transcripts) if transcripts else _read_side_by_side(path)
+    if not corpus.utterances and not corpus.problems:
+        raise UserError(
+            f"{path} is no corpus: it holds neither LibriSpeech's *.trans.txt, nor audio files with .txt or .lab "
+            f"beside them, nor an {UTTERANCES_FILE}"
+        )
+    return corpus
+
+
+def is_synthetic(path: Path) -> bool:
+    """Whether a path lies in, or is, a corpus that says that it was synthesised (by a file synthetic.json)."""
+    path = Path(path).absolute()
+    return any((place / SYNTHETIC_FILE).exists() for place in (path, *path.parents))
+
+
+def _split_empty_transcripts(utterances: list[Utterance], problems: list[Problem]) -> Corpus:
+    kept = []
+    for utterance in sorted(utterances, key=lambda u: u.utterance_id):
+        if utterance.text.strip():
+            kept.append(utterance)
+        else:
+            problems.append(Problem(utterance.utterance_id, EMPTY_TRANSCRIPT, str(utterance.audio)))
+    return Corpus(kept, problems)
+
+
+def folders_below(root: Path) -> list[Path]:
+    """A folder and all below it, sorted; links are followed (each folder once), hidden folders left out."""
+    found, seen = [], set()
+    for name, inside, _ in os.walk(root, followlinks=True):
+        folder = Path(name)
+        real = folder.resolve()
+        inside[:] = [] if real in seen else [each for each in inside if not each.startswith(".")]
+        if real not in seen:
+            found.append(folder)
+        seen.add(real)
+    return sorted(found)
+
+
+def audio_files(folder: Path) -> Iterator[Path]:
+    """The audio files of one folder, by suffix and in order of name; hidden files (``._a.wav``) are none."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
+
+
+def _read_text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig").strip()
+
+
+def _read_librispeech(transcripts: list[Path]) -> Corpus:
+    utterances: dict[str, Utterance] = {}
+    problems: list[Problem] = []
+    for folder, files in groupby(transcripts, key=lambda path: path.parent):
+        audio: dict[str, Path] = {}
+        for path in audio_files(folder):
+            if audio.setdefault(path.stem, path) != path:
+                problems.append(Problem(path.stem, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+        named: set[str] = set()
+        for transcript in files:
+            try:
+                lines = _read_text(transcript).split("\n")
+            except UnicodeDecodeError as error:
+                problems.append(Problem(transcript.name, BAD_TRANSCRIPT, f"{transcript} is not UTF-8 ({error.reason})"))
+                continue
+            for line in filter(str.strip, lines):
+                name, *text = line.split(maxsplit=1)
+                named.add(name)
+                if name in utterances:
+                    problems.append(Problem(name, DUPLICATE, f"again in {transcript}"))
+                elif name not in audio:
+                    problems.append(Problem(name, NO_AUDIO, f"named in {transcript}"))
+                else:
+                    speaker = name.split("-")[0]
+                    utterances[name] = Utterance(name, audio[name].absolute(), " ".join(text).strip(), speaker)
+        problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items() if name not in named]
+    return _split_empty_transcripts(list(utterances.values()), problems)
+
+
+def _read_side_by_side(root: Path) -> Corpus:
+    """The first folder below `root` is the speaker (as with other aligners); a flat folder is one speaker."""
+    utterances: list[Utterance] = []
+    problems: list[Problem] = []
+    for folder in folders_below(root):
+        relative = folder.relative_to(root)
+        speaker = relative.parts[0] if relative.parts else root.resolve().name
+        audio: dict[str, Path] = {}
+        for path in audio_files(folder):
+            name = "/".join((*relative.parts, path.stem))
+            if path.stem in audio:
+                problems.append(Problem(name, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+            else:
+                audio[path.stem] = path
+        texts: dict[str, Path] = {}
+        for suffix in TRANSCRIPT_SUFFIXES:
+            for path in sorted(folder.glob(f"*{suffix}")):
+                if not path.name.startswith("."):
+                    texts.setdefault(path.stem, path)
+        for stem in sorted(audio.keys() | texts.keys()):
+            name = "/".join((*relative.parts, stem))
+            if stem not in texts:
+                problems.append(Problem(name, NO_TRANSCRIPT, str(audio[stem])))
+            elif stem not in audio:
+                # A .txt without audio (a README, a licence) is a transcript only where audio lies beside it.
+                if audio:
+                    problems.append(Problem(name, NO_AUDIO, str(texts[stem])))
+            else:
+                try:
+                    text = " ".join(_read_text(texts[stem]).split())
+                except UnicodeDecodeError as error:
+                    problems.append(Problem(name, BAD_TRANSCRIPT, f"{texts[stem]} is not UTF-8 ({error.reason})"))
+                    continue
+                utterances.append(Utterance(name, audio[stem].absolute(), text, speaker))
+    return _split_empty_transcripts(utterances, problems)

@@ -1,0 +1,1 @@
+"""What vectors know: word similarity, same-different, homophones, each beside its controls."""

@@ -1,0 +1,204 @@
+"""Word-similarity benchmarks: word pairs that people rated, read from the files they come in.
+
+The figures of the Speech2Vec paper, as data: what was published, beside what is measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from speech2vec.runtime.errors import UserError
+
+SOURCE = "Chung & Glass, Interspeech 2018 (arXiv 1803.08976), Tables 1 and 2"
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """One cell of the paper's tables.
+
+    Parameters
+    ----------
+    benchmark : str
+        By the names of `benchmarks.BENCHMARK_NAMES`.
+    model : str
+        ``speech2vec`` or ``word2vec`` (trained on the transcripts of the same speech).
+    method : str
+        ``skipgram`` or ``cbow``.
+    vector_size : int
+    percent_of_corpus : int
+        How much of the corpus it was trained on.
+    rho : float
+        Spearman's rank correlation. The paper gives neither coverage nor interval.
+    """
+
+    benchmark: str
+    model: str
+    method: str
+    vector_size: int
+    percent_of_corpus: int
+    rho: float
+
+
+@cache
+def published_scores() -> tuple[PublishedScore, ...]:
+    """All published figures."""
+    text = (resources.files("speech2vec.evaluation.data") / "published_scores.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(
+        PublishedScore(
+            row["benchmark"],
+            row["model"],
+            row["method"],
+            int(row["dim"]),
+            int(row["percent_of_corpus"]),
+            float(row["rho"]),
+        )
+        for row in rows
+    )
+
+
+def published_table(model: str, vector_size: int, method: str = "skipgram") -> tuple[int, dict[str, float]]:
+    """The published column (whole corpus) whose vector size is nearest to `vector_size`.
+
+    Returns
+    -------
+    int
+        The vector size that was published.
+    dict
+        Benchmark -> rho.
+    """
+    rows = [
+        score
+        for score in published_scores()
+        if score.model == model and score.method == method and score.percent_of_corpus == 100
+    ]
+    nearest = min({row.vector_size for row in rows}, key=lambda size: (abs(size - vector_size), size))
+    return nearest, {row.benchmark: row.rho for row in rows if row.vector_size == nearest}
+
+
+log = logging.getLogger("speech2vec")
+
+
+# The benchmarks' files in the collection of Faruqui & Dyer (2014) and in gensim, and what the field calls them.
+BENCHMARK_NAMES = {
+    "EN-VERB-143": "Verb-143",
+    "EN-SIMLEX-999": "SimLex-999",
+    "EN-MC-30": "MC-30",
+    "EN-WS-353-ALL": "WS-353",
+    "EN-WS-353-SIM": "WS-353-SIM",
+    "EN-WS-353-REL": "WS-353-REL",
+    "EN-RG-65": "RG-65",
+    "EN-MEN-TR-3k": "MEN",
+    "EN-MTurk-287": "MTurk-287",
+    "EN-MTurk-771": "MTurk-771",
+    "EN-SimVerb-3500": "SimVerb-3500",
+    "EN-RW-STANFORD": "Rare-Word",
+    "EN-YP-130": "YP-130",
+    "wordsim353": "WS-353",
+    "simlex999": "SimLex-999",
+}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Word pairs and what people said of them.
+
+    Parameters
+    ----------
+    name : str
+    pairs : list of (str, str)
+        As written in the file, case folded.
+    ratings : np.ndarray [shape=(n_pairs,)]
+        Mean human ratings, in the benchmark's own scale; higher is more similar.
+    """
+
+    name: str
+    pairs: list[tuple[str, str]]
+    ratings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def read_benchmark(path: Path) -> Benchmark:
+    """Read a file of word pairs: ``word1 word2 rating`` in columns set apart by tabs or spaces.
+
+    Lines that start with ``#`` and empty lines are skipped, and so is a first line without a rating (a header);
+    columns after the third are not read. Text that is not UTF-8 is read as Latin-1.
+
+    Raises
+    ------
+    UserError
+        Naming file and line: fewer than three columns, or a rating that is no finite number.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    pairs: list[tuple[str, str]] = []
+    ratings: list[float] = []
+    header_may_come = True
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        columns = [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
+        if len(columns) < 3 or not columns[0] or not columns[1]:
+            raise UserError(f"{path}, line {number}: 'word1 word2 rating' is needed, not '{line.strip()[:60]}'")
+        try:
+            rating = float(columns[2])
+        except ValueError as error:
+            if header_may_come:
+                header_may_come = False
+                log.info("%s, line %d is taken for a header: %s", path, number, line.strip()[:60])
+                continue
+            raise UserError(f"{path}, line {number}: the rating '{columns[2]}' is not a number") from error
+        if not np.isfinite(rating):
+            raise UserError(f"{path}, line {number}: the rating '{columns[2]}' is not a finite number")
+        header_may_come = False
+        pairs.append((columns[0].casefold(), columns[1].casefold()))
+        ratings.append(rating)
+    if not pairs:
+        raise UserError(f"{path} holds no word pairs")
+    return Benchmark(BENCHMARK_NAMES.get(path.stem, path.stem), pairs, np.array(ratings))
+
+
+def read_benchmarks(source: Path | None = None) -> list[Benchmark]:
+    """All benchmarks of a folder (``*.txt``, ``*.tsv``), or one file; without a source the two that gensim ships.
+
+    Known benchmarks come in the order of the Speech2Vec paper's Table 1, others after them by name.
+    """
+    if source is None:
+        shipped = resources.files("gensim") / "test" / "test_data"
+        paths = []
+        for name in ("wordsim353.tsv", "simlex999.txt"):
+            with resources.as_file(shipped / name) as path:
+                paths.append(path)
+    elif source.is_dir():
+        paths = sorted(
+            path
+            for path in source.iterdir()
+            if path.suffix.lower() in {".txt", ".tsv"} and not path.stem.lower().startswith(("readme", "license"))
+        )
+        if not paths:
+            raise UserError(f"{source} holds no word-similarity files (*.txt, *.tsv); 'speech2vec download wordsim'")
+    else:
+        paths = [source]
+    benchmarks = [read_benchmark(path) for path in paths]
+    names = [benchmark.name for benchmark in benchmarks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{source} holds the benchmark '{name}' more than once")
+    order = {name: place for place, name in enumerate(dict.fromkeys(BENCHMARK_NAMES.values()))}
+    return sorted(benchmarks, key=lambda benchmark: (order.get(benchmark.name, len(order)), benchmark.name))

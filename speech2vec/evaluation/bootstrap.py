@@ -1,0 +1,121 @@
+"""A figure with its confidence interval by a bootstrap: of anything, and means and AUCs of pairs of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speech2vec.runtime.seeds import PAIR_BOOTSTRAP, generator
+
+RESAMPLES = 1_000
+
+
+CONFIDENCE = 0.95
+
+
+def percentile_interval(sample: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap sample, draws that are NaN left out; NaN if nothing is left."""
+    said = sample[~np.isnan(sample)]
+    if not len(said):
+        return float("nan"), float("nan")
+    low, high = np.quantile(said, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval (bootstrap)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, digits: int = 2, signed: bool = False) -> str:
+        """``0.91 [0.87, 0.94]``; `signed`, as differences are, ``+0.91 [+0.87, +0.94]``."""
+        shown = f"{'+' if signed else ''}.{digits}f"
+        return f"{self.value:{shown}} [{self.low:{shown}}, {self.high:{shown}}]"
+
+    @classmethod
+    def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
+        """The mean of `values`, resampled by `group`."""
+        weights = _group_weights(group, seed)
+        return cls._from(float(values.mean()), (weights @ values) / weights.sum(axis=1))
+
+    @classmethod
+    def of_auc(cls, above: np.ndarray, below: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
+        """The probability that one of `above` [shape=(n,)] exceeds one of `below` [shape=(n, n_controls)]; ties half.
+
+        Row i of both belongs to group[i], and groups are resampled together.
+        """
+        wins = _share_below(above, below)  # n pairs, n owners of controls
+        weights = _group_weights(group, seed)
+        # A pair drawn twice is beside its own controls twice, not four times.
+        twice = weights**2 - weights
+        won = ((weights @ wins) * weights).sum(axis=1) - twice @ wins.diagonal()
+        return cls._from(float(wins.mean()), won / (weights.sum(axis=1) ** 2 - twice.sum(axis=1)))
+
+    @classmethod
+    def _from(cls, value: float, resampled: np.ndarray) -> Estimate:
+        return cls(value, *percentile_interval(resampled))
+
+
+def decimals_needed(estimates: Sequence[Estimate | None], most: int = 5) -> int:
+    """Decimals at which the estimates differ: vectors that share a large common part have cosines close to 1."""
+    values = [estimate.value for estimate in estimates if estimate is not None]
+    for digits in range(2, most):
+        if max(values) - min(values) >= 5 * 10**-digits:
+            return digits
+    return most
+
+
+def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """wins[i, j]: the share of row j of `below` that lies under above[i], ties counted half."""
+    wins = np.empty((len(above), len(below)), dtype=np.float32)
+    for column, controls in enumerate(np.sort(below, axis=1)):
+        under = np.searchsorted(controls, above, side="left")
+        upto = np.searchsorted(controls, above, side="right")
+        wins[:, column] = (under + upto) / (2 * len(controls))
+    return wins
+
+
+def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
+    """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
+    member, times = draw_groups(group, generator(seed, PAIR_BOOTSTRAP))
+    return times[:, member].astype(np.float32)
+
+
+def draw_groups(
+    group: np.ndarray, draw: np.random.Generator, n_resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray]:
+    """A bootstrap over groups: as many as there are, drawn with replacement.
+
+    What is said by one speaker, in one utterance or about one word is not independent, so it is drawn as a whole.
+
+    Parameters
+    ----------
+    group : ndarray [shape=(n,)]
+        The group that each thing measured belongs to.
+    draw : numpy.random.Generator
+    n_resamples : int
+
+    Returns
+    -------
+    member : ndarray [shape=(n,)], int64
+        The column of `times` for each thing measured.
+    times : ndarray [shape=(n_resamples, n_groups)], int64
+        How often each group was drawn.
+
+    Examples
+    --------
+    >>> member, times = draw_groups(np.array(["b", "a", "b"]), np.random.default_rng(0), n_resamples=2)
+    >>> member.tolist(), times.sum(axis=1).tolist()
+    ([1, 0, 1], [2, 2])
+    """
+    names, member = np.unique(group, return_inverse=True)
+    n_groups = len(names)
+    return member, draw.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)

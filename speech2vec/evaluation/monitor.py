@@ -1,0 +1,133 @@
+"""What is watched while a model trains: same-word discrimination, similarity, a predicted beside a true segment.
+
+The trainer knows nothing of this; it calls what it is handed (`on_epoch_end`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from speech2vec.evaluation.benchmarks import read_benchmarks
+from speech2vec.evaluation.same_different import same_different, select_instances
+from speech2vec.evaluation.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
+from speech2vec.features.store import Store
+from speech2vec.model.encoding import decode_pair, encode_instances
+from speech2vec.model.speech2vec import Speech2Vec
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.progress import log
+from speech2vec.training.metrics import DivergedError, EpochState
+from speech2vec.training.sampler import neighbour_pairs
+from speech2vec.vectors.instances import at_most_each, instance_vectors, with_counts
+from speech2vec.vectors.word_vectors import WordVectors, average_instances
+
+# A watch, not the result: enough instances for a steady curve, a second of work.
+_INSTANCES = 3_000
+
+
+# Words of the projector beside those of the benchmarks, and the instances that a word's vector is the mean of.
+_WORDS, _INSTANCES_OF_A_WORD = 2_000, 10
+
+
+class Monitor:
+    """Measure every so many epochs, before the first and after the last; similarity on the two sets in gensim.
+
+    Parameters
+    ----------
+    every : int
+        Epochs.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.benchmarks = read_benchmarks()
+        self._rows: np.ndarray | None = None
+
+    def __call__(self, end: EpochState) -> dict[str, float]:
+        if not (end.last or end.epoch % self.every == 0):
+            return {}
+        end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
+        vectors = self._word_vectors(end)
+        write_projector(Path(end.writer.log_dir), vectors)
+        return {**self._discrimination(end), **self._similarity(vectors)}
+
+    def _word_vectors(self, end: EpochState) -> WordVectors:
+        """The vectors of the benchmarks' and the most frequent words, each from a few of its instances."""
+        store = end.store
+        if self._rows is None:
+            rated = {word for benchmark in self.benchmarks for pair in benchmark.pairs for word in pair}
+            wanted = np.array([n < _WORDS or word.casefold() in rated for n, word in enumerate(store.types)])
+            rows = np.flatnonzero(wanted[store.word_id])
+            self._rows = at_most_each(store.word_id, rows, _INSTANCES_OF_A_WORD, seed=0)
+        instances = instance_vectors(end.model, store, end.settings.vectors, self._rows)
+        if not np.isfinite(instances).all():
+            raise DivergedError("a word's vector", float("nan"), end.step)
+        return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
+
+    def _similarity(self, vectors: WordVectors) -> dict[str, float]:
+        index = folded_index(vectors)
+        values = {}
+        for benchmark in self.benchmarks:
+            similarity = cosines(vectors, benchmark, index)
+            covered = ~np.isnan(similarity)
+            if covered.sum() >= MIN_RESAMPLED:
+                rho = spearman(similarity[covered], benchmark.ratings[covered])
+                values[f"similarity_{benchmark.name}"] = rho
+        return {name: value for name, value in values.items() if np.isfinite(value)}
+
+    def _discrimination(self, end: EpochState) -> dict[str, float]:
+        store, rows = end.store, end.split.held_out
+        seconds = store.end[rows] - store.start[rows]
+        chosen = rows[select_instances(store.types, store.word_id[rows], seconds, max_instances=_INSTANCES)]
+        vectors = encode_instances(end.model, store, chosen)
+        try:
+            result = same_different(vectors, store.word_id[chosen], store.speaker[chosen])
+        except UserError as too_few:
+            log.info("not watched: %s", too_few)
+            return {}
+        values = {
+            "same_different_ap": result.all_pairs.ap,
+            "same_different_ap_cross_speaker": result.across_speakers.ap,
+            "same_different_instances": float(result.n_instances),
+        }
+        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def write_projector(run: Path, vectors: WordVectors) -> None:
+    """Write word vectors as TensorBoard's embedding projector reads them; those of an earlier epoch are replaced.
+
+    https://www.tensorflow.org/tensorboard/tensorboard_projector_plugin
+    """
+    assert vectors.counts is not None
+    lines = {
+        "vectors.tsv": ["\t".join(f"{value:.6g}" for value in vector) for vector in vectors.vectors.tolist()],
+        "words.tsv": ["word\tcount", *(f"{word}\t{n}" for word, n in zip(vectors.words, vectors.counts, strict=True))],
+    }
+    for name, content in lines.items():
+        with atomic_path(run / "projector" / name) as temporary:
+            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+    paths = 'tensor_path: "projector/vectors.tsv" metadata_path: "projector/words.tsv"'
+    with atomic_path(run / "projector_config.pbtxt") as temporary:
+        temporary.write_text(f'embeddings {{ tensor_name: "words" {paths} }}\n', encoding="utf-8")
+
+
+def decoded_figure(model: Speech2Vec, store: Store, rows: np.ndarray) -> Figure:
+    """A held-out neighbour, decoded beside true: a picture of what the model has learned to expect."""
+    centre, context = neighbour_pairs(store.utterance[rows], window=1)
+    longest = int(np.argmax(store.n_frames[rows[context]]))
+    predicted, true = decode_pair(model, store, int(rows[centre[longest]]), int(rows[context[longest]]))
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    low, high = float(true.min()), float(true.max())
+    axes = figure.subplots(2, 1, sharex=True)
+    seconds = len(true) * store.settings["hop_length"] / store.settings["sampling_rate"]
+    for axis, frames, title in zip(axes, (true, predicted), ("true", "decoded"), strict=True):
+        axis.imshow(
+            frames.T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(0, seconds, -0.5, store.n_mfcc - 0.5)
+        )
+        axis.set_ylabel("coefficient")
+        axis.set_title(f"{title}: “{store.types[store.word_id[rows[context[longest]]]]}”", loc="left")
+    axes[-1].set_xlabel("seconds")
+    return figure

@@ -1,0 +1,1 @@
+"""From words in time to frames: MFCC, and the store that holds them."""

@@ -1,0 +1,251 @@
+"""From an ALIGNED folder to a store: MFCC over whole utterances, cut at the words, normalised, in several processes.
+
+The work is cut into parts of some utterances. A worker writes each part whole or not at all, so an interrupted
+extraction goes on where it stopped, and the parts that several machines made (``--shard K/N``) are joined by `merge`.
+Normalisation needs all words of a speaker, so it comes last, when the parts are copied into the store.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.parts import (
+    PLAN_FILE,
+    Extraction,
+    Plan,
+    extract_part,
+    part_file,
+    read_frames,
+    read_parts,
+    read_plan,
+)
+from speech2vec.features.store import META_FILE, read_meta, starts_of_runs, write_store
+from speech2vec.runtime.config import validate_settings
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer, write_json
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import in_processes
+from speech2vec.runtime.progress import Tracker
+
+PARTS = "parts"
+
+
+_MARKS = (META_FILE, PARTS)  # what a store holds, whole or not
+
+
+def extract(
+    aligned: Path,
+    store: Path,
+    settings: MfccSettings,
+    *,
+    jobs: int = 1,
+    shard: tuple[int, int] | None = None,
+    quiet: bool = False,
+    force: bool = False,
+    resume: bool = False,
+) -> Extraction:
+    """Extract the features of an ALIGNED folder into a store.
+
+    Parameters
+    ----------
+    aligned, store : Path
+    settings : MfccSettings
+    jobs : int
+        Processes.
+    shard : (K, N) or None
+        Only the K-th of N interleaved shares of the parts, from 1; `merge` makes the store of all of them.
+    quiet : bool
+    force, resume : bool
+        What becomes of what is already there: it goes, or its parts are kept and the others added.
+
+    Returns
+    -------
+    Extraction
+        With every utterance of which nothing, or not all, could be used.
+
+    Raises
+    ------
+    UserError
+        Before anything is written or removed, if the input cannot be used; also if no word of it could be.
+    """
+    plan = Plan(aligned)
+    described = plan.describe(settings, shard or (1, 1))
+    with only_writer(store):
+        claim_output(store, force=force, resume=resume, inputs=[aligned], folder_with=_MARKS)
+        if resume and (whole := _resumed(store, described, shard)):
+            return whole
+        return _extract(plan, described, store, settings, jobs, shard, quiet)
+
+
+def _extract(
+    plan: Plan,
+    described: dict[str, Any],
+    store: Path,
+    settings: MfccSettings,
+    jobs: int,
+    shard: tuple[int, int] | None,
+    quiet: bool,
+) -> Extraction:
+    """Make what is missing of the parts, and of all of them the store."""
+    parts = store / PARTS
+    if not (parts / PLAN_FILE).exists():
+        write_json(parts / PLAN_FILE, described)
+    k, n = shard or (1, 1)
+    numbers = range(k - 1, len(plan), n)
+    left = [number for number in numbers if not part_file(parts, number).exists()]
+    with Tracker("features", sum(map(plan.n_utterances, left)), "utterances", quiet) as tracker:
+        work = partial(extract_part, settings=settings, parts=parts)
+        for done in in_processes(work, map(plan.part, left), min(jobs, len(left))):
+            tracker.advance(done)
+    files = [part_file(parts, number) for number in numbers]
+    if shard is not None:
+        return read_parts(files)[0]
+    result = _finish(store, files, described)
+    shutil.rmtree(parts)
+    return result
+
+
+def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extraction:
+    """Join the shards of one extraction into a store.
+
+    Raises
+    ------
+    UserError
+        If a folder is no shard, a shard is missing or doubled, or they are of different extractions.
+    """
+    plans = []
+    for shard in shards:
+        file = shard / PARTS / PLAN_FILE
+        if not file.exists():
+            raise UserError(
+                f"{shard} is no shard of a feature extraction ('speech2vec features --shard K/N' makes one)"
+            )
+        plans.append(read_plan(file))
+    first = plans[0]
+    for shard, plan in zip(shards, plans, strict=True):
+        if any(plan[key] != first[key] for key in ("fingerprint", "aligned", "n_parts")):
+            raise UserError(f"{shard} and {shards[0]} are not shards of one extraction (other settings or words)")
+        if plan["shard"][1] != len(shards):
+            raise UserError(
+                f"{shard} is shard {plan['shard'][0]} of {plan['shard'][1]}, but {len(shards)} folder(s) were given"
+            )
+    given = sorted(plan["shard"][0] for plan in plans)
+    if given != list(range(1, len(shards) + 1)):
+        raise UserError(f"shards {given} were given; each of 1..{len(shards)} is needed once")
+    folder_of = {plan["shard"][0]: shard for shard, plan in zip(shards, plans, strict=True)}
+    files = [part_file(folder_of[i % len(shards) + 1] / PARTS, i) for i in range(first["n_parts"])]
+    for file in files:
+        if not file.exists():
+            raise UserError(
+                f"{file.parent.parent} is not finished: run its 'speech2vec features ... --resume' to the end first"
+            )
+    claim_output(store, force=force, inputs=shards, folder_with=_MARKS)
+    return _finish(store, files, first)
+
+
+def _resumed(store: Path, described: dict[str, Any], shard: tuple[int, int] | None) -> Extraction | None:
+    """What is at `store` already: all of it, or a part that can be gone on with (None), or else an error."""
+    plan = store / PARTS / PLAN_FILE
+    if plan.exists():
+        if read_plan(plan) != described:
+            raise UserError(
+                f"{store} holds parts of another extraction (other settings, words or shard); --force starts anew"
+            )
+        # What a killed run was writing; its processes ended with it.
+        for half in (*store.glob(".*.tmp"), *plan.parent.glob(".*.tmp")):
+            half.unlink()
+        return None
+    if (store / META_FILE).exists():
+        meta = read_meta(store)
+        of = {"fingerprint": meta["fingerprint"], "aligned": meta.get("aligned")}
+        if shard is not None or any(of[key] != described[key] for key in of):
+            raise UserError(f"{store} is a store made with other settings or words; --force starts anew")
+        counts = meta["n_words"], meta["n_frames"], meta["seconds_of_audio"], meta["short_words"]
+        return Extraction(*counts, meta["shortened_words"], meta["failed"])
+    if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
+        raise UserError(f"{store} holds no extraction to resume; --force replaces what is there")
+    return None
+
+
+def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
+    """Normalise the parts into a store."""
+    result, tables = read_parts(files)
+    if not result.n_words:
+        raise UserError(f"no word could be used: {result.failed[0]['detail'] if result.failed else 'no parts'}")
+    settings = validate_settings(MfccSettings, plan["settings"])
+    words = pa.concat_tables(tables).unify_dictionaries()
+    n_frames = words["n_frames"].to_numpy().astype(np.int64)
+    column = words.schema.get_field_index("first_frame")
+    words = words.set_column(column, "first_frame", pa.array(np.cumsum(n_frames) - n_frames))
+    groups, names = _groups(words, settings)
+    ends = np.cumsum([len(table) for table in tables])
+    groups_of = np.split(groups, ends[:-1])
+    if settings.normalise == "none":
+        mean, deviation = np.zeros((1, settings.n_mfcc), np.float32), np.ones((1, settings.n_mfcc), np.float32)
+    else:
+        mean, deviation = _moments(files, tables, groups_of, len(names), settings.n_mfcc)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for file, table, group in zip(files, tables, groups_of, strict=True):
+            group_of_frame = np.repeat(group, table["n_frames"].to_numpy())
+            frames = read_frames(file, table)
+            frames -= mean[group_of_frame]
+            frames /= deviation[group_of_frame]
+            yield frames
+
+    # An utterance's moments are of no use to another recording; a speaker's are.
+    kept = zip(names, mean, deviation, strict=True) if settings.normalise in ("speaker", "corpus") else ()
+    write_store(
+        store,
+        words,
+        blocks(),
+        settings.n_mfcc,
+        plan["settings"],
+        aligned=plan["aligned"],
+        synthetic=plan["synthetic"],
+        normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in kept},
+        seconds_of_audio=result.seconds,
+        short_words=result.short_words,
+        shortened_words=result.shortened_words,
+        failed=result.failed,
+    )
+    return result
+
+
+def _groups(words: pa.Table, settings: MfccSettings) -> tuple[np.ndarray, list[str]]:
+    """The normalisation group of each word [shape=(n_words,)], and the groups' names."""
+    if settings.normalise in ("corpus", "none"):
+        return np.zeros(len(words), dtype=np.int32), ["corpus"]
+    column = words["speaker" if settings.normalise == "speaker" else "utterance_id"].combine_chunks()
+    return column.indices.to_numpy(), column.dictionary.to_pylist()
+
+
+def _moments(
+    files: list[Path], tables: list[pa.Table], groups_of: list[np.ndarray], n_groups: int, n_mfcc: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each group's frames, [shape=(n_groups, n_mfcc)] float32, summed in float64."""
+    count = np.zeros((n_groups, 1))
+    total, squares = np.zeros((n_groups, n_mfcc)), np.zeros((n_groups, n_mfcc))
+    for file, table, group in zip(files, tables, groups_of, strict=True):
+        if not len(table):
+            continue
+        frames = read_frames(file, table).astype(np.float64)
+        # Words of one group lie together, so that sums over runs of them are few.
+        runs = starts_of_runs(group)
+        first = table["first_frame"].to_numpy()[runs]
+        np.add.at(count, group[runs], np.diff(np.append(first, len(frames)))[:, None])
+        np.add.at(total, group[runs], np.add.reduceat(frames, first))
+        np.add.at(squares, group[runs], np.add.reduceat(frames**2, first))
+    mean = total / np.maximum(count, 1)
+    variance = squares / np.maximum(count, 1) - mean**2
+    # A coefficient that never varies stays zero instead of exploding.
+    deviation = np.sqrt(np.where(variance > 1e-8, variance, 1.0))
+    return mean.astype(np.float32), deviation.astype(np.float32)

@@ -1,0 +1,295 @@
+"""One part of an extraction: MFCC over its utterances, cut at the words; written whole or not at all.
+
+What of an ALIGNED folder is to be extracted, cut into parts that processes and machines share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
+from speech2vec.corpus.readers import is_synthetic
+from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
+from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
+from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path, read_json
+
+# A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.
+_OVERHANG = 0.1
+
+
+# Samples lie in [-1, 1], in floating-point files about so; the power of these would leave float32.
+_LOUDEST = 1e12
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The words of one utterance, cut out.
+
+    Parameters
+    ----------
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+        Not normalised, one word after the other.
+    n_frames : ndarray [shape=(n_words,)], int64
+        0 for a word that lies outside its audio.
+    seconds : float
+        Length of the utterance.
+    n_shortened : int
+        Words that are longer than `max_frames`.
+    """
+
+    frames: np.ndarray
+    n_frames: np.ndarray
+    seconds: float
+    n_shortened: int
+
+
+@dataclass
+class Extraction:
+    """What became of an extraction (or of a shard of one)."""
+
+    n_words: int = 0
+    n_frames: int = 0
+    seconds: float = 0.0
+    short_words: int = 0
+    shortened_words: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+def part_file(parts: Path, number: int) -> Path:
+    return parts / f"{number:06d}.parquet"
+
+
+def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
+    """Write one part and return its number of utterances.
+
+    It is ``NNNNNN.npy``, its frames as they come (not normalised), and then, which makes it whole,
+    ``NNNNNN.parquet``: its words, with what failed in the metadata.
+    """
+    start, end = part.words["start"].to_numpy(), part.words["end"].to_numpy()
+    n_frames = np.zeros(len(start), dtype=np.int64)
+    frames: list[np.ndarray] = []
+    failed: list[dict[str, str]] = []
+    seconds, n_shortened = 0.0, 0
+    ends = np.cumsum(part.n_words)
+    for utterance, first, last in zip(part.utterances, ends - part.n_words, ends, strict=True):
+        try:
+            cut = cut_words(utterance, start[first:last], end[first:last], settings)
+        except audio.AudioError as error:
+            failed.append(_failure(utterance, "unreadable audio", str(error)))
+            continue
+        frames.append(cut.frames)
+        n_frames[first:last] = cut.n_frames
+        seconds += cut.seconds
+        n_shortened += cut.n_shortened
+        outside = np.flatnonzero(cut.n_frames == 0)
+        if len(outside):
+            words = part.words["word"].slice(first, last - first).take(outside).to_pylist()
+            failed.append(
+                _failure(
+                    utterance,
+                    "words outside audio",
+                    f"{len(words)} of {last - first} words lie outside its {cut.seconds:.2f} s "
+                    f"or end before they start: {', '.join(words[:5])}",
+                )
+            )
+    used = np.flatnonzero(n_frames)
+    columns = {name: part.words[name].take(used) for name in part.words.column_names}
+    speakers = np.repeat(np.array([utterance.speaker for utterance in part.utterances], object), part.n_words)
+    columns["speaker"] = pa.array(speakers[used], pa.string())
+    columns["first_frame"] = pa.array((np.cumsum(n_frames) - n_frames)[used])
+    columns["n_frames"] = pa.array(n_frames[used])
+    short_words = int((end - start < settings.frame_shift - 1e-6)[used].sum())
+    notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
+    table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
+    file = part_file(parts, part.number)
+    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), settings.n_mfcc, frames)
+    with atomic_path(file) as temporary:
+        pq.write_table(table.replace_schema_metadata({"notes": json.dumps(notes)}), temporary, compression="zstd")
+    return len(part.utterances)
+
+
+def _failure(utterance: Utterance, reason: str, detail: str) -> dict[str, str]:
+    return {"utterance_id": utterance.utterance_id, "reason": reason, "detail": detail}
+
+
+def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
+    """Compute MFCC over an utterance, and cut its words out.
+
+    Parameters
+    ----------
+    utterance : Utterance
+    start, end : ndarray [shape=(n_words,)], seconds
+        From the start of the audio file.
+    settings : MfccSettings
+
+    Raises
+    ------
+    AudioError
+        If the audio cannot be read, or its samples are too large for features in float32.
+    """
+    samples = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
+    peak = float(np.abs(samples).max())
+    if peak > _LOUDEST:
+        raise audio.AudioError(f"{utterance.audio}: samples too large to compute features (up to {peak:.1e}, not 1)")
+    frames = mfcc(samples, settings)
+    seconds = len(samples) / settings.sampling_rate
+    offset = utterance.start or 0.0
+    start, end = start - offset, end - offset
+    inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
+    first, last = frame_span(start[inside], end[inside], settings)
+    first = np.minimum(first, len(frames) - 1)
+    whole = np.clip(last, first + 1, len(frames)) - first
+    lengths = np.minimum(whole, settings.max_frames or len(frames))
+    n_frames = np.zeros(len(start), dtype=np.int64)
+    n_frames[inside] = lengths
+    return Cut(frames[rows_of_ranges(first, lengths)], n_frames, seconds, int((lengths < whole).sum()))
+
+
+def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
+    """What became of the parts together, and the words of each."""
+    result, tables = Extraction(), []
+    for file in files:
+        try:
+            table = pq.read_table(file)
+            notes = json.loads(table.schema.metadata[b"notes"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise _damaged(file) from error
+        tables.append(table.replace_schema_metadata())
+        result.seconds += notes["seconds"]
+        result.short_words += notes["short_words"]
+        result.shortened_words += notes["shortened_words"]
+        result.failed += notes["failed"]
+        result.n_words += len(table)
+        result.n_frames += int(table["n_frames"].to_numpy().sum())
+    return result, tables
+
+
+def read_frames(file: Path, words: pa.Table) -> np.ndarray:
+    """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised."""
+    file = file.with_suffix(".npy")
+    try:
+        frames = np.load(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(file) from error
+    if len(frames) != words["n_frames"].to_numpy().sum():
+        raise _damaged(file)
+    return frames
+
+
+def _damaged(file: Path) -> UserError:
+    return UserError(f"{file} is missing or damaged (copied in part?): copy it again, or extract again with --force")
+
+
+PLAN_FILE = "plan.json"
+
+
+# Utterances to a part: some minutes of speech, a second of work.
+_PART = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """The utterances of one part, and their words.
+
+    Parameters
+    ----------
+    number : int
+    utterances : list of Utterance
+    words : pyarrow.Table
+        Rows of ``words.parquet``, those of one utterance after those of the other.
+    n_words : list of int
+        Of each utterance.
+    """
+
+    number: int
+    utterances: list[Utterance]
+    words: pa.Table
+    n_words: list[int]
+
+
+class Plan:
+    """What is to be extracted, cut into parts.
+
+    Parameters
+    ----------
+    aligned : Path
+
+    Raises
+    ------
+    UserError
+        If the folder holds no words, or words that do not fit its utterances.
+    """
+
+    def __init__(self, aligned: Path) -> None:
+        self._words = read_words(aligned)
+        if not len(self._words):
+            raise UserError(f"{aligned} holds no aligned words: its {REPORT_FILE} says why")
+        utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
+        ids = self._words["utterance_id"].combine_chunks().dictionary_encode()
+        index = ids.indices.to_numpy()
+        changes = np.flatnonzero(index[1:] != index[:-1]) + 1
+        self._begins = np.concatenate([[0], changes, [len(index)]])
+        names = ids.dictionary.to_pylist()
+        if len(names) != len(self._begins) - 1:
+            raise UserError(f"{aligned / WORDS_FILE}: the words of an utterance do not lie together")
+        unknown = [name for name in names if name not in utterances]
+        if unknown:
+            raise UserError(
+                f"{aligned / WORDS_FILE} names utterances that {UTTERANCES_FILE} lacks, '{unknown[0]}' for one"
+            )
+        start = self._words["start"].to_numpy()
+        backwards = (start[1:] < start[:-1]) & (index[1:] == index[:-1])
+        if backwards.any():
+            name = names[index[int(backwards.argmax())]]
+            raise UserError(f"{aligned / WORDS_FILE}: the words of utterance '{name}' are not in order of time")
+        self._utterances = [utterances[name] for name in names]
+        self.synthetic = any(is_synthetic(folder) for folder in {u.audio.parent for u in self._utterances})
+        self.hash = hashlib.sha256()
+        for name in (WORDS_FILE, UTTERANCES_FILE):
+            with (aligned / name).open("rb") as file:
+                while block := file.read(2**20):
+                    self.hash.update(block)
+
+    def __len__(self) -> int:
+        """The number of parts."""
+        return -(-len(self._utterances) // _PART)
+
+    def n_utterances(self, number: int) -> int:
+        return len(self._utterances[number * _PART : (number + 1) * _PART])
+
+    def part(self, number: int) -> Part:
+        utterances = self._utterances[number * _PART : (number + 1) * _PART]
+        begins = self._begins[number * _PART : number * _PART + len(utterances) + 1]
+        # `take` copies: a slice would carry the whole table along to another process.
+        words = self._words.take(np.arange(begins[0], begins[-1]))
+        return Part(number, utterances, words, np.diff(begins).tolist())
+
+    def describe(self, settings: MfccSettings, shard: tuple[int, int]) -> dict[str, Any]:
+        """What the parts in a folder are of; those of other settings, words or shard do not belong with them."""
+        return {
+            "fingerprint": fingerprint(settings),
+            "settings": settings.model_dump(mode="json"),
+            "aligned": self.hash.hexdigest(),
+            "n_parts": len(self),
+            "shard": list(shard),
+            "synthetic": self.synthetic,
+        }
+
+
+def read_plan(file: Path) -> dict[str, Any]:
+    """What `Plan.describe` said when the parts were begun."""
+    plan = read_json(file)
+    if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
+        raise UserError(f"{file} is not the plan of a feature extraction")
+    return plan

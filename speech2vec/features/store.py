@@ -1,0 +1,317 @@
+"""The feature store: the frames of all words in one memory-mapped array, with an index of the words.
+
+``frames.npy`` [shape=(total_frames, n_mfcc)] float32, normalised; ``words.parquet``: a row for each word instance in
+corpus order; ``meta.json``: settings, fingerprint, normalisation. Only the frames of words are kept, one word after the
+other; ``meta.json`` is written last, so a folder without it is not (yet) a store.
+
+Rows that lie together: where each run of equal values begins, and the rows of many ranges at once.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from speech2vec.corpus.manifest import WORDS_FILE
+from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path, read_json, write_json
+
+FRAMES_FILE = "frames.npy"
+
+
+META_FILE = "meta.json"
+
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+
+
+STORE_SCHEMA = pa.schema(
+    [
+        ("utterance_id", _NAME),
+        ("speaker", _NAME),
+        ("word", _NAME),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("score", pa.float32()),
+        ("first_frame", pa.int64()),
+        ("n_frames", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """A store opened for reading; the frames stay on disk until they are touched.
+
+    Parameters
+    ----------
+    path : Path
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+        Memory-mapped, normalised.
+    types : list of str
+        The vocabulary, most frequent word first (ties in alphabetical order).
+    counts : ndarray [shape=(n_types,)], int64
+    word_id, utterance, speaker : ndarray [shape=(n_words,)], int32
+        Indices into `types`, `utterance_ids` and `speakers`; the words of an utterance lie together, in time order.
+    start, end : ndarray [shape=(n_words,)], seconds
+    first_frame : ndarray [shape=(n_words,)], int64
+    n_frames : ndarray [shape=(n_words,)], int32
+    utterance_ids, speakers : list of str
+    settings : dict
+        The `MfccSettings` that made it.
+    fingerprint : str
+    meta : dict
+        All of meta.json.
+    """
+
+    path: Path
+    frames: np.ndarray
+    types: list[str]
+    counts: np.ndarray
+    word_id: np.ndarray
+    utterance: np.ndarray
+    speaker: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    first_frame: np.ndarray
+    n_frames: np.ndarray
+    utterance_ids: list[str]
+    speakers: list[str]
+    settings: dict[str, Any]
+    fingerprint: str
+    meta: dict[str, Any]
+
+    @property
+    def n_words(self) -> int:
+        return len(self.word_id)
+
+    @property
+    def n_mfcc(self) -> int:
+        return int(self.frames.shape[1])
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the speech was synthesised: every figure from it must say so."""
+        return bool(self.meta.get("synthetic"))
+
+    def segment(self, index: int) -> np.ndarray:
+        """The frames of one word [shape=(n_frames, n_mfcc)], without a copy."""
+        first = int(self.first_frame[index])
+        return self.frames[first : first + int(self.n_frames[index])]
+
+    def frames_of(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied (to `out`).
+
+        What lies together is asked for at once, and nothing is read on behind it: words and utterances are drawn from
+        all over a file that may be larger than the memory.
+        """
+        n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
+        self._ask_for(first, first + n)
+        taken: np.ndarray = np.take(self._scattered, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
+        return taken
+
+    def _ask_for(self, first: np.ndarray, end: np.ndarray) -> None:
+        """Tell the system which frames will be read: words from `first` to `end` [shape=(n_words,)]."""
+        mapped = self._scattered.base
+        if not len(first) or not isinstance(mapped, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        apart = first[1:] != end[:-1]
+        first, end = first[np.append(True, apart)], end[np.append(apart, True)]
+        row = self.frames.strides[0]
+        header = len(mapped) - len(self.frames) * row
+        page = (header + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
+        for begin, length in zip(page.tolist(), (header + end * row - page).tolist(), strict=True):
+            mapped.madvise(mmap.MADV_WILLNEED, begin, length)
+
+    @cached_property
+    def _scattered(self) -> np.ndarray:
+        """The frames mapped once more, for words from all over the file."""
+        frames: np.ndarray = np.load(self.path / FRAMES_FILE, mmap_mode="r")
+        if isinstance(frames.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+            frames.base.madvise(mmap.MADV_RANDOM)
+        return frames
+
+    def first_not_finite(self, at_once: int = 1_000_000) -> int | None:
+        """The first row whose frames hold NaN or infinity; None where all are numbers. Reads all frames."""
+        for begin in range(0, len(self.frames), at_once):
+            wrong = np.flatnonzero(~np.isfinite(self.frames[begin : begin + at_once]).all(axis=1))
+            if len(wrong):
+                frame = begin + int(wrong[0])
+                inside = (self.first_frame <= frame) & (frame < self.first_frame + self.n_frames)
+                return int(inside.argmax())
+        return None
+
+    def words(self) -> list[str]:
+        """The word of each instance, spelled out."""
+        return [self.types[i] for i in self.word_id]
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open a store.
+
+        Raises
+        ------
+        UserError
+            If the folder is no whole store, or its parts do not fit each other.
+        """
+        path = Path(path)
+        meta = read_meta(path)
+        try:
+            frames = np.load(path / FRAMES_FILE, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(path / FRAMES_FILE, "array", error) from error
+        try:
+            table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
+        except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
+            raise _unreadable(path / WORDS_FILE, "Parquet file", error) from error
+        missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
+        wrong = [f.name for f in STORE_SCHEMA if f.type != _NAME and table.schema.field(f.name).type != f.type]
+        if wrong:
+            raise UserError(f"{path / WORDS_FILE} has a column of the wrong type: {', '.join(wrong)}")
+        if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"] or frames.dtype != np.float32:
+            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, not what a store holds")
+        n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
+        first_frame = table["first_frame"].to_numpy()
+        if len(n_frames) == 0:
+            raise UserError(f"store {path} holds no words")
+        if n_frames.min() < 1:
+            word = table["word"][int(n_frames.argmin())].as_py()
+            raise UserError(f"store {path}: the word '{word}' in row {int(n_frames.argmin())} has no frames")
+        if first_frame.min() < 0 or int((first_frame + n_frames).max()) > len(frames):
+            raise UserError(f"store {path}: {WORDS_FILE} points beyond the {len(frames)} frames of {FRAMES_FILE}")
+        spelled, word_ids = _dictionary(table["word"])
+        counts = np.bincount(word_ids, minlength=len(spelled))
+        order = np.lexsort((np.array(spelled), -counts))
+        order = order[counts[order] > 0]
+        rank = np.empty(len(spelled), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        utterance_ids, utterance = _dictionary(table["utterance_id"])
+        speakers, speaker = _dictionary(table["speaker"])
+        return cls(
+            path=path,
+            frames=frames,
+            types=[spelled[i] for i in order],
+            counts=counts[order],
+            word_id=rank[word_ids],
+            utterance=utterance,
+            speaker=speaker,
+            start=table["start"].to_numpy(),
+            end=table["end"].to_numpy(),
+            first_frame=first_frame,
+            n_frames=n_frames,
+            utterance_ids=utterance_ids,
+            speakers=speakers,
+            settings=meta["settings"],
+            fingerprint=meta["fingerprint"],
+            meta=meta,
+        )
+
+
+def _unreadable(file: Path, kind: str, error: Exception) -> UserError:
+    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is no whole {kind}"
+    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' makes the store anew")
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta.json of a store, or a `UserError` that says why the folder is none."""
+    file = path / META_FILE
+    if not file.exists():
+        reason = "there is no such folder" if not path.exists() else f"it holds no {META_FILE}"
+        raise UserError(f"{path} is no store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
+    meta = read_json(file)
+    try:
+        settings, stored, _ = meta["settings"], meta["fingerprint"], meta["settings"]["n_mfcc"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{file} is not the {META_FILE} of a store: it lacks {error}") from error
+    if fingerprint(settings) != stored:
+        raise UserError(f"{file}: its settings do not have its fingerprint {stored}: it was changed by hand")
+    return meta
+
+
+def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # a column of no or several chunks, by version
+        array = array.unify_dictionaries().combine_chunks() if array.num_chunks > 1 else array.chunk(0)
+    return array.dictionary.to_pylist(), array.indices.to_numpy().astype(np.int32, copy=False)
+
+
+def write_store(
+    path: Path, words: pa.Table, frames: Iterable[np.ndarray], n_mfcc: int, settings: dict[str, Any], **meta: Any
+) -> None:
+    """Write a store: the frames first, ``meta.json`` (which makes it one) last; that of an older store goes first.
+
+    Parameters
+    ----------
+    path : Path
+    words : pyarrow.Table
+        Columns of `STORE_SCHEMA`.
+    frames : iterable of ndarray [shape=(n, n_mfcc)]
+        Blocks that follow one another.
+    n_mfcc : int
+    settings : dict
+    **meta
+        More for meta.json.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    (path / META_FILE).unlink(missing_ok=True)
+    total = int(pc.sum(words["n_frames"]).as_py() or 0)
+    write_frames(path / FRAMES_FILE, total, n_mfcc, frames)
+    with atomic_path(path / WORDS_FILE) as temporary:
+        pq.write_table(words.select(STORE_SCHEMA.names).cast(STORE_SCHEMA), temporary, compression="zstd")
+    header = {"settings": settings, "fingerprint": fingerprint(settings), "n_words": len(words), "n_frames": total}
+    write_json(path / META_FILE, {**header, **meta})
+
+
+def write_frames(file: Path, n_frames: int, n_mfcc: int, blocks: Iterable[np.ndarray]) -> None:
+    """Write a ``.npy`` file [shape=(n_frames, n_mfcc)], float32, from blocks that follow one another.
+
+    Raises
+    ------
+    OSError
+        If the disk is full. A memory map would end the process there, and `numpy.save` not say what is wrong.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, n_mfcc)}
+    written = 0
+    with atomic_path(file) as temporary, temporary.open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        for block in blocks:
+            out.write(np.ascontiguousarray(block, dtype="<f4").data)
+            written += len(block)
+        if written != n_frames:
+            raise ValueError(f"{written} frames were given for words of {n_frames}")
+
+
+def starts_of_runs(values: np.ndarray) -> np.ndarray:
+    """Where values that differ from the one before begin [shape=(n_runs,)], int64.
+
+    Examples
+    --------
+    >>> starts_of_runs(np.array([7, 7, 3, 3, 3, 7]))
+    array([0, 2, 5])
+    """
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+
+
+def rows_of_ranges(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The rows of ranges, one range after the other [shape=(sum of lengths,)], int64.
+
+    Examples
+    --------
+    >>> rows_of_ranges(np.array([5, 0]), np.array([3, 2]))
+    array([5, 6, 7, 0, 1])
+    """
+    return np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

@@ -1,0 +1,1 @@
+"""The network: encoder, decoder and the recurrence they are made of."""

@@ -1,0 +1,283 @@
+"""The weights of recurrent layers, and how each kind runs over packed sequences: LSTM or GRU.
+
+Both offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so that what is projected, gathered, fed
+back and run is written once for both.
+
+An LSTM over sequences of different lengths that computes no padding, with its gradient written out.
+
+What does not depend on the recurrence is taken out of it: inputs are projected once for each distinct frame (and
+gathered, however many sequences share it), an input that stays the same over time is projected once for each sequence,
+and the weights' gradients are single large products at the end. The recurrence itself is `lstm_cpu` on a CPU,
+`lstm_gpu` on a GPU, and `lstm_steps` for what those two do not take. The numbers are those of `torch.nn.LSTM`
+(tests/speech2vec/model/recurrence/test_lstm.py, in float64).
+
+A GRU over sequences of different lengths that computes no padding, with its gradient written out.
+
+As `lstm`, and with the same interface; the recurrence itself is `gru_cpu` on a CPU, `gru_gpu` on a GPU, and
+`gru_steps` for what those two do not take. The candidate is ``tanh(from input + reset * from state)``, the form of
+cuDNN and of `torch.nn.GRU`: the reset gate scales what the recurrent weights make of the state, not the state. So a
+step has four blocks, as many as an LSTM's: reset gate, update gate, the candidate's part that the reset gate leaves
+alone, and the part that it scales.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from speech2vec.model.recurrence import gru_cpu, gru_steps, lstm_cpu, lstm_steps
+from speech2vec.model.recurrence.engines import engine
+from speech2vec.model.recurrence.gates import LayerInputs, as_direction, input_gradients, recurrent_gradient
+from speech2vec.model.recurrence.packing import Packing
+
+
+class _PackedLstm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        frames: Tensor | None,
+        rows: Tensor | None,
+        weights: Tensor | None,
+        bias: Tensor | None,
+        constant: Tensor | None,
+        start: Tensor | None,
+        initial: Tensor | None,  # (D, B, H) initial hidden state, longest sequence first
+        initial_cell: Tensor | None,  # (D, B, H)
+        recurrent: Tensor,  # (D, H, 4H)
+        packing: Packing,
+        ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
+    ) -> tuple[Tensor, Tensor | None]:
+        inputs = LayerInputs(frames, rows, weights, bias, constant, start)
+        states = _lstm_engine(recurrent).forwards(inputs.projected(), initial, initial_cell, recurrent, packing)
+        ctx.save_for_backward(*states, frames, rows, initial, initial_cell, recurrent)
+        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
+        _, cells, _, hidden = states
+        return hidden, None if ends is None else cells[:, ends].to(hidden.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        d_hidden, d_last_cell = gradients
+        gates, cells, squashed, hidden, frames, rows, initial, initial_cell, recurrent = ctx.saved_tensors
+        packing = ctx.packing
+        d_gates, d_constant, d_initial, d_initial_cell = _lstm_engine(recurrent).backwards(
+            (gates, cells, squashed),
+            initial_cell,
+            recurrent,
+            packing,
+            d_hidden,
+            d_last_cell,
+            ctx.has_constant,
+        )
+        d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
+        d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
+        d_start = d_gates[:, : len(packing.lengths)] if ctx.has_start else None
+        d_initial = None if initial is None else d_initial
+        d_initial_cell = None if initial_cell is None else d_initial_cell
+        of_inputs = None, None, d_weights, d_bias, d_constant, d_start
+        return *of_inputs, d_initial, d_initial_cell, d_recurrent, None, None
+
+
+def _lstm_on_gpu() -> ModuleType:
+    from speech2vec.model.recurrence import lstm_gpu  # Triton comes with some builds of torch only
+
+    return lstm_gpu
+
+
+def _lstm_engine(recurrent: Tensor) -> ModuleType:
+    """A module with `forwards` and `backwards`."""
+    return engine(recurrent, lstm_cpu, _lstm_on_gpu, lstm_steps)
+
+
+def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+    """Hidden states of an LSTM over packed sequences.
+
+    Parameters
+    ----------
+    inputs : LayerInputs
+        Gates in the order input, forget, output, candidate; the bias is part of them.
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
+        Recurrent weights.
+    packing : Packing
+    initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
+        The hidden state to start from; in the packing's order. The cell state starts at zero.
+
+    Returns
+    -------
+    Tensor [shape=(n_directions, n_rows, hidden_size)]
+        Without the leading dimension if it was left out of `recurrent` and all others.
+    """
+    if recurrent.dim() == 2:
+        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
+    hidden: Tensor = _PackedLstm.apply(*inputs, initial, None, recurrent, packing, None)[0]
+    return hidden
+
+
+def packed_lstm_with_cell(
+    inputs: LayerInputs,
+    recurrent: Tensor,
+    packing: Packing,
+    initial: Tensor | None = None,
+    initial_cell: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As `packed_lstm`, from a given cell state and with the cell state of each sequence's last step.
+
+    Parameters
+    ----------
+    inputs, recurrent, packing, initial
+        As for `packed_lstm`.
+    initial_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
+        The cell state to start from, zero if None; in the packing's order.
+
+    Returns
+    -------
+    hidden : Tensor [shape=(n_directions, n_rows, hidden_size)]
+    last_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)]
+        In the packing's order.
+    """
+    if recurrent.dim() == 2:
+        states = as_direction(initial), as_direction(initial_cell)
+        hidden, last_cell = packed_lstm_with_cell(inputs.as_directions(), recurrent[None], packing, *states)
+        return hidden.squeeze(0), last_cell.squeeze(0)
+    hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, packing.last_rows)
+    return hidden, last_cell
+
+
+class _PackedGru(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        frames: Tensor | None,
+        rows: Tensor | None,
+        weights: Tensor | None,
+        bias: Tensor | None,
+        constant: Tensor | None,
+        start: Tensor | None,
+        initial: Tensor | None,  # (D, B, H) initial state, longest sequence first
+        recurrent: Tensor,  # (D, H, 4H)
+        packing: Packing,
+    ) -> Tensor:
+        inputs = LayerInputs(frames, rows, weights, bias, constant, start)
+        gates, hidden = _gru_engine(recurrent).forwards(inputs.projected(), initial, recurrent, packing)
+        ctx.save_for_backward(gates, hidden, frames, rows, initial, recurrent)
+        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
+        return hidden
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (d_hidden,) = gradients
+        gates, hidden, frames, rows, initial, recurrent = ctx.saved_tensors
+        packing = ctx.packing
+        d_gates, d_constant, d_initial = _gru_engine(recurrent).backwards(
+            gates, hidden, initial, recurrent, packing, d_hidden, ctx.has_constant
+        )
+        d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
+        d_start = d_gates[:, : len(packing.lengths)] if ctx.has_start else None
+        d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
+        of_inputs = None, None, d_weights, d_bias, d_constant, d_start
+        return *of_inputs, None if initial is None else d_initial, d_recurrent, None
+
+
+def _gru_on_gpu() -> ModuleType:
+    from speech2vec.model.recurrence import gru_gpu  # Triton comes with some builds of torch only
+
+    return gru_gpu
+
+
+def _gru_engine(recurrent: Tensor) -> ModuleType:
+    """A module with `forwards` and `backwards`."""
+    return engine(recurrent, gru_cpu, _gru_on_gpu, gru_steps)
+
+
+def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+    """States of a GRU over packed sequences.
+
+    Parameters
+    ----------
+    inputs : LayerInputs
+        Blocks in the order reset, update, candidate, scaled. The last holds the bias inside the reset gate's reach
+        (inputs do not come there).
+    recurrent : Tensor [shape=(n_directions, hidden_size, 4 * hidden_size)]
+        Recurrent weights, in the same blocks. That of the candidate is zero in a GRU, unless the state is fed back as
+        input.
+    packing : Packing
+    initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
+        The state to start from; in the packing's order.
+
+    Returns
+    -------
+    Tensor [shape=(n_directions, n_rows, hidden_size)]
+        Without the leading dimension if it was left out of `recurrent` and all others.
+    """
+    if recurrent.dim() == 2:
+        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
+    hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing)
+    return hidden
+
+
+def _initialise(layer: nn.Module, hidden_size: int) -> None:
+    """Uniform in ±1/√H, as torch initialises its recurrent layers."""
+    bound = 1 / math.sqrt(hidden_size)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound)
+
+
+class LSTMLayer(nn.Module):
+    """The weights of one LSTM layer in one direction; gates in the order input, forget, output, candidate."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.empty(input_size, 4 * hidden_size))
+        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
+        self.recurrent = nn.Parameter(torch.empty(hidden_size, 4 * hidden_size))
+        _initialise(self, hidden_size)
+
+    states = staticmethod(packed_lstm)
+    states_and_cell = staticmethod(packed_lstm_with_cell)
+
+
+class GRULayer(nn.Module):
+    """The weights of one GRU layer in one direction; blocks in the order reset, update, candidate, scaled (`gru`)."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.from_input = nn.Parameter(torch.empty(input_size, 3 * hidden_size))  # reset, update, candidate
+        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
+        self.from_state = nn.Parameter(torch.empty(hidden_size, 3 * hidden_size))  # reset, update, scaled
+        _initialise(self, hidden_size)
+
+    @property
+    def input(self) -> Tensor:
+        """Input weights [shape=(input_size, 4 * hidden_size)]; inputs do not come under the reset gate."""
+        return nn.functional.pad(self.from_input, (0, len(self.from_state)))
+
+    @property
+    def recurrent(self) -> Tensor:
+        """Recurrent weights [shape=(hidden_size, 4 * hidden_size)]; all that reach the candidate are scaled."""
+        reset, update, scaled = self.from_state.chunk(3, dim=1)
+        return torch.cat([reset, update, torch.zeros_like(scaled), scaled], dim=1)
+
+    states = staticmethod(packed_gru)
+
+    @staticmethod
+    def states_and_cell(
+        inputs: LayerInputs,
+        recurrent: Tensor,
+        packing: Packing,
+        initial: Tensor | None = None,
+        initial_cell: Tensor | None = None,
+    ) -> tuple[Tensor, None]:
+        """As an LSTM's; a GRU has no cell state."""
+        return packed_gru(inputs, recurrent, packing, initial), None
+
+
+Cell = LSTMLayer | GRULayer
+
+
+CELLS: dict[str, type[LSTMLayer] | type[GRULayer]] = {"lstm": LSTMLayer, "gru": GRULayer}

@@ -1,0 +1,124 @@
+"""Sequences of different lengths laid out time-major, longest first, so that a recurrence computes no padding.
+
+Step t holds the sequences that are longer than t, on rows that lie together. In shape comments S is packed rows, B
+sequences, H the hidden size.
+
+Matrix products over very many rows: all frames of a batch, hundreds of thousands, of a few dozen numbers each.
+
+A gradient of weights is a small matrix, and a sum over all rows. A GPU gives each part of what comes out to one
+multiprocessor, so a library that does not share out the sum as well leaves nearly all of them waiting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Rows that are summed by one product: 100,000 and more rows are then parts for all of a GPU's multiprocessors.
+PART = 1024
+
+
+def over_rows(a: Tensor, b: Tensor) -> Tensor:
+    """``a.t() @ b``, a sum over all rows [shapes=(n_rows, m), (n_rows, n), result (m, n)].
+
+    On a GPU the rows are shared out in parts, each of them a product of its own, whose results are summed in float32.
+    """
+    return in_parts(a, b) if a.device.type == "cuda" else a.t() @ b
+
+
+def in_parts(a: Tensor, b: Tensor, part: int = PART) -> Tensor:
+    """``a.t() @ b`` in parts of so many rows; what is left over is one more."""
+    whole = len(a) // part * part
+    rest = a[whole:].t() @ b[whole:]
+    if not whole:
+        return rest
+    parts = torch.bmm(a[:whole].reshape(-1, part, a.shape[1]).transpose(1, 2), b[:whole].reshape(-1, part, b.shape[1]))
+    total = parts.sum(0, dtype=torch.promote_types(a.dtype, torch.float32))
+    return total.add_(rest).to(a.dtype)
+
+
+class _LinearOverRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.addmm(bias, x, weight.t())
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (d_out,) = gradients
+        x, weight = ctx.saved_tensors
+        return d_out @ weight, over_rows(d_out, x), d_out.sum(0)
+
+
+def linear_over_rows(x: Tensor, layer: nn.Linear) -> Tensor:
+    """What a linear layer makes of very many rows [shapes=(n_rows, in_features), (n_rows, out_features)]."""
+    out: Tensor = _LinearOverRows.apply(x, layer.weight, layer.bias)
+    return out
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How sequences lie in packed order.
+
+    Parameters
+    ----------
+    order : Tensor [shape=(n_sequences,)], int64
+        The sequences, longest first.
+    lengths : Tensor [shape=(n_sequences,)], int64
+        In the order of `order`.
+    begin : Tensor [shape=(longest + 1,)], int64
+        The first row of each step and, at last, the number of rows.
+    sequence, time : Tensor [shape=(n_rows,)], int64
+        Of each packed row: its sequence (as a position in `order`) and its time step.
+    """
+
+    order: Tensor
+    lengths: Tensor
+    begin: Tensor
+    sequence: Tensor
+    time: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor, longest: int | None = None, n_rows: int | None = None) -> Packing:
+        """Pack sequences of these lengths (each 1 or more).
+
+        Parameters
+        ----------
+        lengths : Tensor [shape=(n_sequences,)], int64
+        longest : int or None
+            No sequence is longer.
+        n_rows : int or None
+            The sum of the lengths. What is None is read off `lengths`, for which a GPU must finish all it was told.
+        """
+        device = lengths.device
+        longest = int(lengths.max()) if longest is None else longest
+        n_rows = int(lengths.sum()) if n_rows is None else n_rows
+        descending, order = torch.sort(lengths, descending=True, stable=True)
+        steps = torch.arange(longest, device=device)
+        sizes = len(lengths) - torch.searchsorted(descending.flip(0), steps, right=True)  # longer than 0, 1, ...
+        begin = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
+        time = torch.repeat_interleave(steps, sizes, output_size=n_rows)
+        sequence = torch.arange(n_rows, device=device) - begin[time]
+        return cls(order, descending, begin, sequence, time)
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        """Sequences longer than t, for each t; a GPU must finish all it was told."""
+        return [n for n in self.begin.diff().tolist() if n]
+
+    @cached_property
+    def last_rows(self) -> Tensor:
+        """The packed row of each sequence's last step [shape=(n_sequences,)], in the order of `order`."""
+        return self.begin[self.lengths - 1] + torch.arange(len(self.lengths), device=self.lengths.device)
+
+    @cached_property
+    def previous_rows(self) -> Tensor:
+        """The packed row one step before, for each row but those of step 0 [shape=(n_rows - n_sequences,)]."""
+        n = len(self.lengths)
+        return self.begin[self.time[n:] - 1] + self.sequence[n:]

@@ -1,0 +1,1 @@
+"""What every program needs and no speech: errors, files, settings, processes, progress, the terminal."""

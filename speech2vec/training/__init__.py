@@ -1,0 +1,1 @@
+"""Training: pairs, batches, one step, the loop, checkpoints, the run folder."""

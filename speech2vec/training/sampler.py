@@ -1,0 +1,307 @@
+"""Centres and contexts: which words are paired, and which of them make a batch.
+
+A batch is made of whole utterances: every word in it is a centre and the context of its neighbours, so the encoder runs
+once for each word and not once for each pair. Where windows run across utterances it is made of a stretch of the text,
+whose first and last words have some of their neighbours in the next stretch: those are there as context only.
+
+Which word instances take part: min_count and subsampling, in gensim's words and by its formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from speech2vec.features.store import Store, rows_of_ranges, starts_of_runs
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.seeds import EPOCH, HELD_OUT, generator
+
+
+def keep_probability(counts: np.ndarray, min_count: int = 1, sample: float = 0.0) -> np.ndarray:
+    """The probability with which an instance of each word is kept.
+
+    Parameters
+    ----------
+    counts : ndarray [shape=(n_types,)]
+    min_count : int
+        Rarer words are left out.
+    sample : float
+        Threshold of subsampling: a word of relative frequency f is kept with probability
+        ``sqrt(sample / f) + sample / f`` (Mikolov et al. 2013, as word2vec computes it); 0 keeps all.
+
+    Returns
+    -------
+    ndarray [shape=(n_types,)], float64
+
+    Examples
+    --------
+    >>> keep_probability(np.array([98, 2]), sample=0.1).round(3)
+    array([0.421, 1.   ])
+    """
+    kept = np.where(counts >= min_count, 1.0, 0.0)
+    total = counts[counts >= min_count].sum()
+    if sample > 0 and total:
+        ratio = sample * total / np.maximum(counts, 1)
+        kept *= np.minimum(1.0, np.sqrt(ratio) + ratio)
+    return kept
+
+
+def subsample(word_id: np.ndarray, probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw which instances are kept [shape=(n_words,)], bool."""
+    chance = probability[word_id]
+    if chance.min(initial=1.0) >= 1.0:
+        return np.ones(len(word_id), dtype=bool)
+    return generator.random(len(word_id)) < chance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some utterances' words, and which of them are neighbours.
+
+    Parameters
+    ----------
+    words : ndarray [shape=(n_words,)], int64
+        Rows of the store, utterance after utterance.
+    utterance : ndarray [shape=(n_words,)], int32
+    centre, context : ndarray [shape=(n_pairs,)], int64
+        Positions in `words`.
+    """
+
+    words: np.ndarray
+    utterance: np.ndarray
+    centre: np.ndarray
+    context: np.ndarray
+
+
+def neighbour_pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """All (centre, context) pairs at most `window` words apart in the same utterance.
+
+    Parameters
+    ----------
+    utterance : ndarray [shape=(n_words,)]
+        Of each word; an utterance's words lie together.
+    window : int
+        Words to either side.
+
+    Returns
+    -------
+    centre, context : ndarray [shape=(n_pairs,)], int64
+        Each pair of neighbours comes twice, once in each role.
+
+    Examples
+    --------
+    >>> neighbour_pairs(np.array([0, 0, 1, 1]), window=3)
+    (array([0, 2, 1, 3]), array([1, 3, 0, 2]))
+    """
+    lefts = [np.flatnonzero(utterance[:-offset] == utterance[offset:]) for offset in range(1, window + 1)]
+    left = np.concatenate(lefts)
+    right = np.concatenate([positions + offset for offset, positions in enumerate(lefts, start=1)])
+    return np.concatenate([left, right]), np.concatenate([right, left])
+
+
+@dataclass(frozen=True)
+class BatchIndices:
+    """What a batch is made of, before its words are paired.
+
+    Parameters
+    ----------
+    positions : ndarray [shape=(n_words,)], int64
+        The words, as positions in the rows of a `Sampler`.
+    centres : ndarray [shape=(n_centres,)], int64
+        Positions in `positions`, ascending: the words whose pairs are in this batch; the others are context only.
+    group : ndarray [shape=(n_centres,)]
+        What of the centres is best kept together when a batch is shared out: utterances, as far as windows know them.
+    """
+
+    positions: np.ndarray
+    centres: np.ndarray
+    group: np.ndarray
+
+    def __getitem__(self, part: slice) -> BatchIndices:
+        """A part of the centres, with all of their pairs."""
+        return BatchIndices(self.positions, self.centres[part], self.group[part])
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Batches of the pairs of some rows of a store, in an order that epoch and seed alone determine.
+
+    Parameters
+    ----------
+    rows : ndarray [shape=(n_rows,)], int64
+        The instances that take part, in store order.
+    word_id, utterance : ndarray [shape=(n_rows,)]
+        Of these instances.
+    keep : ndarray [shape=(n_types,)]
+        Probability that an instance of each word takes part in an epoch.
+    window : int
+    batch_size : int
+        Approximate number of pairs a batch: it ends with the utterance that fills it.
+    seed : int
+    subsample : str
+        What `keep` is drawn for: `words`, which leave the text before windows are taken, as in word2vec; or `centres`,
+        which stay in the text as the context of others. Words of probability 0 leave the text in both cases.
+    across_utterances : bool
+        Windows run on from an utterance's end to the beginning of the next one.
+    """
+
+    rows: np.ndarray
+    word_id: np.ndarray
+    utterance: np.ndarray
+    keep: np.ndarray
+    window: int
+    batch_size: int
+    seed: int
+    subsample: Literal["words", "centres"] = "words"
+    across_utterances: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        rows: np.ndarray,
+        window: int,
+        batch_size: int,
+        seed: int,
+        min_count: int = 1,
+        sample: float = 0.0,
+        subsample: Literal["words", "centres"] = "words",
+        across_utterances: bool = False,
+    ) -> Sampler:
+        """A sampler over `rows` of `store`; counts are those of these rows."""
+        counts = np.bincount(store.word_id[rows], minlength=len(store.types))
+        keep = keep_probability(counts, min_count, sample)
+        word_id, utterance = store.word_id[rows], store.utterance[rows]
+        return cls(rows, word_id, utterance, keep, window, batch_size, seed, subsample, across_utterances)
+
+    def n_pairs(self) -> int:
+        """Pairs of an epoch in which every instance of probability > 0 takes part."""
+        text = self._text(np.flatnonzero(self.keep[self.word_id] > 0))
+        return sum(2 * int((text[:-o] == text[o:]).sum()) for o in range(1, self.window + 1))
+
+    def n_alone(self) -> int:
+        """Words without a neighbour in their utterance: they are in no pair."""
+        return int((np.bincount(self._text(np.flatnonzero(self.keep[self.word_id] > 0))) == 1).sum())
+
+    def _text(self, positions: np.ndarray) -> np.ndarray:
+        """What windows do not reach beyond: each word's utterance, or all in one."""
+        return np.zeros(len(positions), np.int32) if self.across_utterances else self.utterance[positions]
+
+    def epoch(self, epoch: int, shuffle: bool = True) -> list[BatchIndices]:
+        """The batches of an epoch."""
+        draw = generator(self.seed, EPOCH, epoch)
+        drawn = subsample(self.word_id, self.keep, draw)
+        kept = np.flatnonzero(drawn if self.subsample == "words" else self.keep[self.word_id] > 0)
+        is_centre = drawn[kept]
+        if not len(kept):
+            return []
+        text = self._text(kept)
+        begin = starts_of_runs(text)
+        length = np.diff(np.append(begin, len(kept)))
+        before = np.arange(len(kept)) - np.repeat(begin, length)
+        after = np.repeat(length, length) - 1 - before
+        count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs of each centre
+        if self.across_utterances:
+            return self._stretches(kept, is_centre, count, draw if shuffle else None)
+        order = draw.permutation(len(begin)) if shuffle else np.arange(len(begin))
+        pairs_of = np.add.reduceat(count, begin)[order]
+        order, pairs_of = order[pairs_of > 0], pairs_of[pairs_of > 0]  # an utterance of one word has no context
+        batches = []
+        for utterances in np.split(order, self._cuts(pairs_of)):
+            if len(utterances):
+                taken = rows_of_ranges(begin[utterances], length[utterances])
+                centres = np.flatnonzero(is_centre[taken])
+                batches.append(BatchIndices(kept[taken], centres, self.utterance[kept[taken[centres]]]))
+        return batches
+
+    def epochs(self, first: int, end: int) -> Iterator[list[BatchIndices]]:
+        """The batches of each epoch from `first` to before `end`.
+
+        Those of the next are chosen while one is trained on: of a corpus of full size that takes half a second, in
+        which a GPU would wait.
+        """
+        with ThreadPoolExecutor(1, "epoch") as thread:
+            following = thread.submit(self.epoch, first)
+            for epoch in range(first + 1, end + 1):
+                batches = following.result()
+                if epoch < end:
+                    following = thread.submit(self.epoch, epoch)
+                yield batches
+
+    def _cuts(self, counts: np.ndarray) -> np.ndarray:
+        """Where to cut a sequence of things of so many pairs each into batches."""
+        return np.flatnonzero(np.diff((np.cumsum(counts) - counts) // self.batch_size)) + 1
+
+    def _stretches(
+        self, kept: np.ndarray, is_centre: np.ndarray, count: np.ndarray, draw: np.random.Generator | None
+    ) -> list[BatchIndices]:
+        """The text cut into stretches, each with the words to either side that its windows reach."""
+        if not count.any():
+            return []
+        bounds = np.concatenate([[0], self._cuts(count), [len(kept)]])
+        batches = []
+        for number in range(len(bounds) - 1) if draw is None else draw.permutation(len(bounds) - 1):
+            begin, end = bounds[number], bounds[number + 1]
+            first = max(0, begin - self.window)
+            centres = begin - first + np.flatnonzero(is_centre[begin:end])
+            if len(centres):
+                batches.append(BatchIndices(kept[first : end + self.window], centres, centres))
+        return batches
+
+    def batch(self, chosen: BatchIndices) -> Batch:
+        """Words and pairs of one of the batches of `epoch`, or of a part of it."""
+        positions, centres = chosen.positions, chosen.centres
+        centre, context = neighbour_pairs(self._text(positions), self.window)
+        if len(centres) < len(positions):
+            is_centre = np.zeros(len(positions), dtype=bool)
+            is_centre[centres] = True
+            centre, context = centre[is_centre[centre]], context[is_centre[centre]]
+            used = np.zeros(len(positions), dtype=bool)
+            used[centre] = used[context] = True
+            place = np.cumsum(used) - 1
+            positions, centre, context = positions[used], place[centre], place[context]
+        return Batch(self.rows[positions], self.utterance[positions], centre, context)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches in store order, each instance of probability 1 once (for evaluation)."""
+        for chosen in self.epoch(0, shuffle=False):
+            yield self.batch(chosen)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a store to train on and rows held out [shape=(n,)], int64, and what they differ in."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+    by: str
+
+
+def split(store: Store, share: float, seed: int) -> Split:
+    """Hold out speakers, drawn until they have said `share` of the words; utterances where there is one speaker.
+
+    Parameters
+    ----------
+    store : Store
+    share : float
+        Of the words, between 0 and 1; whatever it is, one speaker (utterance) at least is on each side.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        The store holds one utterance: nothing can be held out.
+    """
+    by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
+    said = np.bincount(of)
+    groups = np.flatnonzero(said)
+    if len(groups) < 2:
+        raise UserError(f"store {store.path} holds one utterance: nothing can be held out to measure on")
+    order = generator(seed, HELD_OUT).permutation(groups)
+    count = 1 + int(np.searchsorted(np.cumsum(said[order]), share * len(of)))
+    chosen = np.isin(of, order[: min(count, len(groups) - 1)])
+    return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)

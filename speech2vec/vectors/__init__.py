@@ -1,0 +1,1 @@
+"""Word vectors: read and written, averaged over instances, beside text baselines."""

@@ -1,0 +1,168 @@
+"""Text baselines: Word2Vec and fastText trained on the words that the speech says, in the same windows.
+
+What a model of sound could know of meaning is bounded by what the same words know as text. Both are gensim's, with its
+defaults where the settings say nothing else: negative sampling, and windows whose width is drawn anew for each word.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from gensim.models import FastText, Word2Vec
+from pydantic import Field
+
+from speech2vec.corpus.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
+from speech2vec.corpus.transcripts import tokenize
+from speech2vec.features.store import META_FILE, Store, starts_of_runs
+from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.seeds import LARGEST_SEED
+from speech2vec.vectors.word_vectors import WordVectors
+
+log = logging.getLogger("speech2vec")
+
+
+class BaselineSettings(Settings):
+    """How a text baseline is trained.
+
+    Parameters
+    ----------
+    kind : str
+        `word2vec`, or `fasttext` (a word's vector includes those of its letter n-grams).
+    objective : str
+        `skipgram` or `cbow`.
+    vector_size : int
+    window : int
+        Neighbours to either side at most (k in the Speech2Vec paper).
+    min_count : int
+        Rarer words are left out before windows are taken.
+    sample : float
+        Subsampling threshold of frequent words; 0 is none.
+    negative : int
+        Noise words for each pair.
+    epochs : int
+    buckets : int
+        fastText only: rows of the table that letter n-grams are hashed into.
+    seed : int
+    """
+
+    kind: Literal["word2vec", "fasttext"] = "word2vec"
+    objective: Literal["skipgram", "cbow"] = "skipgram"
+    vector_size: int = Field(50, ge=1)
+    window: int = Field(3, ge=1)
+    min_count: int = Field(5, ge=1)
+    sample: float = Field(1e-3, ge=0)
+    negative: int = Field(5, ge=1)
+    epochs: int = Field(20, ge=1)
+    buckets: int = Field(200_000, ge=1)
+    seed: int = Field(1, ge=0, le=LARGEST_SEED)
+
+
+def read_sentences(source: Path) -> list[list[str]]:
+    """The words of each utterance, in order.
+
+    Parameters
+    ----------
+    source : Path
+        A store or an ALIGNED folder (the words that have times, so that text and speech models see the same), an
+        ``utterances.jsonl``, or a ``.text``/``.txt`` file of lines ``utterance_id WORDS…``, as Kaldi writes it.
+
+    Raises
+    ------
+    UserError
+        When `source` is none of these, or holds no words.
+    """
+    source = Path(source)
+    if (source / META_FILE).is_file():
+        store = Store.open(source)
+        sentences = _group(store.words(), store.utterance)
+    elif (source / WORDS_FILE).is_file():
+        table = read_words(source)
+        ids = table["utterance_id"].combine_chunks().dictionary_encode()
+        ids = ids.chunk(0) if isinstance(ids, pa.ChunkedArray) else ids
+        sentences = _group(pc.utf8_lower(table["word"]).to_pylist(), ids.indices.to_numpy())
+    elif source.suffix == ".jsonl" or (source / UTTERANCES_FILE).is_file():
+        file = source / UTTERANCES_FILE if source.is_dir() else source
+        sentences = [tokenize(utterance.text) for utterance in iterate_utterances(file)]
+    elif source.suffix in {".text", ".txt"}:
+        sentences = list(_read_text(source))
+    else:
+        raise UserError(
+            f"{source} is no store, no ALIGNED folder, no utterances.jsonl and no .text file of 'utterance_id WORDS'"
+        )
+    sentences = [sentence for sentence in sentences if sentence]
+    if not sentences:
+        raise UserError(f"{source} holds no words")
+    return sentences
+
+
+def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
+    starts = starts_of_runs(utterance).tolist()
+    return [list(words[start:end]) for start, end in pairwise([*starts, len(words)])]
+
+
+def _read_text(path: Path) -> Iterator[list[str]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                _, _, text = line.partition(" ")
+                yield tokenize(text)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSettings, jobs: int = 1) -> WordVectors:
+    """Train a text baseline.
+
+    Parameters
+    ----------
+    sentences : sequence of sequences of str
+        Windows never cross from one to the next.
+    settings : BaselineSettings
+    jobs : int
+        Threads; with more than one the result is no longer the same every time.
+
+    Returns
+    -------
+    WordVectors
+        Most frequent word first, with counts.
+
+    Raises
+    ------
+    UserError
+        When no word is frequent enough.
+    """
+    options = {
+        "sentences": sentences,
+        "vector_size": settings.vector_size,
+        "window": settings.window,
+        "min_count": settings.min_count,
+        "sample": settings.sample,
+        "negative": settings.negative,
+        "epochs": settings.epochs,
+        "sg": int(settings.objective == "skipgram"),
+        "seed": settings.seed,
+        "workers": jobs,
+    }
+    try:
+        if settings.kind == "fasttext":
+            vectors = FastText(bucket=settings.buckets, **options).wv
+        else:
+            vectors = Word2Vec(**options).wv
+    except RuntimeError as error:
+        # gensim's word for an empty vocabulary: "you must first build vocabulary before training the model"
+        if "vocabulary" not in str(error):
+            raise
+        raise UserError(f"no word comes {settings.min_count} times or more: lower --min-count") from error
+    words = list(vectors.index_to_key)
+    counts = np.array([vectors.get_vecattr(word, "count") for word in words], dtype=np.int64)
+    return WordVectors(words, np.asarray(vectors.vectors, dtype=np.float32), counts)

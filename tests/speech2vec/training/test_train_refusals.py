@@ -1,0 +1,261 @@
+"""`speech2vec train`: what is wrong with a store, a checkpoint or a device is one line, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from fakes import made_up_store
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from speech2vec.cli.app import app
+from speech2vec.features.store import Store
+from speech2vec.runtime.config import load_settings
+from speech2vec.runtime.console import run_app
+from speech2vec.runtime.files import only_writer
+from speech2vec.training import trainer
+from speech2vec.training.presets import TrainSettings
+from speech2vec.training.run import checkpoint_file
+from speech2vec.training.sampler import Sampler
+from speech2vec.training.trainer import train
+
+CHOSEN = ("model.vector_size=8", "optimiser.epochs=1", "optimiser.batch_size=60", "data.held_out=0.2")
+Said = tuple[int, str, list[str]]
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `speech2vec train` and give back exit code, output and lines of errors."""
+
+    def run(store: Path, run: Path, *more: str) -> Said:
+        options = [word for text in CHOSEN for word in ("--set", text)]
+        fixed = ["--device", "cpu", "--evaluate-every", "1", "--quiet"]
+        monkeypatch.setattr(sys, "argv", ["speech2vec", "train", str(store), "-o", str(run), *options, *fixed, *more])
+        with pytest.raises(SystemExit) as ended:
+            run_app(app)
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err.splitlines()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    made_up_store(folder / "store")
+    return folder
+
+
+@pytest.fixture
+def store(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole / "store", tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def trained(whole: Path) -> Path:
+    settings = load_settings(TrainSettings, overrides=CHOSEN)
+    train(Store.open(whole / "store"), whole / "run", settings, torch.device("cpu"), quiet=True)
+    return whole / "run"
+
+
+def change(store: Path, name: str, values: list[object]) -> None:
+    table = pq.read_table(store / "words.parquet")
+    field = table.schema.field(name)
+    column = pa.array(values).cast(field.type)
+    pq.write_table(table.set_column(table.column_names.index(name), field, column), store / "words.parquet")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("row", range(0, 240, 48))  # one of each speaker's: the held-out one too
+def test_frames_that_are_no_numbers_are_found(
+    store: Path, tmp_path: Path, command: Command, value: float, row: int
+) -> None:
+    frames = np.lib.format.open_memmap(store / "frames.npy", mode="r+")
+    frames[pq.read_table(store / "words.parquet")["first_frame"][row].as_py()] = value
+    frames.flush()
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "holds NaN or infinite frames" in said[0] and f"(row {row}): make it anew" in said[0]
+
+
+def test_a_word_of_no_frames(store: Path, tmp_path: Path, command: Command) -> None:
+    n = pq.read_table(store / "words.parquet")["n_frames"].to_pylist()
+    change(store, "n_frames", [0 if row == 7 else value for row, value in enumerate(n)])
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1 and "in row 7 has no frames" in said[0]
+
+
+def test_a_vocabulary_of_one_word_is_trained_on(store: Path, tmp_path: Path, command: Command) -> None:
+    change(store, "word", ["again"] * 240)
+    code, out, said = command(store, tmp_path / "run")
+    assert code == 0 and out.startswith("run ")
+    assert len(said) == 1 and "all words are the same one, 'again'" in said[0]
+
+
+def test_what_is_only_watched_stops_no_training(store: Path, tmp_path: Path, command: Command) -> None:
+    change(store, "word", ["again"] * 240)
+    change(store, "end", [start + 1.0 for start in pq.read_table(store / "words.parquet")["start"].to_pylist()])
+    code, out, _ = command(store, tmp_path / "run")  # two instances of one word: same-different has nothing to tell
+    assert code == 0 and out.startswith("run ")
+
+
+def test_the_seed_of_a_configuration_file_counts(store: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "config.toml").write_text("seed = 7\n")
+    for more, seed in (((), 7), (("--seed", "3"), 3), (("--seed", "3", "--set", "seed=4"), 4)):
+        code, *_ = command(store, tmp_path / f"run{seed}", "--config", str(tmp_path / "config.toml"), *more)
+        assert code == 0 and f"seed = {seed}\n" in (tmp_path / f"run{seed}" / "config.toml").read_text()
+
+
+def test_a_subsample_that_leaves_no_pair(store: Path, tmp_path: Path, command: Command) -> None:
+    code, _, said = command(store, tmp_path / "run", "--set", "data.sample=1e-12")
+    assert code == 2 and len(said) == 1
+    assert "no pair is left to train on in epoch 1: a larger data.sample than 1e-12" in said[0]
+
+
+@pytest.mark.parametrize("seed", ["4294967296", "99999999999999999999"])
+def test_a_seed_that_is_too_large(store: Path, tmp_path: Path, command: Command, seed: str) -> None:
+    for option in (["--seed", seed], ["--set", f"seed={seed}"]):
+        code, _, said = command(store, tmp_path / "run", *option)
+        assert code == 2 and len(said) == 1 and "4294967295" in said[0]
+
+
+def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, command: Command) -> None:
+    utterance = pq.read_table(store / "words.parquet")["utterance_id"].to_pylist()
+    change(store, "utterance_id", [f"{name}-end" if row % 6 == 5 else name for row, name in enumerate(utterance)])
+    assert Sampler.of(Store.open(store), np.arange(240), 1, 60, seed=0).n_alone() == 40
+    code, _, _ = command(store, tmp_path / "run")
+    assert code == 0
+    change(store, "utterance_id", [str(row) for row in range(240)])
+    code, _, said = command(store, tmp_path / "none")
+    assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
+
+
+def test_a_run_is_not_replaced_by_nothing(store: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "vectors.txt").write_text("kept")
+    change(store, "utterance_id", [str(row) for row in range(240)])
+    code, _, said = command(store, run, "--force")
+    assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
+    assert (run / "vectors.txt").exists() and checkpoint_file(run).exists()
+    code, _, _ = command(trained.parent / "store", run, "--force")
+    assert code == 0 and not (run / "vectors.txt").exists()
+
+
+def test_a_run_that_is_being_trained_by_another_process(whole: Path, trained: Path, command: Command) -> None:
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    with only_writer(trained):
+        for option in ("--force", "--resume"):
+            code, _, said = command(whole / "store", trained, option)
+            assert code == 2 and len(said) == 1 and "is being written by process" in said[0]
+    assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_of_another_size(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
+    assert code == 2 and len(said) == 1 and "begun with other settings" in said[0]
+    assert "(model.vector_size 8, not 10)" in said[0]
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("vector_size = 8", "vector_size = 10"))
+    code, _, said = command(whole / "store", run, "--resume", "--set", "model.vector_size=10")
+    assert code == 2 and len(said) == 1 and "is of another model" in said[0]
+
+
+def test_a_truncated_checkpoint(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    file = checkpoint_file(run)
+    content = file.read_bytes()
+    for length in (0, 7, 200, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:length])
+        code, _, said = command(whole / "store", run, "--resume")
+        assert code == 2 and len(said) == 1 and "is truncated, or not a checkpoint" in said[0]
+
+
+def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    file = checkpoint_file(run)
+    with safe_open(file, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        progress = opened.metadata()["progress"]
+    optimiser = next(name for name in tensors if name.startswith("optimiser."))
+    cases = [
+        ({"x": torch.zeros(3)}, None, "is truncated, or not a checkpoint"),
+        ({"x": torch.zeros(3)}, progress, "is of another model"),
+        (tensors, json.dumps({"epochs": 3}), "does not say how far it has come"),
+        (tensors, json.dumps(3), "is truncated, or not a checkpoint"),
+        ({**tensors, optimiser: torch.zeros(99)}, progress, "the state of another optimiser"),
+        ({k: v for k, v in tensors.items() if not k.startswith("optimiser.3")}, progress, "the state of another"),
+    ]
+    for content, metadata, expected in cases:
+        save_file(content, file, metadata={"progress": metadata} if metadata else None)
+        code, _, said = command(whole / "store", run, "--resume")
+        assert code == 2 and len(said) == 1 and expected in said[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(store: Path, tmp_path: Path, command: Command) -> None:
+    code, _, said = command(store, tmp_path / "run", "--device", "cuda")
+    assert code == 2 and len(said) == 1 and "there is no CUDA device" in said[0]
+    assert not (tmp_path / "run").exists()
+    code, _, said = command(store, tmp_path / "run", "--device", "tpu")
+    assert code == 2 and len(said) == 1 and "'tpu' is not one of" in said[0]
+
+
+def test_a_learning_rate_that_diverges_keeps_the_last_good_checkpoint(
+    store: Path, tmp_path: Path, command: Command
+) -> None:
+    wild = ("name=sgd", "learning_rate=1e6", "gradient_clip=0", "reduction=sum", "epochs=3")
+    options = [word for text in wild for word in ("--set", f"optimiser.{text}")]
+    code, _, said = command(store, tmp_path / "run", *options, "--checkpoint-every", "1")
+    file = checkpoint_file(tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "at step 3: training has diverged" in said[0] and f"the last good checkpoint is {file};" in said[0]
+    with safe_open(file, "pt") as opened:
+        assert json.loads(opened.metadata()["progress"])["step"] == 2
+        assert all(bool(opened.get_tensor(name).isfinite().all()) for name in opened.keys())  # noqa: SIM118
+    # Without a checkpoint in each step none is written after the first step that is no number.
+    code, _, _ = command(store, tmp_path / "other", *options)
+    assert code == 2 and not checkpoint_file(tmp_path / "other").exists()
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_of_a_gpu_is_one_line(
+    store: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = iter(range(100))
+    make_step = trainer.train_step
+
+    def step(*given: Any) -> torch.Tensor:
+        if next(steps) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 7.00 GiB.")
+        return make_step(*given)
+
+    monkeypatch.setattr(trainer, "train_step", step)
+    code, _, said = command(store, tmp_path / "run", "--checkpoint-every", "1")
+    assert code == 2 and len(said) == 1
+    assert "the memory of" in said[0] and "is full: a new run" in said[0]
+    assert "smaller optimiser.batch_size than 60 helps" in said[0]
+    assert f"the last good checkpoint is {checkpoint_file(tmp_path / 'run')}" in said[0]
+
+
+def test_a_gpu_that_is_full_beforehand_is_one_line(
+    store: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(trainer, "DeviceStore", full)
+    code, _, said = command(store, tmp_path / "run")
+    assert code == 2 and len(said) == 1
+    assert "is full" in said[0] and "no checkpoint was written yet" in said[0]
