@@ -61,8 +61,8 @@ def predict(
         claim_output(output, force=force, inputs=[run, *recordings])
     if text is not None and not opened.uses_text:
         log.warning("--text changes nothing: the %s model goes by the sound alone", opened.model_name)
-    if opened.caution:
-        log.warning("trained on %s: %s", opened.corpus, opened.caution)
+    if opened.data_warning:
+        log.warning("trained on %s: %s", opened.corpus, opened.data_warning)
     utterances, unusable = find_recordings(recordings, text, chunk, channel)
     predictions, problems = predict_utterances(opened, load_ensemble(opened, chosen), utterances)
     problems = unusable + problems
@@ -89,10 +89,10 @@ def _line(problem: Problem) -> str:
 def render(predictions: Sequence[Prediction], run: Run, format_: Format) -> str:
     """Predictions as text: aligned columns, CSV or JSON; with the words, where the model takes any.
 
-    CSV and JSON name the corpus of training; the table does where it was not natural speech (`Run.caution`).
+    CSV and JSON name the corpus of training; the table does where it was not natural speech (`Run.data_warning`).
     """
     with_text = any(p.text is not None for p in predictions)
-    with_corpus = format_ is Format.csv or bool(run.caution)
+    with_corpus = format_ is Format.csv or bool(run.data_warning)
     if format_ is Format.json:
         rows = [
             {

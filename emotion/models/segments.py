@@ -27,7 +27,7 @@ from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
-from speech2vec.training.run import LAST, load_run
+from speech2vec.training.run import LAST, Run
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class SegmentEncoder:
         UserError
             The folder is no run, or has no such checkpoint.
         """
-        loaded = load_run(run, checkpoint=checkpoint)
+        loaded = Run.load(run, checkpoint=checkpoint)
         return cls(loaded.model, validate_settings(MfccSettings, loaded.store.settings))
 
     def save(self, path: Path) -> None:

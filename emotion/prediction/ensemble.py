@@ -1,7 +1,5 @@
 """All members of a run as one network, from unscaled features and words to probabilities; its TorchScript file."""
 
-from __future__ import annotations
-
 # No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
 import warnings
 from collections.abc import Sequence

@@ -160,7 +160,7 @@ class Run:
         return str(self.info["corpus"])
 
     @property
-    def caution(self) -> str:
+    def data_warning(self) -> str:
         """What goes beside every prediction where the training set was not natural speech; "" where it was."""
         if self.info["composite"]:
             return "its words were not said in its audio; what it is worth on real speech is not known"

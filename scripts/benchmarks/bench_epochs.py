@@ -52,7 +52,7 @@ def pairs_of_epoch(store: Store, settings: TrainSettings) -> tuple[int, float]:
     """Pairs that an epoch trains on, and the mean frames of their contexts."""
     data = settings.data
     trained = split(store, data.held_out, settings.seed).train
-    sampler = Sampler.of(store, trained, data.window, settings.optimiser.batch_size, settings.seed)
+    sampler = Sampler.from_store(store, trained, data.window, settings.optimiser.batch_size, settings.seed)
     return sampler.n_pairs(), float(store.n_frames[trained].mean())
 
 

@@ -109,7 +109,7 @@ def our_steps(
     """The steps of this project's trainer, without end."""
     model = seeded_model(store.n_mfcc, settings, 0).to(device)
     weights = make_optimiser(model, optimiser)
-    sampler = Sampler.of(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
+    sampler = Sampler.from_store(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
     frames = DeviceStore(store, device)
     error: nn.Module = BatchLoss(model, optimiser, int(store.n_frames.max()))
     if compiled:

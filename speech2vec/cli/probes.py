@@ -105,9 +105,9 @@ def homophones(
 
 
 def _load(run: Path, store: Path | None, checkpoint: str, device: console.Device) -> Run:
-    from speech2vec.training.run import load_run
+    from speech2vec.training.run import Run
 
-    return load_run(run, store, device=device.value, checkpoint=checkpoint)
+    return Run.load(run, store, device=device.value, checkpoint=checkpoint)
 
 
 def _format(check: HomophoneCheck, table: NearHomophones, synthetic: bool) -> str:

@@ -35,9 +35,9 @@ def report(
     from speech2vec.report.findings import gather
     from speech2vec.report.page import write_report
     from speech2vec.report.text import statements
-    from speech2vec.training.run import load_run
+    from speech2vec.training.run import Run
 
-    loaded = load_run(run, store, device=device.value, checkpoint=checkpoint)
+    loaded = Run.load(run, store, device=device.value, checkpoint=checkpoint)
     findings = gather(
         loaded,
         wordsim=wordsim,
@@ -73,12 +73,12 @@ def compare(
     # After the checks: these take seconds to import.
     from speech2vec.report.comparison import write_comparison
     from speech2vec.report.findings import gather
-    from speech2vec.training.run import load_run
+    from speech2vec.training.run import Run
 
     found = []
     for run in runs:
         log.info("measuring %s", run)
-        loaded = load_run(run, device=device.value, checkpoint=checkpoint)
+        loaded = Run.load(run, device=device.value, checkpoint=checkpoint)
         found.append(gather(loaded, wordsim=wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
     write_comparison(found, output)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

@@ -115,13 +115,13 @@ def export(
     force: console.ForceOption = False,
 ) -> None:
     """Write the words' vectors (mean over a word's instances) in word2vec's format."""
-    from speech2vec.training.run import load_run
+    from speech2vec.training.run import Run
     from speech2vec.vectors.instances import word_vectors
     from speech2vec.vectors.word_vectors import write_vectors
 
     set_up_logging(quiet)
     claim_output(output, force=force, inputs=[run, store])
-    loaded = load_run(run, store, device=device.value, trained=not untrained, checkpoint=checkpoint)
+    loaded = Run.load(run, store, device=device.value, trained=not untrained, checkpoint=checkpoint)
     vectors = word_vectors(loaded, min_count)
     if not len(vectors.words):
         raise UserError(f"no word occurs {min_count} times or more in {loaded.store.path}: a smaller --min-count helps")

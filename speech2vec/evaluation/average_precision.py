@@ -75,7 +75,7 @@ class Precision:
         harmonic = float(digamma(n + 1) + np.euler_gamma)
         return (harmonic + (self.n_same - 1) / max(n - 1, 1) * (n - harmonic)) / n
 
-    def less(self, other: Precision) -> Estimate | None:
+    def difference(self, other: Precision) -> Estimate | None:
         """How much higher than `other`'s this is, with the interval of the difference; None if there is none.
 
         Both are of the same instances and seed: the words of each draw are the same, so that what makes words easy or

@@ -28,7 +28,7 @@ from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.progress import log
-from speech2vec.training.run import checkpoint_file, is_begun, load_run
+from speech2vec.training.run import Run, checkpoint_file, is_begun
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -325,7 +325,7 @@ def untrained_controls(
     controls = {}
     for name, (folder, own) in zip(distinct_names(list(of_run)), of_run.items(), strict=True):
         try:
-            loaded = load_run(folder, store, device=device, trained=False)
+            loaded = Run.load(folder, store, device=device, trained=False)
         except UserError as error:
             if required:
                 raise

@@ -267,8 +267,8 @@ class SameDifferentResult:
         """Trained less untrained, over all pairs and across speakers; None without an interval."""
         trained, untrained = self.results[TRAINED], self.results[UNTRAINED]
         return (
-            trained.all_pairs.less(untrained.all_pairs),
-            trained.across_speakers.less(untrained.across_speakers),
+            trained.all_pairs.difference(untrained.all_pairs),
+            trained.across_speakers.difference(untrained.across_speakers),
         )
 
     def to_json(self) -> dict[str, Any]:

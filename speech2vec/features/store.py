@@ -109,18 +109,18 @@ class Store:
         first = int(self.first_frame[index])
         return self.frames[first : first + int(self.n_frames[index])]
 
-    def frames_of(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied (to `out`).
 
         What lies together is asked for at once, and nothing is read on behind it: words and utterances are drawn from
         all over a file that may be larger than the memory.
         """
         n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
-        self._ask_for(first, first + n)
+        self._prefetch(first, first + n)
         taken: np.ndarray = np.take(self._scattered, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
         return taken
 
-    def _ask_for(self, first: np.ndarray, end: np.ndarray) -> None:
+    def _prefetch(self, first: np.ndarray, end: np.ndarray) -> None:
         """Tell the system which frames will be read: words from `first` to `end` [shape=(n_words,)]."""
         mapped = self._scattered.base
         if not len(first) or not isinstance(mapped, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
@@ -141,7 +141,7 @@ class Store:
             frames.base.madvise(mmap.MADV_RANDOM)
         return frames
 
-    def first_not_finite(self, at_once: int = 1_000_000) -> int | None:
+    def find_non_finite(self, at_once: int = 1_000_000) -> int | None:
         """The first row whose frames hold NaN or infinity; None where all are numbers. Reads all frames."""
         for begin in range(0, len(self.frames), at_once):
             wrong = np.flatnonzero(~np.isfinite(self.frames[begin : begin + at_once]).all(axis=1))

@@ -23,7 +23,7 @@ def segments_of(store: Store, rows: np.ndarray, device: torch.device | str = "cp
     """The frames of some words of a store, together on a device."""
     n_frames = store.n_frames[rows].astype(np.int64)
     return Segments(
-        torch.from_numpy(store.frames_of(rows)).to(device),
+        torch.from_numpy(store.gather(rows)).to(device),
         torch.from_numpy(np.cumsum(n_frames) - n_frames).to(device),
         torch.from_numpy(n_frames).to(device),
         int(n_frames.max(initial=0)),

@@ -87,7 +87,7 @@ class DeviceStore:
             return Segments(self._frames.index_select(0, index), first, lengths, longest, total)
         begin = np.cumsum(n) - n
         frames = torch.empty((total, self.store.n_mfcc), pin_memory=self.device.type == "cuda")
-        self.store.frames_of(rows, out=frames.numpy())
+        self.store.gather(rows, out=frames.numpy())
         return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total)
 
     def batch(self, batch: Batch) -> DeviceBatch:

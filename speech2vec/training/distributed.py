@@ -60,7 +60,7 @@ class World:
         return values
 
     @contextlib.contextmanager
-    def exchanging(self) -> Iterator[None]:
+    def collective_errors(self) -> Iterator[None]:
         """Around an exchange that torch makes: if another process is lost there, say so in a line."""
         try:
             yield
@@ -69,7 +69,7 @@ class World:
                 raise
             raise _lost(error) from error
 
-    def from_first(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the first process has; it may be anything that can be pickled."""
         if self.size == 1:
             return value

@@ -114,7 +114,7 @@ class StepLogger:
                 self.writer.add_scalar(f"step/{name}", value, progress.step)
         self.tracker.advance(int(pairs), note=f"loss {errors / values:.4f}")
 
-    def rest(self) -> None:
+    def reset_timer(self) -> None:
         """Leave out of the time what was done since the last reading (a checkpoint, an evaluation)."""
         self.started = time.perf_counter()
 

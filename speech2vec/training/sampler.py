@@ -160,7 +160,7 @@ class Sampler:
     across_utterances: bool = False
 
     @classmethod
-    def of(
+    def from_store(
         cls,
         store: Store,
         rows: np.ndarray,
@@ -183,7 +183,7 @@ class Sampler:
         text = self._text(np.flatnonzero(self.keep[self.word_id] > 0))
         return sum(2 * int((text[:-o] == text[o:]).sum()) for o in range(1, self.window + 1))
 
-    def n_alone(self) -> int:
+    def n_singletons(self) -> int:
         """Words without a neighbour in their utterance: they are in no pair."""
         return int((np.bincount(self._text(np.flatnonzero(self.keep[self.word_id] > 0))) == 1).sum())
 
@@ -206,7 +206,7 @@ class Sampler:
         after = np.repeat(length, length) - 1 - before
         count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs of each centre
         if self.across_utterances:
-            return self._stretches(kept, is_centre, count, draw if shuffle else None)
+            return self._contiguous_batches(kept, is_centre, count, draw if shuffle else None)
         order = draw.permutation(len(begin)) if shuffle else np.arange(len(begin))
         pairs_of = np.add.reduceat(count, begin)[order]
         order, pairs_of = order[pairs_of > 0], pairs_of[pairs_of > 0]  # an utterance of one word has no context
@@ -236,7 +236,7 @@ class Sampler:
         """Where to cut a sequence of things of so many pairs each into batches."""
         return np.flatnonzero(np.diff((np.cumsum(counts) - counts) // self.batch_size)) + 1
 
-    def _stretches(
+    def _contiguous_batches(
         self, kept: np.ndarray, is_centre: np.ndarray, count: np.ndarray, draw: np.random.Generator | None
     ) -> list[BatchIndices]:
         """The text cut into stretches, each with the words to either side that its windows reach."""

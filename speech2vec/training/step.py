@@ -112,7 +112,7 @@ def train_step(
     over = sums[2].to(squared_error.dtype)
     optimiser.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes, and are to be summed.
-    with ranks.exchanging():
+    with ranks.collective_errors():
         (squared_error / (over / ranks.size)).backward()
     norm = nn.utils.clip_grad_norm_(error.parameters(), settings.gradient_clip or math.inf)
     optimiser.step()

@@ -110,7 +110,7 @@ def train(
                 "all words are the same one, '%s': these vectors will tell nothing apart",
                 store.types[store.word_id[parts.train[0]]],
             )
-        if alone := sampler.n_alone():
+        if alone := sampler.n_singletons():
             log.info("%s words are alone in their utterance and take no part", f"{alone:,}")
         frames = DeviceStore(store, device)
         book = EpochLogger(run, progress, frames, dev_sampler, parts, settings, on_epoch_end) if ranks.first else None
@@ -180,7 +180,7 @@ class _Loop:
             if due:
                 self._save(LAST)
                 self.saved = time.monotonic()
-                self.steps.rest()
+                self.steps.reset_timer()
         if self.steps.pending:
             self.steps.read(self._rate)
 
@@ -200,7 +200,7 @@ class _Loop:
             progress.best_loss = held_out.loss
             self._save(BEST)  # before the last: a run that is killed between them does this epoch's end again
         self._save(LAST)
-        self.steps.rest()
+        self.steps.reset_timer()
 
     def _save(self, name: str) -> None:
         if self.ranks.first:
@@ -214,7 +214,7 @@ class _Loop:
 def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Sampler, Sampler]:
     """Of the pairs to train on, and of those to measure on: the same whatever the batches, so that runs compare."""
     data, seed = settings.data, settings.seed
-    training = Sampler.of(
+    training = Sampler.from_store(
         store,
         parts.train,
         window=data.window,
@@ -226,7 +226,7 @@ def _samplers(store: Store, settings: TrainSettings, parts: Split) -> tuple[Samp
         across_utterances=data.across_utterances,
     )
     measured = rows_to_measure(store, parts.held_out, data.window, seed)
-    return training, Sampler.of(store, measured, window=data.window, batch_size=_HELD_OUT_BATCH, seed=seed)
+    return training, Sampler.from_store(store, measured, window=data.window, batch_size=_HELD_OUT_BATCH, seed=seed)
 
 
 def _open_run(
@@ -247,7 +247,7 @@ def _open_run(
             checkpoint = run_folder.resume(run, store, settings)
         else:
             run_folder.begin(run, store, settings, run_folder.device_name(device), ranks.size, force)
-    checkpoint = ranks.from_first(checkpoint)
+    checkpoint = ranks.broadcast(checkpoint)
     if checkpoint is None:
         return TrainState()
     last = checkpoint_file(run, LAST)
@@ -279,7 +279,7 @@ def _explained(run: Path, store: Store, settings: TrainSettings, device: torch.d
 
 def _why(diverged: DivergedError, store: Store, run: Path, ranks: World) -> str:
     """What to say of a loss that is no longer a number: is it the store, or the learning rate?"""
-    row = store.first_not_finite() if ranks.first else None
+    row = store.find_non_finite() if ranks.first else None
     if row is not None:
         return (
             f"{diverged}: the store {store.path} holds NaN or infinite frames, first in the word "

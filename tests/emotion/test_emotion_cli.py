@@ -262,9 +262,9 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
 
     from emotion.training.run import Run
     from speech2vec.model.encoding import encode_instances
-    from speech2vec.training.run import load_run
+    from speech2vec.training.run import Run as Speech2VecRun
 
-    loaded = load_run(tmp_path / "words")
+    loaded = Speech2VecRun.load(tmp_path / "words")
     vectors = encode_instances(loaded.model, loaded.store)
     own = Run.open(run).segments.of_each()
     assert len(own[0]) == 0

@@ -121,13 +121,13 @@ def test_a_difference_is_told_by_words_drawn_alike_for_both() -> None:
     vectors = clarity * random.normal(size=(40, 8))[word_id] + random.normal(size=(240, 8))
     better = same_different(vectors, word_id, speaker).all_pairs
     worse = same_different(vectors + random.normal(scale=0.6, size=vectors.shape), word_id, speaker).all_pairs
-    gain = better.less(worse)
+    gain = better.difference(worse)
     assert gain is not None and gain.value == better.ap - worse.ap
     assert better.low < worse.high  # the intervals overlap, yet
     assert 0 < gain.low < gain.value < gain.high
-    again = worse.less(better)
+    again = worse.difference(better)
     assert again is not None and (again.low, again.high) == pytest.approx((-gain.high, -gain.low))
-    assert better.less(Precision(0.5, 10, 10)) is None
+    assert better.difference(Precision(0.5, 10, 10)) is None
 
 
 @pytest.mark.parametrize("over", ["", "_cross_speaker"])

@@ -101,7 +101,7 @@ class TestEvaluate:
         from speech2vec.evaluation.benchmarks import read_benchmarks
         from speech2vec.evaluation.similarity import evaluate_vectors
         from speech2vec.model.encoding import encode_instances
-        from speech2vec.training.run import load_run
+        from speech2vec.training.run import Run
         from speech2vec.vectors.word_vectors import average_instances
 
         out = tmp_path / "out"
@@ -115,7 +115,7 @@ class TestEvaluate:
         assert [level["min_count"] for level in result["levels"]] == [1, 5]
         first, second = (level["results"]["untrained run"] for level in result["levels"])
         assert (first["n_words"], second["n_words"]) == (30, 20)
-        loaded = load_run(run_folder, trained=False)
+        loaded = Run.load(run_folder, trained=False)
         control = average_instances(
             encode_instances(loaded.model, loaded.store), loaded.store.word_id, loaded.store.types
         )

@@ -25,7 +25,7 @@ from speech2vec.evaluation.similarity import cosines, folded_index, spearman
 from speech2vec.model.encoding import encode_instances
 from speech2vec.model.settings import ModelSettings
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
-from speech2vec.training.run import checkpoint_file, load_run
+from speech2vec.training.run import Run, checkpoint_file
 from speech2vec.training.trainer import train
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -102,7 +102,7 @@ def test_the_embedding_projector_shows_the_last_vectors(run: Path) -> None:
     vectors = np.loadtxt(run / embedding.tensor_path, delimiter="\t")
     header, *rows = (run / embedding.metadata_path).read_text().splitlines()
     assert header == "word\tcount" and len(rows) == len(vectors) == len(WORDS)
-    loaded = load_run(run, checkpoint="last")
+    loaded = Run.load(run, checkpoint="last")
     assert checkpoint_file(run).exists()
     for row, vector in zip(rows, vectors, strict=True):
         word, count = row.split("\t")

@@ -84,19 +84,19 @@ def test_frames_of_words_from_all_over_the_file(tmp_path: Path) -> None:
         np.arange(300),
     ):
         expected = [frames[store.first_frame[i] : store.first_frame[i] + store.n_frames[i]] for i in chosen]
-        np.testing.assert_array_equal(store.frames_of(chosen), np.concatenate([np.zeros((0, 3)), *expected]))
+        np.testing.assert_array_equal(store.gather(chosen), np.concatenate([np.zeros((0, 3)), *expected]))
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 1000])
 def test_the_first_word_that_is_no_number_is_found(tmp_path: Path, at_once: int) -> None:
     rows = [("a", 1 + i % 4) for i in range(12)]
     frames = write(tmp_path, rows)
-    assert Store.open(tmp_path).first_not_finite(at_once) is None
+    assert Store.open(tmp_path).find_non_finite(at_once) is None
     of_row = np.repeat(np.arange(12), [n for _, n in rows])
     for row, wrong in ((9, np.inf), (7, np.nan)):
         frames[np.flatnonzero(of_row == row)[-1], 1] = wrong  # one coefficient of its last frame
         write_store(tmp_path, words_of(rows), [frames], 3, SETTINGS)
-        assert Store.open(tmp_path).first_not_finite(at_once) == row
+        assert Store.open(tmp_path).find_non_finite(at_once) == row
 
 
 def test_segments_are_not_copied(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from speech2vec.report.page import _script_json, picture, vectors_data, write_re
 from speech2vec.report.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
-from speech2vec.training.run import load_run
+from speech2vec.training.run import Run
 from speech2vec.training.trainer import train
 
 CPU = torch.device("cpu")
@@ -246,7 +246,7 @@ def test_several_runs_stand_side_by_side(browser: Any, run: Path, tmp_path: Path
 def test_a_corpus_too_small_for_a_measure_gets_the_reason(tmp_path: Path) -> None:
     made_up_store(tmp_path / "store")
     run = trained(tmp_path / "store", tmp_path / "run", epochs=1)
-    write_report(gather(load_run(run, checkpoint="last"), quiet=True), tmp_path / "report.html")
+    write_report(gather(Run.load(run, checkpoint="last"), quiet=True), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "same-different needs words" in text  # none lasts half a second
     assert "homophones" in text and "the check needs a larger corpus" in text

@@ -32,7 +32,7 @@ def test_frames_on_the_device_make_the_same_batches(store: Store, monkeypatch: p
     monkeypatch.setattr(batches, "_CHUNK", 1000)  # several pieces, the last one shorter
     mapped, resident = DeviceStore(store, CPU), DeviceStore(store, CPU, resident=True)
     assert not mapped.resident and resident.resident
-    sampler = Sampler.of(store, np.arange(store.n_words)[::-1][::2][::-1], 3, 50, seed=0)
+    sampler = Sampler.from_store(store, np.arange(store.n_words)[::-1][::2][::-1], 3, 50, seed=0)
     for chosen in sampler.epoch(0):
         batch = sampler.batch(chosen)
         one, two = mapped.batch(batch), resident.batch(batch)
@@ -52,7 +52,7 @@ def test_frames_on_the_device_make_the_same_batches(store: Store, monkeypatch: p
 
 def test_a_batch_of_some_centres_counts_the_frames_of_their_contexts(store: Store) -> None:
     # Of these words most are context only: centres and contexts have not the same frames.
-    sampler = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0, sample=1e-2, subsample="centres")
+    sampler = Sampler.from_store(store, np.arange(store.n_words), 3, 50, seed=0, sample=1e-2, subsample="centres")
     frames, differ = DeviceStore(store, CPU), 0
     for chosen in sampler.epoch(0):
         batch = sampler.batch(chosen)
@@ -86,7 +86,7 @@ def test_bfloat16_learns_as_float32_does(store: Store, tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_gpu_takes_the_same_batches_and_steps(store: Store, resident: bool) -> None:
-    sampler = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0)
+    sampler = Sampler.from_store(store, np.arange(store.n_words), 3, 50, seed=0)
     settings = OptimiserSettings(batch_size=50)
     sums = {}
     for device in (CPU, torch.device("cuda")):
@@ -104,7 +104,10 @@ def test_a_gpu_takes_the_same_batches_and_steps(store: Store, resident: bool) ->
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_step_on_a_gpu_waits_for_nothing(store: Store, resident: bool) -> None:
     settings, device = OptimiserSettings(batch_size=50), torch.device("cuda")
-    sampler, frames = Sampler.of(store, np.arange(store.n_words), 3, 50, seed=0), DeviceStore(store, device, resident)
+    sampler, frames = (
+        Sampler.from_store(store, np.arange(store.n_words), 3, 50, seed=0),
+        DeviceStore(store, device, resident),
+    )
     error = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
     optimiser = make_optimiser(error, settings)
     for number, chosen in enumerate(sampler.epoch(0)):

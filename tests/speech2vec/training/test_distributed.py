@@ -148,7 +148,7 @@ class _Both(World):
 @pytest.mark.parametrize("size", [2, 7])
 def test_gradients_of_shares_add_up_to_those_of_the_batch(store: Store, reduction: str, size: int) -> None:
     settings = OptimiserSettings(reduction=reduction, gradient_clip=0.0)  # type: ignore[arg-type]
-    sampler = Sampler.of(store, np.arange(store.n_words), 2, 40, seed=3)
+    sampler = Sampler.from_store(store, np.arange(store.n_words), 2, 40, seed=3)
     frames = DeviceStore(store, torch.device("cpu"))
     chosen, longest = sampler.epoch(0)[0], int(store.n_frames.max())
 

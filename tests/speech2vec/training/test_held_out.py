@@ -108,8 +108,10 @@ def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:
     frames = DeviceStore(store, torch.device("cpu"))
     rows = split(store, 0.1, 0).held_out
     mean = np.zeros(store.n_mfcc, np.float32)
-    measured = [held_out_loss(model, frames, Sampler.of(store, rows, 3, size, 5), mean) for size in (1, 48, 10_000)]
-    (whole,) = Sampler.of(store, rows, 3, 10_000, 5)
+    measured = [
+        held_out_loss(model, frames, Sampler.from_store(store, rows, 3, size, 5), mean) for size in (1, 48, 10_000)
+    ]
+    (whole,) = Sampler.from_store(store, rows, 3, 10_000, 5)
     np.testing.assert_array_equal(whole.words, rows)
     given = frames.batch(whole)
     other = _elsewhere(store.utterance[rows], 5)
@@ -130,6 +132,8 @@ def test_the_z_of_another_utterance_of_one_is_that_of_another_word(
     one = np.flatnonzero(store.utterance == 0)
     model = seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0)
     with caplog.at_level(logging.WARNING, "speech2vec"):
-        result = held_out_loss(model, frames, Sampler.of(store, one, 3, 100, 0), np.zeros(store.n_mfcc, np.float32))
+        result = held_out_loss(
+            model, frames, Sampler.from_store(store, one, 3, 100, 0), np.zeros(store.n_mfcc, np.float32)
+        )
     assert "the held-out part is one utterance" in caplog.text
     assert result.shuffled == result.shuffled_within

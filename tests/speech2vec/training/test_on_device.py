@@ -18,7 +18,7 @@ from speech2vec.training import checkpoint as checkpoints
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
-from speech2vec.training.run import checkpoint_file, load_run
+from speech2vec.training.run import Run, checkpoint_file
 from speech2vec.training.trainer import train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -57,7 +57,7 @@ def test_it_trains_as_on_the_cpu(store: Store, tmp_path: Path, model: dict[str, 
     losses = [[values["dev_loss"] for values in metrics[name]] for name in ("cpu", DEVICE.type)]
     assert losses[0][-1] < 0.98 * losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
-    runs = {name: load_run(tmp_path / name, device=name) for name in ("cpu", DEVICE.type)}
+    runs = {name: Run.load(tmp_path / name, device=name) for name in ("cpu", DEVICE.type)}
     vectors = [encode_instances(run.model, run.store) for run in runs.values()]
     np.testing.assert_allclose(vectors[-1], vectors[0], atol=0.05)
 

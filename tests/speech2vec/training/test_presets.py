@@ -26,7 +26,7 @@ from speech2vec.runtime.config import fingerprint, validate_settings
 from speech2vec.training import checkpoint as checkpoints
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings
-from speech2vec.training.run import checkpoint_file, load_run
+from speech2vec.training.run import Run, checkpoint_file
 from speech2vec.training.trainer import train
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import average_instances, read_vectors
@@ -116,7 +116,7 @@ def test_any_choice_trains_resumes_exactly_and_gives_vectors(store: Store, choic
         one, other = (checkpoints.load(checkpoint_file(run, "last")).weights for run in (whole, killed))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
-        loaded = load_run(whole, checkpoint="last")
+        loaded = Run.load(whole, checkpoint="last")
         vectors = word_vectors(loaded)
         size, _ = choice["size"]
         assert vectors.vectors.shape == (len(store.types), size) and np.isfinite(vectors.vectors).all()

@@ -165,5 +165,5 @@ def test_words_alone_in_their_utterance_are_counted_among_the_rows_that_take_par
     drawn = sampler([3, 1, 1, 1, 1, 1], 10)
     some = np.flatnonzero(np.isin(drawn.utterance, [0, 5]))
     chosen = {name: getattr(drawn, name)[some] for name in ("rows", "word_id", "utterance")}
-    assert drawn.n_alone() == 5
-    assert dataclasses.replace(drawn, **chosen).n_alone() == 1
+    assert drawn.n_singletons() == 5
+    assert dataclasses.replace(drawn, **chosen).n_singletons() == 1

@@ -134,7 +134,7 @@ def test_a_seed_that_is_too_large(store: Path, tmp_path: Path, command: Command,
 def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, command: Command) -> None:
     utterance = pq.read_table(store / "words.parquet")["utterance_id"].to_pylist()
     change(store, "utterance_id", [f"{name}-end" if row % 6 == 5 else name for row, name in enumerate(utterance)])
-    assert Sampler.of(Store.open(store), np.arange(240), 1, 60, seed=0).n_alone() == 40
+    assert Sampler.from_store(Store.open(store), np.arange(240), 1, 60, seed=0).n_singletons() == 40
     code, _, _ = command(store, tmp_path / "run")
     assert code == 0
     change(store, "utterance_id", [str(row) for row in range(240)])

@@ -31,7 +31,7 @@ from speech2vec.training.batches import DeviceStore
 from speech2vec.training.held_out import HeldOutLoss, rows_to_measure
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
-from speech2vec.training.run import checkpoint_file, load_run
+from speech2vec.training.run import Run, checkpoint_file
 from speech2vec.training.sampler import Sampler, neighbour_pairs, split
 from speech2vec.training.step import BatchLoss, learning_rate, make_optimiser, train_step
 from speech2vec.training.trainer import train
@@ -172,12 +172,12 @@ def test_a_truncated_checkpoint_and_one_of_another_size_are_named(store: Store, 
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="truncated, or not a checkpoint"):
-        load_run(tmp_path / "run", checkpoint="last")
+        Run.load(tmp_path / "run", checkpoint="last")
     file.write_bytes(whole)
     config = tmp_path / "run" / "config.toml"
     config.write_text(config.read_text().replace("vector_size = 16", "vector_size = 10"))
     with pytest.raises(UserError, match=r"is of another model: '.*' has shape"):
-        load_run(tmp_path / "run", checkpoint="last")
+        Run.load(tmp_path / "run", checkpoint="last")
 
 
 def test_a_run_is_not_resumed_with_other_settings_or_another_store(store: Store, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_one_word_utterances_cannot_be_trained_on(tmp_path: Path) -> None:
 
 def test_a_loaded_run_encodes_some_words_of_a_store_as_it_encodes_all(store: Store, tmp_path: Path) -> None:
     train(store, tmp_path / "run", small(1), CPU, quiet=True)
-    trained, untrained = load_run(tmp_path / "run"), load_run(tmp_path / "run", trained=False)
+    trained, untrained = Run.load(tmp_path / "run"), Run.load(tmp_path / "run", trained=False)
     indices = np.array([5, 0, 17])
     from_store = encode_instances(trained.model, trained.store, indices)
     np.testing.assert_allclose(encode_instances(trained.model, store)[indices], from_store, atol=1e-6)
@@ -268,7 +268,7 @@ def test_a_gradient_is_clipped_to_the_norm_that_is_set(store: Store) -> None:
     settings = OptimiserSettings(name="sgd", learning_rate=1.0, gradient_clip=0.01)
     error = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0), settings, int(store.n_frames.max()))
     before = [weights.detach().clone() for weights in error.parameters()]
-    sampler = Sampler.of(store, np.arange(store.n_words), 1, 60, seed=0)
+    sampler = Sampler.from_store(store, np.arange(store.n_words), 1, 60, seed=0)
     batch = DeviceStore(store, CPU).batch(sampler.batch(sampler.epoch(0)[0]))
     *_, norm = train_step(error, make_optimiser(error, settings), batch, settings).tolist()
     changes = [(weights.detach() - old).flatten() for weights, old in zip(error.parameters(), before, strict=True)]
@@ -297,10 +297,10 @@ def test_the_mean_frame_that_the_loss_is_compared_with_is_that_of_the_training_p
     settings = small(1, batch_size=200)
     parts = split(store, settings.data.held_out, settings.seed)
     _, context = neighbour_pairs(store.utterance[parts.held_out], settings.data.window)
-    said = store.frames_of(parts.held_out[context]).astype(np.float64)
+    said = store.gather(parts.held_out[context]).astype(np.float64)
 
     def error_of(rows: np.ndarray) -> float:
-        return float(((said - store.frames_of(rows).mean(axis=0, dtype=np.float64)) ** 2).mean())
+        return float(((said - store.gather(rows).mean(axis=0, dtype=np.float64)) ** 2).mean())
 
     assert error_of(parts.train) > 1.05 * error_of(parts.held_out)  # speakers differ by an offset
     metrics = train(store, tmp_path / "run", settings, CPU, quiet=True).metrics
@@ -310,9 +310,9 @@ def test_the_mean_frame_that_the_loss_is_compared_with_is_that_of_the_training_p
 def test_a_run_is_not_loaded_with_a_store_of_other_settings(store: Store, tmp_path: Path) -> None:
     run_folder.begin(tmp_path / "run", store, small(1), "cpu", 1)
     other = made_up_store(tmp_path / "other", speakers=2, utterances=2, n_mfcc=4)
-    assert load_run(tmp_path / "run", trained=False).store.path == store.path
+    assert Run.load(tmp_path / "run", trained=False).store.path == store.path
     with pytest.raises(UserError, match="was trained on a store with other settings"):
-        load_run(tmp_path / "run", store=other.path, trained=False)
+        Run.load(tmp_path / "run", store=other.path, trained=False)
 
 
 def test_what_a_resumed_run_shows_again_is_shown_once(store: Store, tmp_path: Path) -> None:
