@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from emotion.cli.app import app
 from speech2vec.runtime.errors import UserError
