@@ -15,6 +15,7 @@ from torch import Tensor
 
 from speech2vec.features.store import Store
 from speech2vec.model.encoder import Segments
+from speech2vec.model.recurrence.packing import running_sequences
 from speech2vec.training.sampler import Batch
 
 log = logging.getLogger("speech2vec")
@@ -39,12 +40,15 @@ class DeviceBatch:
         Positions in `words`.
     n_rows : int
         Frames of all contexts.
+    running : list of int or None
+        Contexts that are longer than 0 frames, than 1, and so on.
     """
 
     words: Segments
     centre: Tensor
     context: Tensor
     n_rows: int
+    running: list[int] | None = None
 
     @property
     def n_pairs(self) -> int:
@@ -76,7 +80,7 @@ class DeviceStore:
     def segments(self, rows: np.ndarray) -> Segments:
         """The frames of some words [shape=(n_words,)]."""
         n = self.store.n_frames[rows].astype(np.int64)
-        longest, total = int(n.max(initial=0)), int(n.sum())
+        longest, total, running = int(n.max(initial=0)), int(n.sum()), running_sequences(n)
         if self.resident:
             taken = self._put(rows)
             lengths = self._n_frames[taken]
@@ -84,16 +88,19 @@ class DeviceStore:
             # The number of rows is known here, so nothing waits for the device to say it.
             offset = torch.repeat_interleave(self._first_frame[taken] - first, lengths, output_size=total)
             index = offset + torch.arange(total, device=self.device)
-            return Segments(self._frames.index_select(0, index), first, lengths, longest, total)
+            return Segments(self._frames.index_select(0, index), first, lengths, longest, total, running)
         begin = np.cumsum(n) - n
         frames = torch.empty((total, self.store.n_mfcc), pin_memory=self.device.type == "cuda")
         self.store.gather(rows, out=frames.numpy())
-        return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total)
+        return Segments(
+            frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total, running
+        )
 
     def batch(self, batch: Batch) -> DeviceBatch:
         """A sampler's batch on the device."""
-        n_rows = int(self.store.n_frames[batch.words][batch.context].sum(dtype=np.int64))
-        return DeviceBatch(self.segments(batch.words), self._put(batch.centre), self._put(batch.context), n_rows)
+        n = self.store.n_frames[batch.words][batch.context]
+        sides = self._put(batch.centre), self._put(batch.context)
+        return DeviceBatch(self.segments(batch.words), *sides, int(n.sum(dtype=np.int64)), running_sequences(n))
 
     def _put(self, values: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(values)

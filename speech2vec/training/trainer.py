@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from speech2vec.features.store import Store
+from speech2vec.model.recurrence.engines import check_engine
 from speech2vec.model.speech2vec import Speech2Vec, seeded_model
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import Tracker, log
@@ -87,8 +88,10 @@ def train(
     ------
     UserError
         If the loss is no longer a number or a GPU's memory is full (the last checkpoint is kept), if nothing can be
-        trained on, or if a resumed run was made with other settings.
+        trained on, if a resumed run was made with other settings, or
+        if the engine asked for does not run.
     """
+    check_engine(settings.model.engine, device)
     parts = split(store, settings.data.held_out, settings.seed)
     sampler, dev_sampler = _samplers(store, settings, parts)
     n_pairs = sampler.n_pairs()
