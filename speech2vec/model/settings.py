@@ -1,4 +1,4 @@
-"""TODO"""
+"""Settings of the model."""
 
 from __future__ import annotations
 
