@@ -1,23 +1,18 @@
-"""The weights of recurrent layers, and how each kind runs over packed sequences: LSTM or GRU.
+"""LSTM and GRU layers over sequences of different lengths: no padding is computed, and gradients are written out.
 
-Both offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so that what is projected, gathered, fed
-back and run is written once for both.
+What does not depend on the recurrence is computed outside it. Each distinct frame is projected once, however many
+sequences share it; an input that is constant over time is projected once for each sequence; the gradients of weights
+are single large products at the end. The recurrence itself is computed by an engine (`engines`): `lstm_cpu` and
+`gru_cpu` on a CPU, `cudnn` (torch's own layers) or `lstm_gpu` and `gru_gpu` (Triton) on a GPU, `lstm_steps` and
+`gru_steps` anywhere.
 
-An LSTM over sequences of different lengths that computes no padding, with its gradient written out.
-
-What does not depend on the recurrence is taken out of it: inputs are projected once for each distinct frame (and
-gathered, however many sequences share it), an input that stays the same over time is projected once for each sequence,
-and the weights' gradients are single large products at the end. The recurrence itself is `lstm_cpu` on a CPU,
-`lstm_gpu` on a GPU, and `lstm_steps` for what those two do not take. The numbers are those of `torch.nn.LSTM`
-(tests/speech2vec/model/recurrence/test_lstm.py, in float64).
-
-A GRU over sequences of different lengths that computes no padding, with its gradient written out.
-
-As `lstm`, and with the same interface; the recurrence itself is `gru_cpu` on a CPU, `gru_gpu` on a GPU, and
-`gru_steps` for what those two do not take. The candidate is ``tanh(from input + reset * from state)``, the form of
-cuDNN and of `torch.nn.GRU`: the reset gate scales what the recurrent weights make of the state, not the state. So a
-step has four blocks, as many as an LSTM's: reset gate, update gate, the candidate's part that the reset gate leaves
-alone, and the part that it scales.
+Both kinds of layer offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so a model is written once
+for both. Weights are laid out for row vectors, [shape=(input_size, 4 * hidden_size)]: the transpose of torch's, and
+with the LSTM's gates in the order input, forget, output, candidate (torch: i, f, g, o), so that one sigmoid covers
+three gates that lie together. A GRU's candidate is ``tanh(from input + reset * from state)``, as in cuDNN and
+`torch.nn.GRU`: its blocks are reset, update, the part of the candidate that the reset gate does not scale, and the part
+that it scales. In float64 the numbers are those of `torch.nn.LSTM` and `torch.nn.GRU`
+(tests/speech2vec/model/recurrence).
 """
 
 from __future__ import annotations
