@@ -6,7 +6,7 @@ import os
 
 import typer
 
-from speech2vec.cli import baseline, download, evaluate, features, report, train
+from speech2vec.cli import baseline, download, embed, evaluate, features, report, train
 from speech2vec.cli import probes as analyse
 from speech2vec.runtime.console import run_app
 
@@ -22,6 +22,7 @@ for command in (
     baseline.baseline,
     train.train,
     train.export,
+    embed.embed,
     evaluate.evaluate,
     evaluate.neighbours,
     analyse.same_different,
