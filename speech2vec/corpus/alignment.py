@@ -11,8 +11,12 @@ from typing import Any
 from speech2vec.corpus.manifest import REPORT_FILE
 from speech2vec.runtime.errors import DONE, DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.files import read_json
+from speech2vec.runtime.progress import log
 
 PROGRAM = "speech2vec-align"
+
+
+_ERROR = "error: "  # how its last line begins if it stops
 
 
 def run_aligner(
@@ -31,7 +35,7 @@ def run_aligner(
     jobs : int
         Processes.
     quiet : bool
-        False shows the program's progress on standard error.
+        False passes its messages on to the log.
 
     Returns
     -------
@@ -47,14 +51,23 @@ def run_aligner(
     if program is None:
         raise UserError(f"the program {PROGRAM} is not installed beside {sys.executable}")
     options = ["--aligner", aligner, "--jobs", str(jobs), "--resume", *(["--quiet"] if quiet else [])]
-    done = subprocess.run(
-        [program, "run", str(corpus), "-o", str(aligned), *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE if quiet else None,
-        text=True, encoding="utf-8", errors="replace", check=False,
-    )  # fmt: skip
+    command = [program, "run", str(corpus), "-o", str(aligned), *options]
+    said: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in map(str.rstrip, process.stderr):
+                said.append(line)
+                if not quiet and not line.startswith(_ERROR):
+                    log.info("%s", line)
+        except BaseException:
+            process.terminate()
+            raise
     report = read_json(aligned / REPORT_FILE) if (aligned / REPORT_FILE).exists() else None
     # Code 2 is either bad input (no report) or a report in which every utterance failed.
-    if report is None or (done.returncode not in (DONE, DONE_WITH_FAILURES) and report["words"]):
-        reason = (done.stderr or "").strip().splitlines() or ["its messages say why"]
-        raise UserError(f"{PROGRAM} stopped with code {done.returncode}: {reason[-1].removeprefix('error: ')}")
+    if report is None or (process.returncode not in (DONE, DONE_WITH_FAILURES) and report["words"]):
+        reason = said[-1].removeprefix(_ERROR) if said else "it gave no reason"
+        raise UserError(f"{PROGRAM} stopped with code {process.returncode}: {reason}")
     return dict(report)
