@@ -87,7 +87,9 @@ class Embeddings:
         ]
         if short := [f"{row['word']} ({row['utterance_id']}, {row['start']:.2f} s)" for row in found["short_words"]]:
             lines.append(f"{len(short):,} word(s) shorter than a frame: {_first(short, ', ')}")
-        if failures := [f"  {row['utterance_id']}: {row['reason']} ({row['detail']})" for row in self.failed]:
+        if self.failed:
+            reasons = [": ".join(filter(None, (row["reason"], row["detail"]))) for row in self.failed]
+            failures = [f"  {row['utterance_id']}: {why}" for row, why in zip(self.failed, reasons, strict=True)]
             lines += [f"{len(failures):,} utterance(s) failed, wholly or in part:", _first(failures, "\n")]
         return "\n".join(lines)
 
