@@ -16,6 +16,7 @@ app = LazyGroup(
         "baseline": ("speech2vec.cli.baseline:baseline", "Train Word2Vec or fastText on the same transcripts."),
         "train": ("speech2vec.cli.train:train", "Train Speech2Vec on a store."),
         "export": ("speech2vec.cli.train:export", "Write the vectors of a run's words in word2vec format."),
+        "embed": ("speech2vec.cli.embed:embed", "Write a vector for every spoken word of new recordings."),
         "evaluate": ("speech2vec.cli.evaluate:evaluate", "Word similarity of vectors, beside its controls."),
         "neighbours": ("speech2vec.cli.evaluate:neighbours", "Print the words with the nearest vectors."),
         "same-different": ("speech2vec.cli.probes:same_different", "Does a run tell spoken words apart?"),
