@@ -47,8 +47,8 @@ class LineChart:
     x_title: str
     y_title: str
 
-    def to_json(self) -> dict[str, object]:
-        """What the reader's pointer is answered with."""
+    def to_dict(self) -> dict[str, object]:
+        """The values that the script shows at the pointer."""
         return {
             "x": self.x_title,
             "lines": [{"name": line.name, "style": line.style, "points": line.points} for line, _ in self.paths],
