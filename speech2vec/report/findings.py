@@ -1,8 +1,8 @@
-"""Everything that a report says about a run, gathered: what was trained on what, its scores, its vectors."""
+"""Everything that a report shows of a run: what was trained on what, its scores, its vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,32 +11,39 @@ from speech2vec.corpus.pronunciations import first_pronunciations
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.homophones import HomophoneCheck, check_homophones, homophone_pairs
 from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
-from speech2vec.evaluation.same_different import SameDifferentResult, measure_same_different
-from speech2vec.evaluation.variability import measure_speaker, measure_variability
-from speech2vec.report.word_map import DecodedExample, Neighbours, WordMap, decoded_pairs, nearest_words, project_words
+from speech2vec.evaluation.same_different import SameDifferentResult, same_different
+from speech2vec.evaluation.scores import EVALUATION_FILE, Evaluation, read_evaluation
+from speech2vec.evaluation.variability import SpeakerProbe, VariabilityBin, measure_speaker, measure_variability
+from speech2vec.report.word_map import (
+    DecodedExample,
+    Neighbours,
+    WordMap,
+    decoded_examples,
+    nearest_words,
+    project_words,
+)
 from speech2vec.runtime.config import read_toml
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import read_json
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import CONFIG_FILE, ENVIRONMENT_FILE, Run, read_metrics
-from speech2vec.vectors.instances import instances_by_row, word_vectors
+from speech2vec.vectors.instances import encoders_of, instances_by_row, word_vectors
 
-EVALUATION_PATH = Path("evaluation") / "evaluation.json"
-
+EVALUATION_PATH = Path("evaluation") / EVALUATION_FILE
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Result(Generic[T]):
-    """A measure, or the reason why there is none."""
+    """A measured value, or the reason why there is none."""
 
     value: T | None
     reason: str = ""
 
     @classmethod
     def of(cls, measure: Callable[[], T]) -> Result[T]:
-        """Measure; an input that does not allow it (too few words, one speaker) becomes the reason."""
+        """Measure; if the input does not allow it (too few words, one speaker), that is the reason."""
         try:
             return cls(measure())
         except UserError as error:
@@ -60,7 +67,7 @@ class CorpusSummary:
 
 @dataclass(frozen=True)
 class RunResults:
-    """Everything measured about one run; a `Result` holds the value, or the reason why there is none."""
+    """Everything that was measured on one run."""
 
     name: str
     settings: dict[str, Any]
@@ -69,82 +76,80 @@ class RunResults:
     corpus: CorpusSummary
     metrics: list[dict[str, Any]]
     epoch: int | None
-    evaluation: dict[str, Any] | None
-    same_different: Result[list[SameDifferentResult]]
-    variability: Result[dict[str, list[dict[str, Any]]]]
-    speaker: Result[dict[str, dict[str, Any]]]
+    evaluation: Evaluation | None
+    same_different: Result[SameDifferentResult]
+    variability: Result[Mapping[str, list[VariabilityBin]]]
+    speaker: Result[Mapping[str, SpeakerProbe]]
     homophones: Result[HomophoneCheck]
-    phonetic: Result[NearHomophones]
+    near_homophones: Result[NearHomophones]
     decoded: list[DecodedExample] = field(default_factory=list)
     word_map: WordMap | None = None
     neighbours: Neighbours | None = None
 
 
 def gather(
-    loaded: Run,
+    run: Run,
     *,
     wordsim: Path | None = None,
     map_words: int = 1_000,
     searchable_words: int = 5_000,
-    warped_instances: int = 300,
+    dtw_instances: int = 300,
     seed: int = 0,
     quiet: bool = False,
-    pictures: bool = True,
+    with_words: bool = True,
 ) -> RunResults:
     """Measure everything that a report shows.
 
     Parameters
     ----------
-    loaded : LoadedRun
+    run : Run
     wordsim : Path or None
-        Rated pairs, for the synonyms of the second homophone table; None is the sets that gensim ships.
+        Folder of rated pairs, for synonyms; None is the two sets that gensim ships.
     map_words, searchable_words : int
-        How many of the most frequent words the map and the neighbours hold.
-    warped_instances : int
-        Instances compared by dynamic time warping; 0 is none.
+        Number of most frequent words on the map, and among the neighbours.
+    dtw_instances : int
+        Instances compared by dynamic time warping; 0 disables it.
     seed : int
     quiet : bool
-    pictures : bool
-        False leaves out the map, the neighbours and the decoded frames (a comparison of runs).
+    with_words : bool
+        False leaves out the map, the neighbours and the decoded frames (for a comparison of runs).
     """
-    store, run = loaded.store, loaded.path
-    log.info("encoding %s words", f"{store.n_words:,}")
-    vectors = word_vectors(loaded)
+    folder = run.path
+    log.info("encoding %s words", f"{run.store.n_words:,}")
+    vectors, encoders = word_vectors(run), encoders_of(run)
     pronunciations = first_pronunciations()
 
     def homophones() -> HomophoneCheck:
         pairs = homophone_pairs(vectors, pronunciations, seed=seed)
-        return check_homophones(vectors, pairs, instances_by_row(loaded, vectors, pairs.rows(), seed), seed)
+        return check_homophones(vectors, pairs, instances_by_row(run, vectors, pairs.rows(), seed), seed)
 
     log.info("measuring same-different, variance, speaker and homophones")
     return RunResults(
-        name=run.resolve().name,
-        settings=read_toml(run / CONFIG_FILE),
-        store_settings=store.settings,
-        environment=read_json(run / ENVIRONMENT_FILE) if (run / ENVIRONMENT_FILE).exists() else {},
-        corpus=_corpus(loaded),
-        metrics=read_metrics(run),
-        epoch=_whole(loaded.progress.get("epoch")),
-        evaluation=read_evaluation(run),
+        name=folder.resolve().name,
+        settings=read_toml(folder / CONFIG_FILE),
+        store_settings=run.store.settings,
+        environment=read_json(folder / ENVIRONMENT_FILE) if (folder / ENVIRONMENT_FILE).exists() else {},
+        corpus=_corpus(run),
+        metrics=read_metrics(folder),
+        epoch=epoch if isinstance(epoch := run.progress.get("epoch"), int) else None,
+        evaluation=read_evaluation(folder / EVALUATION_PATH) if (folder / EVALUATION_PATH).exists() else None,
         same_different=Result.of(
-            lambda: measure_same_different(loaded, warped_instances=warped_instances, seed=seed, quiet=quiet)
+            lambda: same_different(run, dtw_instances=dtw_instances, seed=seed, quiet=quiet, encoders=encoders)
         ),
-        variability=Result.of(lambda: measure_variability(loaded, seed)),
-        speaker=Result.of(lambda: measure_speaker(loaded, seed)),
+        variability=Result.of(lambda: measure_variability(run, encoders, seed)),
+        speaker=Result.of(lambda: measure_speaker(run, encoders, seed)),
         homophones=Result.of(homophones),
-        phonetic=Result.of(lambda: near_homophones(vectors, pronunciations, read_benchmarks(wordsim), seed=seed)),
-        decoded=decoded_pairs(loaded, seed=seed) if pictures else [],
-        word_map=project_words(loaded, vectors, map_words, seed) if pictures else None,
-        neighbours=nearest_words(vectors, searchable_words) if pictures else None,
+        near_homophones=Result.of(
+            lambda: near_homophones(vectors, pronunciations, read_benchmarks(wordsim), seed=seed)
+        ),
+        decoded=decoded_examples(run, seed=seed) if with_words else [],
+        word_map=project_words(run, vectors, map_words, seed) if with_words else None,
+        neighbours=nearest_words(vectors, searchable_words) if with_words else None,
     )
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _corpus(loaded: Run) -> CorpusSummary:
-    store = loaded.store
+def _corpus(run: Run) -> CorpusSummary:
+    store = run.store
     audio = store.meta.get("seconds_of_audio")
     return CorpusSummary(
         label=store.path.name,
@@ -156,14 +161,3 @@ def _corpus(loaded: Run) -> CorpusSummary:
         hours_of_words=float((store.end - store.start).sum() / 3600),
         hours_of_audio=float(audio) / 3600 if audio else None,
     )
-
-
-def read_evaluation(run: Path) -> dict[str, Any] | None:
-    """What `speech2vec evaluate -o RUN/evaluation` wrote, or None."""
-    path = run / EVALUATION_PATH
-    if not path.exists():
-        return None
-    evaluation = read_json(path)
-    if not isinstance(evaluation, dict) or not {"models", "levels", "benchmarks"} <= evaluation.keys():
-        raise UserError(f"{path} is not what 'speech2vec evaluate' writes; remove it or evaluate again")
-    return evaluation
