@@ -147,12 +147,12 @@ def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Progra
     assert (code, err) == (0, "") and out.startswith(f"store {store}: 25 words, ")
     before = contents(store)
     to_store = ("-o", store, "--force")
-    one_error("is already there; --resume goes on with it, --force", program("features", aligned, "-o", store))
+    one_error("already exists; --resume continues it, --force", program("features", aligned, "-o", store))
     one_error("is not there; 'speech2vec-align run'", program("features", tmp_path, *to_store))
     one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
     one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
-    one_error("is or holds the input", program("features", aligned, "-o", aligned, "--force"))
-    one_error("give one of the two", program("features", aligned, *to_store, "--resume"))
+    one_error("is or contains the input", program("features", aligned, "-o", aligned, "--force"))
+    one_error("use one of the two", program("features", aligned, *to_store, "--resume"))
     one_error("other settings or words", program("features", aligned, "-o", store, "--resume", "--set", "n_mfcc=12"))
     one_error("is no shard", program("merge", store, *to_store))
     one_error("holds no extraction to resume", program("features", aligned, "-o", Path(__file__).parent, "--resume"))
@@ -187,9 +187,9 @@ def test_shards_that_do_not_belong_together(
     ):
         with pytest.raises(UserError, match=told):
             merge(given_shards, tmp_path / "store", force=True)
-    with pytest.raises(UserError, match="is or holds the input"):
+    with pytest.raises(UserError, match="is or contains the input"):
         merge(shards, one, force=True)
-    with pytest.raises(UserError, match="is already there"):
+    with pytest.raises(UserError, match="already exists"):
         merge(shards, tmp_path / "store")
     assert (tmp_path / "store" / "meta.json").read_text() == "kept"
     merge(shards, tmp_path / "store", force=True)

@@ -28,7 +28,7 @@ def test_an_error_ends_the_work(jobs: int) -> None:
 
 
 def test_a_process_that_dies_is_a_clear_error() -> None:
-    with pytest.raises(UserError, match="a process died"):
+    with pytest.raises(UserError, match="a worker process died"):
         list(in_processes(os._exit, [3, 3], 2))
 
 
@@ -101,7 +101,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
 
 def test_an_interrupt_ends_all_processes_at_once() -> None:
     program = (
-        "import signal, time\nfrom speech2vec.processes import in_processes\n"
+        "import signal, time\nfrom speech2vec.runtime.processes import in_processes\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "    try:\n"
