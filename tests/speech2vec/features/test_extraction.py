@@ -132,10 +132,10 @@ def corrupt(what: str, file: Path) -> str:
     samples = speechlike(1.0, 0)
     if what == "missing":
         file.unlink()
-        return "there is no such audio file"
+        return "no such audio file"
     if what == "empty":
         sf.write(file, samples[:0], RATE, format="WAV")
-        return "holds no samples"
+        return "contains no samples"
     if what == "nan":
         samples[100] = np.nan
         sf.write(file, samples, RATE, format="WAV", subtype="FLOAT")
@@ -222,7 +222,7 @@ def test_parts_of_files_and_channels(tmp_path: Path) -> None:
     ("damage", "told"),
     [
         (lambda p: write_words(p / "words.parquet", []), "holds no aligned words"),
-        (lambda p: (p / "words.parquet").unlink(), "is not there; 'speech2vec-align run'"),
+        (lambda p: (p / "words.parquet").unlink(), "does not exist; 'speech2vec-align run'"),
         (lambda p: (p / "words.parquet").write_bytes(b"PAR1"), "is not a readable Parquet file"),
         (lambda p: (p / "utterances.jsonl").unlink(), "cannot be read: No such file"),
         (lambda p: (p / "utterances.jsonl").write_text("{}"), "line 1: 'utterance_id' is missing"),

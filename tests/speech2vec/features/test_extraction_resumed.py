@@ -148,7 +148,7 @@ def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Progra
     before = contents(store)
     to_store = ("-o", store, "--force")
     one_error("already exists; --resume continues it, --force", program("features", aligned, "-o", store))
-    one_error("is not there; 'speech2vec-align run'", program("features", tmp_path, *to_store))
+    one_error("does not exist; 'speech2vec-align run'", program("features", tmp_path, *to_store))
     one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
     one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
     one_error("is or contains the input", program("features", aligned, "-o", aligned, "--force"))
