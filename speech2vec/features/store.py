@@ -1,8 +1,8 @@
 """The feature store: the frames of all words in one memory-mapped array, with an index of the words.
 
 ``frames.npy`` [shape=(total_frames, n_mfcc)], float32, normalised: the frames of words only, word after word.
-``words.parquet``: one row per word instance, in corpus order. ``meta.json``: settings, fingerprint, normalisation; written
-last, so that a folder without it is not (yet) a store.
+``words.parquet``: one row per word instance, in corpus order. ``meta.json``: settings, fingerprint, normalisation;
+written last, so that a folder without it is not (yet) a store.
 
 `starts_of_runs` and `rows_of_ranges` index such contiguous rows without loops.
 """
