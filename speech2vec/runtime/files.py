@@ -105,7 +105,9 @@ def only_writer(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        owner = file.read_text(encoding="utf-8") if file.exists() else ""
+        owner = ""
+        with contextlib.suppress(OSError):  # released since
+            owner = file.read_text(encoding="utf-8")
         raise UserError(f"{path} is being written by {owner or 'another process'}: wait for it, or stop it") from error
     except OSError as error:
         if error.errno == errno.ELOOP:  # never followed: somebody else's file would be overwritten through it
