@@ -20,9 +20,9 @@ from gensim.models import KeyedVectors
 from speech2vec.corpus.pronunciations import Phones, first_pronunciations, homophone_groups
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.bootstrap import Estimate, decimals_needed
-from speech2vec.evaluation.display import Displayed, Table
 from speech2vec.evaluation.matched_pairs import MIN_COUNT, Pairs, match_pairs, pair_cosines, usable_rows
 from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import HALVES, generator
 from speech2vec.training.run import LAST, Run

@@ -12,9 +12,9 @@ from scipy.stats import rankdata
 from speech2vec.corpus.pronunciations import Phones, one_phone_apart
 from speech2vec.evaluation.benchmarks import Benchmark
 from speech2vec.evaluation.bootstrap import Estimate, decimals_needed
-from speech2vec.evaluation.display import Displayed, Table
 from speech2vec.evaluation.matched_pairs import MIN_COUNT, match_pairs, pair_cosines, usable_rows
 from speech2vec.evaluation.similarity import folded_index
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.vectors.word_vectors import WordVectors
 
 MIN_PAIRS = 30  # fewer pairs of a kind give no verdict

@@ -25,9 +25,9 @@ from speech2vec.evaluation.average_precision import (
     precision_of_vectors,
 )
 from speech2vec.evaluation.bootstrap import Estimate
-from speech2vec.evaluation.display import Displayed, Table
 from speech2vec.evaluation.dtw import dtw_distances
 from speech2vec.features.store import Store
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import track
 from speech2vec.runtime.seeds import WARPED_SAMPLE, generator

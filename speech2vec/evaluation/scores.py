@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from speech2vec.evaluation.display import Displayed, Table
 from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speech2vec.evaluation.display import Displayed, Table
+from speech2vec.runtime.display import Displayed, Table
 
 TABLE = Table([["", "score"], ["<b>", "0.5"], ["longer name", "-0.25"]], "A & B", widths=(0, 8), indent="  ")
 
