@@ -32,8 +32,8 @@ def report(
     set_up_logging(quiet)
     claim_output(output, force=force, inputs=[run, store, wordsim])
     # After the checks: these take seconds to import.
-    from speech2vec.report.page import report as write_report
-    from speech2vec.report.text import statements
+    from speech2vec.reporting.page import report as write_report
+    from speech2vec.reporting.text import statements
 
     found = write_report(
         run,
@@ -71,7 +71,7 @@ def compare(
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
     claim_output(output, force=force, inputs=[*runs, wordsim])
     # After the checks: these take seconds to import.
-    from speech2vec.report.comparison import compare as write_comparison
+    from speech2vec.reporting.comparison import compare as write_comparison
 
     write_comparison(runs, output, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device.value, quiet=quiet)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

@@ -11,6 +11,8 @@ from typing import Any
 
 from speech2vec.runtime.processes import count_jobs
 
+VERSION = "0.1.0"
+
 REPORTED_PACKAGES = (
     "speech2vec-emotion",
     "torch",

@@ -10,8 +10,8 @@ import numpy as np
 
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.same_different import Comparison
-from speech2vec.report.charts import headline_scores
-from speech2vec.report.findings import RunResults
+from speech2vec.reporting.charts import headline_scores
+from speech2vec.reporting.findings import RunResults
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
 # The decoder uses z if at least this share of its gain over the mean frame is lost with z of another word.

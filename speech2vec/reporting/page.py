@@ -15,9 +15,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from speech2vec import __version__
+from speech2vec.runtime.environment import VERSION
 from speech2vec.evaluation.bootstrap import decimals_needed
-from speech2vec.report.charts import (
+from speech2vec.reporting.charts import (
     auc_chart,
     loss_chart,
     monitor_chart,
@@ -27,10 +27,10 @@ from speech2vec.report.charts import (
     variability_chart,
     z_ablation_chart,
 )
-from speech2vec.report.findings import RunResults, gather
-from speech2vec.report.svg import heat_image
-from speech2vec.report.text import flat_settings, key_figures, statements, summary, training_facts
-from speech2vec.report.word_map import DecodedExample, Neighbours, WordMap
+from speech2vec.reporting.findings import RunResults, gather
+from speech2vec.reporting.svg import heat_image
+from speech2vec.reporting.text import flat_settings, key_figures, statements, summary, training_facts
+from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
 from speech2vec.runtime.files import atomic_path
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import open_run
@@ -94,7 +94,7 @@ def write_report(found: RunResults, output: Path) -> None:
 def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
     """Write a template as one file, with style and script inside."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speech2vec.report", "templates"),
+        loader=jinja2.PackageLoader("speech2vec.reporting", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -102,12 +102,12 @@ def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
     )
     environment.filters["json"] = _script_json
     environment.filters["minus"] = lambda text: str(text).replace("-", "\u2212")
-    folder = resources.files("speech2vec.report.templates")
+    folder = resources.files("speech2vec.reporting.templates")
     text = environment.get_template(template).render(
         **context,
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
         script=Markup((folder / "report.js").read_text(encoding="utf-8")),
-        version=__version__,
+        version=VERSION,
         made=time.strftime("%Y-%m-%d %H:%M"),
     )
     with atomic_path(output) as temporary:

@@ -8,7 +8,7 @@ import numpy as np
 from fakes import made_up_store, untrained_run
 
 from speech2vec.model.settings import ModelSettings
-from speech2vec.report.word_map import decoded_examples
+from speech2vec.reporting.word_map import decoded_examples
 from speech2vec.training.presets import DataSettings, TrainSettings
 from speech2vec.training.sampler import split
 

@@ -14,7 +14,7 @@ from speech2vec.evaluation.near_homophones import NearHomophones, near_homophone
 from speech2vec.evaluation.same_different import SameDifferentResult, same_different
 from speech2vec.evaluation.scores import EVALUATION_FILE, Evaluation, read_evaluation
 from speech2vec.evaluation.variability import SpeakerProbe, VariabilityBin, measure_speaker, measure_variability
-from speech2vec.report.word_map import (
+from speech2vec.reporting.word_map import (
     DecodedExample,
     Neighbours,
     WordMap,

@@ -11,8 +11,8 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.same_different import DTW, Comparison
 from speech2vec.evaluation.scores import Evaluation, Level
 from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
-from speech2vec.report.findings import RunResults
-from speech2vec.report.svg import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
+from speech2vec.reporting.findings import RunResults
+from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
 # The same colour and shape in all charts, as classes of `style.css`.

@@ -25,9 +25,9 @@ from speech2vec.evaluation.scores import read_evaluation
 from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
-from speech2vec.report.findings import gather
-from speech2vec.report.page import _script_json, picture, report, vectors_data
-from speech2vec.report.word_map import DecodedExample, Neighbours
+from speech2vec.reporting.findings import gather
+from speech2vec.reporting.page import _script_json, picture, report, vectors_data
+from speech2vec.reporting.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run

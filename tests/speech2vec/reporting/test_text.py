@@ -13,9 +13,9 @@ from speech2vec.evaluation.average_precision import PairPrecision, Precision
 from speech2vec.evaluation.same_different import Comparison, InstanceFilter, SameDifferentResult
 from speech2vec.evaluation.scores import Evaluation, Level, ScoredModel
 from speech2vec.evaluation.similarity import ModelScores, Score
-from speech2vec.report.charts import z_ablation
-from speech2vec.report.findings import CorpusSummary, Result, RunResults
-from speech2vec.report.text import key_figures, statements
+from speech2vec.reporting.charts import z_ablation
+from speech2vec.reporting.findings import CorpusSummary, Result, RunResults
+from speech2vec.reporting.text import key_figures, statements
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
 NAN = float("nan")

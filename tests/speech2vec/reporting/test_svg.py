@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speech2vec.report.svg import Dot, DotRow, Line, dot_chart, line_chart, nice_ticks, tick_texts
+from speech2vec.reporting.svg import Dot, DotRow, Line, dot_chart, line_chart, nice_ticks, tick_texts
 
 
 @pytest.mark.parametrize("ends", [(0.0, 0.0), (0.3, 0.3), (1.0, 1.0 + 1e-13), (-0.2, 1.0), (0.964, 1.006), (3.0, 7e4)])
