@@ -13,29 +13,19 @@ from speech2vec.runtime import console
 
 app = typer.Typer(
     name="speech2vec-align",
-    help="Forced alignment: audio and transcripts in, words in time out, nothing silently missing.",
+    help="Forced alignment: audio and transcripts in, words with times out; every utterance is aligned or reported.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
 app.command()(run)
-
-
 app.command("import")(import_)
-
-
 app.command()(export)
-
-
 app.command()(check)
-
-
 app.command()(merge)
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the program."""
     console.run_app(app)

@@ -87,7 +87,7 @@ def test_reasons_of_answers():
 
 @pytest.mark.parametrize("names", [["u", "u"], ["other"]])
 def test_an_answer_nobody_asked_for_stops_the_run(names):
-    with pytest.raises(AlignmentError, match="the aligner answered"):
+    with pytest.raises(AlignmentError, match="the aligner returned"):
         list(check_results([utterance("u")], iter([aligned(name, (0.0, 1.0)) for name in names])))
 
 
@@ -108,7 +108,7 @@ def test_every_problem_of_a_corpus_has_a_reason():
         ("nonsense", "there is no aligner 'nonsense'"),
         ("no_such_module:Thing", "cannot be imported"),
         ("align.base:Nothing", "has no class Nothing"),
-        ("align.base:Word", "no class with a method align"),
+        ("align.base:Word", "not a class with a method align"),
     ],
 )
 def test_unknown_aligners_are_named(name, message):
