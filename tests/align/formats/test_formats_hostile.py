@@ -121,6 +121,12 @@ def test_a_file_beyond_the_limit_is_refused_unread(tmp_path: Path) -> None:
         read_text(path)
 
 
+def test_the_limits_grow_with_the_memory() -> None:
+    librispeech = (400_000_000, 9_400_000, 281_241)  # bytes, words and utterances of a CTM of all 960 hours
+    assert all(limit >= size for limit, size in zip(limits_for(round(15.5 * 2**30)), librispeech, strict=True))
+    assert limits_for(10**9) == limits_for(2 * 2**30) < limits_for(4 * 2**30)
+
+
 # Each fills a file to the limit with what costs most in some reader: the shape, repeated, after a head.
 BOMBS = {
     "one label": (TEXTGRID[:-7], "x"),
