@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from speech2vec.runtime.environment import VERSION as __version__
+from speech2vec.runtime.environment import VERSION
 
 if TYPE_CHECKING:
     from speech2vec.api import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         train,
     )
 
+__version__ = VERSION
 __all__ = [
     "Run",
     "__version__",

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 # From the bottom up; a module that lies in the package itself has a place too.
 ORDER = {
     "speech2vec": "runtime corpus features model training vectors evaluation reporting api cli __main__",
-    "align": "formats pronunciation base matching journal targets aligned aligners run check compare importing "
-    "exporting cli __main__",
+    "align": "formats pronunciation base matching journal targets aligned aligners results runner checker comparison "
+    "histogram importing exporting api cli __main__",
     "emotion": "settings metrics features corpora data models training prediction evaluation cli __main__",
 }
 FROM_ALIGN = {"runtime", "corpus"}  # the folders of speech2vec that aligners stand on

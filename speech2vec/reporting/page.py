@@ -15,7 +15,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from speech2vec.runtime.environment import VERSION
 from speech2vec.evaluation.bootstrap import decimals_needed
 from speech2vec.reporting.charts import (
     auc_chart,
@@ -31,6 +30,7 @@ from speech2vec.reporting.findings import RunResults, gather
 from speech2vec.reporting.svg import heat_image
 from speech2vec.reporting.text import flat_settings, key_figures, statements, summary, training_facts
 from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
+from speech2vec.runtime.environment import VERSION
 from speech2vec.runtime.files import atomic_path
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import open_run
