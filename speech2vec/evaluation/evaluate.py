@@ -28,7 +28,7 @@ from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.progress import log
-from speech2vec.training.run import Run, checkpoint_file, is_begun
+from speech2vec.training.run import Run, checkpoint_file, is_run
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -284,7 +284,7 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 def find_run(vectors: Path) -> Path | None:
     """The run folder that a vectors file lies in, or None."""
     for folder in list(vectors.resolve().parents)[:3]:
-        if is_begun(folder) and checkpoint_file(folder).parent.is_dir():
+        if is_run(folder) and checkpoint_file(folder).parent.is_dir():
             return folder
     return None
 

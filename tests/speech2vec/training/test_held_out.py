@@ -17,7 +17,13 @@ from speech2vec.model.encoding import segments_of
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.training.batches import DeviceStore
-from speech2vec.training.held_out import _elsewhere, _within, held_out_loss, mean_frame, rows_to_measure
+from speech2vec.training.held_out import (
+    held_out_loss,
+    mean_frame,
+    rows_to_measure,
+    words_of_other_utterances,
+    words_of_same_utterance,
+)
 from speech2vec.training.sampler import Sampler, split
 
 
@@ -61,17 +67,17 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 @given(LENGTHS, st.integers(0, 100))
 def test_each_word_is_given_one_of_another_utterance(lengths: list[int], seed: int) -> None:
     utterance = utterances(lengths)
-    order = _elsewhere(utterance, seed)
+    order = words_of_other_utterances(utterance, seed)
     assert order is not None
     assert (utterance[order] != utterance).all()
-    np.testing.assert_array_equal(order, _elsewhere(utterance, seed))
+    np.testing.assert_array_equal(order, words_of_other_utterances(utterance, seed))
 
 
 def test_any_word_of_another_utterance_may_be_given() -> None:
     utterance = utterances([2, 3, 1])
     given = np.zeros((6, 6), dtype=int)
     for seed in range(600):
-        order = _elsewhere(utterance, seed)
+        order = words_of_other_utterances(utterance, seed)
         given[np.arange(6), order] += 1
     expected = 600 * (utterance[:, None] != utterance) / (utterance[:, None] != utterance).sum(axis=1, keepdims=True)
     assert ((given > 0) == (expected > 0)).all()
@@ -79,13 +85,13 @@ def test_any_word_of_another_utterance_may_be_given() -> None:
 
 
 def test_of_one_utterance_there_is_no_other() -> None:
-    assert _elsewhere(utterances([4]), 0) is None
+    assert words_of_other_utterances(utterances([4]), 0) is None
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=8))
 def test_each_word_is_given_another_of_its_own_utterance(lengths: list[int]) -> None:
     utterance = utterances(lengths)
-    order = _within(utterance)
+    order = words_of_same_utterance(utterance)
     assert (utterance[order] == utterance).all() and (order != np.arange(sum(lengths))).all()
 
 
@@ -114,10 +120,14 @@ def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:
     (whole,) = Sampler.from_store(store, rows, 3, 10_000, 5)
     np.testing.assert_array_equal(whole.words, rows)
     given = frames.batch(whole)
-    other = _elsewhere(store.utterance[rows], 5)
+    other = words_of_other_utterances(store.utterance[rows], 5)
     with torch.inference_mode():
         encoded = model.encoder(given.words)
-        for name, order in (("loss", None), ("shuffled", other), ("shuffled_within", _within(whole.utterance))):
+        for name, order in (
+            ("loss", None),
+            ("shuffled", other),
+            ("shuffled_within", words_of_same_utterance(whole.utterance)),
+        ):
             z = encoded if order is None else encoded[torch.from_numpy(order)]
             decoded = model.decode(z, given.words, given.centre, given.context)
             expected = float(decoded.squared_error()) / decoded.target.numel()
@@ -135,5 +145,5 @@ def test_the_z_of_another_utterance_of_one_is_that_of_another_word(
         result = held_out_loss(
             model, frames, Sampler.from_store(store, one, 3, 100, 0), np.zeros(store.n_mfcc, np.float32)
         )
-    assert "the held-out part is one utterance" in caplog.text
+    assert "the held-out part is a single utterance" in caplog.text
     assert result.shuffled == result.shuffled_within

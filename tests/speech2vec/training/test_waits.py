@@ -42,13 +42,13 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def two_steps(model: dict[str, Any], optimiser: dict[str, Any], n_rows: int | None = N_ROWS) -> None:
     settings = OptimiserSettings(batch_size=N_PAIRS, **optimiser)
     with FakeTensorMode():
-        error = BatchLoss(Speech2Vec(13, validate_settings(ModelSettings, model)), settings, LONGEST)
-        weights = make_optimiser(error, settings)
+        loss = BatchLoss(Speech2Vec(13, validate_settings(ModelSettings, model)), settings, LONGEST)
+        weights = make_optimiser(loss, settings)
         lengths = torch.empty(N_WORDS, dtype=torch.int64)
         words = Segments(torch.empty(N_FRAMES, 13), torch.cumsum(lengths, 0) - lengths, lengths, LONGEST, N_FRAMES)
         centre, context = torch.empty(2, N_PAIRS, dtype=torch.int64).unbind(0)
         for _ in range(2):  # the first makes what the optimiser keeps
-            train_step(error, weights, DeviceBatch(words, centre, context, n_rows), settings)  # type: ignore[arg-type]
+            train_step(loss, weights, DeviceBatch(words, centre, context, n_rows), settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
