@@ -62,8 +62,10 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     return segments_of(store, rows).frames.double().mean(0).float().numpy()
 
 
-def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000) -> np.ndarray:
-    """The held-out rows to measure the loss on: all, or a seeded sample of whole utterances where there are many.
+def held_out_sampler(
+    store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000, batch_size: int = 512
+) -> Sampler:
+    """Batches to measure the loss on: of all held-out rows, or of a seeded sample of whole utterances.
 
     Parameters
     ----------
@@ -72,19 +74,17 @@ def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, 
         Ascending rows.
     window, seed : int
     most_pairs : int
-        Utterances are drawn until they have this many pairs.
-
-    Returns
-    -------
-    ndarray [shape=(n_measured,)], int64
-        Ascending rows.
+        Utterances are sampled, until they have this many pairs, where there are more.
+    batch_size : int
+        Pairs per batch; not the setting of training, so that losses compare between runs.
     """
     utterance = store.utterance[held_out]
     neighbours = [utterance[:-o][utterance[:-o] == utterance[o:]] for o in range(1, window + 1)]
     n_pairs = 2 * np.bincount(np.concatenate(neighbours), minlength=1)
     drawn = generator(seed, HELD_OUT, 1).permutation(np.flatnonzero(n_pairs))
     needed = 1 + int(np.searchsorted(np.cumsum(n_pairs[drawn]), most_pairs))
-    return held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
+    rows = held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
+    return Sampler.from_store(store, rows, window=window, batch_size=batch_size, seed=seed)
 
 
 def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,18 +95,7 @@ def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def words_of_other_utterances(utterance: np.ndarray, seed: int) -> np.ndarray | None:
-    """For each word the position of a random one of another utterance; None if there is only one utterance.
-
-    Parameters
-    ----------
-    utterance : ndarray [shape=(n_words,)]
-        Of each word; the words of an utterance are adjacent.
-    seed : int
-
-    Returns
-    -------
-    ndarray [shape=(n_words,)], int64, or None
-    """
+    """For each word the position of a random one of another utterance [shape=(n_words,)]; None if there is only one."""
     start, length = _utterances(utterance)
     others = len(utterance) - length
     if not others.all():

@@ -22,14 +22,12 @@ from speech2vec.training.batches import DeviceStore
 from speech2vec.training.checkpoint import TrainState, save_checkpoint
 from speech2vec.training.distributed import SINGLE_PROCESS, World
 from speech2vec.training.failures import checkpoint_left, explain_failures
-from speech2vec.training.held_out import held_out_loss, mean_frame, rows_to_measure
+from speech2vec.training.held_out import held_out_loss, held_out_sampler, mean_frame
 from speech2vec.training.metrics import DivergedError, EpochCallback, EpochState, MetricsLogger
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import BEST, LAST, Run, checkpoint_file, create_run, device_name, is_run, resume_run
 from speech2vec.training.sampler import Sampler, Split, split
 from speech2vec.training.step import BatchLoss, learning_rate, make_optimiser, train_step, wrap_ddp
-
-HELD_OUT_BATCH_SIZE = 512  # pairs; not the setting of training, so that held-out losses compare between runs
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,8 @@ def train(
         _log_data(store, parts, sampler, n_pairs)
         frames = DeviceStore(store, device)
         loss = wrap_ddp(BatchLoss(model, settings.optimiser, int(store.n_frames.max())), world)
-        held_out_sampler, mean = _held_out_sampler(store, parts.held_out, settings), mean_frame(store, parts.train)
+        dev_sampler = held_out_sampler(store, parts.held_out, settings.data.window, settings.seed)
+        mean = mean_frame(store, parts.train)
         metrics = MetricsLogger(run if world.first else None, state)
 
         def save(name: str) -> None:
@@ -127,10 +126,10 @@ def train(
                 save_checkpoint(checkpoint_file(run, name), model, optimiser, state)
 
         def evaluate() -> float:
-            """Measure the held-out loss after `state.epoch` epochs, call the callback, and log what they give."""
-            if metrics.writer is None:
+            """Measure and log the held-out loss after `state.epoch` epochs, and what the callback returns."""
+            if metrics.writer is None:  # not the first process
                 return math.inf
-            held_out = held_out_loss(model, frames, held_out_sampler, mean)
+            held_out = held_out_loss(model, frames, dev_sampler, mean)
             if not math.isfinite(held_out.loss):
                 raise DivergedError("the held-out loss", held_out.loss, state.step)
             values = {f"dev_{name}": value for name, value in asdict(held_out).items()}
@@ -197,12 +196,6 @@ def _training_sampler(store: Store, rows: np.ndarray, settings: TrainSettings) -
         subsample=data.subsample,
         across_utterances=data.across_utterances,
     )
-
-
-def _held_out_sampler(store: Store, rows: np.ndarray, settings: TrainSettings) -> Sampler:
-    window, seed = settings.data.window, settings.seed
-    measured = rows_to_measure(store, rows, window, seed)
-    return Sampler.from_store(store, measured, window=window, batch_size=HELD_OUT_BATCH_SIZE, seed=seed)
 
 
 def _log_data(store: Store, parts: Split, sampler: Sampler, n_pairs: int) -> None:

@@ -19,8 +19,8 @@ from speech2vec.model.speech2vec import seeded_model
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.held_out import (
     held_out_loss,
+    held_out_sampler,
     mean_frame,
-    rows_to_measure,
     words_of_other_utterances,
     words_of_same_utterance,
 )
@@ -98,14 +98,14 @@ def test_each_word_is_given_another_of_its_own_utterance(lengths: list[int]) -> 
 def test_of_many_held_out_words_whole_utterances_of_all_speakers_are_measured(tmp_path: Path) -> None:
     store = made_up_store(tmp_path / "store", speakers=4, utterances=40)  # an utterance of six words has 24 pairs
     held_out = np.flatnonzero(store.speaker > 0)
-    np.testing.assert_array_equal(rows_to_measure(store, held_out, 3, seed=0), held_out)
-    some = rows_to_measure(store, held_out, 3, seed=0, most_pairs=30 * 24)
+    np.testing.assert_array_equal(held_out_sampler(store, held_out, 3, seed=0).rows, held_out)
+    some = held_out_sampler(store, held_out, 3, seed=0, most_pairs=30 * 24).rows
     assert (np.diff(some) > 0).all() and np.isin(some, held_out).all()
     chosen = np.isin(store.utterance[held_out], store.utterance[some])
     np.testing.assert_array_equal(held_out[chosen], some)  # utterances are whole
     assert len(np.unique(store.utterance[some])) == 30
     assert set(store.speaker[some]) == {1, 2, 3}
-    assert not np.array_equal(some, rows_to_measure(store, held_out, 3, seed=1, most_pairs=30 * 24))
+    assert not np.array_equal(some, held_out_sampler(store, held_out, 3, seed=1, most_pairs=30 * 24).rows)
 
 
 def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.training import checkpoint, trainer
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from speech2vec.training.held_out import HeldOutLoss, rows_to_measure
+from speech2vec.training.held_out import HeldOutLoss, held_out_sampler
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run, checkpoint_file, create_run
@@ -202,8 +202,8 @@ def test_evaluation_is_plugged_in_from_above(store: Store, tmp_path: Path) -> No
 def test_the_held_out_pairs_do_not_depend_on_the_batch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "HELD_OUT_BATCH_SIZE", 10)
-    monkeypatch.setattr(trainer, "rows_to_measure", partial(rows_to_measure, most_pairs=30))  # of 80
+    small_batches = partial(held_out_sampler, most_pairs=30, batch_size=10)  # of 80 pairs
+    monkeypatch.setattr(trainer, "held_out_sampler", small_batches)
     before = [
         train(store, tmp_path / str(size), small(epochs=1, batch_size=size), CPU, TrainOptions(quiet=True)).metrics[0]
         for size in (20, 5000)
