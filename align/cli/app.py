@@ -1,41 +1,22 @@
-"""The program `speech2vec-align`."""
+"""The program `speech2vec-align`: forced alignment, and what is done with alignments."""
 
 from __future__ import annotations
 
-import typer
+from speech2vec.runtime.command_group import LazyGroup
+from speech2vec.runtime.console import run_app
 
-from align.cli.check import check
-from align.cli.export import export
-from align.cli.import_ import import_
-from align.cli.merge import merge
-from align.cli.run import run
-from speech2vec.runtime import console
-
-app = typer.Typer(
-    name="speech2vec-align",
-    help="Forced alignment: audio and transcripts in, words in time out, nothing silently missing.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+app = LazyGroup(
+    help="Forced alignment: audio and transcripts in, words in time out, every failure reported.",
+    functions={
+        "run": ("align.cli.run:run", "Align a corpus: words in time for every utterance."),
+        "import": ("align.cli.import_:import_", "Read alignments that another program made."),
+        "export": ("align.cli.export:export", "Write an alignment as TextGrid, CTM or CSV."),
+        "check": ("align.cli.check:check", "Check an alignment, or compare it with another."),
+        "merge": ("align.cli.merge:merge", "Join the shards of one alignment."),
+    },
 )
 
 
-app.command()(run)
-
-
-app.command("import")(import_)
-
-
-app.command()(export)
-
-
-app.command()(check)
-
-
-app.command()(merge)
-
-
 def main() -> None:
-    """Entry point."""
-    console.run_app(app)
+    """Entry point of the program."""
+    run_app(app)

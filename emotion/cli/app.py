@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import typer
-
-from emotion.cli import evaluate, export, predict, prepare, tables, train
+from speech2vec.runtime.command_group import LazyGroup
 from speech2vec.runtime.console import run_app
 
-app = typer.Typer(
-    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+app = LazyGroup(
+    help="Speech-emotion classifiers from acoustic features and word embeddings.",
+    functions={
+        "prepare": ("emotion.cli.prepare:prepare", "Read a corpus: labels, speakers and acoustic features."),
+        "train": ("emotion.cli.train:train", "Train a classifier on speaker-independent folds."),
+        "evaluate": ("emotion.cli.evaluate:evaluate", "Scores of a run, with intervals over speakers."),
+        "tables": ("emotion.cli.tables:tables", "Train and compare all systems of the paper's tables."),
+        "predict": ("emotion.cli.predict:predict", "Predict the emotion of new recordings."),
+        "export": ("emotion.cli.export:export", "Write a run as one file for deployment."),
+    },
 )
-
-
-app.command()(prepare.prepare)
-
-
-app.command()(train.train)
-
-
-app.command()(evaluate.evaluate)
-
-
-app.command()(tables.tables)
-
-
-app.command()(predict.predict)
-
-
-app.command()(export.export)
 
 
 def main() -> None:

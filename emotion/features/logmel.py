@@ -21,9 +21,9 @@ _FLOOR = 1e-6  # added to an energy before its logarithm: about 80 dB below the 
 def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n_mels: int) -> np.ndarray:
     """Logarithms of the energies in triangular filters on the mel scale.
 
-    Windows are those of `emotion.features34.extract` (no padding, what is left at the end is dropped), weighted by
-    Hann's; the filters have equal areas (Slaney, Auditory Toolbox, 1998) and reach half the sampling rate. The signal
-    is not scaled first: its loudness counts.
+    Windows are those of `emotion.features.pyaudioanalysis.extract` (no padding; an incomplete last one is dropped),
+    weighted by a Hann window; the filters have equal areas (Slaney, Auditory Toolbox, 1998) and reach half the sampling
+    rate. The signal is not normalised first: its level counts.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class FeatureSettings(Settings):
         Audio is resampled to it.
     window, hop : float, seconds
     compat : "pyaudioanalysis" or "corrected"
-        See `emotion.features34.extract`.
+        See `emotion.features.pyaudioanalysis.extract`.
     level : bool
         One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
         recording's peak and do not know how loud it was.

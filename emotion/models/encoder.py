@@ -88,7 +88,7 @@ class InputStatistics(nn.Module):
 
     They are of the windows that the Bi-LSTM runs over: no more of the utterance than `max_windows` steps, where its
     windows do not fill the last step the last one again, up to `stack` - 1 times, with changes of zero between
-    (`emotion.inputs.stack_windows`), and with padding "zeros" those zeros too.
+    (`emotion.data.batches.stack_windows`), and with padding "zeros" those zeros too.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Word vectors for the classifier: from a word2vec file, or random ones as a control."""
+"""Word vectors for the classifier: from a word2vec file, random ones as a control, or of each word's own sound."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.seeds import generator
+from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.word_vectors import read_vectors
 
 PADDING, UNKNOWN = 0, 1  # the first two rows of an embedding layer
@@ -171,3 +174,69 @@ def coverage(texts: Sequence[str], vocabulary: Vocabulary, pretrained: Pretraine
         "most_frequent_without_vector": missing[:10],
         "texts_without_words": sum(not tokenize(text) for text in texts),
     }
+
+
+@dataclass(frozen=True)
+class WordSegments:
+    """The vectors of all aligned words of some utterances, each made from the word's own sound.
+
+    The paper argues that word embeddings learned from speech carry what a speaker and a channel add; a table with one
+    vector for each word cannot.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n_words, vector_size)], float32
+        Utterance after utterance, in time order.
+    n_words : ndarray [shape=(n_utterances,)], int64
+    """
+
+    vectors: np.ndarray
+    n_words: np.ndarray
+
+    @classmethod
+    def encode(
+        cls, encoder: PortableEncoder, aligned: Path, utterance_ids: Sequence[str], jobs: int = 1
+    ) -> WordSegments:
+        """Encode the aligned words of some utterances.
+
+        Parameters
+        ----------
+        encoder : PortableEncoder
+        aligned : Path
+            What ``speech2vec-align`` made of their utterances.jsonl.
+        utterance_ids : sequence of str
+            In the order that is wanted; an utterance without aligned words gets no vectors.
+        jobs : int
+            Processes for the MFCC.
+
+        Raises
+        ------
+        UserError
+            None of the utterances has an aligned word.
+        """
+        embeddings = encoder.encode_aligned(aligned, jobs=jobs)
+        rows_of: dict[str, list[int]] = {name: [] for name in utterance_ids}
+        for row, name in enumerate(embeddings.utterance_id):
+            if name in rows_of:
+                rows_of[name].append(row)
+        rows = [row for name in utterance_ids for row in rows_of[name]]
+        if not rows:
+            raise UserError(f"{aligned} has aligned words for none of the {len(utterance_ids)} utterances")
+        n_words = np.array([len(rows_of[name]) for name in utterance_ids], dtype=np.int64)
+        return cls(embeddings.vectors[rows], n_words)
+
+    def of_each(self) -> list[np.ndarray]:
+        """Each utterance's vectors [shape=(n_words, vector_size)]; no rows where it has no aligned word."""
+        return np.split(self.vectors, np.cumsum(self.n_words)[:-1])
+
+    def coverage(self) -> dict[str, Any]:
+        """How many words were encoded, and how many utterances have none."""
+        return {"tokens": int(self.n_words.sum()), "texts_without_words": int((self.n_words == 0).sum())}
+
+    def save(self, path: Path) -> None:
+        with atomic_path(path) as temporary:
+            save_file({"vectors": self.vectors, "n_words": self.n_words}, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> WordSegments:
+        return cls(**load_file(path))

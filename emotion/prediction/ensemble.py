@@ -82,7 +82,7 @@ class Ensemble(nn.Module):
 
 
 def stack_steps(features: Tensor, n: int) -> Tensor:
-    """As `emotion.inputs.stack_windows`, in operations that TorchScript has."""
+    """As `emotion.data.batches.stack_windows`, in operations that TorchScript has."""
     short = (n - features.shape[0] % n) % n
     if short > 0 and features.shape[0] > 0:
         features = torch.cat((features, features[-1:].repeat(short, 1)))

@@ -13,7 +13,7 @@ import torch
 from emotion.data.batches import normalise_by_speaker
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
-from emotion.models.word_vectors import UNKNOWN
+from emotion.models.word_vectors import UNKNOWN, WordSegments
 from emotion.prediction.ensemble import Ensemble
 from emotion.prediction.transcribe import align_words, is_untranscribed, recognise
 from emotion.training.run import Run
@@ -127,7 +127,7 @@ def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
             aligned = align_words([utterances[i] for i in spoken], Path(folder)) if spoken else None
             if aligned is not None:
                 names = [utterances[i].utterance_id for i in spoken]
-                for i, own in zip(spoken, run.encoder.encode(aligned, names).of_each(), strict=True):
+                for i, own in zip(spoken, WordSegments.encode(run.encoder, aligned, names).of_each(), strict=True):
                     vectors[i] = own
         return vectors
     if run.vocabulary is None:

@@ -14,7 +14,7 @@ from emotion.features.extraction import BAD_AUDIO
 from emotion.prediction.transcribe import UNTRANSCRIBED
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
-from speech2vec.corpus.readers import TRANSCRIPT_SUFFIXES, Problem, audio_files, folders_below
+from speech2vec.corpus.readers import Problem, audio_files, folders_below, text_beside
 from speech2vec.runtime.errors import UserError
 
 VAD = "vad"
@@ -61,14 +61,6 @@ def find_audio(paths: Sequence[Path]) -> list[Path]:
         else:
             raise UserError(f"{path}: there is no such audio file or folder")
     return list(dict.fromkeys(found))
-
-
-def text_beside(path: Path) -> str | None:
-    """The transcript that lies beside an audio file as .lab or .txt."""
-    for suffix in TRANSCRIPT_SUFFIXES:
-        if path.with_suffix(suffix).exists():
-            return path.with_suffix(suffix).read_text(encoding="utf-8-sig", errors="replace").strip()
-    return None
 
 
 def recordings(

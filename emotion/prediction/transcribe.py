@@ -5,9 +5,6 @@ Words in time, by starting the program ``speech2vec-align``: its package is neve
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +14,10 @@ import pocketsphinx
 
 from emotion.features.extraction import BAD_AUDIO
 from speech2vec.corpus import audio
-from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, write_utterances
+from speech2vec.corpus.alignment import run_aligner
+from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, write_utterances
 from speech2vec.corpus.readers import Problem
 from speech2vec.corpus.transcripts import tokenize
-from speech2vec.runtime.errors import DONE, DONE_WITH_FAILURES, UserError
-from speech2vec.runtime.files import read_json
 from speech2vec.runtime.progress import log
 
 UNTRANSCRIBED = "untranscribed"
@@ -114,9 +110,6 @@ def _sound_of(utterance: Utterance) -> np.ndarray | Problem:
     )
 
 
-PROGRAM = "speech2vec-align"
-
-
 def align_words(utterances: Sequence[Utterance], folder: Path) -> Path | None:
     """Align utterances with their texts.
 
@@ -136,19 +129,9 @@ def align_words(utterances: Sequence[Utterance], folder: Path) -> Path | None:
     UserError
         The program is not installed, or stopped without a report.
     """
-    program = shutil.which(PROGRAM, path=str(Path(sys.executable).parent)) or shutil.which(PROGRAM)
-    if program is None:
-        raise UserError(f"the program {PROGRAM} is not installed beside {sys.executable}")
     asked, aligned = folder / UTTERANCES_FILE, folder / "aligned"
     write_utterances(asked, (replace(u, audio=u.audio.absolute()) for u in utterances))
-    done = subprocess.run(
-        [program, "run", str(asked), "-o", str(aligned), "--jobs", "1", "--quiet"],
-        capture_output=True, text=True, encoding="utf-8", errors="replace", check=False,
-    )  # fmt: skip
-    if not (aligned / REPORT_FILE).exists():
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"{PROGRAM} stopped with code {done.returncode}: {said}")
-    report = read_json(aligned / REPORT_FILE)
+    report = run_aligner(asked, aligned)
     for failure in report["failed"]:
         log.warning("%s: no words in time (%s: %s)", failure["utterance_id"], failure["reason"], failure["detail"])
-    return aligned if done.returncode in (DONE, DONE_WITH_FAILURES) and report["words"] else None
+    return aligned if report["words"] else None

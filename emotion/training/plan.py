@@ -13,11 +13,11 @@ from emotion.data.batches import check_features
 from emotion.data.dataset import Prepared
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
-from emotion.models.segments import SegmentEncoder, WordSegments, segments_coverage
 from emotion.models.word_vectors import (
     SEGMENTS,
     Pretrained,
     Vocabulary,
+    WordSegments,
     coverage,
     is_segments,
     load_pretrained,
@@ -29,6 +29,8 @@ from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import LAST
+from speech2vec.training.run import Run as Speech2VecRun
+from speech2vec.vectors.portable import PortableEncoder
 
 _LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; in longer ones syllables run into one another
 
@@ -169,17 +171,17 @@ def start_run(
     vocabulary: Vocabulary | None = None
     pretrained: Pretrained | None = None
     found: dict[str, Any] = {}
-    encoder: SegmentEncoder | None = None
+    encoder: PortableEncoder | None = None
     segments: WordSegments | None = None
     embeddings: str | None = None
     vector_size = 0
     if plan.model != "acoustic" and is_segments(plan.embeddings):
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
-        encoder = SegmentEncoder.of_run(source, plan.checkpoint)
-        segments = encoder.encode(plan.aligned, list(prepared.utterance_id), jobs)
+        encoder = PortableEncoder.from_run(Speech2VecRun.load(source, checkpoint=plan.checkpoint))
+        segments = WordSegments.encode(encoder, plan.aligned, list(prepared.utterance_id), jobs)
         embeddings, vector_size = SEGMENTS, segments.vectors.shape[1]
-        found = segments_coverage(segments)
+        found = segments.coverage()
     elif plan.model != "acoustic":
         assert plan.embeddings is not None  # check_plan
         vocabulary = Vocabulary.of_texts(list(prepared.text))

@@ -26,14 +26,14 @@ from torch import nn
 from emotion.data.batches import Scaler
 from emotion.data.dataset import SYNTHETIC
 from emotion.models.classifiers import build
-from emotion.models.segments import SegmentEncoder, WordSegments
-from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary
+from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.training.trainer import Fitted
 from speech2vec.runtime.config import load_settings, to_toml
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
+from speech2vec.vectors.portable import PortableEncoder
 
 FORMAT = 1
 
@@ -94,7 +94,7 @@ class Run:
         vocabulary: Vocabulary | None = None,
         pretrained: Pretrained | None = None,
         segments: WordSegments | None = None,
-        encoder: SegmentEncoder | None = None,
+        encoder: PortableEncoder | None = None,
     ) -> Run:
         """Write a new run folder; ``run.json`` comes last and makes it whole."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,9 +150,9 @@ class Run:
         return self.info.get("embeddings") == SEGMENTS
 
     @cached_property
-    def encoder(self) -> SegmentEncoder:
+    def encoder(self) -> PortableEncoder:
         """What makes the vectors of a new recording's words, where `uses_segments`."""
-        return SegmentEncoder.load(self.folder / ENCODER_FILE)
+        return PortableEncoder.load(self.folder / ENCODER_FILE)
 
     @property
     def corpus(self) -> str:

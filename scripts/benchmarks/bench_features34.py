@@ -93,7 +93,7 @@ def compare(signals: list[np.ndarray], repeats: int) -> None:
         best_theirs, best_mine = min(theirs), min(mine)
         print(
             f"window 100 ms, hop {hop * 1000:.0f} ms: pyAudioAnalysis {total / best_theirs:,.0f} x real time, "
-            f"emotion.features34 {total / best_mine:,.0f} x: {best_theirs / best_mine:.1f} times as fast"
+            f"emotion.features.pyaudioanalysis {total / best_mine:,.0f} x: {best_theirs / best_mine:.1f} times as fast"
         )
 
 

@@ -133,6 +133,14 @@ def audio_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def text_beside(audio: Path) -> str | None:
+    """The transcript that lies beside an audio file as ``.lab`` or ``.txt``; None if neither does."""
+    for suffix in TRANSCRIPT_SUFFIXES:
+        if audio.with_suffix(suffix).exists():
+            return audio.with_suffix(suffix).read_text(encoding="utf-8-sig", errors="replace").strip()
+    return None
+
+
 def _read_text(path: Path) -> str:
     return path.read_bytes().decode("utf-8-sig").strip()
 

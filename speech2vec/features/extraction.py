@@ -244,6 +244,13 @@ def _moments(
         np.add.at(count, group[runs], np.diff(np.append(first, len(frames)))[:, None])
         np.add.at(total, group[runs], np.add.reduceat(frames, first))
         np.add.at(squares, group[runs], np.add.reduceat(frames**2, first))
+    return mean_and_deviation(count, total, squares)
+
+
+def mean_and_deviation(
+    count: np.ndarray | int, total: np.ndarray, squares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (float32) from the number of frames, their sum and their sum of squares."""
     mean = total / np.maximum(count, 1)
     variance = squares / np.maximum(count, 1) - mean**2
     # A coefficient that never varies stays zero instead of exploding.

@@ -142,10 +142,14 @@ def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings
     peak = float(np.abs(samples).max())
     if peak > _LOUDEST:
         raise audio.AudioError(f"{utterance.audio}: samples too large to compute features (up to {peak:.1e}, not 1)")
+    offset = utterance.start or 0.0
+    return cut_samples(samples, start - offset, end - offset, settings)
+
+
+def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
+    """As `cut_words`, for samples [shape=(n_samples,)] at ``settings.sampling_rate``; times from the first sample."""
     frames = mfcc(samples, settings)
     seconds = len(samples) / settings.sampling_rate
-    offset = utterance.start or 0.0
-    start, end = start - offset, end - offset
     inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
     first, last = frame_span(start[inside], end[inside], settings)
     first = np.minimum(first, len(frames) - 1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.model.encoder import Encoded, Segments
-from speech2vec.model.recurrence.gates import LayerInputs
+from speech2vec.model.recurrence.inputs import StepInputs
 from speech2vec.model.recurrence.layers import CELLS, Cell
 from speech2vec.model.recurrence.packing import Packing, linear_over_rows
 from speech2vec.model.settings import ModelSettings
@@ -29,8 +29,9 @@ class ConditionedDecoder(nn.Module):
     def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:
         super().__init__()
         self.teacher_forcing, self.kind = settings.teacher_forcing, settings.cell
-        self.add_module(self.kind, CELLS[self.kind](n_mfcc + settings.vector_size, settings.vector_size))
-        self.output = nn.Linear(settings.vector_size, n_mfcc)
+        size = settings.vector_size
+        self.add_module(self.kind, CELLS[self.kind](n_mfcc + size, size, settings.engine))
+        self.output = nn.Linear(size, n_mfcc)
 
     def forward(self, encoded: Encoded, source: Tensor, targets: Segments, packing: Packing) -> Tensor:
         """Predict the frames of `targets`.
@@ -53,14 +54,12 @@ class ConditionedDecoder(nn.Module):
         layer: Cell = getattr(self, self.kind)
         z, weights, recurrent = encoded.z[source], layer.input, layer.recurrent
         from_frame, from_z = weights[:F], weights[F:]
+        inputs = StepInputs(from_frame, layer.bias, constant=z, from_constant=from_z)
         if self.teacher_forcing:
-            inputs = LayerInputs(*previous_frames(targets, packing), from_frame, layer.bias, constant=z @ from_z)
+            frames, rows = previous_frames(targets, packing)
+            inputs = inputs._replace(frames=frames, rows=rows)
         else:
-            # The input of step t is output(h[t - 1]), a linear map of h, so it joins the recurrent weights. That z, the
-            # state before step 0, was no output is set right at that step.
-            recurrent = recurrent + self.output.weight.t() @ from_frame
-            fed_back = torch.addmv(layer.bias, from_frame.t(), self.output.bias)
-            inputs = LayerInputs(constant=torch.addmm(fed_back, z, from_z), start=-self.output(z) @ from_frame)
+            inputs = inputs._replace(feedback=self.output)
         hidden = layer.states(inputs, recurrent, packing, initial=z)
         return linear_over_rows(hidden, self.output)
 
@@ -92,7 +91,7 @@ class AttentionDecoder(nn.Module):
     def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:
         super().__init__()
         size, self.kind = settings.vector_size, settings.cell
-        self.add_module(self.kind, CELLS[self.kind](n_mfcc, size))
+        self.add_module(self.kind, CELLS[self.kind](n_mfcc, size, settings.engine))
         self.combine = nn.Linear(2 * size, size)
         self.output = nn.Linear(size, n_mfcc)
 
@@ -100,7 +99,7 @@ class AttentionDecoder(nn.Module):
         """Predict the frames of `targets`; parameters as of `ConditionedDecoder`."""
         assert encoded.states is not None
         layer: Cell = getattr(self, self.kind)
-        inputs = LayerInputs(*previous_frames(targets, packing), layer.input, layer.bias)
+        inputs = StepInputs(layer.input, layer.bias, *previous_frames(targets, packing))
         cell = None if encoded.cell is None else encoded.cell[source]
         hidden, _ = layer.states_and_cell(inputs, layer.recurrent, packing, encoded.z[source], cell)
         attended = attend(hidden, source[packing.sequence], encoded.states)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from speech2vec.model.recurrence.gates import LayerInputs
+from speech2vec.model.recurrence.inputs import StepInputs
 from speech2vec.model.recurrence.layers import CELLS, Cell
 from speech2vec.model.recurrence.packing import Packing
 from speech2vec.model.settings import ModelSettings
@@ -30,6 +30,8 @@ class Segments:
     longest, total : int or None
         Where they are known, a number of frames that no word is longer than, and the sum of all lengths: what is known
         need not be read off a GPU, which would have to finish first.
+    running : list of int or None
+        The same for the words that are longer than 0 frames, than 1, and so on.
     """
 
     frames: Tensor
@@ -37,6 +39,7 @@ class Segments:
     lengths: Tensor
     longest: int | None = None
     total: int | None = None
+    running: list[int] | None = None
 
     def __getitem__(self, words: Tensor) -> Segments:
         """Some of the words [shape=(n,)], in that order; the frames stay where they are."""
@@ -77,13 +80,13 @@ class Encoder(nn.Module):
         super().__init__()
         directions = 2 if settings.bidirectional else 1
         self.directions = nn.ModuleList(
-            CELLS[settings.cell](n_mfcc, settings.vector_size // directions) for _ in range(directions)
+            CELLS[settings.cell](n_mfcc, settings.vector_size // directions, settings.engine) for _ in range(directions)
         )
         self.keeps_states = settings.decoder == "attention"
 
     def forward(self, words: Segments) -> Encoded:
         """Encode words, each once."""
-        packing = Packing.of(words.lengths, words.longest, words.total)
+        packing = Packing.of(words.lengths, words.longest, words.total, words.running)
         first = words.first[packing.order][packing.sequence]  # (S,)
         last = first + words.lengths[packing.order][packing.sequence] - 1  # (S,)
         layers = cast(list[Cell], list(self.directions))
@@ -91,7 +94,7 @@ class Encoder(nn.Module):
         weights = torch.stack([layer.input for layer in layers])
         bias = torch.stack([layer.bias for layer in layers])
         recurrent = torch.stack([layer.recurrent for layer in layers])
-        inputs = LayerInputs(words.frames, torch.stack(rows), weights, bias)
+        inputs = StepInputs(weights, bias, words.frames, torch.stack(rows))
         if not self.keeps_states:
             hidden = layers[0].states(inputs, recurrent, packing)  # (2, S, H)
             return Encoded(_in_order(hidden[:, packing.last_rows], packing))

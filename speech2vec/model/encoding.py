@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from speech2vec.features.store import Store
+from speech2vec.features.store import Store, rows_of_ranges
 from speech2vec.model.encoder import Segments
 from speech2vec.model.speech2vec import Speech2Vec
 
@@ -21,9 +21,12 @@ _WORDS_AT_ONCE = 100_000
 
 def segments_of(store: Store, rows: np.ndarray, device: torch.device | str = "cpu") -> Segments:
     """The frames of some words of a store, together on a device."""
-    n_frames = store.n_frames[rows].astype(np.int64)
+    return _segments(store.gather(rows), store.n_frames[rows].astype(np.int64), device)
+
+
+def _segments(frames: np.ndarray, n_frames: np.ndarray, device: torch.device | str) -> Segments:
     return Segments(
-        torch.from_numpy(store.gather(rows)).to(device),
+        torch.from_numpy(frames).to(device),
         torch.from_numpy(np.cumsum(n_frames) - n_frames).to(device),
         torch.from_numpy(n_frames).to(device),
         int(n_frames.max(initial=0)),
@@ -61,6 +64,31 @@ def encode_instances(model: Speech2Vec, store: Store, rows: np.ndarray | None = 
                 for group in _by_length(store.n_frames[rows[part]]):
                     words = segments_of(store, rows[part[group]], model.device)
                     vectors[part[group]] = model.encoder(words).z.float().cpu().numpy()
+    return vectors
+
+
+@torch.inference_mode()
+def encode_frames(model: Speech2Vec, frames: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
+    """As `encode_instances`, for words that are in memory.
+
+    Parameters
+    ----------
+    model : Speech2Vec
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+        Normalised, one word after the other.
+    n_frames : ndarray [shape=(n_words,)], int64
+        Of each word, 1 or more.
+
+    Returns
+    -------
+    ndarray [shape=(n_words, vector_size)], float32
+    """
+    vectors = np.empty((len(n_frames), model.settings.vector_size), dtype=np.float32)
+    first = np.cumsum(n_frames) - n_frames
+    for group in _by_length(n_frames) if len(n_frames) else ():
+        lengths = n_frames[group]
+        words = _segments(frames[rows_of_ranges(first[group], lengths)], lengths, model.device)
+        vectors[group] = model.encoder(words).z.float().cpu().numpy()
     return vectors
 
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Settings of the model."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class ModelSettings(Settings):
     teacher_forcing : bool
         The decoder's input is the true previous frame; else its own previous output, so that all it knows of a
         neighbour comes through z.
+    engine : str
+        What computes the recurrence: `auto` (compiled on a CPU, cuDNN on a GPU), `cudnn` (torch's own layers, on any
+        device), `triton` (this project's kernels for GPUs) or `steps` (torch's operators, step by step). It is no part
+        of the result: it is not kept with a run and may change from one session to the next.
     """
 
     objective: Literal["skipgram", "cbow"] = "skipgram"
@@ -35,6 +39,7 @@ class ModelSettings(Settings):
     cell: Literal["lstm", "gru"] = "lstm"
     decoder: Literal["conditioned", "attention"] = "conditioned"
     teacher_forcing: bool = False
+    engine: Literal["auto", "cudnn", "triton", "steps"] = Field("auto", exclude=True)
 
     @model_validator(mode="after")
     def _even(self) -> ModelSettings:

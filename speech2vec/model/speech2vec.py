@@ -72,7 +72,14 @@ class Speech2Vec(nn.Module):
         """Where its weights are."""
         return next(self.parameters()).device
 
-    def forward(self, words: Segments, centre: Tensor, context: Tensor, n_rows: int | None = None) -> Decoded:
+    def forward(
+        self,
+        words: Segments,
+        centre: Tensor,
+        context: Tensor,
+        n_rows: int | None = None,
+        running: list[int] | None = None,
+    ) -> Decoded:
         """Encode every word once, and generate from one side of each pair the other side.
 
         Parameters
@@ -82,21 +89,29 @@ class Speech2Vec(nn.Module):
             Positions in `words`.
         n_rows : int or None
             The frames of all contexts, where their number is known; CBOW has no use for it.
+        running : list of int or None
+            Contexts longer than 0 frames, than 1, and so on, where that is known; CBOW has no use for it.
         """
-        return self.decode(self.encoder(words), words, centre, context, n_rows)
+        return self.decode(self.encoder(words), words, centre, context, n_rows, running)
 
     def decode(
-        self, encoded: Encoded, words: Segments, centre: Tensor, context: Tensor, n_rows: int | None = None
+        self,
+        encoded: Encoded,
+        words: Segments,
+        centre: Tensor,
+        context: Tensor,
+        n_rows: int | None = None,
+        running: list[int] | None = None,
     ) -> Decoded:
         """As `forward`, from what the encoder made of each word."""
         if self.settings.objective == "cbow":
             z = encoded.z
             encoded = Encoded(torch.zeros_like(z).index_add(0, centre, z[context]))  # (W, D) sums over neighbours
             source = target = torch.unique(centre)
-            n_rows = None
+            n_rows = running = None
         else:
             source, target = centre, context
-        packing = Packing.of(words.lengths[target], words.longest, n_rows)
+        packing = Packing.of(words.lengths[target], words.longest, n_rows, running)
         sequences = words[target[packing.order]]
         predicted = self.decoder(encoded, source[packing.order], sequences, packing)  # (S, F)
         rows = sequences.first[packing.sequence] + packing.time

@@ -1,7 +1,8 @@
 """Settings: pydantic models filled from a TOML file and from ``--set key.sub=value``, and their fingerprint.
 
 Only what changes the result is a setting; how it is executed (jobs, device, quiet) is an option of the command
-and never enters a fingerprint.
+and never enters a fingerprint. A setting that says how is excluded (`Field(exclude=True)`): it is left out of
+fingerprints, of differences and of what is written.
 """
 
 from __future__ import annotations
@@ -139,7 +140,9 @@ def differences(before: Settings, now: Settings) -> list[str]:
 
 
 def _differing(before: Settings, now: Settings, within: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in type(now).model_fields:
+    for key, field in type(now).model_fields.items():
+        if field.exclude:
+            continue
         old, new = getattr(before, key), getattr(now, key)
         if isinstance(old, Settings) and isinstance(new, Settings):
             yield from _differing(old, new, f"{within}{key}.")

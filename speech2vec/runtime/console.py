@@ -97,7 +97,7 @@ def _exit_on_broken_pipe() -> NoReturn:
     raise SystemExit(DONE) from None
 
 
-def run_app(app: typer.Typer) -> None:
+def run_app(app: click.Command | typer.Typer) -> None:
     """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130.
 
     Anything else is a fault of the program: a traceback and exit code 70 (Python's own 1 is "done with failures").

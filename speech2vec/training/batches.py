@@ -14,6 +14,7 @@ from torch import Tensor
 
 from speech2vec.features.store import Store
 from speech2vec.model.encoder import Segments
+from speech2vec.model.recurrence.packing import running_sequences
 from speech2vec.runtime.progress import log
 from speech2vec.training.sampler import Batch
 
@@ -32,12 +33,15 @@ class DeviceBatch:
         Positions in `words`.
     n_rows : int
         Total number of frames of all contexts.
+    running : list of int or None
+        How many contexts are longer than 0 frames, than 1, and so on.
     """
 
     words: Segments
     centre: Tensor
     context: Tensor
     n_rows: int
+    running: list[int] | None = None
 
     @property
     def n_pairs(self) -> int:
@@ -69,7 +73,7 @@ class DeviceStore:
     def segments(self, rows: np.ndarray) -> Segments:
         """The frames of the words in `rows` [shape=(n_words,)]."""
         n = self.store.n_frames[rows].astype(np.int64)
-        longest, total = int(n.max(initial=0)), int(n.sum())
+        longest, total, running = int(n.max(initial=0)), int(n.sum()), running_sequences(n)
         if self.resident:
             taken = self._put(rows)
             lengths = self._n_frames[taken]
@@ -77,16 +81,19 @@ class DeviceStore:
             # output_size is known on the host: without it repeat_interleave would wait for the device.
             offset = torch.repeat_interleave(self._first_frame[taken] - first, lengths, output_size=total)
             index = offset + torch.arange(total, device=self.device)
-            return Segments(self._frames.index_select(0, index), first, lengths, longest, total)
+            return Segments(self._frames.index_select(0, index), first, lengths, longest, total, running)
         begin = np.cumsum(n) - n
         frames = torch.empty((total, self.store.n_mfcc), pin_memory=self.device.type == "cuda")
         self.store.gather(rows, out=frames.numpy())
-        return Segments(frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total)
+        return Segments(
+            frames.to(self.device, non_blocking=True), self._put(begin), self._put(n), longest, total, running
+        )
 
     def batch(self, batch: Batch) -> DeviceBatch:
         """A sampler's batch on the device."""
-        n_rows = int(self.store.n_frames[batch.words][batch.context].sum(dtype=np.int64))
-        return DeviceBatch(self.segments(batch.words), self._put(batch.centre), self._put(batch.context), n_rows)
+        n = self.store.n_frames[batch.words][batch.context]
+        sides = self._put(batch.centre), self._put(batch.context)
+        return DeviceBatch(self.segments(batch.words), *sides, int(n.sum(dtype=np.int64)), running_sequences(n))
 
     def _put(self, values: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(values)

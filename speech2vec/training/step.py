@@ -52,11 +52,11 @@ class BatchLoss(nn.Module):
             return torch.stack([0.0 * weights.sum() for weights in self.parameters()]).sum(), 0, 0
         words = batch.words
         if self.precision == "float32":
-            decoded = self.model(words, batch.centre, batch.context, batch.n_rows)
+            decoded = self.model(words, batch.centre, batch.context, batch.n_rows, batch.running)
         else:
             rounded = {name: weights.bfloat16() for name, weights in self.model.named_parameters()}
             words = dataclasses.replace(words, frames=words.frames.bfloat16())
-            arguments = (words, batch.centre, batch.context, batch.n_rows)
+            arguments = (words, batch.centre, batch.context, batch.n_rows, batch.running)
             decoded = torch.func.functional_call(self.model, rounded, arguments)
             decoded = dataclasses.replace(decoded, predicted=decoded.predicted.float(), target=decoded.target.float())
         return decoded.squared_error(), decoded.target.numel(), decoded.divisor(self.reduction, self.longest)

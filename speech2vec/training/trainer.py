@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from speech2vec.features.store import Store
+from speech2vec.model.recurrence.engines import check_engine
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import Tracker, log
@@ -90,9 +91,11 @@ def train(
     Raises
     ------
     UserError
-        If there is nothing to train on, a resumed run has other settings or another store, the loss is not finite, or
-        memory or disk is full. The last checkpoint is kept.
+        If the engine that the settings ask for does not run on the device, there is nothing to train on, a resumed run
+        has other settings or another store, the loss is not finite, or memory or disk is full. The last checkpoint is
+        kept.
     """
+    check_engine(settings.model.engine, device)
     parts = split(store, settings.data.held_out, settings.seed)
     sampler = _training_sampler(store, parts.train, settings)
     n_pairs, n_epochs = sampler.n_pairs(), settings.optimiser.epochs

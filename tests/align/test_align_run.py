@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from align.aligned import iterate_aligned, merge_aligned, read_report
 from align.base import Aligned, AlignmentError, Failure, Reason
@@ -32,7 +32,7 @@ from speech2vec.runtime.files import only_writer
 OWN = '''
 import os, time
 from align.base import Aligned, Failure, Reason
-from speech2vec.manifest import Word
+from speech2vec.corpus.manifest import Word
 
 class Mine:
     """What it does with an utterance is the utterance's text."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from align.aligned import read_report, write_aligned
 from align.base import Aligned, AlignmentResult, Failure, Reason

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from emotion.cli.app import app
 from speech2vec.runtime.errors import UserError
@@ -270,25 +270,29 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
     assert len(own[0]) == 0
     rows = np.flatnonzero(loaded.store.utterance == loaded.store.utterance_ids.index(utterances[3].utterance_id))
     np.testing.assert_allclose(own[3], vectors[rows], atol=1e-5)
-    from emotion.models.segments import SegmentEncoder
+    from emotion.models.word_vectors import WordSegments
+    from speech2vec.vectors.portable import PortableEncoder
 
-    kept = SegmentEncoder.load(run / "encoder.safetensors").encode(aligned, [u.utterance_id for u in utterances])
+    encoder = PortableEncoder.load(run / "encoder.safetensors")
+    kept = WordSegments.encode(encoder, aligned, [u.utterance_id for u in utterances])
     np.testing.assert_array_equal(kept.vectors, Run.open(run).segments.vectors)
     invoke("export", run, "-o", tmp_path / "model.pt", "--quiet")
 
 
 def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp_path, monkeypatch):
-    from emotion.models import segments
+    from emotion.training import plan
     from speech2vec.features.mfcc import MfccSettings
     from speech2vec.model.settings import ModelSettings
     from speech2vec.model.speech2vec import Speech2Vec
+    from speech2vec.vectors import portable
 
     def stopped(aligned, store, settings, jobs, quiet):
         raise UserError(f"{aligned.name} in {jobs} processes")
 
-    encoder = segments.SegmentEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), MfccSettings())
-    monkeypatch.setattr(segments.SegmentEncoder, "of_run", lambda *_: encoder)
-    monkeypatch.setattr(segments, "extract", stopped)
+    encoder = portable.PortableEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), MfccSettings())
+    monkeypatch.setattr(plan.Speech2VecRun, "load", lambda *_, **__: None)
+    monkeypatch.setattr(portable.PortableEncoder, "from_run", lambda _: encoder)
+    monkeypatch.setattr(portable, "extract", stopped)
     (tmp_path / "aligned").mkdir()
     of_sound = ("--model", "dual", "--embeddings", "segments:run", "--aligned", tmp_path / "aligned")
     with pytest.raises(UserError, match="aligned in 3 processes"):

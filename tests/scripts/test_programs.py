@@ -20,7 +20,7 @@ def test_help_answers(name: str) -> None:
     assert "Usage" in answer.stdout
 
 
-@pytest.mark.parametrize("module", ["speech2vec.cli", "align.cli", "emotion.cli"])
+@pytest.mark.parametrize("module", ["speech2vec.cli.app", "align.cli.app", "emotion.cli.app"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

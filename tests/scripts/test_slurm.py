@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import pytest
-import typer
 
 import align.cli.app
 import speech2vec.cli.app
@@ -58,9 +57,10 @@ def run(cluster: dict[str, str], script: str, *options: str, **variables: str) -
 
 def assert_known(command: list[str]) -> None:
     """Every option of one of our command lines exists."""
-    group = typer.main.get_command(PROGRAMS[command[0]])
-    assert isinstance(group, click.Group)
-    known = {name for parameter in group.commands[command[1]].params for name in parameter.opts}
+    group = PROGRAMS[command[0]]
+    found = group.get_command(click.Context(group), command[1])
+    assert found is not None
+    known = {name for parameter in found.params for name in parameter.opts}
     assert {word for word in command[2:] if word.startswith("-")} <= known
 
 

@@ -1,52 +1,93 @@
-"""Where a recurrence is computed: compiled on a CPU, fused on a GPU, or step by step in torch's operators."""
+"""Where a recurrence is computed: compiled on a CPU, in cuDNN or in one kernel on a GPU, or step by step anywhere.
+
+`auto` takes the compiled loop on a CPU, and torch's own layers (cuDNN) on a GPU. An engine for GPUs is the default, or
+stays at all, only as far as one is measured to win (docs/performance.md).
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from speech2vec.runtime.progress import log
+from speech2vec.runtime.errors import UserError
+
+Engine = Literal["auto", "cudnn", "triton", "steps"]
 
 
-def engine(recurrent: Tensor, on_cpu: ModuleType, on_gpu: Callable[[], ModuleType], steps: ModuleType) -> ModuleType:
-    """The fastest of three modules that takes recurrent weights of this type, on this device.
+_OF_TRITON = (torch.float32, torch.bfloat16)
+
+
+def takes_library(asked: Engine, device: torch.device) -> bool:
+    """Whether torch's own layers run, where they can express the layer (`cudnn`)."""
+    return asked == "cudnn" or (asked == "auto" and device.type == "cuda")
+
+
+def choose(
+    recurrent: Tensor, asked: Engine, on_cpu: ModuleType, on_gpu: Callable[[], ModuleType], steps: ModuleType
+) -> ModuleType:
+    """One of three modules for recurrent weights of this type, on this device.
 
     Parameters
     ----------
     recurrent : Tensor
+    asked : str
+        `triton` and `steps` are taken at their word; `auto` and `cudnn` come here with what torch's own layers do not
+        take.
     on_cpu : module
         Takes float32 and float64 on a CPU.
     on_gpu : callable
         Imports the module that takes float32 and bfloat16 on a GPU; it needs Triton.
     steps : module
         Takes anything.
+
+    Raises
+    ------
+    UserError
+        `triton` is asked for where it does not run.
     """
     device, dtype = recurrent.device, recurrent.dtype
-    if device.type == "cpu" and dtype in (torch.float32, torch.float64):
-        return on_cpu
-    if device.type == "cuda" and dtype in (torch.float32, torch.bfloat16) and takes_triton(device):
+    if asked == "triton":
+        check_engine(asked, device)
+        if dtype not in _OF_TRITON:
+            raise UserError(f"model.engine = 'triton' takes float32 and bfloat16, not {dtype}")
         return on_gpu()
+    if asked != "steps" and device.type == "cpu" and dtype in (torch.float32, torch.float64):
+        return on_cpu
     return steps
 
 
+def check_engine(asked: Engine, device: torch.device) -> None:
+    """Refuse an engine that does not run on a device, with the reason.
+
+    Raises
+    ------
+    UserError
+        In one line.
+    """
+    if asked == "triton" and (reason := why_no_triton(device)):
+        raise UserError(f"model.engine = 'triton' does not run here: {reason}; 'auto' does without")
+
+
 @cache
-def takes_triton(device: torch.device) -> bool:
-    """Whether Triton runs on a GPU: one of NVIDIA's from Ampere on, and all that Triton needs is there."""
-    if not torch.version.cuda or find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
-        return False
+def why_no_triton(device: torch.device) -> str | None:
+    """Why Triton does not run on a device; None if it does: on one of NVIDIA's GPUs from Ampere on, or interpreted."""
+    if find_spec("triton") is None:
+        return "this build of torch comes without Triton"
+    if device.type == "cpu":
+        return None if os.environ.get("TRITON_INTERPRET") == "1" else "the device is the CPU"
+    if not torch.version.cuda or torch.cuda.get_device_capability(device) < (8, 0):
+        return "Triton needs one of NVIDIA's GPUs from Ampere on"
     from speech2vec.model.recurrence.fused import try_out
 
     try:
         try_out(device)
     except Exception as error:  # no C compiler, no headers of Python, no folder to write to: Triton names it
-        log.warning(
-            "Triton does not run on %s, so recurrences go step by step, many times slower (docs/install.md): %s",
-            *(torch.cuda.get_device_name(device), error),
-        )
-        return False
-    return True
+        return f"{error} (docs/install.md)"
+    return None

@@ -1,23 +1,18 @@
-"""The weights of recurrent layers, and how each kind runs over packed sequences: LSTM or GRU.
+"""LSTM and GRU layers over sequences of different lengths: no padding is computed, and gradients are written out.
 
-Both offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so that what is projected, gathered, fed
-back and run is written once for both.
+What does not depend on the recurrence is computed outside it. Each distinct frame is projected once, however many
+sequences share it; an input that is constant over time is projected once for each sequence; the gradients of weights
+are single large products at the end. The recurrence itself is computed by an engine (`engines`): `lstm_cpu` and
+`gru_cpu` on a CPU, `cudnn` (torch's own layers) or `lstm_gpu` and `gru_gpu` (Triton) on a GPU, `lstm_steps` and
+`gru_steps` anywhere.
 
-An LSTM over sequences of different lengths that computes no padding, with its gradient written out.
-
-What does not depend on the recurrence is taken out of it: inputs are projected once for each distinct frame (and
-gathered, however many sequences share it), an input that stays the same over time is projected once for each sequence,
-and the weights' gradients are single large products at the end. The recurrence itself is `lstm_cpu` on a CPU,
-`lstm_gpu` on a GPU, and `lstm_steps` for what those two do not take. The numbers are those of `torch.nn.LSTM`
-(tests/speech2vec/model/recurrence/test_lstm.py, in float64).
-
-A GRU over sequences of different lengths that computes no padding, with its gradient written out.
-
-As `lstm`, and with the same interface; the recurrence itself is `gru_cpu` on a CPU, `gru_gpu` on a GPU, and
-`gru_steps` for what those two do not take. The candidate is ``tanh(from input + reset * from state)``, the form of
-cuDNN and of `torch.nn.GRU`: the reset gate scales what the recurrent weights make of the state, not the state. So a
-step has four blocks, as many as an LSTM's: reset gate, update gate, the candidate's part that the reset gate leaves
-alone, and the part that it scales.
+Both kinds of layer offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so a model is written once
+for both. Weights are laid out for row vectors, [shape=(input_size, 4 * hidden_size)]: the transpose of torch's, and
+with the LSTM's gates in the order input, forget, output, candidate (torch: i, f, g, o), so that one sigmoid covers
+three gates that lie together. A GRU's candidate is ``tanh(from input + reset * from state)``, as in cuDNN and
+`torch.nn.GRU`: its blocks are reset, update, the part of the candidate that the reset gate does not scale, and the part
+that it scales. In float64 the numbers are those of `torch.nn.LSTM` and `torch.nn.GRU`
+(tests/speech2vec/model/recurrence).
 """
 
 from __future__ import annotations
@@ -30,9 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from speech2vec.model.recurrence import gru_cpu, gru_steps, lstm_cpu, lstm_steps
-from speech2vec.model.recurrence.engines import engine
+from speech2vec.model.recurrence import cudnn, gru_cpu, gru_steps, lstm_cpu, lstm_steps
+from speech2vec.model.recurrence.engines import Engine, choose, takes_library
 from speech2vec.model.recurrence.gates import LayerInputs, as_direction, input_gradients, recurrent_gradient
+from speech2vec.model.recurrence.inputs import StepInputs
 from speech2vec.model.recurrence.packing import Packing
 
 
@@ -50,12 +46,14 @@ class _PackedLstm(torch.autograd.Function):
         initial_cell: Tensor | None,  # (D, B, H)
         recurrent: Tensor,  # (D, H, 4H)
         packing: Packing,
+        engine: ModuleType,
         ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
     ) -> tuple[Tensor, Tensor | None]:
         inputs = LayerInputs(frames, rows, weights, bias, constant, start)
-        states = _lstm_engine(recurrent).forwards(inputs.projected(), initial, initial_cell, recurrent, packing)
+        states = engine.forwards(inputs.projected(), initial, initial_cell, recurrent, packing)
         ctx.save_for_backward(*states, frames, rows, initial, initial_cell, recurrent)
-        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
+        ctx.engine, ctx.packing = engine, packing
+        ctx.has_constant, ctx.has_start = constant is not None, start is not None
         _, cells, _, hidden = states
         return hidden, None if ends is None else cells[:, ends].to(hidden.dtype)
 
@@ -65,7 +63,7 @@ class _PackedLstm(torch.autograd.Function):
         d_hidden, d_last_cell = gradients
         gates, cells, squashed, hidden, frames, rows, initial, initial_cell, recurrent = ctx.saved_tensors
         packing = ctx.packing
-        d_gates, d_constant, d_initial, d_initial_cell = _lstm_engine(recurrent).backwards(
+        d_gates, d_constant, d_initial, d_initial_cell = ctx.engine.backwards(
             (gates, cells, squashed),
             initial_cell,
             recurrent,
@@ -80,7 +78,7 @@ class _PackedLstm(torch.autograd.Function):
         d_initial = None if initial is None else d_initial
         d_initial_cell = None if initial_cell is None else d_initial_cell
         of_inputs = None, None, d_weights, d_bias, d_constant, d_start
-        return *of_inputs, d_initial, d_initial_cell, d_recurrent, None, None
+        return *of_inputs, d_initial, d_initial_cell, d_recurrent, None, None, None
 
 
 def _lstm_on_gpu() -> ModuleType:
@@ -89,12 +87,18 @@ def _lstm_on_gpu() -> ModuleType:
     return lstm_gpu
 
 
-def _lstm_engine(recurrent: Tensor) -> ModuleType:
+def _lstm_engine(recurrent: Tensor, asked: Engine) -> ModuleType:
     """A module with `forwards` and `backwards`."""
-    return engine(recurrent, lstm_cpu, _lstm_on_gpu, lstm_steps)
+    return choose(recurrent, asked, lstm_cpu, _lstm_on_gpu, lstm_steps)
 
 
-def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+def packed_lstm(
+    inputs: LayerInputs,
+    recurrent: Tensor,
+    packing: Packing,
+    initial: Tensor | None = None,
+    engine: Engine = "auto",
+) -> Tensor:
     """Hidden states of an LSTM over packed sequences.
 
     Parameters
@@ -106,6 +110,8 @@ def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initia
     packing : Packing
     initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The hidden state to start from; in the packing's order. The cell state starts at zero.
+    engine : str
+        `auto`, `triton` or `steps` (`engines`).
 
     Returns
     -------
@@ -113,8 +119,10 @@ def packed_lstm(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initia
         Without the leading dimension if it was left out of `recurrent` and all others.
     """
     if recurrent.dim() == 2:
-        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
-    hidden: Tensor = _PackedLstm.apply(*inputs, initial, None, recurrent, packing, None)[0]
+        return packed_lstm(inputs.as_directions(), recurrent[None], packing, as_direction(initial), engine).squeeze(0)
+    hidden: Tensor = _PackedLstm.apply(
+        *inputs, initial, None, recurrent, packing, _lstm_engine(recurrent, engine), None
+    )[0]
     return hidden
 
 
@@ -124,12 +132,13 @@ def packed_lstm_with_cell(
     packing: Packing,
     initial: Tensor | None = None,
     initial_cell: Tensor | None = None,
+    engine: Engine = "auto",
 ) -> tuple[Tensor, Tensor]:
     """As `packed_lstm`, from a given cell state and with the cell state of each sequence's last step.
 
     Parameters
     ----------
-    inputs, recurrent, packing, initial
+    inputs, recurrent, packing, initial, engine
         As for `packed_lstm`.
     initial_cell : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The cell state to start from, zero if None; in the packing's order.
@@ -142,9 +151,10 @@ def packed_lstm_with_cell(
     """
     if recurrent.dim() == 2:
         states = as_direction(initial), as_direction(initial_cell)
-        hidden, last_cell = packed_lstm_with_cell(inputs.as_directions(), recurrent[None], packing, *states)
+        hidden, last_cell = packed_lstm_with_cell(inputs.as_directions(), recurrent[None], packing, *states, engine)
         return hidden.squeeze(0), last_cell.squeeze(0)
-    hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, packing.last_rows)
+    taken = _lstm_engine(recurrent, engine), packing.last_rows
+    hidden, last_cell = _PackedLstm.apply(*inputs, initial, initial_cell, recurrent, packing, *taken)
     return hidden, last_cell
 
 
@@ -161,11 +171,13 @@ class _PackedGru(torch.autograd.Function):
         initial: Tensor | None,  # (D, B, H) initial state, longest sequence first
         recurrent: Tensor,  # (D, H, 4H)
         packing: Packing,
+        engine: ModuleType,
     ) -> Tensor:
         inputs = LayerInputs(frames, rows, weights, bias, constant, start)
-        gates, hidden = _gru_engine(recurrent).forwards(inputs.projected(), initial, recurrent, packing)
+        gates, hidden = engine.forwards(inputs.projected(), initial, recurrent, packing)
         ctx.save_for_backward(gates, hidden, frames, rows, initial, recurrent)
-        ctx.packing, ctx.has_constant, ctx.has_start = packing, constant is not None, start is not None
+        ctx.engine, ctx.packing = engine, packing
+        ctx.has_constant, ctx.has_start = constant is not None, start is not None
         return hidden
 
     @staticmethod
@@ -174,14 +186,14 @@ class _PackedGru(torch.autograd.Function):
         (d_hidden,) = gradients
         gates, hidden, frames, rows, initial, recurrent = ctx.saved_tensors
         packing = ctx.packing
-        d_gates, d_constant, d_initial = _gru_engine(recurrent).backwards(
+        d_gates, d_constant, d_initial = ctx.engine.backwards(
             gates, hidden, initial, recurrent, packing, d_hidden, ctx.has_constant
         )
         d_weights, d_bias = (None, None) if frames is None else input_gradients(frames, rows, d_gates)
         d_start = d_gates[:, : len(packing.lengths)] if ctx.has_start else None
         d_recurrent = recurrent_gradient(hidden, initial, d_gates, packing)
         of_inputs = None, None, d_weights, d_bias, d_constant, d_start
-        return *of_inputs, None if initial is None else d_initial, d_recurrent, None
+        return *of_inputs, None if initial is None else d_initial, d_recurrent, None, None
 
 
 def _gru_on_gpu() -> ModuleType:
@@ -190,12 +202,18 @@ def _gru_on_gpu() -> ModuleType:
     return gru_gpu
 
 
-def _gru_engine(recurrent: Tensor) -> ModuleType:
+def _gru_engine(recurrent: Tensor, asked: Engine) -> ModuleType:
     """A module with `forwards` and `backwards`."""
-    return engine(recurrent, gru_cpu, _gru_on_gpu, gru_steps)
+    return choose(recurrent, asked, gru_cpu, _gru_on_gpu, gru_steps)
 
 
-def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+def packed_gru(
+    inputs: LayerInputs,
+    recurrent: Tensor,
+    packing: Packing,
+    initial: Tensor | None = None,
+    engine: Engine = "auto",
+) -> Tensor:
     """States of a GRU over packed sequences.
 
     Parameters
@@ -209,6 +227,8 @@ def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial
     packing : Packing
     initial : Tensor [shape=(n_directions, n_sequences, hidden_size)] or None
         The state to start from; in the packing's order.
+    engine : str
+        `auto`, `triton` or `steps` (`engines`).
 
     Returns
     -------
@@ -216,8 +236,8 @@ def packed_gru(inputs: LayerInputs, recurrent: Tensor, packing: Packing, initial
         Without the leading dimension if it was left out of `recurrent` and all others.
     """
     if recurrent.dim() == 2:
-        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial)).squeeze(0)
-    hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing)
+        return packed_gru(inputs.as_directions(), recurrent[None], packing, as_direction(initial), engine).squeeze(0)
+    hidden: Tensor = _PackedGru.apply(*inputs, initial, recurrent, packing, _gru_engine(recurrent, engine))
     return hidden
 
 
@@ -231,22 +251,43 @@ def _initialise(layer: nn.Module, hidden_size: int) -> None:
 class LSTMLayer(nn.Module):
     """The weights of one LSTM layer in one direction; gates in the order input, forget, output, candidate."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, engine: Engine = "auto") -> None:
         super().__init__()
+        self.engine: Engine = engine
         self.input = nn.Parameter(torch.empty(input_size, 4 * hidden_size))
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.recurrent = nn.Parameter(torch.empty(hidden_size, 4 * hidden_size))
         _initialise(self, hidden_size)
 
-    states = staticmethod(packed_lstm)
-    states_and_cell = staticmethod(packed_lstm_with_cell)
+    def states(self, inputs: StepInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+        """Hidden states (`packed_lstm`), from weights like these; `recurrent` is without what is fed back."""
+        if takes_library(self.engine, recurrent.device):
+            return cudnn.lstm(inputs, recurrent, packing, initial)[0]
+        recurrent = inputs.recurrent(recurrent)
+        return packed_lstm(inputs.projected(initial), recurrent, packing, initial, self.engine)
+
+    def states_and_cell(
+        self,
+        inputs: StepInputs,
+        recurrent: Tensor,
+        packing: Packing,
+        initial: Tensor | None = None,
+        initial_cell: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `states`, from a given cell state and with the last one (`packed_lstm_with_cell`)."""
+        if takes_library(self.engine, recurrent.device):
+            return cudnn.lstm(inputs, recurrent, packing, initial, initial_cell)
+        recurrent = inputs.recurrent(recurrent)
+        given = inputs.projected(initial), recurrent, packing, initial, initial_cell
+        return packed_lstm_with_cell(*given, self.engine)
 
 
 class GRULayer(nn.Module):
     """The weights of one GRU layer in one direction; blocks in the order reset, update, candidate, scaled (`gru`)."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, engine: Engine = "auto") -> None:
         super().__init__()
+        self.engine: Engine = engine
         self.from_input = nn.Parameter(torch.empty(input_size, 3 * hidden_size))  # reset, update, candidate
         self.bias = nn.Parameter(torch.empty(4 * hidden_size))
         self.from_state = nn.Parameter(torch.empty(hidden_size, 3 * hidden_size))  # reset, update, scaled
@@ -263,18 +304,24 @@ class GRULayer(nn.Module):
         reset, update, scaled = self.from_state.chunk(3, dim=1)
         return torch.cat([reset, update, torch.zeros_like(scaled), scaled], dim=1)
 
-    states = staticmethod(packed_gru)
+    def states(self, inputs: StepInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
+        """States (`packed_gru`), from weights like these; `recurrent` is without what is fed back."""
+        # Torch's GRU cannot be fed with its own output.
+        if takes_library(self.engine, recurrent.device) and inputs.feedback is None:
+            return cudnn.gru(inputs, recurrent, packing, initial)
+        recurrent = inputs.recurrent(recurrent)
+        return packed_gru(inputs.projected(initial), recurrent, packing, initial, self.engine)
 
-    @staticmethod
     def states_and_cell(
-        inputs: LayerInputs,
+        self,
+        inputs: StepInputs,
         recurrent: Tensor,
         packing: Packing,
         initial: Tensor | None = None,
         initial_cell: Tensor | None = None,
     ) -> tuple[Tensor, None]:
         """As an LSTM's; a GRU has no cell state."""
-        return packed_gru(inputs, recurrent, packing, initial), None
+        return self.states(inputs, recurrent, packing, initial), None
 
 
 Cell = LSTMLayer | GRULayer

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -62,6 +63,13 @@ def linear_over_rows(x: Tensor, layer: nn.Linear) -> Tensor:
     return out
 
 
+def running_sequences(lengths: np.ndarray) -> list[int]:
+    """How many of some lengths (each 1 or more) are longer than 0, than 1, and so on, as far as there are any."""
+    of_length = np.bincount(lengths)
+    running: list[int] = (len(lengths) - np.cumsum(of_length))[:-1].tolist()
+    return running
+
+
 @dataclass(frozen=True)
 class Packing:
     """How sequences lie in packed order.
@@ -76,6 +84,8 @@ class Packing:
         The first row of each step and, at last, the number of rows.
     sequence, time : Tensor [shape=(n_rows,)], int64
         Of each packed row: its sequence (as a position in `order`) and its time step.
+    running : list of int or None
+        `batch_sizes`, where they are known.
     """
 
     order: Tensor
@@ -83,9 +93,16 @@ class Packing:
     begin: Tensor
     sequence: Tensor
     time: Tensor
+    running: list[int] | None = None
 
     @classmethod
-    def of(cls, lengths: Tensor, longest: int | None = None, n_rows: int | None = None) -> Packing:
+    def of(
+        cls,
+        lengths: Tensor,
+        longest: int | None = None,
+        n_rows: int | None = None,
+        running: list[int] | None = None,
+    ) -> Packing:
         """Pack sequences of these lengths (each 1 or more).
 
         Parameters
@@ -94,7 +111,10 @@ class Packing:
         longest : int or None
             No sequence is longer.
         n_rows : int or None
-            The sum of the lengths. What is None is read off `lengths`, for which a GPU must finish all it was told.
+            The sum of the lengths.
+        running : list of int or None
+            Sequences longer than t, for each t (`running_sequences`). What is None is read off `lengths`, for which a
+            GPU must finish all it was told.
         """
         device = lengths.device
         longest = int(lengths.max()) if longest is None else longest
@@ -105,12 +125,12 @@ class Packing:
         begin = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
         time = torch.repeat_interleave(steps, sizes, output_size=n_rows)
         sequence = torch.arange(n_rows, device=device) - begin[time]
-        return cls(order, descending, begin, sequence, time)
+        return cls(order, descending, begin, sequence, time, running)
 
     @cached_property
     def batch_sizes(self) -> list[int]:
-        """Sequences longer than t, for each t; a GPU must finish all it was told."""
-        return [n for n in self.begin.diff().tolist() if n]
+        """Sequences longer than t, for each t; where they are not known a GPU must finish all it was told."""
+        return self.running or [n for n in self.begin.diff().tolist() if n]
 
     @cached_property
     def last_rows(self) -> Tensor:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mfa_stand_in import Mfa, failed, spoken
-from typer.testing import CliRunner
 
 from align.aligned import read_report
 from align.aligners.mfa import MfaAligner, MfaSettings

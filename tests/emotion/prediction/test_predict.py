@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from emotion.cli.app import app
 from emotion.features.extraction import BAD_AUDIO

@@ -193,7 +193,7 @@ def test_quiet_keeps_warnings(capsys: pytest.CaptureFixture[str]) -> None:
 
 TALKS = """
 import typer
-from speech2vec.console import run_app
+from speech2vec.runtime.console import run_app
 app = typer.Typer()
 
 @app.command()

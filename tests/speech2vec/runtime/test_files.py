@@ -62,7 +62,7 @@ def test_a_process_that_is_killed_while_writing_leaves_the_old_file(tmp_path: Pa
     file = tmp_path / "a.txt"
     file.write_text("old")
     program = (
-        "import os, signal, sys; from pathlib import Path; from speech2vec.files import atomic_path\n"
+        "import os, signal, sys; from pathlib import Path; from speech2vec.runtime.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1])) as t:\n"
         "    t.write_text('new'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -13,7 +13,7 @@ import pytest
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 
-HOLD = "import sys, time; from pathlib import Path; from speech2vec.locks import only_writer\n"
+HOLD = "import sys, time; from pathlib import Path; from speech2vec.runtime.files import only_writer\n"
 HOLD += "with only_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 

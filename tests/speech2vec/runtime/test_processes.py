@@ -101,7 +101,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
 
 def test_an_interrupt_ends_all_processes_at_once() -> None:
     program = (
-        "import signal, time\nfrom speech2vec.processes import in_processes\n"
+        "import signal, time\nfrom speech2vec.runtime.processes import in_processes\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "    try:\n"

@@ -45,21 +45,23 @@ def settings_of(epochs: int = 3, precision: str = "float32", **model: Any) -> Tr
         {"objective": "cbow"},
         {"teacher_forcing": True},
         {"decoder": "attention", "teacher_forcing": True},
+        pytest.param(
+            {"engine": "triton"},
+            marks=pytest.mark.skipif(DEVICE.type == "cpu", reason="Triton's interpreter would take minutes"),
+        ),
     ],
-    ids=["default", "gru", "cbow", "teacher-forcing", "attention"],
+    ids=["default", "gru", "cbow", "teacher-forcing", "attention", "triton"],
 )
-def test_it_trains_as_on_the_cpu(store: Store, tmp_path: Path, model: dict[str, Any]) -> None:
-    metrics = {
-        name: train(
-            store, tmp_path / name, settings_of(epochs=8, **model), torch.device(name), TrainOptions(quiet=True)
-        ).metrics
-        for name in {"cpu", DEVICE.type}
-    }
-    losses = [[values["dev_loss"] for values in metrics[name]] for name in ("cpu", DEVICE.type)]
+def test_it_trains_as_step_by_step_on_the_cpu(store: Store, tmp_path: Path, model: dict[str, Any]) -> None:
+    losses = []
+    for name, device in (("steps", torch.device("cpu")), ("there", DEVICE)):
+        chosen = {**model, "engine": "steps"} if name == "steps" else model
+        run = train(store, tmp_path / name, settings_of(epochs=8, **chosen), device, TrainOptions(quiet=True))
+        losses.append([values["dev_loss"] for values in run.metrics])
     assert losses[0][-1] < 0.98 * losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
-    runs = {name: Run.load(tmp_path / name, device=name) for name in ("cpu", DEVICE.type)}
-    vectors = [encode_instances(run.model, run.store) for run in runs.values()]
+    runs = [Run.load(tmp_path / "steps"), Run.load(tmp_path / "there", device=DEVICE.type)]
+    vectors = [encode_instances(run.model, run.store) for run in runs]
     np.testing.assert_allclose(vectors[-1], vectors[0], atol=0.05)
 
 

@@ -38,8 +38,8 @@ CPU = torch.device("cpu")
 def _steps() -> Iterator[None]:
     """The LSTM step by step: the compiled kernel (tested elsewhere) takes seconds to compile for each hidden size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "_lstm_engine", lambda _: lstm_steps)
-        patch.setattr(layers, "_gru_engine", lambda _: gru_steps)
+        patch.setattr(layers, "_lstm_engine", lambda *_: lstm_steps)
+        patch.setattr(layers, "_gru_engine", lambda *_: gru_steps)
         yield
 
 

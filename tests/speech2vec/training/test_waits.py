@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -34,21 +35,26 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     kernels: list[Any] = []
     for module in (lstm_gpu, gru_gpu):
         monkeypatch.setattr(module, "launch", lambda kernel, *_, **__: kernels.append(kernel))
-    monkeypatch.setattr(layers, "_lstm_engine", lambda _: lstm_gpu)
-    monkeypatch.setattr(layers, "_gru_engine", lambda _: gru_gpu)
+    monkeypatch.setattr(layers, "_lstm_engine", lambda *_: lstm_gpu)
+    monkeypatch.setattr(layers, "_gru_engine", lambda *_: gru_gpu)
     return kernels
 
 
-def two_steps(model: dict[str, Any], optimiser: dict[str, Any], n_rows: int | None = N_ROWS) -> None:
+def two_steps(
+    model: dict[str, Any], optimiser: dict[str, Any], n_rows: int | None = N_ROWS, known: bool = False
+) -> None:
     settings = OptimiserSettings(batch_size=N_PAIRS, **optimiser)
     with FakeTensorMode():
         loss = BatchLoss(Speech2Vec(13, validate_settings(ModelSettings, model)), settings, LONGEST)
         weights = make_optimiser(loss, settings)
         lengths = torch.empty(N_WORDS, dtype=torch.int64)
-        words = Segments(torch.empty(N_FRAMES, 13), torch.cumsum(lengths, 0) - lengths, lengths, LONGEST, N_FRAMES)
+        running = [N_WORDS] * (N_FRAMES // N_WORDS), [N_PAIRS] * (N_ROWS // N_PAIRS)
+        of_words, of_contexts = running if known else (None, None)
+        first = torch.cumsum(lengths, 0) - lengths
+        words = Segments(torch.empty(N_FRAMES, 13), first, lengths, LONGEST, N_FRAMES, of_words)
         centre, context = torch.empty(2, N_PAIRS, dtype=torch.int64).unbind(0)
         for _ in range(2):  # the first makes what the optimiser keeps
-            train_step(loss, weights, DeviceBatch(words, centre, context, n_rows), settings)  # type: ignore[arg-type]
+            train_step(loss, weights, DeviceBatch(words, centre, context, n_rows, of_contexts), settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +74,24 @@ def test_a_step_reads_no_number(launched: list[Any], model: dict[str, Any], opti
     assert len(launched) == 2 * 2 * 2  # steps, ways, layers: both directions of the encoder are one launch
 
 
+def lstm_of_torch(x: Tensor, _: Tensor, start: tuple[Tensor, Tensor], weights: list[Tensor], *options: Any) -> Any:
+    """States of the shape of torch's LSTM."""
+    directions, n, H = start[0].shape
+    return x @ weights[0].t()[:, :1].expand(-1, directions * H), x.new_zeros(directions, n, H), start[1]
+
+
+def steps_in_torchs_layers(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    monkeypatch.setattr(torch, "lstm", lstm_of_torch)
+    two_steps({"engine": "cudnn"}, {}, known=known)
+
+
+def test_neither_does_one_in_torchs_own_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told on the host how many sequences each step has."""
+    steps_in_torchs_layers(monkeypatch, known=True)
+
+
 def steps_in_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_lstm_engine", lambda _: lstm_steps)
+    monkeypatch.setattr(layers, "_lstm_engine", lambda *_: lstm_steps)
     two_steps({}, {})
 
 
@@ -78,10 +100,11 @@ def steps_in_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     "waits",
     [
         steps_in_operators,
+        lambda patch: steps_in_torchs_layers(patch, known=False),
         lambda _: two_steps({}, {}, n_rows=None),
         lambda _: two_steps({"objective": "cbow"}, {}),
     ],
-    ids=["steps", "unknown number of rows", "cbow"],
+    ids=["steps", "torch's layers, told nothing", "unknown number of rows", "cbow"],
 )
 def test_what_does_wait_is_found(monkeypatch: pytest.MonkeyPatch, waits: Callable[[pytest.MonkeyPatch], None]) -> None:
     with pytest.raises(WAITS):

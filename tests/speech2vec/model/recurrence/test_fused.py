@@ -55,8 +55,8 @@ def states_and_gradients(
     inputs = taken(leaves.get("table"), rows, leaves.get("constant"), leaves.get("start"))
     packing = Packing.of(lengths.to(device), longest=int(lengths.max()) + 3, n_rows=S)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "_lstm_engine", lambda _: engine)
-        patch.setattr(layers, "_gru_engine", lambda _: engine)
+        patch.setattr(layers, "_lstm_engine", lambda *_: engine)
+        patch.setattr(layers, "_gru_engine", lambda *_: engine)
         if engine in (gru_gpu, gru_steps):
             results = [packed_gru(inputs, recurrent, packing, leaves.get("initial"))]
         else:

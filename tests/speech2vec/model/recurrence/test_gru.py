@@ -33,7 +33,7 @@ def with_weights_of(weights: GRULayer) -> nn.GRU:
 @pytest.fixture(params=[gru_cpu, gru_steps], ids=["cpu", "steps"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Each way of computing the recurrence, whatever the device would choose."""
-    monkeypatch.setattr(layers, "_gru_engine", lambda _: request.param)
+    monkeypatch.setattr(layers, "_gru_engine", lambda *_: request.param)
     return request.param
 
 
@@ -136,7 +136,7 @@ def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
     ours = packed_gru(inputs, leaves[-1], packing, initial)
     table, constant, start, first, recurrent = double = [leaf.detach().double().requires_grad_() for leaf in leaves]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "_gru_engine", lambda _: gru_steps)
+        patch.setattr(layers, "_gru_engine", lambda *_: gru_steps)
         exact = packed_gru(taken(table, inputs.rows, constant, start), recurrent, packing, first)
         theirs = torch.autograd.grad(exact.sum(), double)
     torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)

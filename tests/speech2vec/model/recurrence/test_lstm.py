@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speech2vec.model.recurrence import layers, lstm_cpu, lstm_steps
+from speech2vec.model.recurrence.engines import Engine
 from speech2vec.model.recurrence.gates import LayerInputs
 from speech2vec.model.recurrence.layers import packed_lstm, packed_lstm_with_cell
 from speech2vec.model.recurrence.packing import Packing
@@ -50,7 +51,7 @@ def reference(heard: Tensor, h0: Tensor, c0: Tensor, recurrent: Tensor) -> tuple
 @pytest.fixture(params=[lstm_cpu, lstm_steps], ids=["cpu", "steps"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Each way of computing the recurrence, whatever the device would choose."""
-    monkeypatch.setattr(layers, "_lstm_engine", lambda _: request.param)
+    monkeypatch.setattr(layers, "_lstm_engine", lambda *_: request.param)
     return request.param
 
 
@@ -157,7 +158,7 @@ def test_the_kernel_in_float32_is_close_to_the_steps_in_float64() -> None:
     ours = packed_lstm(taken(table, rows), recurrent, packing)
     double = [leaf.detach().double().requires_grad_() for leaf in leaves]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "_lstm_engine", lambda _: lstm_steps)
+        patch.setattr(layers, "_lstm_engine", lambda *_: lstm_steps)
         exact = packed_lstm(taken(double[0], rows), double[1], packing)
     torch.testing.assert_close(ours.double(), exact, rtol=0, atol=2e-5)
     for mine, other in zip(
@@ -182,17 +183,18 @@ def test_the_number_of_threads_changes_no_bit_of_the_states() -> None:
 
 
 @pytest.mark.gpu
-def test_states_on_a_gpu_equal_those_on_the_cpu() -> None:
+@pytest.mark.parametrize("name", ["steps", "triton"])
+def test_states_on_a_gpu_equal_those_on_the_cpu(name: Engine) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     torch.manual_seed(0)
     n = torch.randint(1, 60, (32,))
     table, recurrent = torch.randn(int(n.sum()), 40), torch.randn(10, 40) / 4
     results = []
-    for device in ("cpu", "cuda"):
+    for device, engine in (("cpu", "steps"), ("cuda", name)):
         packing = Packing.of(n.to(device))
         rows = (n.cumsum(0) - n).to(device)[packing.order][packing.sequence] + packing.time
-        results.append(packed_lstm(taken(table.to(device), rows), recurrent.to(device), packing).cpu())
+        results.append(packed_lstm(taken(table.to(device), rows), recurrent.to(device), packing, engine=engine).cpu())
     torch.testing.assert_close(*results, rtol=0, atol=1e-5)
 
 

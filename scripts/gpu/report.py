@@ -1,0 +1,79 @@
+"""The report of `gpu_check`: what its parts have measured as tables, and what the rule makes of part 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.gpu.results import Row
+
+# An engine stays only if it is measured to win (docs/performance.md).
+TIMES_CUDNN = 1.3
+
+
+SLICES = "steps of a full-size epoch, by the clock"
+
+
+def best(rows: Sequence[Row], **wanted: str) -> Row | None:
+    """The fastest slice of an epoch whose values are those wanted."""
+    measured = [
+        row
+        for row in rows
+        if row["table"] == SLICES and "pairs/s" in row and all(row[key] == value for key, value in wanted.items())
+    ]
+    return max(measured, key=lambda row: float(row["pairs/s"]), default=None)
+
+
+def verdict(rows: Sequence[Row]) -> list[str]:
+    """What the rule says, as far as part 3 has measured what it asks for."""
+    lines = []
+    triton, cudnn = best(rows, engine="triton"), best(rows, engine="cudnn")
+    if triton and cudnn:
+        ratio = triton["pairs/s"] / cudnn["pairs/s"]
+        stays = "it stays" if ratio >= TIMES_CUDNN else "it goes, with its tests"
+        lines.append(f"Triton at its best is {ratio:.2f} times cuDNN at its best (the rule: {TIMES_CUDNN}): {stays}.")
+    half, single = best(rows, precision="bfloat16"), best(rows, precision="float32")
+    if half and single:
+        ratio = half["pairs/s"] / single["pairs/s"]
+        stays = "it stays" if ratio > 1 else "it goes"
+        lines.append(f"bfloat16 at its best is {ratio:.2f} times float32 at its best: {stays}.")
+    return lines or ["Nothing: part 3 has not measured both sides."]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Rows as a table in Markdown, with a column for each key that any of them has."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key != "table"))
+    lines = [f"| {' | '.join(keys)} |", "|" + "---|" * len(keys)]
+    return lines + [f"| {' | '.join(_text(row.get(key, '')) for key in keys)} |" for row in rows]
+
+
+def markdown(machine: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> str:
+    """The whole report.
+
+    Parameters
+    ----------
+    machine : mapping
+        What it ran on.
+    parts : sequence of mapping
+        Of each part that has begun: `number`, `title`, `status`, `seconds`, `limit`, `rows`, `traceback`.
+    """
+    lines = ["# GPU check", "", *(f"- {key}: {value}" for key, value in machine.items()), ""]
+    for part in parts:
+        lines += [f"## {part['number']}. {part['title']}: {part['status']}", ""]
+        lines += [f"{part['seconds']:.0f} s of {part['limit']:.0f} s", ""]
+        for name in dict.fromkeys(row["table"] for row in part["rows"]):
+            lines += [f"### {name[0].upper()}{name[1:]}", ""]
+            lines += [*table([row for row in part["rows"] if row["table"] == name]), ""]
+        if part["traceback"]:
+            lines += ["```", part["traceback"], "```", ""]
+    lines += ["## What the rule says (docs/performance.md)", ""]
+    lines += [f"- {line}" for line in verdict([row for part in parts for row in part["rows"]])]
+    return "\n".join(lines) + "\n"
