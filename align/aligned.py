@@ -28,10 +28,10 @@ from speech2vec.corpus.manifest import (
 )
 from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.config import fingerprint
-from speech2vec.runtime.console import parse_shard
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.processes import parse_shard
 
 ROWS_AT_ONCE = 50_000
 

@@ -17,8 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from speech2vec.corpus import audio
-from speech2vec.corpus import readers as corpora
+from speech2vec.corpus import audio, readers
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
@@ -75,11 +74,11 @@ class AlignmentError(UserError):
 class Reason(str, Enum):
     """Why an utterance has no words in time: the complete list, so that reports can be tallied."""
 
-    NO_AUDIO = corpora.NO_AUDIO
-    NO_TRANSCRIPT = corpora.NO_TRANSCRIPT
-    EMPTY_TRANSCRIPT = corpora.EMPTY_TRANSCRIPT
-    UNREADABLE_TRANSCRIPT = corpora.BAD_TRANSCRIPT
-    DUPLICATE_ID = corpora.DUPLICATE
+    NO_AUDIO = readers.NO_AUDIO
+    NO_TRANSCRIPT = readers.NO_TRANSCRIPT
+    EMPTY_TRANSCRIPT = readers.EMPTY_TRANSCRIPT
+    UNREADABLE_TRANSCRIPT = readers.BAD_TRANSCRIPT
+    DUPLICATE_ID = readers.DUPLICATE
     UNREADABLE_AUDIO = "unreadable audio"
     NO_WORDS = "no words in the transcript"
     AUDIO_TOO_SHORT = "audio too short for its words"

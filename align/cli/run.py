@@ -10,6 +10,7 @@ import typer
 from align.cli.summary import summarise
 from speech2vec.runtime import console
 from speech2vec.runtime.output import check_output
+from speech2vec.runtime.processes import count_jobs, parse_shard
 from speech2vec.runtime.progress import log, set_up_logging
 
 if TYPE_CHECKING:
@@ -52,14 +53,14 @@ def run(
     refuse_empty(asked, corpus)
     refuse_composite(asked)
     if shard is not None:
-        asked = shard_of(asked, *console.parse_shard(shard))
+        asked = shard_of(asked, *parse_shard(shard))
     check_output(output, force=force, resume=resume, inputs=[corpus], folder_with=WRITTEN)
     report = align_corpus(
         asked,
         output,
         aligner,
         settings,
-        jobs=console.count_jobs(jobs),
+        jobs=count_jobs(jobs),
         device=chosen,
         shard=shard,
         quiet=quiet,

@@ -26,7 +26,7 @@ from speech2vec.model.speech2vec import seeded_model
 from speech2vec.runtime.seeds import generator
 from speech2vec.training.sampler import neighbour_pairs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 ENGINES = ("cudnn", "steps", "triton")  # Triton last: a fault of its kernels would take the others with it

@@ -11,6 +11,7 @@ from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES
 from speech2vec.runtime.output import check_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -55,7 +56,7 @@ def embed(
         text=text,
         aligner=aligner,
         keep_aligned=keep_aligned,
-        jobs=console.count_jobs(jobs),
+        jobs=count_jobs(jobs),
         quiet=quiet,
     )
     embeddings.save(output)

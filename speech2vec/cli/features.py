@@ -11,6 +11,7 @@ from speech2vec.cli.options import PresetOption
 from speech2vec.runtime import console
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.errors import DONE_WITH_FAILURES
+from speech2vec.runtime.processes import count_jobs, parse_shard
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -33,12 +34,12 @@ def features(
 
     set_up_logging(quiet)
     settings = load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset))
-    share = console.parse_shard(shard) if shard else None
+    share = parse_shard(shard) if shard else None
     result = extract(
         aligned,
         output,
         settings,
-        jobs=console.count_jobs(jobs),
+        jobs=count_jobs(jobs),
         shard=share,
         quiet=quiet,
         force=force,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
 from align.base import Aligned, AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
-from speech2vec.corpus import readers as corpora
+from speech2vec.corpus import readers
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
 
 
@@ -93,11 +93,11 @@ def test_an_answer_nobody_asked_for_stops_the_run(names):
 
 def test_every_problem_of_a_corpus_has_a_reason():
     named = {
-        corpora.NO_AUDIO,
-        corpora.NO_TRANSCRIPT,
-        corpora.EMPTY_TRANSCRIPT,
-        corpora.BAD_TRANSCRIPT,
-        corpora.DUPLICATE,
+        readers.NO_AUDIO,
+        readers.NO_TRANSCRIPT,
+        readers.EMPTY_TRANSCRIPT,
+        readers.BAD_TRANSCRIPT,
+        readers.DUPLICATE,
     }
     assert {Reason(text).value for text in named} == named
 

@@ -25,9 +25,9 @@ from align.run import UTTERANCES_PER_PART, align_corpus, shard_of
 from speech2vec.corpus.manifest import Utterance, Word, read_words, write_utterances
 from speech2vec.corpus.readers import Corpus, Problem
 from speech2vec.runtime.config import Settings
-from speech2vec.runtime.console import parse_shard
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.processes import parse_shard
 
 OWN = '''
 import os, time
@@ -150,7 +150,7 @@ def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
     (tmp_path / "done.txt").write_text("")
 
     neither = CliRunner().invoke(app, command[3:])
-    assert "out is already there; --resume goes on with it, --force replaces it" in str(neither.exception)
+    assert "out already exists; --resume continues it, --force replaces it" in str(neither.exception)
     again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     second = (tmp_path / "done.txt").read_text().split()
@@ -246,7 +246,7 @@ def test_the_command_says_what_failed_and_ends_with_its_code(own, tmp_path):
     assert run.exit_code == 1
     assert "1 of 2 utterances aligned" in run.output and "not aligned: u001: no alignment found" in run.output
     again = CliRunner().invoke(app, ["run", "some.jsonl", "-o", "out", "--aligner", own, "--jobs", "1"])
-    assert isinstance(again.exception, UserError) and "already there" in str(again.exception)
+    assert isinstance(again.exception, UserError) and "already exists" in str(again.exception)
     nothing = CliRunner().invoke(app, ["run", "none.jsonl", "-o", "out2", "--aligner", own, "--jobs", "1"])
     assert isinstance(nothing.exception, UserError) and "no utterance was aligned" in str(nothing.exception)
     assert read_report(tmp_path / "out2")["asked"] == 2

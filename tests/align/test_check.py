@@ -216,11 +216,11 @@ def test_files_that_are_there_are_not_overwritten(folder, tmp_path):
         file.write_text("kept")
         refused = check(option, str(file))
         assert isinstance(refused.exception, UserError) and file.read_text() == "kept"
-        assert f"{file} is already there; --force replaces it, another {option} keeps it" in str(refused.exception)
+        assert f"{file} already exists; --force replaces it, another {option} keeps it" in str(refused.exception)
         assert check(option, str(file), "--force").exit_code == 1
         assert file.read_bytes() != b"kept"
         inside = check(option, str(folder), "--force")
-        assert isinstance(inside.exception, UserError) and f"{option} {folder} is or holds" in str(inside.exception)
+        assert isinstance(inside.exception, UserError) and f"{option} {folder} is or contains" in str(inside.exception)
 
 
 def test_what_is_there_stays_where_the_input_is_none(tmp_path):

@@ -236,7 +236,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert read_words(tmp_path / "aligned").num_rows == 2
     export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
     assert (tmp_path / "out" / "words.ctm").read_text().startswith("x 1 0.000000 1.000000 one\n")
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="already exists"):
         export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
     with pytest.raises(UserError, match="no finished alignment"):
         export(tmp_path / "in", tmp_path / "out2", quiet=True)

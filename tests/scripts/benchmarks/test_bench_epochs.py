@@ -43,4 +43,4 @@ def test_the_last_line_is_the_rate(store: Store, capsys: pytest.CaptureFixture[s
 def test_a_store_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         bench_epochs.main([str(tmp_path)])
-    assert ended.value.code == 2 and "is no store" in capsys.readouterr().err
+    assert ended.value.code == 2 and "is not a store" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a report draws of a run: a map of its words, their nearest words, decoded beside true segments."""
+"""What a report shows of a run's words: a map, their nearest words, decoded and true segments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from speech2vec.vectors.word_vectors import WordVectors
 
 @dataclass(frozen=True)
 class WordMap:
-    """The most frequent words on two planes.
+    """The most frequent words in two projections to a plane.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class WordMap:
         Mean duration.
     pca, tsne : ndarray [shape=(n_words, 2)]
     explained : float
-        Share of the variance that the two principal components hold.
+        Share of the variance explained by the two principal components.
     """
 
     words: list[str]
@@ -40,7 +40,7 @@ class WordMap:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest words of the most frequent words, among themselves.
+    """The nearest words to each of the most frequent words, among those.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class DecodedExample:
-    """A held-out neighbour as it is, and as the decoder made it from the centre's vector [shape=(n_frames, n_mfcc)]."""
+    """A held-out neighbour, true and decoded from the centre's vector [shape=(n_frames, n_mfcc)]."""
 
     centre: str
     context: str
@@ -68,8 +68,8 @@ class DecodedExample:
     hop_seconds: float
 
 
-def project_words(loaded: Run, vectors: WordVectors, n_words: int, seed: int) -> WordMap | None:
-    """Two projections of the most frequent words; None where there are fewer than ten."""
+def project_words(run: Run, vectors: WordVectors, n_words: int, seed: int) -> WordMap | None:
+    """Project the most frequent words by PCA and t-SNE; None if there are fewer than ten."""
     rows = np.flatnonzero(vectors.has_direction)[:n_words]
     if len(rows) < 10:
         return None
@@ -78,11 +78,11 @@ def project_words(loaded: Run, vectors: WordVectors, n_words: int, seed: int) ->
     log.info("mapping %s words", f"{len(rows):,}")
     pca = PCA(2, random_state=seed).fit(centred)
     planes = pca.transform(centred)
-    # Vectors that share a large common part differ by little: the unit of distance must not matter to t-SNE.
+    # Vectors with a large common part differ by little: rescaled, as t-SNE depends on the unit of distance.
     scale = float(centred.std()) or 1.0
     perplexity = min(30.0, (len(rows) - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(centred / scale)
-    store = loaded.store
+    store = run.store
     seconds = np.bincount(store.word_id, store.end - store.start, len(store.types)) / np.maximum(store.counts, 1)
     of_type = dict(zip(store.types, seconds.tolist(), strict=True))
     words = [vectors.words[row] for row in rows]
@@ -97,7 +97,7 @@ def project_words(loaded: Run, vectors: WordVectors, n_words: int, seed: int) ->
 
 
 def nearest_words(vectors: WordVectors, n_words: int, n_neighbours: int = 12) -> Neighbours | None:
-    """The nearest words of each of the most frequent words."""
+    """The nearest words to each of the most frequent words; None if there are fewer than two."""
     rows = np.flatnonzero(vectors.has_direction)[:n_words]
     if len(rows) < 2:
         return None
@@ -118,19 +118,19 @@ def nearest_words(vectors: WordVectors, n_words: int, n_neighbours: int = 12) ->
     return Neighbours([vectors.words[row] for row in rows], counts, nearest, cosines)
 
 
-def decoded_pairs(loaded: Run, n_pairs: int = 3, seed: int = 0) -> list[DecodedExample]:
-    """Some held-out neighbours decoded: a seeded draw from the longer half of all, which have a shape to see."""
-    store = loaded.store
-    rows = split(store, loaded.settings.data.held_out, loaded.settings.seed).held_out
+def decoded_examples(run: Run, n_examples: int = 3, seed: int = 0) -> list[DecodedExample]:
+    """Some held-out neighbours, decoded: a seeded draw from the longer half, whose shape can be seen."""
+    store = run.store
+    rows = split(store, run.settings.data.held_out, run.settings.seed).held_out
     centre, context = (rows[side] for side in neighbour_pairs(store.utterance[rows], window=1))
     if len(context) == 0:
         return []
     n_frames = store.n_frames[context]
-    chosen = generator(seed, DECODED_PAIRS).permutation(np.flatnonzero(n_frames >= np.median(n_frames)))[:n_pairs]
+    chosen = generator(seed, DECODED_PAIRS).permutation(np.flatnonzero(n_frames >= np.median(n_frames)))[:n_examples]
     hop = store.settings["hop_length"] / store.settings["sampling_rate"]
-    pictures = []
+    examples = []
     for first, second in zip(centre[chosen].tolist(), context[chosen].tolist(), strict=True):
-        decoded, true = decode_pair(loaded.model, store, first, second)
-        said, heard = (store.types[store.word_id[row]] for row in (first, second))
-        pictures.append(DecodedExample(said, heard, true, decoded, hop))
-    return pictures
+        decoded, true = decode_pair(run.model, store, first, second)
+        words = [store.types[store.word_id[row]] for row in (first, second)]
+        examples.append(DecodedExample(words[0], words[1], true, decoded, hop))
+    return examples

@@ -21,11 +21,13 @@ from fakes import made_up_store
 from spoken import HOMOPHONES, RATED, WORDS, spoken_store
 
 from speech2vec.cli.app import main
+from speech2vec.evaluation.scores import read_evaluation
 from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
-from speech2vec.report.findings import gather, read_evaluation
-from speech2vec.report.page import _script_json, picture, vectors_data, write_report
-from speech2vec.report.word_map import DecodedExample, Neighbours
+from speech2vec.model.speech2vec import seeded_model
+from speech2vec.reporting.findings import gather
+from speech2vec.reporting.page import _script_json, picture, report, vectors_data
+from speech2vec.reporting.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run
@@ -246,12 +248,25 @@ def test_several_runs_stand_side_by_side(browser: Any, run: Path, tmp_path: Path
 def test_a_corpus_too_small_for_a_measure_gets_the_reason(tmp_path: Path) -> None:
     made_up_store(tmp_path / "store")
     run = trained(tmp_path / "store", tmp_path / "run", epochs=1)
-    write_report(gather(Run.load(run, checkpoint="last"), quiet=True), tmp_path / "report.html")
+    report(run, tmp_path / "report.html", quiet=True)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "same-different needs words" in text  # none lasts half a second
+    assert "same-different needs at least two words" in text  # none lasts half a second
     assert "homophones" in text and "the check needs a larger corpus" in text
     assert "Not evaluated yet" in text
     assert "Synthetic speech." not in text
+
+
+def test_the_untrained_model_is_built_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, built = Run.load(run), []
+
+    def counted(*arguments: Any) -> Any:
+        built.append(arguments)
+        return seeded_model(*arguments)
+
+    monkeypatch.setattr("speech2vec.vectors.instances.seeded_model", counted)
+    found = gather(opened, dtw_instances=0, with_words=False, quiet=True)
+    assert len(built) == 1
+    assert found.same_different.value and found.variability.value and found.speaker.value
 
 
 def test_an_output_that_is_there_is_kept(run: Path, page: Path) -> None:
@@ -286,10 +301,10 @@ def test_the_colour_scale_of_a_picture_is_that_of_the_true_segment() -> None:
 
 
 def test_damaged_files_of_a_run_are_named(tmp_path: Path) -> None:
-    (tmp_path / "evaluation").mkdir()
-    (tmp_path / "evaluation" / "evaluation.json").write_text("[]")
-    with pytest.raises(UserError, match=r"evaluation\.json is not what 'speech2vec evaluate' writes"):
-        read_evaluation(tmp_path)
+    for content in ("[]", '{"models": [], "levels": 3, "benchmarks": []}'):
+        (tmp_path / "evaluation.json").write_text(content)
+        with pytest.raises(UserError, match=r"evaluation\.json is not what 'speech2vec evaluate' writes"):
+            read_evaluation(tmp_path / "evaluation.json")
 
 
 def test_same_different_and_homophones_from_the_command_line(run: Path, tmp_path: Path) -> None:

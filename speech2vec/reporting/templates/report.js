@@ -58,14 +58,14 @@ for (const figure of document.querySelectorAll("figure.lines")) {
     const box = plot.getBoundingClientRect();
     const at = low + (high - low) * (event.clientX - box.left) / box.width;
     const x = xs.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best));
-    const said = [];
+    const values = [];
     for (const line of chart.lines) {
       const point = line.points.find((one) => one[0] === x);
-      if (point) said.push(`${line.name}: ${Number(point[1].toPrecision(4))}`);
+      if (point) values.push(`${line.name}: ${Number(point[1].toPrecision(4))}`);
     }
     cursor.style.left = `${100 * (x - low) / (high - low)}%`;
     cursor.hidden = false;
-    showTip([`${chart.x} ${x}`, ...said].join("\n"), event.clientX, event.clientY);
+    showTip([`${chart.x} ${x}`, ...values].join("\n"), event.clientX, event.clientY);
   });
   plot.addEventListener("pointerleave", () => {
     cursor.hidden = true;
@@ -116,7 +116,7 @@ function explorer(data) {
       return line;
     }));
     const placed = map && map.show(word, near.map(([other]) => words[other]));
-    status.textContent = `“${word}”, said ${data.counts[row].toLocaleString("en")} times` +
+    status.textContent = `“${word}” occurs ${data.counts[row].toLocaleString("en")} times` +
       (map && !placed ? "; not among the words of the map" : "");
   }
 

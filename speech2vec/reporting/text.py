@@ -1,4 +1,4 @@
-"""What a report says of a run in words and single numbers, each by a fixed rule from what was measured."""
+"""A run's results in sentences and key numbers, each by a fixed rule from what was measured."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from speech2vec.evaluation.bootstrap import Estimate
-from speech2vec.evaluation.same_different import SameDifferentResult
-from speech2vec.report.charts import headline_scores
-from speech2vec.report.findings import RunResults
+from speech2vec.evaluation.same_different import Comparison
+from speech2vec.reporting.charts import headline_scores
+from speech2vec.reporting.findings import RunResults
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
-# Share of what a model gains over the mean frame that must be lost with the vectors of other words, for them to count.
+# The decoder uses z if at least this share of its gain over the mean frame is lost with z of another word.
 _USED = 0.1
 
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A number that the report opens with."""
+    """A number at the top of the report, and what to compare it with."""
 
     name: str
     value: str
@@ -52,7 +52,7 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def training_facts(found: RunResults) -> list[tuple[str, str]]:
-    """Machine, time and speed."""
+    """Machine, time and speed of the training."""
     epochs = [row for row in found.metrics if "seconds" in row]
     environment = found.environment
     packages = environment.get("packages", {})
@@ -79,13 +79,13 @@ def _duration(seconds: float) -> str:
 
 
 def _measured(found: RunResults) -> Mapping[str, Any]:
-    """What was measured at the end of the epoch that the report is about."""
+    """The metrics of the epoch that the report is about."""
     rows = [row for row in found.metrics if row["epoch"] == found.epoch]
     return rows[-1] if rows else {}
 
 
 def key_figures(found: RunResults) -> list[KeyNumber]:
-    """The numbers that matter most, each with what it must be compared to."""
+    """The most important numbers, each with what to compare it with."""
     figures = []
     row = _measured(found)
     if "dev_loss" in row:
@@ -97,7 +97,7 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
             )
         )
     if found.same_different.value:
-        results = found.same_different.value[0].results
+        results = found.same_different.value.parts[0].results
         trained, untrained, mean = (results[name].all_pairs for name in (TRAINED, UNTRAINED, MEAN_MFCC))
         interval = f"95 % interval {trained.low:.4f} to {trained.high:.4f}; " if len(trained.drawn) else ""
         figures.append(
@@ -111,11 +111,10 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
     if score is not None:
         figures.append(
             KeyNumber(
-                f"Spearman's ρ on {score['benchmark']}",
-                f"{score['rho']:.3f}",
-                f"95 % interval {score['low']:.2f} to {score['high']:.2f}, "
-                f"{score['n_covered']:,} of {score['n_pairs']:,} pairs"
-                + (f"; {control['rho']:.3f} untrained" if control else ""),
+                f"Spearman's ρ on {score.benchmark}",
+                f"{score.rho:.3f}",
+                f"95 % interval {score.low:.2f} to {score.high:.2f}, {score.n_covered:,} of {score.n_pairs:,} pairs"
+                + (f"; {control.rho:.3f} untrained" if control else ""),
             )
         )
     check = found.homophones.value
@@ -126,44 +125,47 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
 
 
 def statements(found: RunResults) -> list[str]:
-    """What the numbers say in words: each sentence follows from the figures in it by a fixed rule."""
-    said = []
+    """The results in words: each sentence follows from the numbers in it by a fixed rule."""
+    sentences = []
     row = _measured(found)
     if "dev_loss" in row:
-        said.append(_use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"]))
+        sentences.append(
+            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
+        )
     if found.same_different.value:
-        said += _told_apart(found.same_different.value[0])
+        sentences += _same_different(found.same_different.value.parts[0])
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
-        said.append(
+        sentences.append(
             f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
             "whatever epoch they are of."
         )
     score, control = headline_scores(found.evaluation)
     if score is not None:
-        shown = "above" if score["low"] > 0 else "below" if score["high"] < 0 else "not distinguishable from"
-        said.append(
-            f"Similarity judged by people: Spearman's ρ on {score['benchmark']} is {score['rho']:.3f} "
-            f"[{score['low']:.2f}, {score['high']:.2f}], {shown} chance, "
-            f"on {score['n_covered']:,} of {score['n_pairs']:,} pairs"
-            + (f"; {control['rho']:.3f} by the same encoder untrained." if control else ".")
+        assert score.low is not None and score.high is not None
+        relation = "above" if score.low > 0 else "below" if score.high < 0 else "not distinguishable from"
+        sentences.append(
+            f"Similarity as judged by people: Spearman's ρ on {score.benchmark} is {score.rho:.3f} "
+            f"[{score.low:.2f}, {score.high:.2f}], {relation} chance, "
+            f"on {score.n_covered:,} of {score.n_pairs:,} pairs"
+            + (f"; {control.rho:.3f} by the same encoder untrained." if control else ".")
         )
     if found.homophones.value is not None:
-        said.append(found.homophones.value.verdict)
-    if found.phonetic.value is not None:
-        said.append(found.phonetic.value.sentence)
-    return said
+        sentences.append(found.homophones.value.verdict)
+    if found.near_homophones.value is not None:
+        sentences.append(found.near_homophones.value.sentence)
+    return sentences
 
 
 def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) -> str:
-    """Does the decoder go by the word's vector, and by the word in it?
+    """Does the decoder use the word's vector, and what of it?
 
-    Held-out losses: with it, with that of a word of another utterance, of another word of the same one, of always the
-    mean frame.
+    Held-out losses: with the word's z, with z of a word of another utterance, of another word of the same utterance,
+    and of the mean frame.
     """
     if loss >= mean_frame:
         return (
-            f"The model predicts held-out frames no better than always the mean frame does ({loss:.4f}, "
-            f"{mean_frame:.4f}), which says nothing of the word's vector."
+            f"The model predicts held-out frames no better than the mean frame does ({loss:.4f}, {mean_frame:.4f}), "
+            "which tells nothing about the word's vector."
         )
     share, of_word = ((other - loss) / (mean_frame - loss) for other in (shuffled, within))
     return (
@@ -171,27 +173,27 @@ def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) ->
         f"of another utterance the held-out loss changes by {100 * (shuffled / loss - 1):+.2f} %, which is "
         f"{100 * share:.0f} % of what the model gains over the mean frame; with that of another word of the same "
         f"utterance by {100 * (within / loss - 1):+.2f} % ({100 * of_word:.0f} %): that part is the word, the rest "
-        "voice and channel."
+        "is voice and channel."
     )
 
 
-def _told_apart(part: SameDifferentResult) -> list[str]:
-    """Did training help to tell words apart? Only where the interval of the difference leaves out 0."""
+def _same_different(part: Comparison) -> list[str]:
+    """Did training help to tell words apart? Only if the interval of the difference excludes 0."""
     trained, untrained, mean = (part.results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
     gain, gain_across = part.gains()
     before, after, average = untrained.all_pairs.ap, trained.all_pairs.ap, mean.all_pairs.ap
     best = max(after, before, average)
     leader = "the trained encoder" if best == after else "the untrained one" if best == before else MEAN_MFCC
-    said = [
+    sentences = [
         f"Training made {_change(gain)}: average precision {before:.4f} before, {after:.4f} after{_difference(gain)}, "
         f"{average:.4f} by the mean of the MFCC frames; the best of the three is {leader}."
     ]
     if trained.across_speakers.n_same:
-        said.append(
+        sentences.append(
             f"Across speakers it made {_change(gain_across)}: {untrained.across_speakers.ap:.4f} before, "
             f"{trained.across_speakers.ap:.4f} after{_difference(gain_across)}."
         )
-    return said
+    return sentences
 
 
 def _change(gain: Estimate | None) -> str:
@@ -206,17 +208,3 @@ def _change(gain: Estimate | None) -> str:
 
 def _difference(gain: Estimate | None) -> str:
     return "" if gain is None else f" ({gain.text(4, signed=True)})"
-
-
-def homophone_rows(found: RunResults) -> list[tuple[str, Estimate, Estimate | None]]:
-    """The rows of the homophone table: kind, mean cosine, AUC of homophones against it."""
-    check = found.homophones.value
-    if check is None:
-        return []
-    rows: list[tuple[str, Estimate, Estimate | None]] = [
-        ("homophones", check.homophones, None),
-        ("random pairs of like frequency", check.random, check.auc_random),
-    ]
-    if check.split_halves is not None:
-        rows.append(("two halves of one word's instances", check.split_halves, check.auc_split))
-    return rows

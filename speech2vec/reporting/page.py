@@ -1,4 +1,4 @@
-"""`report.html`: what a run learned, in one file that opens from disk and asks the network for nothing."""
+"""`report.html`: what a run has learned, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from speech2vec import __version__
+from speech2vec.runtime.environment import VERSION
 from speech2vec.evaluation.bootstrap import decimals_needed
-from speech2vec.report.charts import (
+from speech2vec.reporting.charts import (
     auc_chart,
     loss_chart,
     monitor_chart,
@@ -27,16 +27,18 @@ from speech2vec.report.charts import (
     variability_chart,
     z_ablation_chart,
 )
-from speech2vec.report.findings import RunResults
-from speech2vec.report.svg import heat_image
-from speech2vec.report.text import flat_settings, homophone_rows, key_figures, statements, summary, training_facts
-from speech2vec.report.word_map import DecodedExample, Neighbours, WordMap
+from speech2vec.reporting.findings import RunResults, gather
+from speech2vec.reporting.svg import heat_image
+from speech2vec.reporting.text import flat_settings, key_figures, statements, summary, training_facts
+from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
 from speech2vec.runtime.files import atomic_path
+from speech2vec.training.run import LAST, Run
+from speech2vec.vectors.instances import open_run
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded beside a true segment, as images."""
+    """A true and a decoded segment, as images."""
 
     centre: str
     context: str
@@ -45,15 +47,54 @@ class Picture:
     decoded: str
 
 
-def write_report(findings: RunResults, output: Path) -> None:
-    """Write the report of one run, whole or not at all."""
-    render("report.html", output, report_context(findings))
+def report(
+    run: Run | str | Path,
+    output: str | Path,
+    *,
+    store: Path | None = None,
+    checkpoint: str = LAST,
+    wordsim: Path | None = None,
+    dtw_instances: int = 300,
+    map_words: int = 1_000,
+    searchable_words: int = 5_000,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> RunResults:
+    """Measure a run and write one self-contained page: its scores with their controls, and a map of its words.
+
+    Parameters
+    ----------
+    run : Run or path
+    output : path
+        The page, written whole or not at all; an existing file is replaced.
+    store, checkpoint, device
+        How to open the run, if it is a path (see `Run.load`).
+    wordsim, dtw_instances, map_words, searchable_words, seed, quiet
+        See `gather`.
+    """
+    found = gather(
+        open_run(run, store, device=device, checkpoint=checkpoint),
+        wordsim=wordsim,
+        map_words=map_words,
+        searchable_words=searchable_words,
+        dtw_instances=dtw_instances,
+        seed=seed,
+        quiet=quiet,
+    )
+    write_report(found, Path(output))
+    return found
+
+
+def write_report(found: RunResults, output: Path) -> None:
+    """Write the page of a measured run, whole or not at all."""
+    render("report.html", output, report_context(found))
 
 
 def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
-    """Fill a template, with style and script inside it, into one file."""
+    """Write a template as one file, with style and script inside."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speech2vec.report", "templates"),
+        loader=jinja2.PackageLoader("speech2vec.reporting", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -61,12 +102,12 @@ def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
     )
     environment.filters["json"] = _script_json
     environment.filters["minus"] = lambda text: str(text).replace("-", "\u2212")
-    folder = resources.files("speech2vec.report.templates")
+    folder = resources.files("speech2vec.reporting.templates")
     text = environment.get_template(template).render(
         **context,
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
         script=Markup((folder / "report.js").read_text(encoding="utf-8")),
-        version=__version__,
+        version=VERSION,
         made=time.strftime("%Y-%m-%d %H:%M"),
     )
     with atomic_path(output) as temporary:
@@ -74,13 +115,14 @@ def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
 
 
 def _script_json(value: object) -> Markup:
-    """JSON that may stand inside a script element: no word of a corpus can end it."""
+    """JSON for a script element, which no word of a corpus can end."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
 def report_context(found: RunResults) -> dict[str, Any]:
-    """All that the template of a report shows."""
+    """The variables of the template ``report.html``."""
+    same_different = found.same_different.value.parts if found.same_different.value else []
     return {
         "title": f"Speech2Vec: {found.name}",
         "found": found,
@@ -95,35 +137,34 @@ def report_context(found: RunResults) -> dict[str, Any]:
         "worth": z_ablation_chart(found.metrics),
         "watched": monitor_chart(found.metrics),
         "levels": score_levels(found.evaluation),
-        "published_source": (found.evaluation or {}).get("published", {}).get("source", ""),
-        "same_different": [(part, same_different_chart(part)) for part in found.same_different.value or []],
+        "published_source": found.evaluation.published.source if found.evaluation else "",
+        "same_different": [(part, same_different_chart(part)) for part in same_different],
         "speaker": speaker_chart(found),
         "homophones": found.homophones,
-        "homophone_rows": homophone_rows(found),
         "auc": auc_chart([("", "s0", found)]),
-        "phonetic": found.phonetic,
+        "near_homophones": found.near_homophones,
         "digits": lambda *estimates: decimals_needed(estimates),
         "variability": found.variability,
         "variability_chart": variability_chart(found),
-        "pictures": [picture(pair) for pair in found.decoded],
+        "pictures": [picture(example) for example in found.decoded],
         "vectors": vectors_data(found.neighbours, found.word_map),
     }
 
 
-def picture(pair: DecodedExample) -> Picture:
-    """A decoded pair as two images with one colour scale, which is the true one's."""
-    low, high = np.quantile(pair.true, [0.01, 0.99])
+def picture(example: DecodedExample) -> Picture:
+    """A decoded example as two images on the colour scale of the true one."""
+    low, high = np.quantile(example.true, [0.01, 0.99])
     return Picture(
-        centre=pair.centre,
-        context=pair.context,
-        seconds=len(pair.true) * pair.hop_seconds,
-        true=heat_image(pair.true.T, float(low), float(high)),
-        decoded=heat_image(pair.decoded.T, float(low), float(high)),
+        centre=example.centre,
+        context=example.context,
+        seconds=len(example.true) * example.hop_seconds,
+        true=heat_image(example.true.T, float(low), float(high)),
+        decoded=heat_image(example.decoded.T, float(low), float(high)),
     )
 
 
 def vectors_data(neighbours: Neighbours | None, word_map: WordMap | None) -> dict[str, Any] | None:
-    """What the page's script searches and draws: whole numbers of 16 bits in base64."""
+    """The data that the page's script searches and draws: 16-bit integers in base64."""
     if neighbours is None:
         return None
     data: dict[str, Any] = {
@@ -146,7 +187,7 @@ def vectors_data(neighbours: Neighbours | None, word_map: WordMap | None) -> dic
 
 
 def _plane(points: np.ndarray) -> str:
-    """Places in a square, the longer side of the cloud filling it."""
+    """Positions in a square that the longer side of the point cloud fills."""
     low, high = points.min(axis=0), points.max(axis=0)
     size = float((high - low).max()) or 1.0
     return _base64((points - (low + high) / 2) / size * 65535 + 32767.5)

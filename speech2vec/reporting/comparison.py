@@ -1,4 +1,4 @@
-"""Several runs side by side, in the form of a report."""
+"""Several runs side by side, as a page like a report."""
 
 from __future__ import annotations
 
@@ -8,32 +8,47 @@ from typing import Any
 
 from speech2vec.evaluation.average_precision import Precision
 from speech2vec.evaluation.similarity import HEADLINE
-from speech2vec.report.charts import ScoreChart, auc_chart, curve, level_title, own_model, precision_dot, z_ablation
-from speech2vec.report.findings import RunResults
-from speech2vec.report.page import render
-from speech2vec.report.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
-from speech2vec.report.text import flat_settings, statements, summary, training_facts
-from speech2vec.vectors.instances import TRAINED, UNTRAINED
+from speech2vec.reporting.charts import ScoreChart, auc_chart, curve, level_title, precision_dot, z_ablation
+from speech2vec.reporting.findings import RunResults, gather
+from speech2vec.reporting.page import render
+from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
+from speech2vec.reporting.text import flat_settings, statements, summary, training_facts
+from speech2vec.runtime.progress import log
+from speech2vec.training.run import LAST, Run
+from speech2vec.vectors.instances import TRAINED, UNTRAINED, open_run
 
 STYLES = ("s0", "s1", "s3", "s4", "s7", "s8", "s9", "s2")
-
-
 Styled = Sequence[tuple[str, str, RunResults]]
 
 
-def write_comparison(runs: Sequence[RunResults], output: Path) -> None:
-    """Write several runs side by side."""
-    render("compare.html", output, comparison_context(runs))
+def compare(
+    runs: Sequence[Run | str | Path],
+    output: str | Path,
+    *,
+    checkpoint: str = LAST,
+    wordsim: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> list[RunResults]:
+    """Measure several runs and write a page that shows them side by side (see `report`)."""
+    found = []
+    for run in runs:
+        opened = open_run(run, device=device, checkpoint=checkpoint)
+        log.info("measuring %s", opened.path)
+        found.append(gather(opened, wordsim=wordsim, dtw_instances=0, seed=seed, quiet=quiet, with_words=False))
+    render("compare.html", Path(output), comparison_context(found))
+    return found
 
 
 def distinct_run_names(runs: Sequence[RunResults]) -> list[str]:
-    """The runs' folder names, numbered where two are the same."""
+    """The names of the runs' folders, numbered if they are not unique."""
     names = [found.name for found in runs]
     return [f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names, start=1)]
 
 
 def comparison_context(runs: Sequence[RunResults]) -> dict[str, Any]:
-    """All that the template of a comparison shows."""
+    """The variables of the template ``compare.html``."""
     names = distinct_run_names(runs)
     styled = [
         (name, STYLES[number % len(STYLES)], found)
@@ -68,7 +83,7 @@ def comparison_context(runs: Sequence[RunResults]) -> dict[str, Any]:
 
 
 def different_settings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:
-    """The settings in which runs differ, those of training and those of features: (key, a value for each run)."""
+    """The settings of training and features in which runs differ: (key, value for each run)."""
     every = [
         dict(flat_settings({**found.settings, "features": found.store_settings, "corpus": found.corpus.label}))
         for found in runs
@@ -79,32 +94,32 @@ def different_settings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]
 
 
 def side_by_side(tables: Sequence[Sequence[tuple[str, str]]]) -> list[tuple[str, list[str]]]:
-    """Several two-column tables as one with a column for each."""
+    """Two-column tables joined into one with a column for each."""
     every = [dict(table) for table in tables]
     keys = list(dict.fromkeys(key for one in every for key in one))
     return [(key, [one.get(key, "–") for one in every]) for key in keys]
 
 
 def compared_levels(styled: Styled) -> list[ScoreChart]:
-    """The runs' scores, a chart for each minimum count that any of them was evaluated at."""
+    """The runs' scores, a chart for each minimum count of any of their evaluations."""
     by_count: dict[int, dict[str, DotRow]] = {}
     for name, style, found in styled:
         if found.evaluation is None:
             continue
-        own = own_model(found.evaluation)
-        for level in found.evaluation["levels"]:
-            rows = by_count.setdefault(level["min_count"] or 1, {})
-            controls = [model["name"] for model in found.evaluation["models"] if model["kind"] == "untrained"]
-            for model in [own, *controls[:1]]:
-                result = level["results"][model]
-                for score in [*result["scores"], result["mean"]]:
-                    benchmark = "mean of all sets" if score is result["mean"] else score["benchmark"]
-                    strong = benchmark == HEADLINE or score is result["mean"]
-                    row = rows.setdefault(benchmark, DotRow(benchmark, f"{score['n_pairs']:,} pairs", [], strong))
-                    if score["rho"] is not None:
-                        note = f"{score['n_covered']:,} of {score['n_pairs']:,} pairs"
-                        title, look = (name, style) if model == own else (f"{name}, untrained", f"{style} hollow")
-                        row.dots.append(Dot(title, look, score["rho"], score["low"], score["high"], note))
+        shown = {found.evaluation.first_of("file"): (name, style)}
+        if control := found.evaluation.first_of("untrained"):
+            shown[control] = (f"{name}, untrained", f"{style} hollow")
+        for level in found.evaluation.levels:
+            rows = by_count.setdefault(level.min_count or 1, {})
+            for model, (title, look) in shown.items():
+                result = level.results[model]
+                for score in [*result.scores, result.mean]:
+                    benchmark = "mean of all sets" if score is result.mean else score.benchmark
+                    strong = benchmark == HEADLINE or score is result.mean
+                    row = rows.setdefault(benchmark, DotRow(benchmark, f"{score.n_pairs:,} pairs", [], strong))
+                    if score.rho is not None:
+                        note = f"{score.n_covered:,} of {score.n_pairs:,} pairs"
+                        row.dots.append(Dot(title, look, score.rho, score.low, score.high, note))
     return [
         ScoreChart(
             level_title(count),
@@ -117,13 +132,13 @@ def compared_levels(styled: Styled) -> list[ScoreChart]:
 
 
 def compared_same_different(styled: Styled) -> DotChart | None:
-    """Average precision of all runs on their own speakers, trained and untrained."""
+    """Average precision of all runs, each on its own corpus, trained and untrained."""
     rows = []
     for label, over in (("all pairs", "all_pairs"), ("across speakers only", "across_speakers")):
         dots = []
         for name, style, found in styled:
             if found.same_different.value:
-                results = found.same_different.value[0].results
+                results = found.same_different.value.parts[0].results
                 for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
                     title = name if kind == TRAINED else f"{name}, untrained"
                     note = f"{results[kind].n_instances:,} instances"
@@ -137,14 +152,12 @@ def compared_same_different(styled: Styled) -> DotChart | None:
 def compared_speaker(styled: Styled) -> DotChart | None:
     """Accuracy of the speaker probe of all runs."""
     dots = [
-        Dot(
-            name, style, 100 * row["accuracy"], 100 * row["low"], 100 * row["high"], f"chance {100 * row['chance']:.1f}"
-        )
+        Dot(name, style, 100 * probe.accuracy, 100 * probe.low, 100 * probe.high, f"chance {100 * probe.chance:.1f}")
         for name, style, found in styled
         if found.speaker.value is not None
-        for row in [found.speaker.value[TRAINED]]
+        for probe in [found.speaker.value[TRAINED]]
     ]
-    return dot_chart([DotRow("speaker named rightly", "by a linear probe", dots)], "% of words", include=(0.0,))
+    return dot_chart([DotRow("speaker identified", "by a linear probe", dots)], "% of words", include=(0.0,))
 
 
 def compared_variability(styled: Styled) -> DotChart | None:
@@ -156,7 +169,7 @@ def compared_variability(styled: Styled) -> DotChart | None:
         for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
             title = name if kind == TRAINED else f"{name}, untrained"
             for one in found.variability.value[kind]:
-                row = rows.setdefault(one["label"], DotRow(f"said {one['label']} times", "each in its own corpus", []))
-                if one["relative"] is not None:
-                    row.dots.append(Dot(title, look, one["relative"], note=f"{one['n_words']:,} words"))
+                row = rows.setdefault(one.label, DotRow(f"{one.label} instances", "each in its own corpus", []))
+                if one.relative is not None:
+                    row.dots.append(Dot(title, look, one.relative, note=f"{one.n_words:,} words"))
     return dot_chart(list(rows.values()), "spread within a word ÷ spread over all words", include=(0.0, 1.0))

@@ -8,7 +8,7 @@ import numpy as np
 from fakes import made_up_store, untrained_run
 
 from speech2vec.model.settings import ModelSettings
-from speech2vec.report.word_map import decoded_pairs
+from speech2vec.reporting.word_map import decoded_examples
 from speech2vec.training.presets import DataSettings, TrainSettings
 from speech2vec.training.sampler import split
 
@@ -18,7 +18,7 @@ def test_decoded_pairs_are_neighbours_of_the_held_out_part(tmp_path: Path) -> No
     settings = TrainSettings(model=ModelSettings(vector_size=8), data=DataSettings(held_out=0.2))
     row_of = {store.segment(row).tobytes(): row for row in range(store.n_words)}
     held_out = split(store, 0.2, settings.seed).held_out
-    shown = decoded_pairs(untrained_run(store, settings), n_pairs=5)
+    shown = decoded_examples(untrained_run(store, settings), n_examples=5)
     assert len(shown) == 5
     for pair in shown:
         row = row_of[pair.true.tobytes()]

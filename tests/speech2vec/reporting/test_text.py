@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from speech2vec.evaluation.average_precision import Precision
-from speech2vec.evaluation.same_different import SameDifferent, SameDifferentResult
-from speech2vec.report.charts import z_ablation
-from speech2vec.report.findings import CorpusSummary, Result, RunResults
-from speech2vec.report.text import key_figures, statements
+from speech2vec.evaluation.average_precision import PairPrecision, Precision
+from speech2vec.evaluation.same_different import Comparison, InstanceFilter, SameDifferentResult
+from speech2vec.evaluation.scores import Evaluation, Level, ScoredModel
+from speech2vec.evaluation.similarity import ModelScores, Score
+from speech2vec.reporting.charts import z_ablation
+from speech2vec.reporting.findings import CorpusSummary, Result, RunResults
+from speech2vec.reporting.text import key_figures, statements
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
 NAN = float("nan")
@@ -29,9 +32,16 @@ def findings(**fields: Any) -> RunResults:
         "metrics": [],
         "epoch": 3,
         "evaluation": None,
-        **dict.fromkeys(("same_different", "variability", "speaker", "homophones", "phonetic"), nothing),
+        **dict.fromkeys(("same_different", "variability", "speaker", "homophones", "near_homophones"), nothing),
     }
     return RunResults(**{**empty, **fields})
+
+
+def evaluated(kinds: dict[str, str], scores: dict[str, tuple[list[Score], Score]]) -> Evaluation:
+    """An evaluation of models of these kinds, with scores and their mean for some of them."""
+    results = {name: ModelScores(5, 2, of_sets, mean, of_sets, mean) for name, (of_sets, mean) in scores.items()}
+    models = [ScoredModel(name, kind, None, 5, 2) for name, kind in kinds.items()]
+    return Evaluation(False, {}, [], models, [Level(1, results)] if results else [])
 
 
 def losses(epoch: int, loss: float, shuffled: float, mean_frame: float) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def losses(epoch: int, loss: float, shuffled: float, mean_frame: float) -> dict[
         (0.98, 0.99, 1.0, "same utterance by +0.51 % (25 %): that part is the word"),
         (0.98, 0.981, 1.0, "is hardly used by the decoder"),
         (0.98, 0.979, 1.0, "is hardly used by the decoder"),
-        (0.9966, 0.9967, 0.9965, "no better than always the mean frame does (0.9966, 0.9965)"),
+        (0.9966, 0.9967, 0.9965, "no better than the mean frame does (0.9966, 0.9965)"),
     ],
 )
 def test_a_vector_counts_where_the_loss_is_worse_without_it(
@@ -71,7 +81,7 @@ def test_a_vector_counts_where_the_loss_is_worse_without_it(
 def test_the_losses_are_those_of_the_epoch_that_is_shown() -> None:
     found = findings(metrics=[losses(2, 0.90, 0.95, 1.0), losses(3, 0.80, 0.95, 1.0)], epoch=2)
     assert key_figures(found)[0].value == "0.9000" and "+5.56 %" in statements(found)[0]
-    scores = {"models": [{"name": "a", "kind": "file"}], "benchmarks": [], "levels": []}
+    scores = evaluated({"a": "file"}, {})
     assert "all else here is of epoch 2" in statements(replace(found, evaluation=scores))[-1].lower()
     assert not any("all else" in said.lower() for said in statements(replace(found, evaluation=scores, epoch=3)))
 
@@ -85,11 +95,12 @@ def part(before: float, after: float, gain: tuple[float, float] | None, across: 
     still, moved = np.full(1001, before), before + np.linspace(*(gain or (NAN, NAN)), 1001)
     n_across = 30 if across else 0
     results = {
-        TRAINED: SameDifferent(50, precision(after, moved), precision(before, still, n_across)),
-        UNTRAINED: SameDifferent(50, precision(before, still), precision(after, moved, n_across)),
-        MEAN_MFCC: SameDifferent(50, precision(0.3, still), precision(0.2, still, n_across)),
+        TRAINED: PairPrecision(50, precision(after, moved), precision(before, still, n_across)),
+        UNTRAINED: PairPrecision(50, precision(before, still), precision(after, moved, n_across)),
+        MEAN_MFCC: PairPrecision(50, precision(0.3, still), precision(0.2, still, n_across)),
     }
-    return Result([SameDifferentResult("held-out speakers", 3, results)])
+    parts = [Comparison("held-out speakers", 3, results)]
+    return Result(SameDifferentResult(Path("run"), Path("store"), False, 3, InstanceFilter(), 0, parts))
 
 
 @pytest.mark.parametrize(
@@ -124,29 +135,23 @@ def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:
     ],
 )
 def test_a_score_is_above_chance_where_its_whole_interval_is(rho: float, low: float, high: float, told: str) -> None:
-    score = {"benchmark": "MEN", "rho": rho, "low": low, "high": high, "n_covered": 900, "n_pairs": 3000}
-    level = {"min_count": 1, "results": {"vectors": {"scores": [score], "mean": score}}}
-    evaluation = {"models": [{"name": "vectors", "kind": "file"}], "levels": [level]}
+    score = Score("MEN", 3000, 900, rho, low, high)
+    evaluation = evaluated({"vectors": "file"}, {"vectors": ([score], score)})
     (sentence,) = statements(findings(evaluation=evaluation))
     assert f"ρ on MEN is {rho:.3f} [{low:.2f}, {high:.2f}], {told}, on 900 of 3,000 pairs." in sentence
 
 
 def test_a_score_stands_beside_that_of_the_encoder_untrained() -> None:
-    score = {"benchmark": "MEN", "rho": 0.2, "low": 0.1, "high": 0.3, "n_covered": 900, "n_pairs": 3000}
-    scores = {
-        "vectors": {"scores": [score], "mean": score | {"benchmark": "mean of 2"}},
-        "untrained run": {"scores": [score | {"rho": 0.25}], "mean": score | {"benchmark": "mean of 2", "rho": 0.5}},
-    }
+    score, mean = Score("MEN", 3000, 900, 0.2, 0.1, 0.3), Score("mean of 2", 3000, 900, 0.2, 0.1, 0.3)
+    control = ([replace(score, rho=0.25)], replace(mean, rho=0.5))
     kinds = {"vectors": "file", "untrained run": "untrained", "random": "random"}
-    evaluation = {
-        "models": [{"name": name, "kind": kind} for name, kind in kinds.items()],
-        "levels": [{"min_count": 1, "results": scores}],
-    }
+    evaluation = evaluated(kinds, {"vectors": ([score], mean), "untrained run": control})
     (sentence,) = statements(findings(evaluation=evaluation))
     assert sentence.endswith("on 900 of 3,000 pairs; 0.250 by the same encoder untrained.")
     (figure,) = key_figures(findings(evaluation=evaluation))
     assert figure.value == "0.200" and figure.beside.endswith("; 0.250 untrained")
-    scores["vectors"]["scores"] = []  # the mean stands in for the headline, beside the other's mean
+    # Without the headline benchmark the mean is shown, beside the other's mean.
+    evaluation = evaluated(kinds, {"vectors": ([], mean), "untrained run": control})
     (sentence,) = statements(findings(evaluation=evaluation))
     assert "on mean of 2 is 0.200" in sentence and "; 0.500 by" in sentence
 

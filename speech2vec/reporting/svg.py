@@ -1,4 +1,4 @@
-"""Geometry of the report's charts: values become percentages of a plot, which the templates draw at any width."""
+"""Layout of the report's charts: values as percentages of a plot, which the templates draw at any width."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import matplotlib.image
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: its place in per cent, and its text."""
+    """A mark on an axis: its position in per cent, and its text."""
 
     at: float
     text: str
@@ -22,7 +23,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points; `style` is the class of the style sheet that gives its colour and dash."""
+    """A series of points; `style` is the class of `style.css` that sets its colour and dash."""
 
     name: str
     style: str
@@ -47,8 +48,8 @@ class LineChart:
     x_title: str
     y_title: str
 
-    def to_json(self) -> dict[str, object]:
-        """What the reader's pointer is answered with."""
+    def to_dict(self) -> dict[str, object]:
+        """The values that the script shows at the pointer."""
         return {
             "x": self.x_title,
             "lines": [{"name": line.name, "style": line.style, "points": line.points} for line, _ in self.paths],
@@ -57,7 +58,7 @@ class LineChart:
 
 @dataclass(frozen=True)
 class Dot:
-    """An estimate: `value` with an interval (or none, where low and high are None)."""
+    """A value with an interval, or without one if low and high are None."""
 
     name: str
     style: str
@@ -69,7 +70,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotRow:
-    """One thing that was measured, with a dot for each that it was measured on."""
+    """One measure, with a dot for each encoder or run."""
 
     label: str
     note: str
@@ -79,7 +80,7 @@ class DotRow:
 
 @dataclass(frozen=True)
 class DotChart:
-    """A chart of estimates with their intervals, a row for each thing measured."""
+    """A chart of estimates with their intervals, a row for each measure."""
 
     rows: list[DotRow]
     low: float
@@ -88,7 +89,7 @@ class DotChart:
     title: str
 
     def place(self, value: float) -> float:
-        """Per cent of the plot's width, within it."""
+        """Position in per cent of the plot's width, clipped to it."""
         return round(100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 2)
 
     @property
@@ -97,41 +98,32 @@ class DotChart:
         return list({dot.name: (dot.name, dot.style) for row in self.rows for dot in row.dots}.values())
 
 
-def nice_step(span: float, about: int) -> float:
-    """A step of 1, 2 or 5 times a power of ten that divides `span` into about `about` parts."""
-    raw = span / max(about, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999))
-
-
-def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that cover [low, high]: the first at or below, the last at or above.
+def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers that cover [low, high] in at most `most` steps: the first at or below, the last at or above.
 
     Examples
     --------
     >>> nice_ticks(0.13, 0.98)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
-    if not high > low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         margin = abs(low) * 0.1 or 1.0
         low, high = low - margin, high + margin
-    step = nice_step(high - low, about)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    digits = max(0, -math.floor(math.log10(step)))
-    return [round(number * step, digits) + 0.0 for number in range(first, last + 1)]
+    values = MaxNLocator(nbins=most, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return [float(f"{value:.12g}") + 0.0 for value in values]  # 0.6 for 0.6000000000000001, and no -0.0
 
 
 def tick_texts(values: Sequence[float]) -> list[str]:
-    """The numbers with as many decimals as their step needs."""
+    """The numbers, with the decimals that their step needs."""
     step = values[1] - values[0]
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{value:,.{digits}f}".replace("-", "\u2212") for value in values]
 
 
 def line_chart(lines: Sequence[Line], x_title: str, y_title: str, include: Sequence[float] = ()) -> LineChart | None:
-    """Lay out lines over a shared pair of axes, whose vertical one holds the values of `include`.
+    """Lay out lines over shared axes, of which the vertical one includes the values of `include`.
 
-    Lines without points are left out; None where nothing is left.
+    Lines without points are left out; None if no line is left.
     """
     kept = [line for line in lines if line.points]
     if not kept:
@@ -166,7 +158,7 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, include: Seque
 
 
 def dot_chart(rows: Sequence[DotRow], title: str, include: Sequence[float] = ()) -> DotChart | None:
-    """Lay out estimates; `include` are values that the axis must hold. None where there is no dot at all."""
+    """Lay out estimates on an axis that includes the values of `include`; None if there is no dot."""
     kept = [row for row in rows if row.dots]
     if not kept:
         return None
@@ -181,13 +173,13 @@ def dot_chart(rows: Sequence[DotRow], title: str, include: Sequence[float] = ())
 
 
 def heat_image(values: np.ndarray, low: float, high: float) -> str:
-    """A matrix as a PNG in a data URI, one pixel a value, the first row at the bottom.
+    """A matrix as a PNG in a data URI, one pixel for each value, the first row at the bottom.
 
     Parameters
     ----------
     values : ndarray [shape=(n_rows, n_columns)]
     low, high : float
-        Values drawn as the map's ends.
+        Values at the ends of the colour map.
     """
     if not high > low:
         high = low + 1.0
