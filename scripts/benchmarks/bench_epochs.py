@@ -32,7 +32,7 @@ from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import PRESETS, TrainSettings, preset_of
 from speech2vec.training.run import device_name
 from speech2vec.training.sampler import Sampler, split
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 
 def seconds_of_epochs(store: Store, settings: TrainSettings, device: torch.device) -> np.ndarray:
@@ -44,7 +44,7 @@ def seconds_of_epochs(store: Store, settings: TrainSettings, device: torch.devic
         return {}
 
     with tempfile.TemporaryDirectory() as folder:
-        train(store, Path(folder) / "run", settings, device, on_epoch_end=note, quiet=True)
+        train(store, Path(folder) / "run", settings, device, TrainOptions(quiet=True), note)
     return np.diff(ended)
 
 

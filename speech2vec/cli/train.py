@@ -42,6 +42,7 @@ def train(
     from speech2vec.training.distributed import init_distributed, local_device, report_once
     from speech2vec.training.presets import PRESETS, TrainSettings, other_features, preset_of
     from speech2vec.training.run import RUN_MARKS
+    from speech2vec.training.trainer import TrainOptions
     from speech2vec.training.trainer import train as run_training
 
     chosen_preset = preset_of(PRESETS, preset)
@@ -50,10 +51,10 @@ def train(
         settings = load_settings(TrainSettings, config, set_ or (), chosen_preset, given)
         opened = Store.open(store)
         chosen = local_device(choose_device(device.value))
-        with init_distributed(chosen) as ranks:
-            quiet = quiet or not ranks.first
+        with init_distributed(chosen) as world:
+            quiet = quiet or not world.first
             set_up_logging(quiet)
-            if ranks.first:
+            if world.first:
                 until_done.enter_context(only_writer(output))
                 check_output(output, force=force, resume=resume, inputs=[store], folder_with=RUN_MARKS)
                 if others := other_features(preset, opened.settings):
@@ -61,31 +62,22 @@ def train(
                         "preset %s has features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' makes them",
                         *(preset, ", ".join(others), preset),
                     )
-                small = settings.optimiser.batch_size < _FILLS_A_GPU * ranks.size
+                small = settings.optimiser.batch_size < _FILLS_A_GPU * world.size
                 if chosen.type == "cuda" and preset == "default" and small:
                     log.info(
                         "batches of %s pairs leave a GPU waiting; --preset large-batch is for much speech on a GPU",
                         f"{settings.optimiser.batch_size:,}",
                     )
             monitor = None
-            if evaluate_every and ranks.first:
+            if evaluate_every and world.first:
                 from speech2vec.evaluation.monitor import Monitor
 
                 monitor = Monitor(evaluate_every)
-            trained = run_training(
-                opened,
-                output,
-                settings,
-                chosen,
-                resume=resume,
-                on_epoch_end=monitor,
-                checkpoint_every=checkpoint_every,
-                quiet=quiet,
-                log_every=log_every,
-                ranks=ranks,
-                force=force,
+            options = TrainOptions(
+                resume=resume, force=force, checkpoint_every=checkpoint_every, log_every=log_every, quiet=quiet
             )
-    if trained.metrics:
+            trained = run_training(opened, output, settings, chosen, options, monitor, world)
+    if world.first:
         _print_result(output, trained.metrics, opened.synthetic)
 
 

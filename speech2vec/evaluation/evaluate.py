@@ -21,7 +21,7 @@ from speech2vec.evaluation.similarity import DRAWS, ModelScores, chance_scores, 
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
-from speech2vec.training.run import Run, checkpoint_file, is_begun
+from speech2vec.training.run import Run, checkpoint_file, is_run
 from speech2vec.vectors.instances import untrained, word_vectors
 from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
 
@@ -156,7 +156,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def find_run(vectors: Path) -> Path | None:
     """The run folder that a vectors file lies in, or None."""
     for folder in list(vectors.resolve().parents)[:3]:
-        if is_begun(folder) and checkpoint_file(folder).parent.is_dir():
+        if is_run(folder) and checkpoint_file(folder).parent.is_dir():
             return folder
     return None
 

@@ -31,7 +31,7 @@ from speech2vec.reporting.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 CPU = torch.device("cpu")
 INSTALL = "apt-get install chromium chromium-driver, and pip install selenium"
@@ -44,7 +44,7 @@ def trained(store: Path, run: Path, epochs: int, seed: int = 1) -> Path:
         data=DataSettings(held_out=0.25),
         optimiser=OptimiserSettings(epochs=epochs, batch_size=200),
     )
-    train(Store.open(store), run, settings, CPU, quiet=True)
+    train(Store.open(store), run, settings, CPU, TrainOptions(quiet=True))
     return run
 
 
