@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from speech2vec.corpus.datasets import find_dataset
+from speech2vec.corpus.download import download as fetch
 from speech2vec.runtime import console
+from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -28,10 +31,6 @@ def download(
     force: console.ForceOption = False,
 ) -> None:
     """Download public data with checksums; an interrupted download continues where it stopped."""
-    from speech2vec.corpus.datasets import find_dataset
-    from speech2vec.corpus.download import download as fetch
-    from speech2vec.runtime.errors import UserError
-
     set_up_logging(quiet)
     datasets = [find_dataset(name) for name in names]
     if from_ is not None and len(datasets) > 1:

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
+from speech2vec.evaluation.scores import EVALUATION_FILE, SCORES_FILE, write_evaluation
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import check_output, claim_output
 from speech2vec.runtime.progress import log, set_up_logging
+from speech2vec.vectors.word_vectors import read_vectors
 
 
 def evaluate(
@@ -33,13 +36,10 @@ def evaluate(
     force: console.ForceOption = False,
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
-    from speech2vec.evaluation.evaluate import evaluate as evaluate_vectors
-    from speech2vec.evaluation.scores import EVALUATION_FILE, SCORES_FILE, write_evaluation
-
     set_up_logging(quiet)
     inputs = [*vectors, wordsim, run, store]
     check_output(output, force=force, inputs=inputs, folder_with=[EVALUATION_FILE])
-    evaluation = evaluate_vectors(
+    evaluation = api.evaluate(
         vectors,
         run=run,
         store=store,
@@ -62,8 +62,6 @@ def neighbours(
     quiet: console.QuietOption = False,
 ) -> None:
     """Print the words with the nearest vectors, by cosine."""
-    from speech2vec.vectors.word_vectors import read_vectors
-
     set_up_logging(quiet)
     loaded = read_vectors(vectors)
     unknown = []

@@ -1,4 +1,4 @@
-"""`speech2vec same-different` and `speech2vec homophones`: what the vectors of single instances, and of words, know."""
+"""`speech2vec same-different` and `speech2vec homophones`: what vectors of spoken words, and of word types, know."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
 from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
+from speech2vec.evaluation.same_different import InstanceFilter
 from speech2vec.runtime import console
+from speech2vec.runtime.files import write_json
 from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.progress import set_up_logging
 
@@ -22,22 +25,18 @@ def same_different(
     checkpoint: CheckpointOption = "last",
     min_characters: Annotated[int, typer.Option("--min-characters", min=1, help="Shorter words are left out.")] = 5,
     min_seconds: Annotated[float, typer.Option("--min-seconds", min=0, help="Shorter instances are left out.")] = 0.5,
-    max_instances: Annotated[int, typer.Option("--max-instances", min=2, help="A seeded sample where more.")] = 10_000,
+    max_instances: Annotated[int, typer.Option("--max-instances", min=2, help="Subsample above this many.")] = 10_000,
     warped: WarpedOption = 300,
     seed: console.SeedOption = 0,
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Are instances of one word closer than instances of two? Average precision, beside its baselines."""
-    from speech2vec.evaluation.same_different import InstanceFilter
-    from speech2vec.evaluation.same_different import same_different as measure
-    from speech2vec.runtime.files import write_json
-
+    """Average precision of telling the same word from different words, beside its baselines."""
     set_up_logging(quiet)
     if output is not None:
         claim_output(output, force=force, inputs=[run, store])
-    result = measure(
+    result = api.same_different(
         run,
         store=store,
         checkpoint=checkpoint,
@@ -62,20 +61,17 @@ def homophones(
     dictionary: Annotated[
         Path | None, typer.Option("--dictionary", help="Pronunciations [CMUdict in PocketSphinx].")
     ] = None,
-    min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words take no part (with --run).")] = 5,
+    min_count: Annotated[int, typer.Option("--min-count", min=1, help="Leave out rarer words (with --run).")] = 5,
     seed: console.SeedOption = 0,
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Do words that sound the same get the same vector, as they must if vectors come from sound?"""
-    from speech2vec.evaluation.homophones import homophones as check_homophones
-    from speech2vec.runtime.files import write_json
-
+    """Compare the vectors of homophones: they must be alike if vectors come from sound."""
     set_up_logging(quiet)
     if output is not None:
         claim_output(output, force=force, inputs=[vectors, run, store, wordsim, dictionary])
-    result = check_homophones(
+    result = api.homophones(
         vectors,
         run=run,
         store=store,

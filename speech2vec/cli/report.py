@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
 from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
+from speech2vec.reporting.text import statements
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
@@ -31,11 +33,7 @@ def report(
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
     set_up_logging(quiet)
     claim_output(output, force=force, inputs=[run, store, wordsim])
-    # After the checks: these take seconds to import.
-    from speech2vec.reporting.page import report as write_report
-    from speech2vec.reporting.text import statements
-
-    found = write_report(
+    found = api.report(
         run,
         output,
         store=store,
@@ -70,8 +68,5 @@ def compare(
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
     claim_output(output, force=force, inputs=[*runs, wordsim])
-    # After the checks: these take seconds to import.
-    from speech2vec.reporting.comparison import compare as write_comparison
-
-    write_comparison(runs, output, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device.value, quiet=quiet)
+    api.compare(runs, output, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device.value, quiet=quiet)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from speech2vec.corpus.readers import is_synthetic
 from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
 from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json
 
@@ -133,7 +134,7 @@ def read_plan(file: Path) -> dict[str, Any]:
 
 
 @dataclass
-class Extraction:
+class Extraction(Displayed):
     """Result of an extraction (or of one shard of it): counts, and the utterances that failed or lost words."""
 
     n_words: int = 0
@@ -142,6 +143,22 @@ class Extraction:
     short_words: int = 0
     shortened_words: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and failures, for JSON."""
+        return asdict(self)
+
+    def display_parts(self) -> list[str | Table]:
+        """The counts, then a line for each failure."""
+        text = (
+            f"{self.n_words:,} words, {self.n_frames:,} frames of {self.seconds / 3600:.2f} h of audio; "
+            f"{self.short_words} words shorter than a frame"
+        )
+        if self.shortened_words:
+            text += f"\n  {self.shortened_words:,} words are longer than max_frames and were cut"
+        for failure in self.failed:
+            text += f"\n  not (wholly) used: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})"
+        return [text]
 
 
 def part_file(parts: Path, number: int) -> Path:

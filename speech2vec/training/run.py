@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -140,6 +140,9 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
 
 
+R = TypeVar("R", bound="Run")
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's model, and the store that it was trained on.
@@ -168,14 +171,14 @@ class Run:
 
     @classmethod
     def load(
-        cls,
+        cls: type[R],
         run: Path,
         store: Path | None = None,
         *,
         device: str = "cpu",
         trained: bool = True,
         checkpoint: str = LAST,
-    ) -> Run:
+    ) -> R:
         """Load a run's model and open its store.
 
         Parameters

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from alignments import utterance, write_textgrid
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import align
 from align.cli.app import app

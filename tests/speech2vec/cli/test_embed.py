@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 from aligned_folders import RATE, Program, make_aligned, one_error, speechlike
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from speech2vec.cli.app import app
 from speech2vec.corpus.readers import read_corpus
