@@ -6,15 +6,10 @@ Paths may be given as strings. Results print as a table, show as one in a notebo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from gensim.models import KeyedVectors
-
-from speech2vec.corpus import audio
-from speech2vec.corpus.manifest import Word
 from speech2vec.evaluation.evaluate import evaluate
 from speech2vec.evaluation.homophones import homophones
 from speech2vec.evaluation.monitor import Monitor
@@ -27,7 +22,6 @@ from speech2vec.reporting.comparison import compare
 from speech2vec.reporting.page import report
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.devices import choose_device
-from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.output import check_output
 from speech2vec.runtime.processes import count_jobs
@@ -39,9 +33,8 @@ from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings, other_
 from speech2vec.training.run import RUN_MARKS
 from speech2vec.training.trainer import TrainOptions
 from speech2vec.vectors.embeddings import Embeddings
-from speech2vec.vectors.instances import word_vectors
-from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.portable import embed as embed_recordings
+from speech2vec.vectors.trained_run import Run
 
 __all__ = [
     "Run",
@@ -57,81 +50,6 @@ __all__ = [
 ]
 
 _FILLS_A_GPU = 16_384  # pairs per batch: enough sequences for every multiprocessor of a large card
-
-
-class Run(runs.Run, Displayed):
-    """A trained run: its model, its store and its metrics; see `load`.
-
-    Examples
-    --------
-    >>> import speech2vec as s2v
-    >>> run = s2v.load("run")                                   # doctest: +SKIP
-    >>> run.word_vectors().most_similar("house")                # doctest: +SKIP
-    """
-
-    def word_vectors(self, min_count: int = 1) -> KeyedVectors:
-        """The vector of each word, the mean over its instances, as gensim's `KeyedVectors` with counts.
-
-        Parameters
-        ----------
-        min_count : int
-            Words with fewer instances get no vector.
-        """
-        return word_vectors(self, min_count).to_keyed_vectors()
-
-    def encode(self, recording: str | Path, words: Sequence[Word] | Sequence[tuple[float, float]]) -> np.ndarray:
-        """The vectors of spoken words of a recording.
-
-        Parameters
-        ----------
-        recording : path
-            An audio file.
-        words : sequence of Word, or of (start, end) in seconds
-            At least one. The recording is normalised over these words.
-
-        Returns
-        -------
-        ndarray [shape=(n_words, vector_size)], float32
-
-        Raises
-        ------
-        UserError
-            If the audio cannot be read, or a word lies outside it.
-        """
-        path = Path(recording)
-        spans = [(word.start, word.end) if isinstance(word, Word) else word for word in words]
-        samples, rate = audio.load(path, sampling_rate=None), audio.info(path).sampling_rate
-        return PortableEncoder.from_run(self).encode(samples, rate, spans)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Path, settings, progress and the metrics of each epoch."""
-        return {
-            "run": str(self.path),
-            "store": str(self.store.path),
-            "synthetic": self.store.synthetic,
-            "settings": self.settings.model_dump(),
-            "progress": self.progress,
-            "metrics": self.metrics,
-        }
-
-    def display_parts(self) -> list[str | Table]:
-        """The held-out loss beside its controls, and what training changed."""
-        metrics = self.metrics
-        if not metrics:
-            return [f"run {self.path}: not trained yet"]
-        first, last = metrics[0], metrics[-1]
-        text = (
-            f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
-            f"on {'SYNTHETIC speech' if self.store.synthetic else 'speech'} (z shuffled {last['dev_shuffled']:.4f}, "
-            f"within the utterance {last['dev_shuffled_within']:.4f}, "
-            f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
-        )
-        for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
-            if name in last and name in first:
-                text += (
-                    f"\n  same-different average precision, {label}: untrained {first[name]:.4f} -> {last[name]:.4f}"
-                )
-        return [text]
 
 
 def extract(
