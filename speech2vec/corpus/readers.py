@@ -93,8 +93,8 @@ def read_corpus(path: Path) -> Corpus:
 
 def is_synthetic(path: Path) -> bool:
     """Whether a path is, or lies in, a corpus of synthesised speech (marked by a file synthetic.json)."""
-    path = Path(path).absolute()
-    return any((folder / SYNTHETIC_FILE).exists() for folder in (path, *path.parents))
+    places = {place for given in (Path(path).absolute(), Path(path).resolve()) for place in (given, *given.parents)}
+    return any((place / SYNTHETIC_FILE).exists() for place in places)
 
 
 def _split_empty_transcripts(utterances: list[Utterance], problems: list[Problem]) -> Corpus:

@@ -168,3 +168,11 @@ def test_real_librispeech(librispeech: Path) -> None:
     assert len(corpus.utterances) == 1313 + 304
     assert len({utterance.speaker for utterance in corpus.utterances}) == 20 + 245
     assert not corpus.problems
+
+
+def test_a_link_does_not_hide_that_speech_is_synthetic(tmp_path: Path) -> None:
+    (tmp_path / "made" / "subset").mkdir(parents=True)
+    (tmp_path / "made" / "synthetic.json").write_text("{}")
+    (tmp_path / "corpus").symlink_to(tmp_path / "made" / "subset")
+    assert is_synthetic(tmp_path / "made" / "subset") and is_synthetic(tmp_path / "corpus")
+    assert not is_synthetic(tmp_path)
