@@ -177,10 +177,10 @@ def batch_rows(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -
     rng : Generator
     """
     order = rng.permutation(len(lengths))
-    stretch = batch_size * _BATCHES_TO_SORT
+    chunk = batch_size * _BATCHES_TO_SORT
     batches: list[np.ndarray] = []
-    for start in range(0, len(order), stretch):
-        rows = order[start : start + stretch]
+    for start in range(0, len(order), chunk):
+        rows = order[start : start + chunk]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]

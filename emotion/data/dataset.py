@@ -143,8 +143,8 @@ class Prepared:
     @property
     def label_index(self) -> np.ndarray:
         """Each utterance's class as an index into `labels` [shape=(n_utterances,)], int64."""
-        place = {label: i for i, label in enumerate(self.labels)}
-        return np.array([place[label] for label in self.label], dtype=np.int64)
+        index_of = {label: i for i, label in enumerate(self.labels)}
+        return np.array([index_of[label] for label in self.label], dtype=np.int64)
 
     @property
     def name(self) -> str:

@@ -119,8 +119,8 @@ def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
     if len(names) < 3:
         raise UserError(f"at least 3 groups are needed (training, development, test); there are {len(names)}")
     splits = []
-    for place, name in enumerate(names):
-        following = [names[(place + i) % len(names)] for i in range(1, n_development + 1)]
+    for i_test, name in enumerate(names):
+        following = [names[(i_test + i) % len(names)] for i in range(1, n_development + 1)]
         test, development = groups == name, np.isin(groups, following)
         parts = (np.flatnonzero(part) for part in (~test & ~development, development, test))
         splits.append(Split(str(name), *parts))

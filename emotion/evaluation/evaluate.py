@@ -61,15 +61,15 @@ class Predictions:
                 f"the training of {run.folder} is incomplete ({len(untrained)} folds and seeds missing): complete it "
                 "with --resume"
             )
-        place = {label: i for i, label in enumerate(run.labels)}
+        index_of = {label: i for i, label in enumerate(run.labels)}
         by_seed: dict[int, list[dict[str, str]]] = {seed: [] for seed in run.info["seeds"]}
         try:
             with path.open(encoding="utf-8", newline="") as lines:
                 for row in csv.DictReader(lines):
                     by_seed[int(row["seed"])].append(row)
             first = by_seed[run.info["seeds"][0]]
-            true = np.array([place[row["label"]] for row in first])
-            predicted = np.array([[place[row["predicted"]] for row in rows] for rows in by_seed.values()])
+            true = np.array([index_of[row["label"]] for row in first])
+            predicted = np.array([[index_of[row["predicted"]] for row in rows] for rows in by_seed.values()])
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} does not belong to {run.folder}: {error}") from error
         columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}

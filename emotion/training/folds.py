@@ -57,9 +57,9 @@ def train_fold(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Train and test one fold with one seed, and write its folder."""
-    place = {name: i for i, name in enumerate(prepared.utterance_id)}
+    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
     train, development, test = (
-        examples.part(np.array([place[name] for name in run.splits[fold][part]], dtype=np.int64))
+        examples.part(np.array([index_of[name] for name in run.splits[fold][part]], dtype=np.int64))
         for part in ("train", "development", "test")
     )
     scaler = None
@@ -133,7 +133,7 @@ def scaled(examples: Examples, scaler: Scaler) -> Examples:
 
 def write_predictions(run: Run, prepared: Prepared) -> None:
     """Write ``predictions.csv``: one line per test utterance and seed, with the name of the corpus."""
-    place = {name: i for i, name in enumerate(prepared.utterance_id)}
+    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
     with (
         atomic_path(run.folder / PREDICTIONS_FILE) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
@@ -146,6 +146,6 @@ def write_predictions(run: Run, prepared: Prepared) -> None:
         for fold, seed in run.fold_seeds():
             names = run.splits[fold]["test"]
             for name, row in zip(names, run.test_probabilities(fold, seed), strict=True):
-                i = place[name]
+                i = index_of[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
                 writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])
