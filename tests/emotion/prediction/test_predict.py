@@ -169,7 +169,7 @@ def test_words_are_recognised_where_none_are_given(ravdess, tmp_path):
         result = invoke("predict", run, path, "--format", "json", "--quiet")
         (found,) = json.loads(result.stdout)
         assert len(set(found["text"].split()) & set(KIDS.split())) >= 3
-        assert "PocketSphinx recognises their words" in result.stderr
+        assert "PocketSphinx recognises the words" in result.stderr
         text = ("--text", found["text"], "--format", "json", "--quiet")
         (same,) = json.loads(invoke("predict", run, path, *text).stdout)
         assert same == found
