@@ -1,4 +1,4 @@
-"""Measures of a classifier: WA, UA, macro F1, recall by class, and their bootstrap intervals."""
+"""Classification measures: WA, UA, macro F1, recall per class, and their bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speech2vec.evaluation.bootstrap import CONFIDENCE, Estimate, draw_groups, p
 from speech2vec.runtime.seeds import generator
 
 MEASURES = ("WA", "UA", "macro F1")
-N_DRAWS = 2000  # of the bootstrap, unless told otherwise
+N_DRAWS = 2000  # default number of bootstrap draws
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) ->
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class [shape=(..., n_classes)]; NaN for a class that does not occur."""
+    """Recall of each class [shape=(..., n_classes)]; NaN for a class without utterances."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.diagonal(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=-1)
 
@@ -31,8 +31,8 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
 def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """WA, UA and macro F1 of one confusion matrix or a stack of them.
 
-    WA (weighted accuracy) is accuracy; UA (unweighted) is the mean recall of the classes. Classes that do not occur
-    in the data are left out of the means.
+    WA (weighted accuracy) is accuracy; UA (unweighted accuracy) is the mean recall of the classes. Classes without
+    utterances are excluded from the means.
 
     Parameters
     ----------
@@ -43,26 +43,26 @@ def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
     dict of ndarray [shape=(...)]
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    there = confusion.sum(axis=-1) > 0
-    n_there = there.sum(axis=-1)
+    occurs = confusion.sum(axis=-1) > 0
+    n_occurring = occurs.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         wa = hits.sum(axis=-1) / confusion.sum(axis=(-2, -1))
-        ua = np.where(there, recalls(confusion), 0.0).sum(axis=-1) / n_there
+        ua = np.where(occurs, recalls(confusion), 0.0).sum(axis=-1) / n_occurring
         f1 = 2 * hits / (confusion.sum(axis=-1) + confusion.sum(axis=-2))
-        f1 = np.where(there, f1, 0.0).sum(axis=-1) / n_there
+        f1 = np.where(occurs, f1, 0.0).sum(axis=-1) / n_occurring
     return {"WA": wa, "UA": ua, "macro F1": f1}
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """Bootstrap draws over utterances or over groups of them (speakers), shared by the systems that are compared.
+    """Bootstrap draws of utterances or of groups of them (speakers), shared by the systems being compared.
 
     Parameters
     ----------
     unit : ndarray [shape=(n_utterances,)], int64
         The unit each utterance belongs to; units are drawn with replacement.
     draws : ndarray [shape=(n_draws, n_units)]
-        How often each unit is in each draw.
+        How many times each draw contains each unit.
     """
 
     unit: np.ndarray
@@ -70,7 +70,7 @@ class Resampling:
 
     @classmethod
     def make(cls, groups: Sequence[str] | np.ndarray, n_draws: int = N_DRAWS, seed: int = 0) -> Resampling:
-        """Draw groups; give each utterance a group of its own to draw utterances."""
+        """Draw groups with replacement; put each utterance into its own group to draw utterances."""
         unit, draws = draw_groups(np.asarray(groups).astype(str), generator(seed), n_draws)
         return cls(unit, draws.astype(np.float64))
 
@@ -83,7 +83,7 @@ class Resampling:
         return (self.draws @ per_unit).reshape(-1, n_classes, n_classes)
 
     def sample(self, true: np.ndarray, predicted: np.ndarray, n_classes: int) -> dict[str, np.ndarray]:
-        """Each measure in each draw [shape=(n_draws,)], the mean over seeds.
+        """Each measure in each draw [shape=(n_draws,)], averaged over seeds.
 
         Parameters
         ----------
@@ -96,38 +96,37 @@ class Resampling:
 
 
 def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> Estimate:
-    """The value itself with the percentile interval of its bootstrap sample.
+    """A value with the percentile interval of its bootstrap sample.
 
     Parameters
     ----------
     value : float
     sample : ndarray [shape=(n_draws,)]
-        The same measure in each draw, a share of 1.
+        The same measure in each draw, from 0 to 1.
     n_groups : int or None
-        How many groups were drawn, where these are few, as speakers are: then the interval's two sides are stretched
-        by `stretch`, up to 0 and to 1.
+        Number of groups drawn if they are few (speakers): both sides of the interval are then widened by `stretch`,
+        within 0 and 1.
     """
     low, high = percentile_interval(sample)
     if n_groups is not None:
         factor = stretch(n_groups)
-        # The value can lie outside the percentiles (macro F1 of few utterances): no side is moved inwards.
+        # The value can lie outside the percentiles (macro F1 of few utterances): never move a side inwards.
         low = max(0.0, min(low, value - factor * (value - low)))
         high = min(1.0, max(high, value + factor * (high - value)))
     return Estimate(float(value), low, high)
 
 
 def stretch(n_groups: int) -> float:
-    """How much wider the percentile interval of a bootstrap over few groups has to be.
+    """Factor by which the percentile interval of a bootstrap over few groups has to be widened.
 
-    The bootstrap takes the variance between groups with n as its divisor instead of n - 1, and the normal
-    distribution's quantile instead of Student's. So the percentile interval of the mean of 5 groups holds the true one
-    with 85 % confidence instead of 95 % (Hesterberg, "What Teachers Should Know About the Bootstrap", The American
-    Statistician 69(4), 2015).
+    The bootstrap estimates the variance between groups with divisor n instead of n - 1 and uses the normal instead of
+    Student's quantile, so the 95 % percentile interval of the mean of 5 groups covers the true mean only 85 % of the
+    time (Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015).
 
     Parameters
     ----------
     n_groups : int
-        2 or more.
+        At least 2.
 
     Examples
     --------

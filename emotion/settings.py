@@ -1,4 +1,4 @@
-"""Settings of the classifier and of its training; the presets ``default`` and ``paper``."""
+"""Settings of the classifier and its training, with the presets ``default`` and ``paper``."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ class ModelSettings(Settings):
     Parameters
     ----------
     hidden_size : int
-        Units of one direction of a Bi-LSTM.
+        Units per direction of each Bi-LSTM.
     dense_size : int
+        Units of each dense layer.
     recurrent_dropout, dropout : float
-        On the recurrent connection, and after each dense layer.
+        Dropout on the recurrent connection, and after each dense layer.
     pooling : {"last", "mean", "attention", "statistics"}
-        What becomes of a Bi-LSTM's outputs: the last processed state of each direction (published), the mean, a
-        weighted mean with learned weights, or mean and standard deviation over the sequence.
+        How a Bi-LSTM's outputs become one vector: the last processed state of each direction (published), the mean, a
+        mean with learned weights, or mean and standard deviation over the sequence.
     padding : {"packed", "zeros"}
-        "packed" processes real steps only; "zeros" (published) processes `max_windows` and `max_words` steps, with
-        zeros after the sequence and no mask.
+        "packed" processes real steps only; "zeros" (published) always processes `max_windows` and `max_words` steps,
+        with zeros after the sequence and no mask.
     stack : int
-        Number of windows in a row that make one step of the acoustic Bi-LSTM.
+        Consecutive windows concatenated into one step of the acoustic Bi-LSTM.
     input_statistics : bool
-        Mean and deviation of an utterance's features, and the deviation of their changes from window to window, join
-        what pooling makes of the acoustic Bi-LSTM's outputs, each standardised over the training utterances.
+        Append to the pooled acoustic outputs the mean and standard deviation of the utterance's features and the
+        standard deviation of their window-to-window differences, each standardised over the training utterances.
     noise : float
-        Standard deviation of noise that is added to the acoustic Bi-LSTM's normalised input in training.
+        Standard deviation of the noise added to the acoustic Bi-LSTM's normalised input in training.
     max_windows, max_words : int
-        Steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
+        Maximum number of steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
     train_embeddings : bool
-        Whether word vectors are trained along with the rest (published) or stay as they are.
+        Train the word vectors together with the network (published) or keep them fixed.
     embedding_scale : float
-        All word vectors are multiplied with one number, so that their entries' root mean square is this: embeddings
-        of different origin, and the random control, then start alike. 0 leaves them as they come.
+        Scale all word vectors by one factor, so that the root mean square of their entries has this value: embeddings
+        of any origin, and the random control, then start equal. 0 disables.
     """
 
     hidden_size: Positive = 128
@@ -72,18 +73,18 @@ class TrainingSettings(Settings):
     ----------
     epochs, batch_size : int
     learning_rate, weight_decay : float
-        Of Adam; with decay it is AdamW.
+        Of AdamW, which is Adam without weight decay.
     schedule : {"constant", "cosine"}
-        The learning rate over the steps; "cosine" falls to zero.
+        Learning rate schedule; "cosine" decays to zero.
     max_gradient_norm : float
-        Longer gradients are scaled down to it; 0 does not clip.
+        Clip the gradient to this norm; 0 disables.
     normalisation : {"training", "speaker", "none"}
-        Features to zero mean and unit variance: over the windows of the training part; of each speaker first (all
-        recordings of the speaker, but no labels) and then the training part; or not at all.
+        Standardise features over the windows of the training part; first per speaker (over all recordings of the
+        speaker, without labels) and then over the training part; or not at all.
     class_weights : bool
-        Weight the loss so that all classes count the same.
+        Weight the loss so that all classes contribute equally.
     selection : {"recall", "loss", "last"}
-        The epoch that is kept: highest UA or lowest loss on development data, or the last one.
+        Keep the epoch with the highest UA or lowest loss on development data, or the last one.
     """
 
     epochs: Positive = 20
@@ -105,9 +106,8 @@ class EmotionSettings(Settings):
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # Chosen by UA on speakers of RAVDESS that were held out of training, never by a test fold. But they were all held
-    # out in turn: every actor was development data of some choice, so that test figures on RAVDESS may be a little too
-    # good (docs/emotion.md).
+    # Selected by UA on held-out speakers of RAVDESS, never by a test fold. But every actor was held out in turn and so
+    # was development data of some choice: test scores on RAVDESS may be slightly optimistic (docs/emotion.md).
     "default": {
         "model": {
             "hidden_size": 64,
@@ -134,11 +134,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def classifier_settings(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> EmotionSettings:
-    """A preset's settings, changed by a TOML file and by ``key.sub=value``.
+    """A preset's settings, overridden by a TOML file and by ``key.sub=value``.
 
     Raises
     ------
     UserError
-        If there is no such preset, or a setting is unknown or of a wrong type.
+        The preset or a setting is unknown, or a value is of the wrong type.
     """
     return load_settings(EmotionSettings, file, overrides, preset_of(PRESETS, preset))

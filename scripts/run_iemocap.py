@@ -86,7 +86,7 @@ def command(
         *("speech2vec-emotion tables", prepared, "-o", tables, *files, common),
         f"--device {device.value} --resume",
     )
-    print(f"\nTables: {tables / 'tables.html'} (and .txt, .csv); what was left out: {prepared / 'report.json'}")
+    print(f"\nTables: {tables / 'tables.txt'} (and .csv); utterances left out: {prepared / 'report.json'}")
 
 
 if __name__ == "__main__":

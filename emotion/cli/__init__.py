@@ -1,1 +1,1 @@
-"""The program `speech2vec-emotion`: one module a command; `app` puts them together."""
+"""The program `speech2vec-emotion`: one module per command, each calling the function of `emotion` of that name."""

@@ -1,4 +1,4 @@
-"""The program `speech2vec-emotion`: speech-emotion classifiers from acoustic features and word embeddings."""
+"""The program `speech2vec-emotion`: speech emotion classifiers from acoustic features and word embeddings."""
 
 from __future__ import annotations
 

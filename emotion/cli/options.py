@@ -1,4 +1,4 @@
-"""Arguments and options that several commands of `speech2vec-emotion` take."""
+"""Arguments and options that several commands of `speech2vec-emotion` share."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ import typer
 
 from emotion.data.splits import SplitProtocol
 
-PreparedArgument = Annotated[Path, typer.Argument(help="What 'speech2vec-emotion prepare' wrote.")]
-
-
-RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec-emotion train' wrote.")]
-
-
-ProtocolOption = Annotated[SplitProtocol, typer.Option("--protocol", help="Who is tested on.")]
-
-
-FoldsOption = Annotated[int, typer.Option("--folds", min=3, help="Number of speaker folds.")]
-
-
+PreparedArgument = Annotated[Path, typer.Argument(help="Output of 'speech2vec-emotion prepare'.")]
+RunArgument = Annotated[Path, typer.Argument(help="Output of 'speech2vec-emotion train'.")]
+ProtocolOption = Annotated[SplitProtocol, typer.Option("--protocol", help="How the corpus is split.")]
+FoldsOption = Annotated[int, typer.Option("--folds", min=3, help="Number of folds of speaker-folds.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="default or paper.")]
-
-
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds, starting at --seed.")]

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
+import emotion
 from emotion.cli import options
 from emotion.data.splits import SplitProtocol
 from speech2vec.runtime import console
-from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import log, set_up_logging
 
@@ -36,10 +35,10 @@ def train(
         str | None, typer.Option("--embeddings", help="A word2vec file, random:D, or segments:RUN (with --aligned).")
     ] = None,
     aligned: Annotated[
-        Path | None, typer.Option("--aligned", help="Words in time for segments:RUN, from speech2vec-align.")
+        Path | None, typer.Option("--aligned", help="Word alignment from speech2vec-align for segments:RUN.")
     ] = None,
     checkpoint: Annotated[
-        Checkpoint | None, typer.Option("--checkpoint", help="Which encoder of segments:RUN [last, as of its export].")
+        Checkpoint | None, typer.Option("--checkpoint", help="Which encoder of segments:RUN [default: last].")
     ] = None,
     protocol: options.ProtocolOption = SplitProtocol.speaker_folds,
     folds: options.FoldsOption = 6,
@@ -54,53 +53,30 @@ def train(
     force: console.ForceOption = False,
     resume: console.ResumeOption = False,
 ) -> None:
-    """Train a classifier, test it by speaker, and write its run folder.
+    """Train a classifier, test it on unseen speakers, and write its run folder.
 
-    Each fold of the protocol is trained with each seed; --resume trains what is missing.
+    Each fold of the protocol is trained with each seed; --resume trains the missing ones.
     """
-    from emotion.data.dataset import Prepared
-    from emotion.evaluation.evaluate import evaluate_run
-    from emotion.models.word_vectors import is_segments, source_path
-    from emotion.settings import classifier_settings
-    from emotion.training.folds import train_members, write_predictions
-    from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
-    from emotion.training.run import CONFIG_FILE, RUN_FILE
-    from speech2vec.runtime.devices import choose_device
-    from speech2vec.runtime.files import only_writer
-
     set_up_logging(quiet)
-    settings = classifier_settings(preset, config, set_ or [])
-    corpus = Prepared.open(prepared)
-    if checkpoint is not None and not is_segments(embeddings):
-        raise UserError("--checkpoint chooses the encoder of --embeddings segments:RUN: give the two together")
-    checkpoint = checkpoint or Checkpoint.last
-    plan = Plan(
+    classifier = emotion.train(
+        prepared,
+        output,
         model=model.value,
-        protocol=protocol,
         embeddings=embeddings,
-        seeds=range(seed, seed + seeds),
-        n_folds=folds,
         aligned=aligned,
-        checkpoint=checkpoint.value,
+        checkpoint=checkpoint and checkpoint.value,
+        protocol=protocol,
+        folds=folds,
+        preset=preset,
+        seeds=seeds,
+        seed=seed,
+        config=config,
+        overrides=set_ or (),
+        jobs=count_jobs(jobs),
+        device=device.value,
+        quiet=quiet,
+        force=force,
+        resume=resume,
     )
-    splits = check_plan(corpus, plan)
-    chosen, n_jobs = choose_device(device.value), count_jobs(jobs)
-    if plan.model != "embedding":
-        warn_of_features(corpus, preset, settings)
-    with only_writer(output):
-        claim_output(
-            output,
-            force=force,
-            resume=resume,
-            inputs=[prepared, aligned, source_path(embeddings)],
-            folder_with=[RUN_FILE, CONFIG_FILE],
-        )
-        if resume and (output / RUN_FILE).exists():
-            run = continue_run(corpus, output, plan, settings)
-        else:
-            run = start_run(corpus, output, plan, settings, splits, jobs=n_jobs)
-        train_members(run, corpus, jobs=n_jobs, device=chosen, quiet=quiet)
-        write_predictions(run, corpus)
-    evaluation = evaluate_run(run)
-    print(evaluation.text())
+    print(emotion.evaluate(classifier))
     log.info("next: speech2vec-emotion evaluate %s, or predict %s AUDIO", output, output)

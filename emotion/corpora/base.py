@@ -1,4 +1,4 @@
-"""What every emotion corpus becomes: utterances with labels, what could not become one, and the known counts."""
+"""The common form of every emotion corpus: labelled utterances, unusable items, and the published counts."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ FOUR_CLASSES = ("neu", "hap", "sad", "ang")
 
 LabelSet = Literal["four", "full"]
 
-BAD_NAME = "not a name of this corpus"
+BAD_NAME = "not a file name of this corpus"
 NO_LABEL = "no label"
 UNKNOWN_LABEL = "unknown label"
 
 
 @dataclass
 class EmotionCorpus:
-    """What a corpus folder holds.
+    """The contents of a corpus folder.
 
     Parameters
     ----------
     kind : str
     labels : mapping
-        The corpus' own labels in their order, each with its class of the four, or None.
+        The corpus' own labels in order, each mapped to one of the four classes or None.
     utterances : list of Utterance
-        All that can be used, whatever their label. Their extras are ``label`` (one of the four classes or None),
-        ``label_full``, and where the corpus has them ``session``, ``style`` ("improvised" or "scripted"),
-        ``dialogue`` and ``sex`` (of the speaker: "female" or "male"); ``text_only`` is true where there is no audio
-        (``audio`` then says where it would be).
+        All usable utterances, whatever their label. Their extras are ``label`` (one of the four classes or None),
+        ``label_full``, and, if the corpus defines them, ``session``, ``style`` ("improvised" or "scripted"),
+        ``dialogue`` and ``sex`` (of the speaker: "female" or "male"). ``text_only`` is true if there is no audio
+        (``audio`` is then where it would be), ``composite`` if the text is not that of the audio.
     problems : list of Problem
-        What cannot become an utterance, by name and reason.
+        Items that are unusable, by name and reason.
     notes : list of Problem
-        What is odd about an utterance that is kept all the same.
+        Irregularities of utterances that are kept.
     expected : mapping
-        Utterances by full label in the whole release; empty where there is no such number.
+        Utterances by full label in the full release; empty if unknown.
     expected_sessions : mapping
-        Utterances by session and by class of the four, where published.
+        Utterances by session and by class of the four, if published.
     """
 
     kind: str
@@ -66,7 +66,7 @@ class EmotionCorpus:
         channel: int | None = None,
         **extras: Any,
     ) -> None:
-        """Keep an utterance; one with a repeated id or a label that is not the corpus' is a problem instead."""
+        """Add an utterance, or a problem if its id is duplicated or its label is not one of the corpus' labels."""
         if utterance_id in self._seen:
             self.problems.append(Problem(utterance_id, DUPLICATE, str(audio)))
         elif label_full not in self.labels:
@@ -88,16 +88,16 @@ class EmotionCorpus:
             self.utterances.append(utterance)
 
     def classes(self, label_set: LabelSet) -> tuple[str, ...]:
-        """The classes to train for."""
+        """The target classes."""
         return FOUR_CLASSES if label_set == "four" else tuple(self.labels)
 
     def count_differences(self, label_set: LabelSet) -> list[str] | None:
-        """How the counts differ from those of the whole release.
+        """Compare the counts with those of the full release.
 
         Returns
         -------
         list of str or None
-            A line for each difference; None where the right counts are not known.
+            One line per difference; None if the release's counts are unknown.
         """
         if not self.expected:
             return None
@@ -119,13 +119,13 @@ class EmotionCorpus:
 
 
 def label_of(utterance: Utterance, label_set: LabelSet) -> str | None:
-    """The class to train for: one of the four or None, or the corpus' own label."""
+    """The target class: one of the four or None, or the corpus' own label."""
     label: str | None = utterance.extras["label" if label_set == "four" else "label_full"]
     return label
 
 
 def decode_text(data: bytes) -> str:
-    """Text of corpora from before UTF-8 was the rule: UTF-8 where it is valid, else Windows-1252."""
+    """Decode text as UTF-8 if it is valid, else as Windows-1252: older corpora predate UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

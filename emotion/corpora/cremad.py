@@ -35,14 +35,14 @@ _NAME = re.compile(r"(1\d{3})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX|X)")  # one fil
 
 
 def read_cremad(root: Path) -> EmotionCorpus:
-    """Read CREMA-D from its folder of audio (``AudioWAV``, ``AudioMP3``) or the one above.
+    """Read CREMA-D from its audio folder (``AudioWAV``, ``AudioMP3``) or the folder above.
 
-    The actors' sex is that of the release's ``VideoDemographics.csv``, if there is one in or above the audio's folder.
+    The actors' sex is read from the release's ``VideoDemographics.csv`` if it is in the audio folder or the one above.
 
     Raises
     ------
     UserError
-        There is no audio of CREMA-D in it.
+        The folder contains no CREMA-D audio.
     """
     corpus = EmotionCorpus("crema-d", LABELS, expected=EXPECTED)
     folder = next((root / name for name in ("AudioWAV", "AudioMP3") if (root / name).is_dir()), root)
@@ -55,14 +55,14 @@ def read_cremad(root: Path) -> EmotionCorpus:
         speaker, sentence, label, _ = match.groups()
         corpus.add(path.stem, path, SENTENCES[sentence], speaker, label, style="scripted", sex=sexes.get(speaker))
     if not corpus.utterances:
-        raise UserError(f"{root} holds no CREMA-D audio (AudioWAV/1001_DFA_ANG_XX.wav and so on)")
+        raise UserError(f"{root} contains no CREMA-D audio (AudioWAV/1001_DFA_ANG_XX.wav etc.)")
     return corpus
 
 
 def _sexes(table: Path | None) -> dict[str, str]:
-    """Each actor's sex; rows that do not say it are skipped."""
+    """Each actor's sex; rows without it are skipped."""
     if table is None:
         return {}
     rows = csv.DictReader(decode_text(table.read_bytes()).splitlines())
-    said = {str(row.get("ActorID")): str(row.get("Sex")).lower() for row in rows}
-    return {actor: sex for actor, sex in said.items() if sex in ("female", "male")}
+    sexes = {str(row.get("ActorID")): str(row.get("Sex")).lower() for row in rows}
+    return {actor: sex for actor, sex in sexes.items() if sex in ("female", "male")}

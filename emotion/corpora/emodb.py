@@ -49,12 +49,12 @@ _LETTERS = dict(zip("NFTWLEA", LABELS, strict=True))
 
 
 def read_emodb(root: Path) -> EmotionCorpus:
-    """Read EmoDB from the folder of its audio files or the one above (``wav/``).
+    """Read EmoDB from its audio folder (``wav/``) or the folder above.
 
     Raises
     ------
     UserError
-        There is no audio of EmoDB in it.
+        The folder contains no EmoDB audio.
     """
     corpus = EmotionCorpus("emodb", LABELS, expected=EXPECTED)
     folder = root / "wav" if (root / "wav").is_dir() else root
@@ -67,5 +67,5 @@ def read_emodb(root: Path) -> EmotionCorpus:
         sex = "male" if speaker in MALE else "female"
         corpus.add(path.stem, path, SENTENCES[sentence], speaker, _LETTERS[letter], style="scripted", sex=sex)
     if not corpus.utterances:
-        raise UserError(f"{root} holds no EmoDB audio (wav/03a01Fa.wav and so on)")
+        raise UserError(f"{root} contains no EmoDB audio (wav/03a01Fa.wav etc.)")
     return corpus

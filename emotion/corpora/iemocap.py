@@ -15,7 +15,7 @@ from emotion.corpora.base import BAD_NAME, NO_LABEL, EmotionCorpus, decode_text
 from speech2vec.corpus.readers import NO_AUDIO, NO_TRANSCRIPT, Problem, audio_files
 from speech2vec.runtime.errors import UserError
 
-# Excitement counts as happiness, as is usual: the two are close. The other labels lie outside the four classes.
+# Excitement is merged with happiness, as is customary. The other labels are outside the four classes.
 LABELS = {
     "neu": "neu",
     "hap": "hap",
@@ -60,8 +60,9 @@ _TRANSCRIPT = re.compile(r"(Ses\S+)\s+\[[^\]]*\]\s*:\s*(.*)")
 def read_iemocap(root: Path) -> EmotionCorpus:
     """Read IEMOCAP from ``IEMOCAP_full_release`` or the folder above it.
 
-    The speaker is the session and the letter of an utterance's LAST field (the first F or M of its name only says
-    who wore the markers). An utterance without forced alignment is noted: its words have to be aligned.
+    The speaker is identified by the session and the letter in an utterance's LAST field (the first F or M in its name
+    only says who wore the motion-capture markers). An utterance without forced alignment is noted: its words have to
+    be aligned.
 
     Raises
     ------
@@ -71,26 +72,26 @@ def read_iemocap(root: Path) -> EmotionCorpus:
     release = root / "IEMOCAP_full_release" if (root / "IEMOCAP_full_release").is_dir() else root
     sessions = [path for path in sorted(release.glob("Session[1-5]")) if path.is_dir()]
     if not sessions:
-        raise UserError(f"{root} is no IEMOCAP: there is no Session1 to Session5 (nor IEMOCAP_full_release) in it")
+        raise UserError(f"{root} is not IEMOCAP: it contains neither Session1 to Session5 nor IEMOCAP_full_release")
     corpus = EmotionCorpus("iemocap", LABELS, expected=EXPECTED, expected_sessions=EXPECTED_SESSIONS)
     for session in sessions:
         for evaluation in text_files(session / "dialog" / "EmoEvaluation"):
             _read_dialogue(corpus, session, evaluation)
     if not corpus.utterances:
-        raise UserError(f"{root} holds no labelled utterance (dialog/EmoEvaluation/*.txt, sentences/wav/DIALOG/*.wav)")
+        raise UserError(f"{root} contains no labelled utterance (dialog/EmoEvaluation/*.txt, sentences/wav/*/*.wav)")
     return corpus
 
 
 def text_files(folder: Path) -> list[Path]:
-    """The ``.txt`` files of one folder; macOS' leftovers (``._*``, ``.DS_Store``) and subfolders are skipped.
+    """The ``.txt`` files of a folder, without subfolders and macOS metadata (``._*``, ``.DS_Store``).
 
     Raises
     ------
     UserError
-        There is no such folder.
+        The folder does not exist.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is missing: the release is not whole")
+        raise UserError(f"{folder} is missing: the release is incomplete")
     return [p for p in sorted(folder.iterdir()) if p.suffix == ".txt" and not p.name.startswith(".") and p.is_file()]
 
 
@@ -103,7 +104,7 @@ def read_evaluations(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
-    """Texts of a ``transcriptions/DIALOG.txt`` by utterance; off-stage speech (ids with XX) and notes are left out."""
+    """Texts of a ``transcriptions/DIALOG.txt`` by utterance, without off-stage speech (ids with XX) and notes."""
     texts: dict[str, str] = {}
     for line in decode_text(path.read_bytes()).splitlines():
         match = _TRANSCRIPT.match(line)
@@ -133,7 +134,7 @@ def _read_dialogue(corpus: EmotionCorpus, session: Path, evaluation: Path) -> No
         if name not in texts:
             corpus.notes.append(Problem(name, NO_TRANSCRIPT, f"not in {transcription}"))
         if alignment.is_dir() and name not in aligned:
-            corpus.notes.append(Problem(name, NO_ALIGNMENT, "its words have to be aligned with the transcript"))
+            corpus.notes.append(Problem(name, NO_ALIGNMENT, "its words have to be aligned with its transcript"))
         _, number, style, letter = match.groups()
         corpus.add(
             name,

@@ -1,7 +1,7 @@
-"""MELD: dialogues of a television series with 7 emotions (Poria et al., ACL 2019); audio where present, else text only.
+"""MELD: dialogues of a television series with 7 emotions (Poria et al., ACL 2019); with audio if extracted.
 
-``{train,dev,test}_sent_emo.csv`` hold the text; the sound is in the videos ``diaD_uttU.mp4`` of the splits, which have
-to be turned into audio files of the same names (``ffmpeg -i dia0_utt0.mp4 -ac 1 -ar 16000 dia0_utt0.wav``).
+``{train,dev,test}_sent_emo.csv`` contain the text; the audio is in the videos ``diaD_uttU.mp4`` of each split and has
+to be extracted under the same names (``ffmpeg -i dia0_utt0.mp4 -ac 1 -ar 16000 dia0_utt0.wav``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LABELS = {
     "fear": None,
     "disgust": None,
 }
-# Where the release keeps the videos of each split, beside its own name.
+# Folders of each split: as in the release, and its plain name.
 SPLITS = {
     "train": ("train_splits", "train"),
     "dev": ("dev_splits_complete", "dev"),
@@ -44,11 +44,10 @@ _CLIP = re.compile(r"dia\d+_utt\d+")
 
 
 def read_meld(root: Path) -> EmotionCorpus:
-    """Read the splits whose CSV lies in `root` or below; audio is looked for beside each CSV.
+    """Read the splits whose CSV file is in `root` or below; audio is searched beside each CSV file.
 
-    Dialogues are numbered anew in each split, so ids begin with the split (``train_dia0_utt3``). There are no
-    sessions. An utterance without audio is kept as text only if its split has no audio at all; otherwise it is
-    a problem.
+    Each split numbers its dialogues from 0, so ids begin with the split (``train_dia0_utt3``). There are no sessions.
+    An utterance without audio is kept as text only if its split has no audio at all; otherwise it is a problem.
 
     Raises
     ------
@@ -67,7 +66,7 @@ def read_meld(root: Path) -> EmotionCorpus:
         expected.update(EXPECTED[split])
     corpus.expected = expected
     if not corpus.utterances:
-        raise UserError(f"{root} holds no MELD transcripts (train_sent_emo.csv and so on)")
+        raise UserError(f"{root} contains no MELD transcripts (train_sent_emo.csv etc.)")
     return corpus
 
 
@@ -77,7 +76,7 @@ def _read_split(corpus: EmotionCorpus, file: Path, split: str) -> None:
     audio = {stem: path for stem, path in clips.items() if path.suffix.lower() in AUDIO_SUFFIXES}
     if clips and not audio:
         kinds = ", ".join(sorted(Counter(path.suffix for path in clips.values())))
-        corpus.notes.append(Problem(file.name, "text only", f"{kinds} files are no audio: extract the sound (ffmpeg)"))
+        corpus.notes.append(Problem(file.name, "text only", f"{kinds} files are not audio: extract it with ffmpeg"))
     reader = csv.DictReader(io.StringIO(decode_text(file.read_bytes())))
     missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
     if missing:

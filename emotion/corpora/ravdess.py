@@ -1,7 +1,7 @@
 """RAVDESS: 24 actors, 8 emotions, two sentences (Livingstone & Russo, PLoS ONE 13(5), 2018; zenodo.org/record/1188976).
 
-Names are seven pairs of digits: modality-channel-emotion-intensity-statement-repetition-actor. Only speech (channel
-01) with sound alone (modality 03) counts; the release also has songs, and everything as video.
+File names are seven two-digit fields: modality-channel-emotion-intensity-statement-repetition-actor. Only audio-only
+(modality 03) speech (channel 01) is used; the release also contains songs and videos.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _EMOTIONS = tuple(LABELS)
 
 
 def read_ravdess(root: Path) -> EmotionCorpus:
-    """Read RAVDESS' speech, any audio format, wherever below `root` its ``Actor_*`` folders lie.
+    """Read the speech of RAVDESS, in any audio format, from the ``Actor_*`` folders at any depth below `root`.
 
-    Speakers are "01" to "24"; odd ones are male, even ones female. There are no sessions.
+    Speakers are "01" to "24"; odd numbers are male, even numbers female. There are no sessions.
 
     Raises
     ------
     UserError
-        There is no speech of RAVDESS in or below `root`.
+        There is no RAVDESS speech in or below `root`.
     """
     corpus = EmotionCorpus("ravdess", LABELS, expected=EXPECTED)
     folders = sorted(path for path in root.rglob("Actor_*") if path.is_dir())
@@ -58,5 +58,5 @@ def read_ravdess(root: Path) -> EmotionCorpus:
             sex = "male" if int(actor) % 2 else "female"
             corpus.add(path.stem, path, SENTENCES[statement], actor, label, style="scripted", sex=sex)
     if not corpus.utterances:
-        raise UserError(f"{root} holds no RAVDESS speech (Actor_01/03-01-01-01-01-01-01.wav and so on)")
+        raise UserError(f"{root} contains no RAVDESS speech (Actor_01/03-01-01-01-01-01-01.wav etc.)")
     return corpus

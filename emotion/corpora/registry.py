@@ -1,4 +1,4 @@
-"""The corpora by name."""
+"""Readers of all supported corpora, by kind."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def read_emotion_corpus(kind: str, root: Path) -> EmotionCorpus:
     Raises
     ------
     UserError
-        There is no such kind or folder, or it holds no such corpus.
+        The kind is unknown, the folder does not exist, or it does not contain such a corpus.
     """
     if kind not in CORPORA:
-        raise UserError(f"there is no corpus kind '{kind}': choose among {', '.join(CORPORA)}, composite")
+        raise UserError(f"unknown corpus kind '{kind}': choose one of {', '.join(CORPORA)}")
     root = Path(root)
     if kind == "table":
         if not root.is_file():
-            raise UserError(f"{root}: there is no such table (a CSV, TSV or JSONL file)")
+            raise UserError(f"{root}: no such table (a CSV, TSV or JSONL file)")
     elif not root.is_dir():
-        raise UserError(f"{root}: there is no such corpus folder")
+        raise UserError(f"{root}: no such corpus folder")
     return CORPORA[kind](root)

@@ -1,4 +1,4 @@
-"""Any corpus that someone can describe in a table: CSV, TSV or JSONL with audio, text, speaker and label."""
+"""Any corpus described by a table: CSV, TSV or JSONL with audio, text, speaker and label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speech2vec.runtime.errors import UserError
 
 COLUMNS = ("audio", "text", "speaker", "label")
 
-# Names that other corpora use for the four classes.
+# Common names of the four classes.
 _CLASSES = {
     "neu": ("neu", "n", "neutral"),
     "hap": ("hap", "h", "happy", "happiness", "joy", "joyful", "exc", "excited", "excitement"),
@@ -32,23 +32,24 @@ def read_table(path: Path) -> EmotionCorpus:
     ----------
     path : Path
         CSV (comma, semicolon or tab) with a header, or JSONL. Columns ``audio`` (relative to the table's folder;
-        empty: text only), ``text``, ``speaker``, ``label``; and, if there is more to say, ``utterance_id``,
-        ``session``, ``style``, ``dialogue``, ``sex`` (the speaker's), ``start`` and ``end`` (seconds), ``channel``.
+        empty: text only), ``text``, ``speaker``, ``label``; optionally ``utterance_id``, ``session``, ``style``,
+        ``dialogue``, ``sex`` (the speaker's), ``start`` and ``end`` (seconds), ``channel``, ``composite`` ("yes" if
+        the text was not spoken in the audio).
 
     Returns
     -------
     EmotionCorpus
-        Labels in order of their first row; neutral, happy (excited), sad and angry by any of their usual names are
-        the four classes, all others lie outside.
+        Labels in order of first occurrence; neutral, happy (excited), sad and angry under any of their common names
+        map to the four classes, all other labels to None.
 
     Raises
     ------
     UserError
-        The table has no rows, lacks a column, or a time or channel is no number.
+        The table has no rows, lacks a column, or a time or channel is not a number.
     """
     rows = list(_json_rows(path) if path.suffix.lower() in (".jsonl", ".json") else _csv_rows(path))
     if not rows:
-        raise UserError(f"{path} holds no rows")
+        raise UserError(f"{path} contains no rows")
     names = list(dict.fromkeys(_text(row, "label") for _, row in rows if _text(row, "label")))
     corpus = EmotionCorpus("table", {name: _CLASS_OF.get(name.lower()) for name in names})
     for number, row in rows:
@@ -75,6 +76,7 @@ def read_table(path: Path) -> EmotionCorpus:
             dialogue=_text(row, "dialogue") or None,
             sex=_text(row, "sex").lower() or None,
             text_only=True if not audio else None,
+            composite=True if _text(row, "composite").lower() == "yes" else None,
         )
     return corpus
 
@@ -83,7 +85,7 @@ def _check_columns(found: Mapping[str, Any], where: str) -> None:
     missing = [name for name in COLUMNS if name not in found]
     if missing:
         names = ", ".join(" ".join(str(name).split())[:40] for name in list(found)[:20])
-        raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; it has {names or 'none'}")
+        raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; its columns: {names or 'none'}")
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -108,7 +110,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: a line must hold a JSON object")
+            raise UserError(f"{path}, line {number}: not a JSON object")
         _check_columns(row, f"{path}, line {number}")
         yield number, row
 
@@ -127,5 +129,5 @@ def _number(row: Mapping[str, Any], column: str, path: Path, line: int) -> float
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UserError(f"{path}, line {line}: '{column}' must be a number from 0, not '{text}'")
+        raise UserError(f"{path}, line {line}: '{column}' must be a number of at least 0, not '{text}'")
     return value

@@ -1,7 +1,8 @@
-"""What goes into a model: normalised features and words of each utterance, batched with similar lengths together."""
+"""Model inputs: normalised features and words of each utterance, batched by similar length."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,12 @@ from torch import Tensor
 from emotion.settings import ModelSettings
 from speech2vec.runtime.errors import UserError
 
-# Batches are cut from stretches of this many shuffled batches, sorted by length within.
-_BATCHES_TO_SORT = 16
+_BATCHES_TO_SORT = 16  # utterances are sorted by length within chunks of this many shuffled batches
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Zero mean and unit variance for each feature.
+    """Standardise each feature to zero mean and unit variance.
 
     Parameters
     ----------
@@ -30,16 +30,16 @@ class Scaler:
 
     @classmethod
     def fit(cls, segments: Sequence[np.ndarray]) -> Scaler:
-        """Mean and deviation over the windows of `segments`; a feature that never changes is only centred.
+        """Mean and standard deviation over the windows of `segments`; a constant feature is only centred.
 
         Raises
         ------
         UserError
-            There are no windows at all.
+            There are no windows.
         """
         count = sum(len(segment) for segment in segments)
         if count == 0:
-            raise UserError("there are no feature windows to normalise with: the training part has no audio")
+            raise UserError("there are no feature windows to normalise by: the training part has no audio")
         mean = sum(segment.sum(axis=0, dtype=np.float64) for segment in segments) / count
         variance = sum(((segment - mean) ** 2).sum(axis=0) for segment in segments) / count
         deviation = np.sqrt(variance)
@@ -50,20 +50,20 @@ class Scaler:
 
 
 def check_features(segments: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuse features that are not numbers.
+    """Check that all features are finite.
 
     Raises
     ------
     UserError
-        Naming the first such utterance.
+        Naming the first utterance with NaN or infinite features.
     """
     for segment, name in zip(segments, names, strict=True):
         if not np.isfinite(segment).all():
-            raise UserError(f"the features of utterance '{name}' hold NaN or infinity: prepare the corpus again")
+            raise UserError(f"the features of utterance '{name}' contain NaN or infinity: prepare the corpus again")
 
 
 def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:
-    """Each speaker's windows to zero mean and unit variance; labels are never used."""
+    """Standardise each speaker's windows to zero mean and unit variance, without using labels."""
     of_speaker: dict[str, list[int]] = {}
     for i, speaker in enumerate(speakers):
         of_speaker.setdefault(speaker, []).append(i)
@@ -79,13 +79,13 @@ def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]
 
 @dataclass(frozen=True)
 class Examples:
-    """Utterances as a model takes them.
+    """Utterances as model inputs, before padding.
 
     Parameters
     ----------
     features : list of ndarray [shape=(n_windows, n_features)], float32
     words : list of ndarray
-        [shape=(n_words,)], int64 rows of the embedding layer, or [shape=(n_words, vector_size)], float32 vectors.
+        Rows of the embedding layer [shape=(n_words,)], int64, or vectors [shape=(n_words, vector_size)], float32.
     labels : ndarray [shape=(n_utterances,)], int64
     """
 
@@ -97,12 +97,13 @@ class Examples:
         return len(self.labels)
 
     def part(self, rows: np.ndarray) -> Examples:
+        """The utterances of these rows, in this order."""
         return Examples([self.features[i] for i in rows], [self.words[i] for i in rows], self.labels[rows])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded tensors; lengths stay on the CPU, where packing needs them.
+    """Padded tensors; lengths stay on the CPU, as packing requires.
 
     Parameters
     ----------
@@ -125,15 +126,28 @@ class Batch:
 
 
 def stack_windows(segment: np.ndarray, n: int) -> np.ndarray:
-    """`n` windows in a row become one step: [shape=(T, F)] -> [shape=(ceil(T / n), n * F)]; the last is repeated."""
+    """Concatenate every `n` windows, repeating the last: [shape=(T, F)] -> [shape=(ceil(T / n), n * F)]."""
     if n == 1 or len(segment) == 0:
         return segment.reshape(len(segment), n * segment.shape[1])
     short = -len(segment) % n
     return np.pad(segment, ((0, short), (0, 0)), mode="edge").reshape(-1, n * segment.shape[1])
 
 
-def _pad(sequences: Sequence[np.ndarray], limit: int, fill: bool) -> tuple[Tensor, Tensor]:
-    """Zeros after each sequence, up to the longest or (`fill`) up to `limit`; then all steps count as real."""
+def pad(sequences: Sequence[np.ndarray], limit: int = sys.maxsize, fill: bool = False) -> tuple[Tensor, Tensor]:
+    """Cut sequences to `limit` steps and pad them with zeros.
+
+    Parameters
+    ----------
+    sequences : sequence of ndarray [shape=(n_steps, ...)]
+    limit : int
+    fill : bool
+        Pad to `limit` steps and count all of them as real; otherwise pad to the longest, at least one step.
+
+    Returns
+    -------
+    padded : Tensor [shape=(n_sequences, n_steps, ...)]
+    lengths : Tensor [shape=(n_sequences,)], int64
+    """
     lengths = [min(len(sequence), limit) for sequence in sequences]
     steps = limit if fill else max(1, *lengths)
     first = sequences[0]
@@ -144,17 +158,17 @@ def _pad(sequences: Sequence[np.ndarray], limit: int, fill: bool) -> tuple[Tenso
 
 
 def collate(examples: Examples, settings: ModelSettings, device: torch.device | str = "cpu") -> Batch:
-    """Pad utterances to one batch, as the settings say."""
+    """Stack, cut and pad utterances into one batch, according to the settings."""
     fill = settings.padding == "zeros"
     stacked = [stack_windows(segment, settings.stack) for segment in examples.features]
-    features, n_windows = _pad(stacked, settings.max_windows, fill)
-    words, n_words = _pad(examples.words, settings.max_words, fill)
+    features, n_windows = pad(stacked, settings.max_windows, fill)
+    words, n_words = pad(examples.words, settings.max_words, fill)
     labels = torch.from_numpy(examples.labels)
     return Batch(features.to(device), n_windows, words.to(device), n_words, labels.to(device))
 
 
 def batch_rows(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Rows of each batch of one epoch: shuffled, similar lengths together, every row once.
+    """Rows of each batch of one epoch: shuffled, grouped by similar length, every row once.
 
     Parameters
     ----------
@@ -163,17 +177,17 @@ def batch_rows(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -
     rng : Generator
     """
     order = rng.permutation(len(lengths))
-    stretch = batch_size * _BATCHES_TO_SORT
+    chunk = batch_size * _BATCHES_TO_SORT
     batches: list[np.ndarray] = []
-    for start in range(0, len(order), stretch):
-        rows = order[start : start + stretch]
+    for start in range(0, len(order), chunk):
+        rows = order[start : start + chunk]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def by_length(examples: Examples, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows of batches for evaluation, the longest first, so that padding costs little."""
+    """Rows of batches for evaluation, longest first, to keep padding low."""
     lengths = np.array([len(segment) for segment in examples.features])
     rows = np.argsort(-lengths, kind="stable")
     for start in range(0, len(rows), batch_size):

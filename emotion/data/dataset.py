@@ -1,8 +1,8 @@
 """A prepared corpus on disk: utterances.jsonl, features.npy, index.parquet, meta.json, report.json.
 
-``features.npy`` holds the windows of all utterances one after another as a memory map; ``index.parquet`` says which
-of them are whose, and what is known of each utterance. Rows of ``utterances.jsonl`` and of the index are the same
-utterances in the same order.
+``features.npy`` is a memory map of the windows of all utterances, concatenated; ``index.parquet`` holds each
+utterance's range of windows and its metadata. ``utterances.jsonl`` and the index list the same utterances in the same
+order.
 """
 
 from __future__ import annotations
@@ -24,22 +24,16 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import read_json, write_json
 
 FEATURES_FILE = "features.npy"
-
-
 INDEX_FILE = "index.parquet"
-
-
 META_FILE = "meta.json"
-
-
 FORMAT = 1
 
-
-SYNTHETIC = "SYNTHETIC"
-
-
-"""In the name of a set that no person said."""
-
+# Markers in the name of a corpus that is not natural speech. The name is part of every run, table and prediction.
+SYNTHETIC, COMPOSITE = "SYNTHETIC", "COMPOSITE"
+_WARNINGS = {
+    COMPOSITE: "its texts were not spoken in its audio; scores compare with no published result",
+    SYNTHETIC: "no human spoke it; performance on real speech is unknown",
+}
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -58,25 +52,36 @@ INDEX_SCHEMA = pa.schema(
 )
 
 
+def data_warning(name: str) -> str:
+    """A caution to show with every result on the corpus of this name; "" for natural speech.
+
+    Examples
+    --------
+    >>> data_warning("SYNTHETIC-mine")
+    'no human spoke it; performance on real speech is unknown'
+    """
+    return "; ".join(warning for marker, warning in _WARNINGS.items() if marker in name)
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared corpus, read back; features stay on disk until a segment is asked for.
+    """A prepared corpus; features stay on disk until they are accessed.
 
     Parameters
     ----------
     folder : Path
     features : ndarray [shape=(total_windows, n_features)], float32
-        A memory map, not normalised. 0 rows where the corpus is text only.
+        A memory map, not normalised; 0 rows if the corpus is text only.
     utterance_id, label, label_full, speaker, session, style, dialogue, text : ndarray [shape=(n_utterances,)], object
-        Strings; ``session``, ``style`` ("improvised" or "scripted") and ``dialogue`` are None where the corpus has
-        none. ``label`` is one of `labels`; ``label_full`` is the corpus' own.
+        Strings; ``session``, ``style`` ("improvised" or "scripted") and ``dialogue`` are None if the corpus does not
+        define them. ``label`` is one of `labels`; ``label_full`` is the corpus' own label.
     first_window : ndarray [shape=(n_utterances,)], int64
     n_windows : ndarray [shape=(n_utterances,)], int32
-        0 where an utterance has text only.
+        0 for text-only utterances.
     duration : ndarray [shape=(n_utterances,)], float64, seconds
-        NaN where an utterance has text only.
+        NaN for text-only utterances.
     meta : dict
-        ``kind``, ``name``, ``labels``, ``composite``, ``features`` (settings), ``fingerprint``, ``counts``, ...
+        ``kind``, ``name``, ``labels``, ``features`` (settings), ``fingerprint``, ``counts``, ...
     """
 
     folder: Path
@@ -96,12 +101,12 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path) -> Prepared:
-        """Open what ``speech2vec-emotion prepare`` wrote.
+        """Open the output folder of ``speech2vec-emotion prepare``.
 
         Raises
         ------
         UserError
-            Something is missing, unreadable, of another format, or does not fit the rest.
+            A file is missing, unreadable, of another format, or inconsistent with the others.
         """
         folder = Path(folder)
         meta = _read_meta(folder)
@@ -109,14 +114,14 @@ class Prepared:
             table = pq.read_table(folder / INDEX_FILE).select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
             features = np.load(folder / FEATURES_FILE, mmap_mode="r", allow_pickle=False)
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise UserError(f"{folder} is not a whole prepared corpus: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{folder} is an incomplete prepared corpus: {str(error).splitlines()[0]}") from error
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in INDEX_SCHEMA.names}
         for name, field in zip(INDEX_SCHEMA.names, INDEX_SCHEMA, strict=True):
             if pa.types.is_string(field.type):
                 columns[name] = np.array(table[name].to_pylist(), dtype=object)
         ends = columns["first_window"] + columns["n_windows"]
         if features.ndim != 2 or (len(ends) and ends.max() > len(features)):
-            raise UserError(f"{folder}: {INDEX_FILE} asks for windows that {FEATURES_FILE} does not have")
+            raise UserError(f"{folder}: {INDEX_FILE} refers to windows that {FEATURES_FILE} does not contain")
         unknown = sorted(set(columns["label"]) - set(meta["labels"]))
         if unknown:
             raise UserError(f"{folder}: label(s) {', '.join(unknown)} are not among {', '.join(meta['labels'])}")
@@ -137,18 +142,13 @@ class Prepared:
 
     @property
     def label_index(self) -> np.ndarray:
-        """Each utterance's class as its place in `labels` [shape=(n_utterances,)], int64."""
-        place = {label: i for i, label in enumerate(self.labels)}
-        return np.array([place[label] for label in self.label], dtype=np.int64)
-
-    @property
-    def composite(self) -> bool:
-        """Whether audio and text come from different corpora: every output then says so."""
-        return bool(self.meta["composite"])
+        """Each utterance's class as an index into `labels` [shape=(n_utterances,)], int64."""
+        index_of = {label: i for i, label in enumerate(self.labels)}
+        return np.array([index_of[label] for label in self.label], dtype=np.int64)
 
     @property
     def name(self) -> str:
-        """What tables and reports call this set."""
+        """The name of this corpus in tables and reports."""
         return str(self.meta["name"])
 
     @property
@@ -157,19 +157,19 @@ class Prepared:
         return str(self.meta["fingerprint"])
 
     def utterances(self) -> list[Utterance]:
-        """The rows of ``utterances.jsonl``, with audio paths, in the same order.
+        """The rows of ``utterances.jsonl``, with audio paths, in the order of the index.
 
         Raises
         ------
         UserError
-            They are not those of the index.
+            They do not match the index.
         """
         found = read_utterances(self.folder / UTTERANCES_FILE)
         fault = ""
         if len(found) != len(self):
-            fault = f"{UTTERANCES_FILE} has {len(found):,} utterances, {INDEX_FILE} {len(self):,}"
+            fault = f"{UTTERANCES_FILE} has {len(found):,} utterances, {INDEX_FILE} has {len(self):,}"
         elif [utterance.utterance_id for utterance in found] != self.utterance_id.tolist():
-            fault = f"{UTTERANCES_FILE} and {INDEX_FILE} name different utterances"
+            fault = f"{UTTERANCES_FILE} and {INDEX_FILE} list different utterances"
         if fault:
             raise UserError(f"{self.folder}: {fault}: prepare it again")
         return found
@@ -178,7 +178,7 @@ class Prepared:
 def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / META_FILE
     if not path.exists():
-        raise UserError(f"{folder} is no prepared corpus (no {META_FILE}); 'speech2vec-emotion prepare' makes one")
+        raise UserError(f"{folder} is not a prepared corpus (no {META_FILE}): run 'speech2vec-emotion prepare' first")
     meta = read_json(path)
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         found = meta.get("format") if isinstance(meta, dict) else None
@@ -187,19 +187,19 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 class PreparedWriter:
-    """Write a prepared corpus utterance by utterance; memory does not grow with the features.
+    """Write a prepared corpus utterance by utterance; features are not kept in memory.
 
     Parameters
     ----------
     folder : Path
-        An empty folder (of `speech2vec.files.atomic_folder`).
+        An empty folder (see `speech2vec.runtime.files.atomic_folder`).
     n_features : int
 
     Examples
     --------
     >>> with PreparedWriter(folder, n_features=34) as writer:  # doctest: +SKIP
     ...     writer.add(utterance, windows, duration=3.2, label="neu")
-    ...     writer.finish({"kind": "table", "name": "mine", "labels": ["neu"], "composite": False}, {})
+    ...     writer.finish({"kind": "table", "name": "mine", "labels": ["neu"]}, {})
     """
 
     def __init__(self, folder: Path, n_features: int) -> None:
@@ -229,13 +229,13 @@ class PreparedWriter:
         Parameters
         ----------
         utterance : Utterance
-            Its extras hold ``label_full`` and, where the corpus has them, ``session``, ``style``, ``dialogue`` and
+            Its extras hold ``label_full`` and, if the corpus defines them, ``session``, ``style``, ``dialogue`` and
             ``sex``.
         windows : ndarray [shape=(n_windows, n_features)] or None
-            None where there is text only.
+            None for a text-only utterance.
         duration : float or None, seconds
         label : str
-            The class to train for.
+            The target class.
         """
         extras = {**utterance.extras, "label": label}
         n_windows = 0 if windows is None else len(windows)
@@ -257,7 +257,7 @@ class PreparedWriter:
         self._n_windows += n_windows
 
     def finish(self, meta: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
-        """Write index, utterances, meta (with counts added) and report; returns the meta."""
+        """Write index, utterances, meta (with counts added) and report; return the meta."""
         self._write_header()
         self._out.close()
         table = pa.Table.from_pylist(self._rows, schema=INDEX_SCHEMA)
@@ -270,7 +270,7 @@ class PreparedWriter:
 
 
 def count_rows(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, Any]:
-    """Utterances, hours, windows, and utterances by label, session and style."""
+    """Count utterances, seconds and windows, and utterances by label, session and style."""
     sessions = sorted({row["session"] for row in rows if row["session"] is not None})
     by_session = {s: Counter(row["label"] for row in rows if row["session"] == s) for s in sessions}
     by_label = Counter(row["label"] for row in rows)

@@ -1,4 +1,4 @@
-"""Protocols: which utterances train, choose the epoch and test; no speaker is in two of these parts."""
+"""Protocols that split a corpus into training, development and test parts with disjoint speakers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from speech2vec.runtime.seeds import generator
 class SplitProtocol(str, Enum):
     """How a corpus is split.
 
-    ``session5`` is the paper's: sessions 1 to 4 train, session 5 tests, and no epoch is selected. ``session5-dev``
-    keeps session 4 as development data. In the others every utterance is tested once, and the part that is tested in
-    the next fold chooses the epoch.
+    ``session5`` is the paper's: train on sessions 1 to 4, test on session 5, no epoch selection. ``session5-dev``
+    holds session 4 out as development data. The others test every utterance once; the test part of the next fold is
+    the development part.
     """
 
     session5 = "session5"
@@ -36,7 +36,7 @@ class Split:
     ----------
     name : str
     train, development, test : ndarray [shape=(n,)], int64
-        Indices of utterances. Development is empty where nothing is selected.
+        Indices of utterances. Development is empty if no epoch is selected.
     """
 
     name: str
@@ -58,17 +58,17 @@ def make_splits(
 
     Parameters
     ----------
-    protocol : Protocol
+    protocol : SplitProtocol
     speakers : sequence of str
-        Of each utterance.
+        Speaker of each utterance.
     sessions : sequence of str or None
-        Of each utterance ("1" to "5"); needed by the protocols that go by session.
+        Session of each utterance ("1" to "5"); required by the session-based protocols.
     sexes : sequence of str or None
-        Of each utterance's speaker, where known; ``speaker-folds`` spreads them evenly.
+        Sex of each utterance's speaker, if known; ``speaker-folds`` balances it.
     n_folds : int
-        Of ``speaker-folds``.
+        Number of ``speaker-folds``.
     seed : int
-        Decides which speakers share a fold.
+        Seed of the assignment of speakers to folds.
 
     Raises
     ------
@@ -82,15 +82,15 @@ def make_splits(
     elif protocol is SplitProtocol.leave_one_speaker_out:
         groups = speaker
         if len(set(speakers)) < 3:
-            raise UserError(f"{protocol.value} needs three speakers or more, the corpus has {len(set(speakers))}")
+            raise UserError(f"{protocol.value} needs at least 3 speakers; the corpus has {len(set(speakers))}")
     else:
         if sessions is None or any(session is None for session in sessions):
-            raise UserError(f"the protocol {protocol.value} needs a session for each utterance; speaker-folds does not")
+            raise UserError(f"the protocol {protocol.value} needs a session for every utterance: try speaker-folds")
         groups = np.asarray([_session_number(str(session)) for session in sessions], dtype=object)
     if protocol in (SplitProtocol.session5, SplitProtocol.session5_dev):
         splits = [_session5(groups, develop=protocol is SplitProtocol.session5_dev)]
     else:
-        # One speaker's utterances are too few to choose by: development gets an eighth of the speakers.
+        # One speaker has too few utterances to select an epoch by: an eighth of the speakers are development.
         n_development = len(set(speakers)) // 8 if protocol is SplitProtocol.leave_one_speaker_out else 1
         splits = _leave_one_out(groups, max(1, n_development))
     for split in splits:
@@ -114,13 +114,13 @@ def _session5(groups: np.ndarray, develop: bool) -> Split:
 
 
 def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
-    """Each group is tested once; the groups that follow it in order are development."""
+    """Each group is the test part once; the next groups in order are the development part."""
     names = sorted(set(groups), key=lambda name: (len(str(name)), str(name)))
     if len(names) < 3:
-        raise UserError(f"three groups are needed (to train, to choose the epoch, to test), there are {len(names)}")
+        raise UserError(f"at least 3 groups are needed (training, development, test); there are {len(names)}")
     splits = []
-    for place, name in enumerate(names):
-        following = [names[(place + i) % len(names)] for i in range(1, n_development + 1)]
+    for i_test, name in enumerate(names):
+        following = [names[(i_test + i) % len(names)] for i in range(1, n_development + 1)]
         test, development = groups == name, np.isin(groups, following)
         parts = (np.flatnonzero(part) for part in (~test & ~development, development, test))
         splits.append(Split(str(name), *parts))
@@ -128,16 +128,16 @@ def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
 
 
 def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_folds: int, seed: int) -> np.ndarray:
-    """Deal speakers to folds: one sex after the other, the largest speakers first, to the fold with the fewest.
+    """Assign speakers to folds: by sex, then by descending number of utterances, always to the emptiest fold.
 
-    Among equals the order is drawn, so that neighbours in the corpus' numbering do not meet systematically.
+    Ties are broken at random, so that neighbours in the corpus' numbering do not share a fold systematically.
     """
     names, first, sizes = np.unique(speaker.astype(str), return_index=True, return_counts=True)
     if len(names) < 3:
-        raise UserError(f"speaker folds need three speakers or more, the corpus has {len(names)}")
+        raise UserError(f"speaker-folds needs at least 3 speakers; the corpus has {len(names)}")
     n = len(names)
     if not 3 <= n_folds <= n:
-        raise UserError(f"{n_folds} speaker folds cannot be made of {n} speakers: --folds is at least 3, at most {n}")
+        raise UserError(f"cannot make {n_folds} folds of {n} speakers: --folds must be from 3 to {n}")
     sex = ["" if sexes is None or sexes[i] is None else str(sexes[i]) for i in first]
     drawn = generator(seed).permutation(len(names))
     order = sorted(range(len(names)), key=lambda i: (sex[i], -sizes[i], drawn[i]))
@@ -154,12 +154,12 @@ def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_fol
 
 
 def check_split(split: Split, groups: Sequence[str | None] | np.ndarray, what: str = "speaker") -> None:
-    """Make sure that no speaker (or dialogue) is in two parts.
+    """Check that no speaker (or dialogue) is in two parts.
 
     Raises
     ------
     UserError
-        Naming the speaker (or dialogue) and the two parts; or the part that is empty.
+        A speaker (or dialogue) is in two parts, or a part is empty.
     """
     group = np.asarray(groups, dtype=object)
     parts = {"training": split.train, "development": split.development, "test": split.test}

@@ -1,1 +1,1 @@
-"""Scores of a run, and the tables of several."""
+"""Evaluation: the scores of one run, and tables that compare several."""

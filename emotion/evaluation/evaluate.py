@@ -1,4 +1,4 @@
-"""Scores of a run: measures over seeds with bootstrap intervals, by class, by style, as text, JSON and a figure."""
+"""Scores of a run: measures over seeds with bootstrap intervals, by class and style; as text, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from emotion.display import Displayed
 from emotion.metrics import MEASURES, N_DRAWS, Resampling, confusion_matrix, interval, measures, recalls
 from emotion.training.run import PREDICTIONS_FILE, Run
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, write_json
 
+MIN_SPEAKERS = 5  # for an interval over speakers
+_COLUMNS = ("utterance_id", "speaker", "style", "fold")
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """What each seed's networks predicted for each test utterance.
+    """Predictions for all test utterances, for each seed.
 
     Parameters
     ----------
     labels : tuple of str
     seeds : list of int
     utterance_id, speaker, style, fold : ndarray [shape=(n_utterances,)], object
-        ``style`` is "" where the corpus has none.
+        ``style`` is "" if the corpus does not define it.
     true : ndarray [shape=(n_utterances,)], int64
     predicted : ndarray [shape=(n_seeds, n_utterances)], int64
     """
@@ -47,48 +52,47 @@ class Predictions:
         Raises
         ------
         UserError
-            The run is not trained to its end, or the file is another run's.
+            Training is incomplete, or the file belongs to another run.
         """
         path = run.folder / PREDICTIONS_FILE
-        missing = run.members_missing()
-        if missing or not path.exists():
-            raise UserError(f"{run.folder} is not trained to its end ({len(missing)} parts missing): train --resume")
-        place = {label: i for i, label in enumerate(run.labels)}
+        untrained = run.untrained()
+        if untrained or not path.exists():
+            raise UserError(
+                f"the training of {run.folder} is incomplete ({len(untrained)} folds and seeds missing): complete it "
+                "with --resume"
+            )
+        index_of = {label: i for i, label in enumerate(run.labels)}
         by_seed: dict[int, list[dict[str, str]]] = {seed: [] for seed in run.info["seeds"]}
         try:
             with path.open(encoding="utf-8", newline="") as lines:
                 for row in csv.DictReader(lines):
                     by_seed[int(row["seed"])].append(row)
             first = by_seed[run.info["seeds"][0]]
-            true = np.array([place[row["label"]] for row in first])
-            predicted = np.array([[place[row["predicted"]] for row in rows] for rows in by_seed.values()])
+            true = np.array([index_of[row["label"]] for row in first])
+            predicted = np.array([[index_of[row["predicted"]] for row in rows] for rows in by_seed.values()])
         except (KeyError, ValueError) as error:
             raise UserError(f"{path} does not belong to {run.folder}: {error}") from error
         columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
         return cls(run.labels, list(by_seed), true=true, predicted=predicted, **columns)
 
     def where(self, chosen: np.ndarray) -> Predictions:
-        """Only the utterances of a mask [shape=(n_utterances,)], bool."""
+        """The utterances selected by a mask [shape=(n_utterances,)], bool."""
         columns = {name: getattr(self, name)[chosen] for name in (*_COLUMNS, "true")}
         return Predictions(self.labels, self.seeds, predicted=self.predicted[:, chosen], **columns)
 
 
-_COLUMNS = ("utterance_id", "speaker", "style", "fold")
-
-
 @dataclass(frozen=True)
 class Score:
-    """A measure over seeds: mean and deviation, and the bootstrap intervals of the mean.
+    """A measure: its mean and standard deviation over seeds, and bootstrap intervals of the mean.
 
     Parameters
     ----------
     mean : float
-        Over seeds.
     deviation : float or None
-        Over seeds, with n - 1 as the divisor; None for one seed.
+        With divisor n - 1; None for one seed.
     by_utterance, by_speaker : Estimate or None
-        95 % intervals of the mean, from draws of utterances and of speakers. The one over speakers is stretched for
-        their number (`emotion.metrics.stretch`); None for fewer than 5 speakers.
+        95 % intervals of the mean, resampling utterances or speakers. The interval over speakers is widened for their
+        number (`emotion.metrics.stretch`); None for fewer than 5 speakers.
     """
 
     mean: float
@@ -96,39 +100,39 @@ class Score:
     by_utterance: Estimate
     by_speaker: Estimate | None
 
-    def to_json(self) -> dict[str, Any]:
-        speakers = asdict(self.by_speaker) if self.by_speaker else None
-        return {
-            "mean": self.mean,
-            "deviation": self.deviation,
-            "by_utterance": asdict(self.by_utterance),
-            "by_speaker": speakers,
-        }
-
 
 @dataclass(frozen=True)
 class PartScores:
-    """All scores of a set of test utterances."""
+    """All scores of a set of test utterances.
+
+    Parameters
+    ----------
+    n : int
+        Number of utterances.
+    scores : dict of str to Score
+        By measure.
+    recalls : dict of str to float
+        By class, the mean over seeds; NaN for a class without utterances.
+    confusion : ndarray [shape=(n_classes, n_classes)]
+        Row = true class, the mean over seeds.
+    """
 
     n: int
     scores: dict[str, Score]
     recalls: dict[str, float]
     confusion: np.ndarray
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "utterances": self.n,
-            **{name: score.to_json() for name, score in self.scores.items()},
+            **{name: asdict(score) for name, score in self.scores.items()},
             "recall": {label: None if np.isnan(value) else value for label, value in self.recalls.items()},
             "confusion": self.confusion.tolist(),
         }
 
 
-MIN_SPEAKERS = 5
-
-
 def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS, seed: int = 0) -> PartScores:
-    """Score test utterances, each seed's folds taken together; `seed` is that of the bootstrap."""
+    """Score test utterances, pooling the folds of each seed; `seed` is that of the bootstrap."""
     n_classes = len(predictions.labels)
     confusions = np.array([confusion_matrix(predictions.true, row, n_classes) for row in predictions.predicted])
     values = measures(confusions)
@@ -155,19 +159,29 @@ def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS, seed: in
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """All scores of a run's test predictions."""
+class Evaluation(Displayed):
+    """All scores of a run's test predictions; prints as a report.
+
+    Parameters
+    ----------
+    run : Run
+    parts : dict of str to PartScores
+        "all", and each style of speaking if there are several.
+    by_fold : dict of str to dict of str to float
+        Each measure of each fold, the mean over seeds.
+    """
 
     run: Run
     parts: dict[str, PartScores]
     by_fold: dict[str, dict[str, float]]
 
-    def text(self) -> str:
-        """A report for the terminal."""
+    def __str__(self) -> str:
         info = self.run.info
-        title = f"{info['model']} on {info['corpus']}" + (" (COMPOSITE)" if info["composite"] else "")
         with_ = f", embeddings {info['embeddings']}" if info["embeddings"] else ""
-        lines = [f"{title}{with_}; {info['protocol']}, {len(self.run.splits)} fold(s), {len(info['seeds'])} seed(s)"]
+        lines = [
+            f"{info['model']} on {info['corpus']}{with_}; {info['protocol']}, {len(self.run.splits)} fold(s), "
+            f"{len(info['seeds'])} seed(s)"
+        ]
         for name, part in self.parts.items():
             lines.append(f"{name} ({part.n} utterances)")
             for measure, score in part.scores.items():
@@ -182,10 +196,10 @@ class Evaluation:
         lines += _confusion_lines(self.run.labels, self.parts["all"].confusion)
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "run": self.run.info,
-            "parts": {name: part.to_json() for name, part in self.parts.items()},
+            "parts": {name: part.to_dict() for name, part in self.parts.items()},
             "by_fold": self.by_fold,
         }
 
@@ -204,18 +218,18 @@ def _confusion_lines(labels: Sequence[str], confusion: np.ndarray) -> list[str]:
 
 
 def evaluate_run(run: Run, n_draws: int = N_DRAWS, seed: int = 0) -> Evaluation:
-    """Score a run: all test utterances, each style of speaking by itself, and each fold.
+    """Score a run: all test utterances, each style of speaking, and each fold.
 
     Parameters
     ----------
     run : Run
     n_draws, seed : int
-        Of the bootstrap. The networks' seeds are the run's.
+        Number of bootstrap draws and their seed.
 
     Raises
     ------
     UserError
-        The run is not trained to its end.
+        Training is incomplete.
     """
     predictions = Predictions.read(run)
     parts = {"all": score_predictions(predictions, n_draws, seed)}
@@ -235,15 +249,13 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write report.txt, scores.json and confusion.png."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "report.txt") as temporary:
-        temporary.write_text(evaluation.text() + "\n", encoding="utf-8")
-    write_json(folder / "scores.json", evaluation.to_json())
+        temporary.write_text(f"{evaluation}\n", encoding="utf-8")
+    write_json(folder / "scores.json", evaluation.to_dict())
     draw_confusion(evaluation, folder / "confusion.png")
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
-    """The confusion matrix of all test utterances as a figure, mean over seeds, in % of the true class."""
-    from matplotlib.figure import Figure
-
+    """Draw the confusion matrix of all test utterances, averaged over seeds, in % of the true class."""
     labels, confusion = evaluation.run.labels, evaluation.parts["all"].confusion
     share = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(1.6 + 0.8 * len(labels), 1.2 + 0.8 * len(labels)), layout="constrained")
@@ -254,7 +266,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     info = evaluation.run.info
-    axes.set_title(f"{info['model']}, {info['corpus']}" + (" (COMPOSITE)" if info["composite"] else ""), fontsize=10)
+    axes.set_title(f"{info['model']}, {info['corpus']}", fontsize=10)
     for i, row in enumerate(share):
         for j, value in enumerate(row):
             axes.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 50 else "black")

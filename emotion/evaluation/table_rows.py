@@ -1,4 +1,4 @@
-"""The systems of the paper's tables: which are trained here, which figures were published, and the training itself."""
+"""The rows of the paper's tables: systems to train, published figures, and the training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emotion.data.dataset import Prepared
 from emotion.data.splits import SplitProtocol
 from emotion.evaluation.evaluate import Predictions
 from emotion.settings import EmotionSettings
-from emotion.training.folds import train_members, write_predictions
+from emotion.training.folds import train_folds, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run
 from emotion.training.run import PREDICTIONS_FILE, RUN_FILE
 from speech2vec.runtime.errors import UserError
@@ -23,17 +23,17 @@ from speech2vec.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class TableSystem:
-    """A classifier that is trained for the tables.
+    """A classifier to train for the tables.
 
     Parameters
     ----------
     model : {"acoustic", "embedding", "dual"}
     kind : {"speech", "word", "random", "extra", ""}
-        Where its word vectors come from; "" without any.
+        Origin of its word vectors; "" for none.
     vector_size : int
         0 without word vectors.
     source : str or None
-        What ``--embeddings`` would be given.
+        The value of ``--embeddings``.
     """
 
     model: str
@@ -43,11 +43,12 @@ class TableSystem:
 
     @property
     def name(self) -> str:
-        """The folder of its run."""
+        """The name of its run folder."""
         return "-".join(part for part in (self.model, self.kind, str(self.vector_size or "")) if part)
 
     @property
     def title(self) -> str:
+        """Its name in the tables."""
         model = "dual encoder" if self.model == "dual" else f"{self.model} only"
         if not self.kind:
             return model
@@ -57,7 +58,7 @@ class TableSystem:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a system measured here, a published figure, or both."""
+    """One line of a table: a system trained here, a published figure in %, or both."""
 
     table: int
     title: str
@@ -73,15 +74,15 @@ def table_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mappin
     speech, word : mapping of int to str
         A vectors file for each vector size.
     extra : mapping of int to str
-        Further vectors (the published ones, for example), as rows of Tables 1 and 3.
+        Further vectors, such as the published ones, as rows of Tables 1 and 3.
 
     Raises
     ------
     UserError
-        There are no vectors at all.
+        There are no vectors.
     """
     if not speech and not word:
-        raise UserError("tables need vectors: --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
+        raise UserError("no vectors: give --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
     kinds = {"speech": speech, "word": word, "extra": extra or {}}
     sizes = sorted({size for files in kinds.values() for size in files})
     kinds["random"] = {size: f"random:{size}" for size in sizes}
@@ -106,7 +107,7 @@ def table_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mappin
 
 
 def read_published() -> list[dict[str, str]]:
-    """The published figures, as in the paper."""
+    """The figures of the paper's tables, in %."""
     text = resources.files("emotion").joinpath("published.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -124,12 +125,12 @@ def _published(
 def check_systems(
     rows: Sequence[Row], prepared: Prepared, *, protocol: SplitProtocol, seeds: Sequence[int], n_folds: int = 6
 ) -> None:
-    """Check that the corpus has what each model needs, before anything is written or removed.
+    """Check that the corpus meets every model's requirements, before anything is written or removed.
 
     Raises
     ------
     UserError
-        The corpus lacks what a model or the protocol needs.
+        The corpus lacks something that a model or the protocol requires.
     """
     sources = {row.system.model: row.system.source for row in rows if row.system is not None}
     for model, source in sources.items():
@@ -150,13 +151,13 @@ def train_systems(
     device: torch.device | str = "cpu",
     on_system: Callable[[str], None] | None = None,
 ) -> dict[TableSystem, Predictions]:
-    """Train each system once, under ``OUTPUT/runs``; those that are trained already are taken as they are.
+    """Train each system once, in ``OUTPUT/runs``; completed runs are reused.
 
     Raises
     ------
     UserError
-        The corpus lacks what a system needs, vectors are not of the size they were given for, or a run in its
-        place was started with something else.
+        The corpus lacks something that a system requires, vectors do not have the stated size, or an existing run was
+        started with something else.
     """
     results: dict[TableSystem, Predictions] = {}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):
@@ -168,8 +169,8 @@ def train_systems(
             run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
         if system.vector_size and run.info["vector_size"] != system.vector_size:
             raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
-        if run.members_missing() or not (run.folder / PREDICTIONS_FILE).exists():
-            train_members(run, prepared, jobs=jobs, device=device, quiet=True)
+        if run.untrained() or not (run.folder / PREDICTIONS_FILE).exists():
+            train_folds(run, prepared, jobs=jobs, device=device, quiet=True)
             write_predictions(run, prepared)
         results[system] = Predictions.read(run)
         if on_system:

@@ -1,6 +1,6 @@
-"""Tables 1 to 3 of the paper on any corpus: its systems trained here, beside published figures and random vectors.
+"""Tables 1 to 3 of Krishna & Reddy (2019) on any corpus, beside the published figures and random vectors.
 
-The published figures are those of Krishna & Reddy (2019): IEMOCAP, four classes, session 5, "unweighted accuracy".
+The published figures are on IEMOCAP, four classes, session 5, "unweighted accuracy".
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emotion.data.dataset import Prepared
+from emotion.data.dataset import Prepared, data_warning
+from emotion.display import Displayed
 from emotion.evaluation.evaluate import Predictions, Score, score_predictions
 from emotion.evaluation.table_rows import Row, TableSystem, read_published
 from emotion.metrics import Resampling, confusion_matrix, interval, measures
@@ -24,21 +24,15 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 
-PUBLISHED_N = 1241  # test utterances behind every published figure
-
-
+PUBLISHED_N = 1241  # test utterances of every published figure
 PUBLISHED_CORPUS = "IEMOCAP, session 5"
-
-
 COMPARED = ("WA", "UA")
-
-
-QUESTIONS = ("audio", "words", "vectors")  # what the text's differences are about: the paper's own questions
+QUESTIONS = ("audio", "words", "vectors")  # the paper's questions; the text shows differences in these only
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of one system minus that of another, on the same utterances.
+    """A measure of one system minus that of another on the same utterances.
 
     Parameters
     ----------
@@ -46,7 +40,7 @@ class Difference:
     measure : {"WA", "UA"}
     points : Estimate
     about : str
-        The one thing in which the systems differ: "audio", "words", "vectors" or "vector size"; "" for more than one.
+        The only thing in which the systems differ: "audio", "words", "vectors" or "vector size"; "" for several.
     """
 
     first: str
@@ -57,16 +51,17 @@ class Difference:
 
     @property
     def significant(self) -> bool:
+        """Whether the interval excludes zero."""
         return not self.points.low <= 0.0 <= self.points.high
 
     @property
     def shown(self) -> bool:
-        """Whether it is in the text, which shows UA where one thing differs; ``differences.csv`` has all of them."""
+        """Whether the text shows it: UA of systems that differ in one thing; ``differences.csv`` has all."""
         return self.measure == "UA" and self.about in QUESTIONS
 
 
 def differ_in(first: TableSystem, second: TableSystem) -> str:
-    """The one thing in which two systems differ; "" for more than one."""
+    """The only thing in which two systems differ; "" for several."""
     if first.model == second.model and first.vector_size == second.vector_size:
         return "vectors"
     if (first.model, first.kind) == (second.model, second.kind):
@@ -77,12 +72,12 @@ def differ_in(first: TableSystem, second: TableSystem) -> str:
 
 
 def compare_systems(results: Mapping[TableSystem, Predictions]) -> list[Difference]:
-    """Every two systems, each the mean over seeds: the later less the earlier, by a paired bootstrap over utterances.
+    """Differences between all pairs of systems (later minus earlier, means over seeds), by a paired bootstrap.
 
     Raises
     ------
     UserError
-        They were tested on different utterances.
+        The systems were tested on different utterances.
     """
     systems = list(results)
     ids = [results[system].utterance_id for system in systems]
@@ -109,13 +104,13 @@ def compare_systems(results: Mapping[TableSystem, Predictions]) -> list[Differen
 
 
 def published_differences() -> list[str]:
-    """What the published figures themselves can show, on 1,241 utterances."""
+    """Differences between published figures, with intervals for 1,241 utterances."""
     figures = {(line["system"], line["vector_size"]): float(line["accuracy"]) for line in read_published()}
     speech, word = "dual encoder with speech embeddings", "dual encoder with word embeddings"
     compared = [
-        ("dual, speech less word vectors, d = 50", (speech, "50"), (word, "50")),
-        ("dual, speech vectors, less E-vector + MCNN + LSTM", (speech, "50"), ("E-vector + MCNN + LSTM", "")),
-        ("embedding only, speech less word vectors", ("speech embedding only", "50"), ("word embedding only", "50")),
+        ("dual, speech minus word vectors, d = 50", (speech, "50"), (word, "50")),
+        ("dual, speech vectors minus E-vector + MCNN + LSTM", (speech, "50"), ("E-vector + MCNN + LSTM", "")),
+        ("embedding only, speech minus word vectors", ("speech embedding only", "50"), ("word embedding only", "50")),
     ]
     text = []
     for title, first, second in compared:
@@ -128,18 +123,27 @@ def published_differences() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Three tables, ready to be written."""
+class Tables(Displayed):
+    """Three tables and the differences between their systems; prints as text.
+
+    Parameters
+    ----------
+    corpus, protocol : str
+    n_seeds, n_test : int
+        Number of seeds and of test utterances.
+    rows : list of (Row, dict of str to Score or None)
+        Each line with its scores by measure; None for published figures only.
+    differences : list of Difference
+    """
 
     corpus: str
-    composite: bool
     protocol: str
     n_seeds: int
     n_test: int
     rows: list[tuple[Row, dict[str, Score] | None]]
     differences: list[Difference]
 
-    def text(self) -> str:
+    def __str__(self) -> str:
         lines = [self.heading]
         for number in (1, 2, 3):
             rows = [(row, scores) for row, scores in self.rows if row.table == number]
@@ -150,20 +154,21 @@ class Tables:
                 lines.append(f"{row.title:{width}}  {_figure(row.published):>9}  {cells[0]:>26}  {cells[1]:>26}")
         lines += ["", "Differences in points, 95 % interval (paired bootstrap over test utterances)"]
         lines += [_difference_line(d) for d in self.differences if d.shown]
-        lines += ["", f"The published figures' own differences ({PUBLISHED_N:,} utterances, independent samples)"]
+        lines += ["", f"Differences between published figures ({PUBLISHED_N:,} utterances, independent samples)"]
         return "\n".join(lines + published_differences())
 
     @property
     def heading(self) -> str:
-        composite = " (COMPOSITE: compares with nothing published)" if self.composite else ""
+        warning = data_warning(self.corpus)
+        caution = f" ({warning})" if warning else ""
         what = "mean ± deviation over seeds " if self.n_seeds > 1 else ""
         return (
-            f"{self.corpus}{composite}, {self.protocol}, {self.n_test:,} test utterances, {self.n_seeds} seed(s): "
+            f"{self.corpus}{caution}, {self.protocol}, {self.n_test:,} test utterances, {self.n_seeds} seed(s): "
             f"{what}[95 % over utterances]; published: {PUBLISHED_CORPUS}"
         )
 
     def csv_rows(self) -> list[list[Any]]:
-        """Header and rows of ``tables.csv``; each figure has beside it the corpus that it is of."""
+        """Header and rows of ``tables.csv``; every figure is accompanied by the name of its corpus."""
         header = ["table", "system", "published corpus", "published", "corpus"]
         header += [f"{m} {part}" for m in ("WA", "UA", "macro F1") for part in ("mean", "deviation", "low", "high")]
         body: list[list[Any]] = [header]
@@ -190,23 +195,20 @@ class Tables:
             body.append([self.corpus, d.first, d.second, d.about or "several", d.measure, *points, verdict])
         return body
 
-    def html(self) -> str:
-        parts = [f"<!doctype html><meta charset=utf-8><title>Tables</title><p>{escape(self.heading)}</p>"]
-        for number in (1, 2, 3):
-            parts.append(f"<h2>Table {number}</h2><table><tr><th>system<th>published<th>WA<th>UA")
-            for row, scores in self.rows:
-                if row.table == number:
-                    cells = [
-                        row.title,
-                        _figure(row.published),
-                        *(_cell(scores[n]) if scores else "" for n in ("WA", "UA")),
-                    ]
-                    parts.append("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells))
-            parts.append("</table>")
-        parts.append("<h2>Differences</h2><ul>")
-        parts += [f"<li>{escape(_difference_line(d))}" for d in self.differences if d.shown]
-        parts.append(f"</ul><h2>The published figures' own</h2><ul><li>{'<li>'.join(published_differences())}</ul>")
-        return "\n".join(parts)
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "corpus": self.corpus,
+            "protocol": self.protocol,
+            "n_seeds": self.n_seeds,
+            "n_test": self.n_test,
+            "tables": _records(self.csv_rows()),
+            "differences": _records(self.difference_rows()),
+        }
+
+
+def _records(rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    header, *body = rows
+    return [dict(zip(header, row, strict=True)) for row in body]
 
 
 def _figure(value: float | None) -> str:
@@ -222,7 +224,7 @@ def _cell(score: Score) -> str:
 def _difference_line(d: Difference) -> str:
     value, low, high = (100 * number for number in (d.points.value, d.points.low, d.points.high))
     verdict = "significant" if d.significant else "not significant"
-    return f"{d.measure}: {d.first} less {d.second}: {value:+.1f} [{low:+.1f}, {high:+.1f}], {verdict}"
+    return f"{d.measure}: {d.first} minus {d.second}: {value:+.1f} [{low:+.1f}, {high:+.1f}], {verdict}"
 
 
 def make_tables(
@@ -234,7 +236,6 @@ def make_tables(
     lines = [(row, scores[row.system] if row.system else None) for row in rows]
     return Tables(
         corpus=prepared.name,
-        composite=prepared.composite,
         protocol=protocol,
         n_seeds=n_seeds,
         n_test=n_test,
@@ -244,12 +245,11 @@ def make_tables(
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Write tables.txt, tables.csv, tables.html and differences.csv."""
+    """Write tables.txt, tables.csv and differences.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
-        ("tables.txt", tables.text() + "\n"),
+        ("tables.txt", f"{tables}\n"),
         ("tables.csv", _csv(tables.csv_rows())),
-        ("tables.html", tables.html()),
         ("differences.csv", _csv(tables.difference_rows())),
     ):
         with atomic_path(folder / name) as temporary:

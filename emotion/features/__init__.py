@@ -1,1 +1,1 @@
-"""Acoustic features of utterances: 34 short-term features, log-mel energies."""
+"""Acoustic features: the 34 short-term features of pyAudioAnalysis, log-mel energies and level."""

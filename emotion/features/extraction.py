@@ -1,4 +1,4 @@
-"""Features of many utterances, in several processes, in order, and without keeping audio in memory."""
+"""Feature extraction for many utterances, in order, in parallel, without keeping audio in memory."""
 
 from __future__ import annotations
 
@@ -15,18 +15,11 @@ from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.processes import in_processes
 
 BAD_AUDIO = "unusable audio"
-
-
 TOO_SHORT = "shorter than one window"
+BAD_FEATURES = "features are not finite"
 
-
-BAD_FEATURES = "features are not numbers"
-
-
-_CHUNK = 32  # utterances handed to a process at a time, at most
-
-
-_WORTH_PROCESSES = 100_000_000  # bytes of audio; with less, one process is done before others have started
+_CHUNK = 32  # maximum number of utterances per task
+_WORTH_PROCESSES = 100_000_000  # bytes of audio; below this, one process finishes before others have started
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Extracted:
     features : ndarray [shape=(n_windows, n_features)], float32
     duration : float, seconds
     sampling_rate : int, Hz
-        The file's own, before it was resampled: it bounds the bandwidth.
+        Of the file, before resampling; it limits the bandwidth.
     """
 
     features: np.ndarray
@@ -47,7 +40,7 @@ class Extracted:
 
 
 def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extracted | Problem:
-    """Features of one utterance, or why there are none."""
+    """Features of one utterance, or the reason why there are none."""
     try:
         rate = audio.info(utterance.audio).sampling_rate
         signal = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
@@ -56,30 +49,29 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
     duration = len(signal) / settings.sampling_rate
     features = compute(signal, settings)
     if len(features) == 0:
-        detail = f"{utterance.audio}: lasts {duration:.3f} s, a window of the features {settings.window} s"
+        detail = f"{utterance.audio}: lasts {duration:.3f} s, less than a feature window of {settings.window} s"
         return Problem(utterance.utterance_id, TOO_SHORT, detail)
     if not np.isfinite(features).all():
-        return Problem(utterance.utterance_id, BAD_FEATURES, f"{utterance.audio}: its features are not numbers")
+        return Problem(utterance.utterance_id, BAD_FEATURES, f"{utterance.audio}: its features contain NaN or infinity")
     return Extracted(features, duration, rate)
 
 
 def extract_all(
     utterances: Sequence[Utterance], settings: FeatureSettings, jobs: int = 1
 ) -> Iterator[Extracted | Problem]:
-    """What `extract_utterance` gives for each, in order.
+    """Apply `extract_utterance` to each utterance, in order.
 
     Parameters
     ----------
     utterances : sequence of Utterance
     settings : FeatureSettings
     jobs : int
-        Processes, where there is enough to do. Each computes on one thread; memory is that of the longest recording
-        in each.
+        Number of single-threaded processes, if there is enough to do. Each needs memory for its longest recording.
 
     Raises
     ------
     UserError
-        A process died (most often: out of memory).
+        A process died (usually out of memory).
     """
     if _n_bytes(utterances) < _WORTH_PROCESSES:
         jobs = 1

@@ -1,4 +1,4 @@
-"""Log-mel energies: the spectrum's envelope with its level, which the 34 features leave out."""
+"""Log-mel energies: spectral envelope including its level, which the 34 features lack."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import scipy.signal
 
 from speech2vec.runtime.errors import UserError
 
-_BLOCK = 256  # windows transformed at a time
-
-
-_FLOOR = 1e-6  # added to an energy before its logarithm: about 80 dB below the loudest bands at full scale
+_BLOCK = 256  # windows per FFT call
+_FLOOR = 1e-6  # added to energies before the logarithm: about 80 dB below the loudest bands at full scale
 
 
 def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n_mels: int) -> np.ndarray:
-    """Logarithms of the energies in triangular filters on the mel scale.
+    """Logarithms of the energies of triangular filters on the mel scale.
 
-    Windows are those of `emotion.features.pyaudioanalysis.extract` (no padding; an incomplete last one is dropped),
-    weighted by a Hann window; the filters have equal areas (Slaney, Auditory Toolbox, 1998) and reach half the sampling
-    rate. The signal is not normalised first: its level counts.
+    The windows are those of `emotion.features.pyaudioanalysis.extract` (no padding, an incomplete last window is
+    dropped) with a Hann taper; the filters have equal area (Slaney, Auditory Toolbox, 1998) and extend to half the
+    sampling rate. The signal is not normalised, so the energies reflect its loudness.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n
     Raises
     ------
     UserError
-        The windows are too short for so many filters: one would hold no spectral line.
+        The window is too short for this many filters: at least one would contain no FFT bin.
     """
     length, step = round(window * sampling_rate), round(hop * sampling_rate)
     filters = _filters(sampling_rate, length, n_mels)
@@ -59,14 +57,14 @@ def log_mel(signal: np.ndarray, sampling_rate: int, window: float, hop: float, n
 
 @lru_cache(maxsize=16)
 def _filters(sampling_rate: int, length: int, n_mels: int) -> np.ndarray:
-    """Filters [shape=(n_lines, n_mels)], float32."""
+    """Filters [shape=(n_bins, n_mels)], float32."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about empty filters, which are an error here
+        warnings.simplefilter("ignore", UserWarning)  # empty filters, an error below
         filters = librosa.filters.mel(sr=sampling_rate, n_fft=length, n_mels=n_mels).T
     empty = int((filters.max(axis=0) == 0).sum())
     if empty:
         raise UserError(
-            f"{empty} of {n_mels} mel filters hold no spectral line of a window of {length} samples: take fewer "
-            "filters (features.n_mels) or a longer window (features.window)"
+            f"{empty} of {n_mels} mel filters contain no FFT bin of a window of {length} samples: reduce "
+            "features.n_mels or increase features.window"
         )
     return np.ascontiguousarray(filters)

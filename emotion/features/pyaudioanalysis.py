@@ -1,10 +1,8 @@
-"""The 34 short-term features: 8 spectral and temporal ones, 13 MFCC, 12 chroma bins and their deviation.
+"""The 34 short-term features: 8 temporal and spectral features, 13 MFCC, 12 chroma bins and their deviation.
 
 They are the features of Krishna & Reddy (AVSP 2019, section 3), computed there with pyAudioAnalysis (Giannakopoulos,
 "pyAudioAnalysis: An Open-Source Python Library for Audio Signal Analysis", PLoS ONE 10(12), 2015). The library's
-numbers are kept, oddities included, unless ``compat="corrected"`` is asked for.
-
-The matrices behind the 34 features, as in the reference or corrected: mel-like filters, cosine transform, chroma.
+values are reproduced, errors included, unless ``compat="corrected"``.
 """
 
 from __future__ import annotations
@@ -22,131 +20,8 @@ from speech2vec.runtime.errors import UserError
 
 Compat = Literal["pyaudioanalysis", "corrected"]
 
-
 N_MFCC = 13
-
-
-SUB_BLOCKS = 10  # of both entropies
-
-
-_LOWEST_A = 27.5  # Hz, A0: chroma index 0
-
-
-@dataclass(frozen=True)
-class Bank:
-    """All that depends on the settings alone.
-
-    Parameters
-    ----------
-    n_lines : int
-        Spectral lines, half the window's length.
-    moments : ndarray [shape=(n_lines, 3)]
-        1, f and f squared of each line, with f as a share of half the sampling rate.
-    filters : ndarray [shape=(n_used_lines, 40)]
-    dct : ndarray [shape=(40, 13)]
-    chroma_lines : ndarray [shape=(n_chroma_lines,)], int
-        The lines that count for chroma.
-    chroma : ndarray [shape=(n_chroma_lines, 12)]
-        Their weights.
-    """
-
-    n_lines: int
-    moments: np.ndarray
-    filters: np.ndarray
-    dct: np.ndarray
-    chroma_lines: np.ndarray
-    chroma: np.ndarray
-
-
-@lru_cache(maxsize=16)
-def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
-    """The matrices for windows of `length` samples.
-
-    Parameters
-    ----------
-    sampling_rate : int, Hz
-    length : int, samples
-    compat : {"pyaudioanalysis", "corrected"}
-        The reference's filters, chroma and place of the spectral lines as they are, or corrected.
-
-    Raises
-    ------
-    UserError
-        The window is too short or the sampling rate too low for the features, or `compat` is unknown.
-    """
-    if compat not in get_args(Compat):
-        raise UserError(f"compat is 'pyaudioanalysis' or 'corrected', not '{compat}'")
-    n_lines = length // 2
-    if n_lines < SUB_BLOCKS:
-        raise UserError(f"a window of {length} samples is too short for these features: take a longer one")
-    if compat == "corrected":
-        line_frequency = np.arange(n_lines) * (sampling_rate / length)
-        share = line_frequency / (sampling_rate / 2)
-        lines, weights = _chroma_of_all_lines(line_frequency)
-    else:
-        line_frequency = np.arange(n_lines) * (sampling_rate / n_lines)  # for the filters: twice the true one
-        share = np.arange(1, n_lines + 1) / n_lines  # for the rest: one line too high
-        lines, weights = _chroma_of_last_lines(share * (sampling_rate / 2))
-    filters = _triangles(line_frequency, sampling_rate, clip=compat == "corrected")
-    n_used = int(np.flatnonzero(filters.any(axis=1))[-1]) + 1
-    return Bank(
-        n_lines=n_lines,
-        moments=np.stack([np.ones(n_lines), share, share**2], axis=1),
-        filters=np.ascontiguousarray(filters[:n_used]),
-        dct=scipy.fft.dct(np.eye(filters.shape[1]), type=2, norm="ortho", axis=1)[:, :N_MFCC].copy(),
-        chroma_lines=lines,
-        chroma=weights,
-    )
-
-
-def _triangles(line_frequency: np.ndarray, sampling_rate: int, clip: bool) -> np.ndarray:
-    """40 triangular filters of equal area [shape=(n_lines, 40)]: 13 spaced evenly, 27 logarithmically.
-
-    Slaney's spacing (Auditory Toolbox, 1998): 133.33 Hz, then 66.67 Hz apart, then each 1.0711703 times the one before.
-    """
-    corners = np.empty(42)
-    corners[:13] = 133.33 + np.arange(13) * (200 / 3)
-    corners[13:] = corners[12] * 1.0711703 ** np.arange(1, 30)
-    if not clip and corners[-1] >= sampling_rate:
-        raise UserError(f"the filters reach {corners[-1]:.0f} Hz: a sampling rate of {sampling_rate} Hz is too low")
-    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
-    frequency = line_frequency[:, np.newaxis]
-    rising = (frequency - low) / (centre - low)
-    falling = (high - frequency) / (high - centre)
-    return np.maximum(np.minimum(rising, falling), 0) * (2 / (high - low))
-
-
-def _chroma_of_all_lines(frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean power of each semitone's lines, summed over octaves; the constant (line 0) has no pitch."""
-    lines = np.arange(1, len(frequency))
-    semitone = np.round(12 * np.log2(frequency[1:] / _LOWEST_A)).astype(int)
-    _, which, counts = np.unique(semitone, return_inverse=True, return_counts=True)
-    weights = np.zeros((len(lines), 12))
-    weights[np.arange(len(lines)), semitone % 12] = 1 / counts[which]
-    return lines, weights
-
-
-def _chroma_of_last_lines(frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The reference's table: entry i holds the LAST line of index i, over the count of the index that line i has."""
-    n_lines = len(frequency)
-    index = np.round(12 * np.log2(frequency / _LOWEST_A)).astype(int)
-    if index.max() >= n_lines:
-        shortest = math.ceil(2 * (index.max() + 1))
-        raise UserError(
-            f"a window of {2 * n_lines} samples is too short for these chroma features: "
-            f"take {shortest} samples or more, or compat='corrected'"
-        )
-    _, which, counts = np.unique(index, return_inverse=True, return_counts=True)
-    count_of_line = counts[which]
-    last_line = np.full(n_lines, -1)
-    last_line[index] = np.arange(n_lines)  # negative indices wrap, later lines overwrite earlier ones
-    entries = np.flatnonzero(last_line >= 0)
-    weights = np.zeros((len(entries), 12))
-    weights[np.arange(len(entries)), entries % 12] = 1 / count_of_line[index[entries]]
-    return last_line[entries], weights
-
-
-FEATURE_NAMES: tuple[str, ...] = (
+FEATURE_NAMES: tuple[str, ...] = (  # of the 34 columns, as in pyAudioAnalysis
     "zcr",
     "energy",
     "energy_entropy",
@@ -160,17 +35,11 @@ FEATURE_NAMES: tuple[str, ...] = (
     "chroma_std",
 )
 
-
-"""Names of the 34 columns, in order (the reference's own)."""
-
-
+_SUB_BLOCKS = 10  # per window, for both entropies
+_ROLLOFF = 0.90  # fraction of the spectral energy below the rolloff frequency
+_LOWEST_A = 27.5  # Hz, A0: chroma index 0
 _EPS = sys.float_info.epsilon
-
-
-_ROLLOFF = 0.90  # share of the spectral energy below the rolloff
-
-
-_BLOCK = 64  # windows computed at a time: their spectra stay in the cache
+_BLOCK = 64  # windows processed at a time, so that their spectra stay in the cache
 
 
 def extract(
@@ -182,8 +51,8 @@ def extract(
 ) -> np.ndarray:
     """The 34 features of each window.
 
-    The whole signal is centred on its mean and divided by its largest magnitude; windows are rectangular, without
-    padding, and what is left at the end is dropped.
+    The mean of the whole signal is subtracted and its peak normalised to 1; windows are rectangular and not padded,
+    and an incomplete last window is dropped.
 
     Parameters
     ----------
@@ -191,24 +60,28 @@ def extract(
         In [-1, 1].
     sampling_rate : int, Hz
     window, hop : float, seconds
-    compat : "pyaudioanalysis" or "corrected"
-        "pyaudioanalysis" gives the numbers of its release 0.3.14 (within 1e-6, for a signal scaled to the range of
-        int16): its mel-like filters sit at half their nominal frequencies; of the spectral lines of one chroma index
-        only the last one counts, divided by the number of lines of ANOTHER index; and for centroid, spread and chroma
-        line k (from 0) lies at k + 1 times the resolution, which is the sampling rate over the window's length in
-        samples. "corrected" puts the filters at their nominal frequencies, line k at k times the resolution, and
-        takes the mean of an index's lines.
+    compat : {"pyaudioanalysis", "corrected"}
+        "pyaudioanalysis" gives the values of its release 0.3.14 (within 1e-6, for a signal scaled to the range of
+        int16): its mel-like filters are at half their nominal frequencies; of the FFT bins of one chroma index only
+        the last contributes, divided by the number of bins of ANOTHER index; and centroid, spread and chroma take bin
+        k (from 0) to be at k + 1 times the resolution (sampling rate / window length). "corrected" has the filters at
+        their nominal frequencies and bin k at k times the resolution, and averages the bins of an index.
 
     Returns
     -------
     ndarray [shape=(n_windows, 34)], float64
-        Columns as in `FEATURE_NAMES`; no rows where the signal is shorter than one window.
+        Columns as in `FEATURE_NAMES`; no rows if the signal is shorter than one window.
 
     Raises
     ------
     UserError
-        The signal is not one-dimensional or holds NaN or infinite values, or the settings do not allow these features
-        (windows under about 12 ms at 16 kHz, a sampling rate below that of the filters).
+        The signal is not one-dimensional or not finite, or the settings do not permit these features (windows under
+        about 12 ms at 16 kHz, a sampling rate below the filters' highest frequency).
+
+    Examples
+    --------
+    >>> extract(np.sin(np.arange(16000) / 10), 16000).shape
+    (10, 34)
     """
     signal = np.array(signal, dtype=np.float64)
     if signal.ndim != 1:
@@ -223,73 +96,73 @@ def extract(
         return features
     mean = signal.mean()
     if not np.isfinite(mean):
-        raise UserError("the signal holds samples that are not numbers (NaN or infinite)")
+        raise UserError("the signal contains NaN or infinite samples")
     signal -= mean
     signal /= max(signal.max(), -signal.min()) + 1e-10
     frames = np.lib.stride_tricks.sliding_window_view(signal, length)[::step]
     previous = None
     for first in range(0, n_windows, _BLOCK):
         block, out = frames[first : first + _BLOCK], features[first : first + _BLOCK]
-        stretch = signal[first * step : (first + len(block) - 1) * step + length]
-        out[:, 0] = _zero_crossing_rate(stretch, length, step, len(block))
+        samples = signal[first * step : (first + len(block) - 1) * step + length]
+        out[:, 0] = _zero_crossing_rate(samples, length, step, len(block))
         previous = _block_features(block, bank, previous, out)
     return features
 
 
-def _zero_crossing_rate(stretch: np.ndarray, length: int, step: int, n_windows: int) -> np.ndarray:
-    """Half the sum of abs(diff(sign)) in each window of a stretch: a step from or to 0 counts as half a crossing."""
+def _zero_crossing_rate(samples: np.ndarray, length: int, step: int, n_windows: int) -> np.ndarray:
+    """Half the sum of abs(diff(sign)) in each window; a step from or to 0 counts as half a crossing."""
     starts = np.arange(n_windows) * step
     changes = np.zeros(n_windows, dtype=np.int64)
-    for side in (stretch > 0, stretch < 0):
+    for side in (samples > 0, samples < 0):
         at = np.flatnonzero(side[1:] != side[:-1])
         changes += np.searchsorted(at, starts + length - 1) - np.searchsorted(at, starts)
     return changes / (2 * (length - 1))
 
 
 def _block_features(frames: np.ndarray, bank: Bank, previous: np.ndarray | None, out: np.ndarray) -> np.ndarray:
-    """Columns 2 to 34 of a few windows.
+    """Compute columns 2 to 34 of a block of windows.
 
     Parameters
     ----------
     frames : ndarray [shape=(n_windows, length)]
     bank : Bank
-    previous : ndarray [shape=(n_lines,)] or None
-        Spectrum of the window before the first.
+    previous : ndarray [shape=(n_bins,)] or None
+        Spectrum of the window before this block.
     out : ndarray [shape=(n_windows, 34)]
 
     Returns
     -------
-    ndarray [shape=(n_lines,)]
+    ndarray [shape=(n_bins,)]
         Spectrum of the last window.
     """
-    length, n_lines = frames.shape[1], bank.n_lines
+    length, n_bins = frames.shape[1], bank.n_bins
     block_energies, energy = _sub_block_energies(frames)
     out[:, 1] = energy / length
     out[:, 2] = _entropy(block_energies, energy)
 
-    spectrum = np.abs(scipy.fft.rfft(frames, axis=1)[:, :n_lines])
-    spectrum /= n_lines
+    spectrum = np.abs(scipy.fft.rfft(frames, axis=1)[:, :n_bins])
+    spectrum /= n_bins
     power = spectrum * spectrum
     block_energies, energy = _sub_block_energies(spectrum)
-    moments = spectrum @ bank.moments  # sums of X, f X, f^2 X, with f as a share of half the sampling rate
+    moments = spectrum @ bank.moments  # sums of X, f X, f^2 X, with f as a fraction of half the sampling rate
     out[:, 3], out[:, 4] = _centroid_and_spread(moments, spectrum.max(axis=1))
     out[:, 5] = _entropy(block_energies, energy)
-    out[:, 6] = _flux(spectrum, energy, moments[:, 0] + n_lines * _EPS, previous)
-    out[:, 7] = _rolloff(power, block_energies, _ROLLOFF * energy) / n_lines
+    out[:, 6] = _flux(spectrum, energy, moments[:, 0] + n_bins * _EPS, previous)
+    out[:, 7] = _rolloff(power, block_energies, _ROLLOFF * energy) / n_bins
 
     mel = spectrum[:, : len(bank.filters)] @ bank.filters
     out[:, 8:21] = np.log10(mel + _EPS) @ bank.dct
-    chroma = (power[:, bank.chroma_lines] @ bank.chroma) / np.where(energy == 0, _EPS, energy)[:, np.newaxis]
+    chroma = (power[:, bank.chroma_bins] @ bank.chroma) / np.where(energy == 0, _EPS, energy)[:, np.newaxis]
     out[:, 21:33] = chroma
     out[:, 33] = chroma.std(axis=1)
     return spectrum[-1]
 
 
 def _sub_block_energies(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energy of ten equal sub-blocks [shape=(n, 10)] (a remainder is left out) and of the whole [shape=(n,)]."""
+    """Energy of ten equal sub-blocks [shape=(n, 10)] (excluding a remainder) and of all samples [shape=(n,)]."""
     n, length = values.shape
-    whole = length // SUB_BLOCKS * SUB_BLOCKS
-    parts = values[:, :whole].reshape(n, SUB_BLOCKS, -1)
+    whole = length // _SUB_BLOCKS * _SUB_BLOCKS
+    parts = values[:, :whole].reshape(n, _SUB_BLOCKS, -1)
     energies = np.einsum("nij,nij->ni", parts, parts)
     rest = values[:, whole:]
     return energies, energies.sum(axis=1) + np.einsum("ni,ni->n", rest, rest)
@@ -301,16 +174,16 @@ def _entropy(energies: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def _rolloff(power: np.ndarray, block_energies: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    """First line where the cumulated power passes the threshold [shape=(n,)]; summed line by line in its block only."""
-    n_lines = power.shape[1]
-    size = n_lines // SUB_BLOCKS
-    before = np.zeros((len(power), SUB_BLOCKS + 1))
+    """First bin whose cumulative power exceeds the threshold [shape=(n,)]; only its block is summed bin by bin."""
+    n_bins = power.shape[1]
+    size = n_bins // _SUB_BLOCKS
+    before = np.zeros((len(power), _SUB_BLOCKS + 1))
     np.cumsum(block_energies, axis=1, out=before[:, 1:])
     limit = threshold[:, np.newaxis] - _EPS
     block = (before[:, 1:] <= limit).sum(axis=1, keepdims=True)
-    lines = np.minimum(block * size + np.arange(max(size, n_lines - SUB_BLOCKS * size)), n_lines - 1)
-    cumulated = np.take_along_axis(before, block, axis=1) + np.cumsum(np.take_along_axis(power, lines, axis=1), axis=1)
-    return np.minimum(block[:, 0] * size + (cumulated <= limit).sum(axis=1), n_lines - 1)
+    bins = np.minimum(block * size + np.arange(max(size, n_bins - _SUB_BLOCKS * size)), n_bins - 1)
+    cumulated = np.take_along_axis(before, block, axis=1) + np.cumsum(np.take_along_axis(power, bins, axis=1), axis=1)
+    return np.minimum(block[:, 0] * size + (cumulated <= limit).sum(axis=1), n_bins - 1)
 
 
 def _centroid_and_spread(moments: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -322,7 +195,7 @@ def _centroid_and_spread(moments: np.ndarray, largest: np.ndarray) -> tuple[np.n
 
 
 def _flux(spectrum: np.ndarray, energy: np.ndarray, total: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-    """Squared distance of each spectrum (divided by its sum) to the one before; 0 for the very first."""
+    """Squared distance between consecutive spectra, each divided by its sum; 0 for the first of a signal."""
     before = spectrum[:1] if previous is None else previous[np.newaxis]
     dots = np.empty(len(spectrum))
     dots[0] = spectrum[0] @ before[0]
@@ -330,5 +203,120 @@ def _flux(spectrum: np.ndarray, energy: np.ndarray, total: np.ndarray, previous:
     energies = np.concatenate([np.einsum("ni,ni->n", before, before), energy])
     totals = np.concatenate([before.sum(axis=1) + spectrum.shape[1] * _EPS, total])
     norms = energies / totals**2
-    # |a - b|^2 multiplied out: rounding stays below 1e-15, and no third spectrum is written.
+    # |a - b|^2 expanded: the rounding error stays below 1e-15, and no third spectrum is allocated.
     return np.maximum(norms[1:] + norms[:-1] - 2 * dots / (totals[1:] * totals[:-1]), 0)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The matrices of the features, which depend on the settings only.
+
+    Parameters
+    ----------
+    n_bins : int
+        Number of FFT bins, half the window length.
+    moments : ndarray [shape=(n_bins, 3)]
+        1, f and f squared of each bin, with f as a fraction of half the sampling rate.
+    filters : ndarray [shape=(n_used_bins, 40)]
+        Mel-like filters.
+    dct : ndarray [shape=(40, 13)]
+    chroma_bins : ndarray [shape=(n_chroma_bins,)], int
+        The FFT bins that contribute to chroma.
+    chroma : ndarray [shape=(n_chroma_bins, 12)]
+        Their weights.
+    """
+
+    n_bins: int
+    moments: np.ndarray
+    filters: np.ndarray
+    dct: np.ndarray
+    chroma_bins: np.ndarray
+    chroma: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def make_bank(sampling_rate: int, length: int, compat: Compat) -> Bank:
+    """The matrices for windows of `length` samples.
+
+    Parameters
+    ----------
+    sampling_rate : int, Hz
+    length : int, samples
+    compat : {"pyaudioanalysis", "corrected"}
+        Filters, chroma and bin frequencies as in pyAudioAnalysis, or corrected.
+
+    Raises
+    ------
+    UserError
+        The window is too short or the sampling rate too low for the features, or `compat` is unknown.
+    """
+    if compat not in get_args(Compat):
+        raise UserError(f"compat must be 'pyaudioanalysis' or 'corrected', not '{compat}'")
+    n_bins = length // 2
+    if n_bins < _SUB_BLOCKS:
+        raise UserError(f"a window of {length} samples is too short for these features: use a longer window")
+    if compat == "corrected":
+        bin_frequency = np.arange(n_bins) * (sampling_rate / length)
+        fraction = bin_frequency / (sampling_rate / 2)
+        bins, weights = _chroma_of_all_bins(bin_frequency)
+    else:
+        bin_frequency = np.arange(n_bins) * (sampling_rate / n_bins)  # for the filters: twice the true frequency
+        fraction = np.arange(1, n_bins + 1) / n_bins  # elsewhere: one bin too high
+        bins, weights = _chroma_of_last_bins(fraction * (sampling_rate / 2))
+    filters = _triangles(bin_frequency, sampling_rate, clip=compat == "corrected")
+    n_used = int(np.flatnonzero(filters.any(axis=1))[-1]) + 1
+    return Bank(
+        n_bins=n_bins,
+        moments=np.stack([np.ones(n_bins), fraction, fraction**2], axis=1),
+        filters=np.ascontiguousarray(filters[:n_used]),
+        dct=scipy.fft.dct(np.eye(filters.shape[1]), type=2, norm="ortho", axis=1)[:, :N_MFCC].copy(),
+        chroma_bins=bins,
+        chroma=weights,
+    )
+
+
+def _triangles(bin_frequency: np.ndarray, sampling_rate: int, clip: bool) -> np.ndarray:
+    """40 triangular filters of equal area [shape=(n_bins, 40)]: 13 spaced evenly, 27 logarithmically.
+
+    Slaney's spacing (Auditory Toolbox, 1998): 133.33 Hz, then 66.67 Hz apart, then each 1.0711703 times the one before.
+    """
+    corners = np.empty(42)
+    corners[:13] = 133.33 + np.arange(13) * (200 / 3)
+    corners[13:] = corners[12] * 1.0711703 ** np.arange(1, 30)
+    if not clip and corners[-1] >= sampling_rate:
+        raise UserError(f"the filters reach {corners[-1]:.0f} Hz: a sampling rate of {sampling_rate} Hz is too low")
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    frequency = bin_frequency[:, np.newaxis]
+    rising = (frequency - low) / (centre - low)
+    falling = (high - frequency) / (high - centre)
+    return np.maximum(np.minimum(rising, falling), 0) * (2 / (high - low))
+
+
+def _chroma_of_all_bins(frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean power of each semitone's bins, summed over octaves; bin 0 has no pitch."""
+    bins = np.arange(1, len(frequency))
+    semitone = np.round(12 * np.log2(frequency[1:] / _LOWEST_A)).astype(int)
+    _, which, counts = np.unique(semitone, return_inverse=True, return_counts=True)
+    weights = np.zeros((len(bins), 12))
+    weights[np.arange(len(bins)), semitone % 12] = 1 / counts[which]
+    return bins, weights
+
+
+def _chroma_of_last_bins(frequency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As pyAudioAnalysis: entry i is the LAST bin of index i over the bin count of ANOTHER index, that of bin i."""
+    n_bins = len(frequency)
+    index = np.round(12 * np.log2(frequency / _LOWEST_A)).astype(int)
+    if index.max() >= n_bins:
+        shortest = math.ceil(2 * (index.max() + 1))
+        raise UserError(
+            f"a window of {2 * n_bins} samples is too short for these chroma features: "
+            f"use at least {shortest} samples, or compat='corrected'"
+        )
+    _, which, counts = np.unique(index, return_inverse=True, return_counts=True)
+    count_of_bin = counts[which]
+    last_bin = np.full(n_bins, -1)
+    last_bin[index] = np.arange(n_bins)  # negative indices wrap, later bins overwrite earlier ones
+    entries = np.flatnonzero(last_bin >= 0)
+    weights = np.zeros((len(entries), 12))
+    weights[np.arange(len(entries)), entries % 12] = 1 / count_of_bin[index[entries]]
+    return last_bin[entries], weights

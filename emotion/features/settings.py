@@ -1,4 +1,4 @@
-"""Which features a prepared corpus holds: the 34 of the paper, log-mel energies and the level beside them."""
+"""Feature settings, and the features they select: the 34 of the paper, level, log-mel energies."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from speech2vec.runtime.config import Settings
 
 
 class FeatureSettings(Settings):
-    """What changes the features; their fingerprint is that of a prepared corpus.
+    """Settings that affect the features; their fingerprint identifies a prepared corpus.
 
     Parameters
     ----------
     sampling_rate : int, Hz
-        Audio is resampled to it.
+        Audio is resampled to this rate.
     window, hop : float, seconds
-    compat : "pyaudioanalysis" or "corrected"
+    compat : {"pyaudioanalysis", "corrected"}
         See `emotion.features.pyaudioanalysis.extract`.
     level : bool
-        One more column: each window's level in dB re full scale. The 34 features are computed after dividing by the
-        recording's peak and do not know how loud it was.
+        Append the level of each window, in dB re full scale. The 34 features are peak-normalised and do not reflect
+        loudness.
     n_mels : int
-        Number of further columns: log-mel energies, which know the loudness (`emotion.logmel.log_mel`).
+        Append this many log-mel energies, which do (`emotion.features.logmel.log_mel`).
     """
 
     sampling_rate: int = Field(16000, ge=7000)
@@ -36,7 +36,7 @@ class FeatureSettings(Settings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
+        """Names of the feature columns."""
         level = ("level",) if self.level else ()
         return (*FEATURE_NAMES, *level, *(f"log_mel_{i}" for i in range(1, self.n_mels + 1)))
 
@@ -67,14 +67,14 @@ def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
 
 
 def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Each window's level, dB re full scale, from its energy and the peak that `extract` divided by.
+    """Level of each window, dB re full scale, from its energy and the peak that `extract` divided by.
 
     Parameters
     ----------
     signal : ndarray [shape=(n_samples,)]
         In [-1, 1].
     features : ndarray [shape=(n_windows, 34)]
-        What `extract` gave for it.
+        The output of `extract` for this signal.
 
     Returns
     -------

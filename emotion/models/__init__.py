@@ -1,4 +1,4 @@
-"""The networks: acoustic, embedding and dual encoder, and the layers they are made of."""
+"""The networks: acoustic, embedding and dual encoder, and their layers."""
 
 from emotion.models.classifiers import Acoustic, Dual, Embedding, build
 from emotion.models.encoder import Encoder, Pool

@@ -1,10 +1,10 @@
-"""The three classifiers of the paper: acoustic, embedding, and the dual encoder that joins them.
+"""The three classifiers of Krishna & Reddy (2019): acoustic, embedding, and the dual encoder that combines them.
 
-All of them take the same four tensors, so that one loop trains, evaluates and exports each; a model ignores what it
-does not use. B utterances, T windows, F features, N words, d word-vector size, C classes.
+All take the same four inputs, so that one loop trains and evaluates each; a model ignores what it does not use, which
+may then be None. B utterances, T windows, F features, N words, d word-vector size, C classes.
 """
 
-# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +22,16 @@ class Acoustic(nn.Module):
         self.encoder = acoustic_encoder(settings, n_features)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
-    def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
+    def forward(self, features: Tensor, n_windows: Tensor, words: object = None, n_words: object = None) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)], unused, unused -> logits [shape=(B, C)]."""
         return self.output(self.encoder(features, n_windows))
 
 
 class WordTable(nn.Module):
-    """Rows of words to their vectors: a trainable embedding layer that starts from given vectors.
+    """Word rows to vectors: a trainable embedding layer initialised with given vectors.
 
-    Row 0 is the padding: it is zero and stays zero. Without vectors the input holds the words' vectors themselves
-    (each word encoded from its own sound) and is returned as it is.
+    Row 0 is the padding and stays zero. Without vectors the input already consists of vectors (each word encoded from
+    its own audio segment) and is returned unchanged.
     """
 
     def __init__(self, vectors: Tensor | None, trainable: bool) -> None:
@@ -57,7 +57,7 @@ class Embedding(nn.Module):
         self.dense = Dense(settings.dense_size, settings.dense_size, settings.dropout)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
-    def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
+    def forward(self, features: object, n_windows: object, words: Tensor, n_words: Tensor) -> Tensor:
         """Unused, unused, [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> logits [shape=(B, C)]."""
         return self.output(self.dense(self.encoder(self.words(words), n_words)))
 
@@ -113,12 +113,12 @@ def build(
     vector_size : int
         Size of a word vector.
     vectors : Tensor [shape=(n_words, vector_size)] or None
-        Rows of the embedding layer, row 0 the padding; None where vectors are the input.
+        Rows of the embedding layer, row 0 the padding; None if the inputs are vectors.
 
     Raises
     ------
     UserError
-        There is no model of that name.
+        The model is unknown.
     """
     if model == "acoustic":
         return Acoustic(settings, n_features, n_classes)
@@ -126,4 +126,4 @@ def build(
         return Embedding(settings, vectors, vector_size, n_classes)
     if model == "dual":
         return Dual(settings, n_features, vectors, vector_size, n_classes)
-    raise UserError(f"there is no model '{model}': {', '.join(MODELS[:-1])} or {MODELS[-1]}")
+    raise UserError(f"unknown model '{model}': choose {', '.join(MODELS[:-1])} or {MODELS[-1]}")

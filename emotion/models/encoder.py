@@ -1,6 +1,6 @@
-"""A sequence becomes one vector: Bi-LSTM, pooling, dense layer (ENC1 and ENC2 of the paper)."""
+"""Encode a sequence as one vector: Bi-LSTM, pooling, dense layer (ENC1 and ENC2 of Krishna & Reddy, 2019)."""
 
-# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from emotion.settings import ModelSettings, Pooling
 
 
 class Pool(nn.Module):
-    """A Bi-LSTM's outputs become one vector; steps after a sequence's end never count.
+    """Pool a Bi-LSTM's outputs into one vector, ignoring steps after the end of a sequence.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Pool(nn.Module):
             self.score = nn.Sequential(nn.Linear(size, size // 2), nn.Tanh(), nn.Linear(size // 2, 1, bias=False))
 
     def forward(self, outputs: Tensor, last: Tensor, lengths: Tensor) -> Tensor:
-        """[shape=(B, T, S)], [shape=(B, S)], [shape=(B,)] -> [shape=(B, output_size)]; empty sequences give zero."""
+        """[shape=(B, T, S)], [shape=(B, S)], [shape=(B,)] -> [shape=(B, output_size)]; zero for empty sequences."""
         if self.kind == "last":
             return last
         if self.kind == "attention":
@@ -42,20 +42,20 @@ class Pool(nn.Module):
 
 
 def mean_and_deviation(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the real steps: [shape=(B, T, S)], [shape=(B,)] -> two of [shape=(B, S)]; empty sequences give zero."""
+    """Over the real steps: [shape=(B, T, S)], [shape=(B,)] -> two of [shape=(B, S)]; zero for empty sequences."""
     lengths = lengths.to(x.device)[:, None]  # B 1
     real = torch.arange(x.shape[1], device=x.device)[None] < lengths  # B T
     weights = (real / lengths.clamp(min=1)).to(x.dtype)[:, None]  # B 1 T
     mean = torch.bmm(weights, x).squeeze(1)
     variance = (torch.bmm(weights, x.square()).squeeze(1) - mean.square()).clamp(min=0)
-    return mean, (variance + 1e-6).sqrt() - 1e-3  # not the root alone: its slope is infinite at 0
+    return mean, (variance + 1e-6).sqrt() - 1e-3  # the gradient of the root alone is infinite at 0
 
 
 class Standardise(nn.Module):
-    """Scaling to zero mean and unit variance over everything that was seen in training.
+    """Standardise to zero mean and unit variance over everything seen in training.
 
-    Batch normalisation uses the moments of one batch; these are the moments of all batches so far, so that an
-    utterance's numbers do not depend on the others in its batch, and a batch may hold one utterance only.
+    Unlike batch normalisation this uses the moments of all batches so far, so that an utterance's output does not
+    depend on the others in its batch, and a batch may consist of a single utterance.
     """
 
     count: Tensor
@@ -81,21 +81,21 @@ class Standardise(nn.Module):
 
 
 class InputStatistics(nn.Module):
-    """Mean and deviation of what goes into a Bi-LSTM, and the deviation of its changes from window to window.
+    """Mean and standard deviation of a Bi-LSTM's input, and the deviation of its window-to-window differences.
 
-    Simple classifiers of emotion rely on them, and a small corpus does not teach an LSTM to compute them. Each is
+    Simple emotion classifiers rely on them, and a small corpus does not suffice for an LSTM to learn them. Each is
     standardised over the training utterances.
 
-    They are of the windows that the Bi-LSTM runs over: no more of the utterance than `max_windows` steps, where its
-    windows do not fill the last step the last one again, up to `stack` - 1 times, with changes of zero between
-    (`emotion.data.batches.stack_windows`), and with padding "zeros" those zeros too.
+    They are computed over the windows that the Bi-LSTM processes: at most `max_windows` steps; including the last
+    window repeated up to `stack` - 1 times to complete the last step (`emotion.data.batches.stack_windows`); and, with
+    padding "zeros", including those zeros.
 
     Parameters
     ----------
     input_size : int
-        Width of a step.
+        Size of a step.
     stack : int
-        Windows in a step.
+        Windows per step.
     """
 
     def __init__(self, input_size: int, stack: int) -> None:
@@ -119,11 +119,11 @@ class Encoder(nn.Module):
     Parameters
     ----------
     input_size : int
-        F; H (of one direction) and D are the settings' `hidden_size` and `dense_size`.
+        F; H (per direction) and D are the settings' `hidden_size` and `dense_size`.
     settings : ModelSettings
-        Sizes, dropout and pooling, which both encoders share; noise and statistics are for the acoustic one only.
+        Sizes, dropout and pooling, shared by both encoders; noise and statistics are for the acoustic one only.
     noise : float
-        Standard deviation of the noise that is added to the Bi-LSTM's input in training.
+        Standard deviation of the noise added to the Bi-LSTM's input in training.
     statistics : InputStatistics or None
         Concatenated with the pooled outputs.
     """
@@ -145,8 +145,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, D)]."""
-        heard = x + self.noise * torch.randn_like(x) if self.training and self.noise > 0 else x
-        outputs, last = self.recurrent(heard, lengths)  # B T 2H, B 2H
+        noisy = x + self.noise * torch.randn_like(x) if self.training and self.noise > 0 else x
+        outputs, last = self.recurrent(noisy, lengths)  # B T 2H, B 2H
         pooled = self.pool(outputs, last, lengths)
         if self.statistics is not None:
             pooled = torch.cat((pooled, self.statistics(x, lengths)), dim=1)
@@ -154,7 +154,7 @@ class Encoder(nn.Module):
 
 
 class Dense(nn.Sequential):
-    """A dense layer with ReLU and the dropout that follows every dense layer of the paper."""
+    """Dense layer, ReLU and dropout."""
 
     def __init__(self, input_size: int, output_size: int, dropout: float) -> None:
         linear = nn.Linear(input_size, output_size)

@@ -1,9 +1,9 @@
-"""Bidirectional LSTM with recurrent dropout: the layer that both encoders are made of.
+"""Bidirectional LSTM with recurrent dropout, the layer that both encoders use.
 
-In the shape comments: B utterances, T steps, F inputs, H units of one direction.
+In the shape comments: B utterances, T steps, F inputs, H units per direction.
 """
 
-# No `from __future__ import annotations` here: TorchScript needs the types themselves, not their names.
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def reverse_within(x: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each sequence within its own length; what comes after it stays where it is.
+    """Reverse each sequence within its own length; steps after its end keep their place.
 
     Parameters
     ----------
@@ -26,19 +26,19 @@ def reverse_within(x: Tensor, lengths: Tensor) -> Tensor:
 class BiLSTM(nn.Module):
     """One bidirectional LSTM layer with dropout on the recurrent connection.
 
-    The state that goes from one step into the next is multiplied with a mask that is drawn once for each sequence
-    and direction (Gal & Ghahramani 2016, as Keras' ``recurrent_dropout``), so that a unit is off for a whole
-    utterance. Dropping recurrent weights (DropConnect) is a different method. Without dropout, and so always in
-    evaluation, the same weights run in torch's fused kernel.
+    The hidden state passed from one step to the next is multiplied by a mask that is sampled once per sequence and
+    direction (Gal & Ghahramani 2016, as Keras' ``recurrent_dropout``), so that a unit is off for a whole utterance.
+    Dropping recurrent weights (DropConnect) is a different method. Without dropout, hence always in evaluation, the
+    same weights run in torch's fused kernel.
 
-    Weights start as Keras' do: Glorot for the inputs, orthogonal for the recurrence, forget bias 1.
+    Weights are initialised as in Keras: Glorot for the inputs, orthogonal for the recurrence, forget bias 1.
 
     Parameters
     ----------
     input_size, hidden_size : int
         F and H.
     recurrent_dropout : float
-        Share of the units that are masked, from 0 to less than 1.
+        Probability that a unit is masked, from 0 to less than 1.
     """
 
     def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
@@ -60,7 +60,7 @@ class BiLSTM(nn.Module):
                         parameter[hidden_size : 2 * hidden_size] = 1.0  # gates are in, forget, cell, out
 
     def draw_mask(self, n_sequences: int) -> Tensor:
-        """A mask for each direction and sequence [shape=(2, B, H)]: 0 or 1 / (1 - recurrent_dropout)."""
+        """Sample a mask for each direction and sequence [shape=(2, B, H)]: 0 or 1 / (1 - recurrent_dropout)."""
         keep = 1.0 - self.recurrent_dropout
         weight = next(self.lstm.parameters())
         return torch.full_like(weight[:1, :1], keep).expand(2, n_sequences, self.hidden_size).bernoulli() / keep
@@ -72,7 +72,7 @@ class BiLSTM(nn.Module):
         ----------
         x : Tensor [shape=(B, T, F)]
         lengths : Tensor [shape=(B,)], on the CPU
-            Steps of each sequence; steps after its end are not processed. 0 is allowed.
+            Length of each sequence, 0 allowed; steps after its end are not processed.
 
         Returns
         -------
@@ -82,28 +82,24 @@ class BiLSTM(nn.Module):
             The last processed state of each direction; zero for an empty sequence.
         """
         if self.training and self.recurrent_dropout > 0:
-            return self._run_with_drawn_mask(x, lengths)
+            return self.run_masked(x, lengths, self.draw_mask(len(x)))
         return self._run_fused(x, lengths)
 
     def _run_fused(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         if bool((lengths == x.shape[1]).all()):
             outputs, (last, _) = self.lstm(x)
             return outputs, last.transpose(0, 1).flatten(1)
-        # Packing refuses empty sequences: they run over one step of padding and are zeroed.
+        # Packing rejects empty sequences: process one step of padding instead and set the result to zero.
         packed = pack_padded_sequence(x, lengths.clamp(min=1), batch_first=True, enforce_sorted=False)
         packed_outputs, (last, _) = self.lstm(packed)
         outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=x.shape[1])
         some = (lengths > 0).to(x)  # B
         return outputs * some[:, None, None], last.transpose(0, 1).flatten(1) * some[:, None]
 
-    @torch.jit.unused
-    def _run_with_drawn_mask(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return self.run_masked(x, lengths, self.draw_mask(len(x)))
-
     def run_masked(self, x: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """`forward` with a given mask [shape=(2, B, H)] on the recurrent connection.
 
-        Both directions advance in one loop; all that does not depend on the state is computed before it.
+        One loop advances both directions; everything independent of the state is computed before it.
         """
         B, T, _ = x.shape
         ih, hh, bias_ih, bias_hh, ih_back, hh_back, bias_ih_back, bias_hh_back = self.lstm.parameters()
@@ -120,11 +116,10 @@ class BiLSTM(nn.Module):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The recurrent part of the LSTM with its gradient written out.
+    """The recurrent part of the LSTM with an explicit gradient.
 
-    Autograd would record a dozen small operations a step; here a step is one matrix product and its gates, and
-    the gates' derivatives and the weights' gradient are computed for all steps at once. The tests check it against
-    autograd.
+    Autograd would record a dozen small operations per step; here a step is one matrix product and its gates, and the
+    derivatives of the gates and the gradient of the weights are computed for all steps at once.
     """
 
     @staticmethod
@@ -132,7 +127,7 @@ class _Recurrence(torch.autograd.Function):
         T, _, B, _ = steps.shape
         H = weight.shape[1]
         gates = steps.clone(memory_format=torch.contiguous_format)  # T 2 B 4H
-        cells = steps.new_zeros(T + 1, 2, B, H)  # cells[t] goes into step t
+        cells = steps.new_zeros(T + 1, 2, B, H)  # cells[t] is the input of step t
         hidden = steps.new_zeros(T + 1, 2, B, H)
         tanh_cells = steps.new_empty(T, 2, B, H)
         running = (torch.arange(T, device=lengths.device)[:, None] < lengths).to(steps)[:, None, :, None]  # T 1 B 1
@@ -145,7 +140,7 @@ class _Recurrence(torch.autograd.Function):
             i, f, g, o = gate.chunk(4, dim=-1)
             cell = torch.mul(f, cells[t], out=cells[t + 1]).addcmul_(i, g)
             torch.mul(o, torch.tanh(cell, out=tanh_cells[t]), out=hidden[t + 1])
-            if t >= shortest:  # a sequence that has ended keeps its state
+            if t >= shortest:  # sequences that have ended keep their state
                 cell.lerp_(cells[t], 1 - running[t])
                 hidden[t + 1].lerp_(hidden[t], 1 - running[t])
         ctx.save_for_backward(gates, cells, tanh_cells, hidden, weight, mask, running)
@@ -156,15 +151,15 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx, grad_outputs: Tensor, grad_last: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def, override]
         gates, cells, tanh_cells, hidden, weight, mask, running = ctx.saved_tensors
         i, f, g, o = gates.chunk(4, dim=-1)  # each T 2 B H
-        # What each gate's input does to the cell (in, forget, cell gate) and to the state (out gate).
+        # Derivatives of the cell (input, forget and cell gate) and of the state (output gate) by each gate's input.
         slopes = torch.stack((g * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - g**2), tanh_cells * o * (1 - o)), 3)
         state_to_cell = o * (1 - tanh_cells**2)
         grad_gates = torch.empty_like(slopes)  # T 2 B 4 H
-        grad_hidden = grad_last.clone()  # 2 B H, what comes from later steps
+        grad_hidden = grad_last.clone()  # 2 B H, from later steps
         grad_cell = torch.zeros_like(grad_hidden)
         weight_t = weight.transpose(1, 2)  # 2 4H H
         for t in reversed(range(len(gates))):
-            ended = t >= ctx.shortest  # a sequence that has ended passes its gradients on unchanged
+            ended = t >= ctx.shortest  # sequences that have ended pass their gradients on unchanged
             here, cell = grad_hidden + grad_outputs[t], grad_cell
             if ended:
                 here, cell = here * running[t], cell * running[t]

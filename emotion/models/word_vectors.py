@@ -1,4 +1,4 @@
-"""Word vectors for the classifier: from a word2vec file, random ones as a control, or of each word's own sound."""
+"""Word vectors for the classifier: from a word2vec file, random as a control, or from the sound of each word."""
 
 from __future__ import annotations
 
@@ -19,17 +19,12 @@ from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.word_vectors import read_vectors
 
 PADDING, UNKNOWN = 0, 1  # the first two rows of an embedding layer
-
-
-RANDOM = "random"
-
-
-SEGMENTS = "segments"
+RANDOM, SEGMENTS = "random", "segments"  # sources of vectors other than a file
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that have a row in the embedding layer.
+    """The words of the embedding layer.
 
     Parameters
     ----------
@@ -45,7 +40,7 @@ class Vocabulary:
         return cls(sorted(counts, key=lambda word: (-counts[word], word)))
 
     def rows(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Rows of each text's words, [shape=(n_words,)], int64; words without a row get that of the unknown word."""
+        """Rows of the words of each text [shape=(n_words,)], int64; `UNKNOWN` for words outside the vocabulary."""
         row = {word: i + 2 for i, word in enumerate(self.words)}
         return [np.array([row.get(word, UNKNOWN) for word in tokenize(text)], dtype=np.int64) for text in texts]
 
@@ -57,12 +52,13 @@ class Pretrained:
     Parameters
     ----------
     name : str
-        What tables and reports call them.
+        Their name in tables and reports.
     vectors : ndarray [shape=(n_words, vector_size)], float32
-        Zero where a word has none.
+        Zero for words without a vector.
     known : ndarray [shape=(n_words,)], bool
+        Whether a word has a vector.
     mean, deviation : ndarray [shape=(vector_size,)], float32
-        Of all vectors of the file; what a missing word's vector is drawn from.
+        Over all vectors of the file; vectors of missing words are sampled from this distribution.
     """
 
     name: str
@@ -78,14 +74,14 @@ class Pretrained:
     def table(self, seed: int, scale: float = 0.0) -> np.ndarray:
         """Rows of an embedding layer [shape=(n_words + 2, vector_size)], float32.
 
-        Row 0 (padding) is zero; row 1 (unknown word) and every word without a vector are drawn from the normal
-        distribution with the loaded vectors' mean and deviation.
+        Row 0 (padding) is zero; row 1 (unknown word) and the rows of words without a vector are sampled from the
+        normal distribution with the loaded vectors' mean and standard deviation.
 
         Parameters
         ----------
         seed : int
         scale : float
-            The root mean square of the rows' entries is brought to this; 0 leaves them as they are.
+            Scale the rows so that the root mean square of their entries has this value; 0 disables.
         """
         n_words = len(self.vectors)
         drawn = generator(seed, 2).standard_normal((n_words + 2, self.vector_size), dtype=np.float32)
@@ -109,7 +105,7 @@ def load_pretrained(source: str, vocabulary: Vocabulary) -> Pretrained:
     Raises
     ------
     UserError
-        The file is unreadable, or has none of the words.
+        The file is unreadable, or contains none of the words.
     """
     n_words = len(vocabulary.words)
     if is_random(source):
@@ -118,17 +114,17 @@ def load_pretrained(source: str, vocabulary: Vocabulary) -> Pretrained:
         return Pretrained(source, zeros, known, np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
     loaded = read_vectors(Path(source))
     if not len(loaded):
-        raise UserError(f"{source} holds no words")
+        raise UserError(f"{source} contains no words")
     vectors = np.zeros((n_words, loaded.vector_size), dtype=np.float32)
     known = np.zeros(n_words, dtype=bool)
     for i, word in enumerate(vocabulary.words):
-        for spelling in (word, word.upper(), word.capitalize()):  # files made by other programs keep case
+        for spelling in (word, word.upper(), word.capitalize()):  # some programs write cased words
             if spelling in loaded:
                 vectors[i], known[i] = loaded[spelling], True
                 break
     if n_words and not known.any():
         first = ", ".join(vocabulary.words[:3])
-        raise UserError(f"{source} has a vector for none of the corpus' {n_words:,} words ({first}, ...)")
+        raise UserError(f"{source} contains none of the corpus' {n_words:,} words ({first}, ...)")
     mean, deviation = loaded.vectors.mean(axis=0), loaded.vectors.std(axis=0)
     return Pretrained(Path(source).name, vectors, known, mean, deviation)
 
@@ -142,28 +138,28 @@ def is_segments(source: str | None) -> bool:
 
 
 def source_path(source: str | None) -> Path | None:
-    """The vectors file, or the RUN of ``segments:RUN``; None where vectors are drawn."""
+    """The vectors file, or the RUN of ``segments:RUN``; None for random vectors."""
     if source is None or is_random(source):
         return None
     return Path(source.partition(":")[2] if is_segments(source) else source)
 
 
 def random_size(source: str) -> int:
-    """The D of ``random:D``; 50 where it is left out.
+    """The D of ``random:D``, by default 50.
 
     Raises
     ------
     UserError
-        D is not a positive whole number.
+        D is not a positive integer.
     """
     size = source.partition(":")[2] or "50"
     if not size.isdigit() or int(size) == 0:
-        raise UserError(f"--embeddings {source}: random takes a vector size, for one random:50")
+        raise UserError(f"--embeddings {source}: D of random:D must be a positive integer, as in random:50")
     return int(size)
 
 
 def coverage(texts: Sequence[str], vocabulary: Vocabulary, pretrained: Pretrained) -> dict[str, Any]:
-    """How many words have a vector: types and tokens, words without one, texts without a word."""
+    """Count types and tokens with and without a vector, and texts without words."""
     tokens = Counter(word for text in texts for word in tokenize(text))
     missing = [word for word, known in zip(vocabulary.words, pretrained.known, strict=True) if not known]
     return {

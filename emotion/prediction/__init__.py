@@ -1,1 +1,1 @@
-"""Emotions of new recordings."""
+"""Prediction: recordings found and cut, words recognised and aligned, probabilities, the ONNX export."""

@@ -1,16 +1,19 @@
-"""Class probabilities of recordings, with warnings where they differ from what a run was trained on."""
+"""Class probabilities of recordings, with warnings if they differ from the training data."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from emotion.data.batches import normalise_by_speaker
+from emotion.data.batches import normalise_by_speaker, pad
+from emotion.data.dataset import data_warning
+from emotion.display import Displayed, html_table, text_table
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
@@ -24,11 +27,12 @@ from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.progress import log
 
 NO_WORDS = "no words"
+_SPEAKER_SECONDS = 20.0  # with less per speaker, normalisation by speaker is unreliable
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A run's prediction for one stretch of sound.
+    """A run's prediction for one recording or part of it.
 
     Parameters
     ----------
@@ -37,9 +41,9 @@ class Prediction:
     channel : int or None
         None is the mean of all channels.
     probabilities : dict of str to float
-        Of each class; they add up to 1.
+        Probability of each class; they sum to 1.
     text : str or None
-        The words that it is based on, given or recognised; None for models without text.
+        The words used, given or recognised; None for models without text.
     """
 
     audio: Path
@@ -51,19 +55,78 @@ class Prediction:
 
     @property
     def label(self) -> str:
+        """The most probable class."""
         return max(self.probabilities, key=lambda label: self.probabilities[label])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "audio": str(self.audio),
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "channel": self.channel,
+            "label": self.label,
+            "probabilities": {label: round(value, 6) for label, value in self.probabilities.items()},
+            **({} if self.text is None else {"text": self.text}),
+        }
+
+
+@dataclass(frozen=True)
+class PredictionTable(Displayed):
+    """Predictions of a run; prints as a table with one line per recording or part.
+
+    Parameters
+    ----------
+    labels : tuple of str
+    predictions : list of Prediction
+    problems : list of Problem
+        Recordings that could not be classified, by name and reason.
+    trained_on : str
+        The training corpus. The table shows it only if it is not natural speech (`data_warning`).
+    """
+
+    labels: tuple[str, ...]
+    predictions: list[Prediction]
+    problems: list[Problem]
+    trained_on: str
+
+    def rows(self, with_corpus: bool = True) -> list[list[str]]:
+        """Header and cells; with the words if the model uses any, and optionally with the training corpus."""
+        with_text = any(p.text is not None for p in self.predictions)
+        more = [*(["text"] if with_text else []), *(["trained_on"] if with_corpus else [])]
+        header = ["audio", "start", "end", "channel", "label", *self.labels, *more]
+        return [header] + [
+            [
+                str(p.audio), f"{p.start:.2f}", f"{p.end:.2f}", "" if p.channel is None else str(p.channel), p.label,
+                *(f"{p.probabilities[label]:.4f}" for label in self.labels),
+                *([p.text or ""] if with_text else []), *([self.trained_on] if with_corpus else []),
+            ]
+            for p in self.predictions
+        ]  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "trained_on": self.trained_on,
+            "predictions": [{**p.to_dict(), "trained_on": self.trained_on} for p in self.predictions],
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    def __str__(self) -> str:
+        return text_table(self.rows(with_corpus=bool(data_warning(self.trained_on))))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows(with_corpus=bool(data_warning(self.trained_on))))
 
 
 def feature_settings(run: Run) -> FeatureSettings:
-    """The settings that the run's training features were made with."""
+    """The feature settings of the run's training corpus."""
     return validate_settings(FeatureSettings, run.info["features"])
 
 
-def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> tuple[list[Prediction], list[Problem]]:
-    """Classify utterances; those that cannot be classified are returned by name and reason.
+def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> PredictionTable:
+    """Classify utterances; those that cannot be classified are listed by name and reason.
 
-    Where the model needs words and there is no transcript, they are recognised first. With normalisation by speaker,
-    the recordings of one folder (and channel) count as one speaker's.
+    If the model needs words and there is no transcript, they are recognised first. With normalisation by speaker,
+    the recordings of one folder (and channel) are treated as one speaker.
     """
     problems: list[Problem] = []
     if run.uses_text:
@@ -92,34 +155,34 @@ def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> tu
     with torch.inference_mode():
         for utterance, segment, own, (start, end) in zip(kept, features, words, spans, strict=True):
             if run.model_name == "embedding" and not len(own):
-                problems.append(Problem(utterance.utterance_id, NO_WORDS, "the embedding model has nothing to go by"))
+                problems.append(Problem(utterance.utterance_id, NO_WORDS, "the embedding model needs at least one"))
                 continue
-            inputs = (torch.from_numpy(array).to(device) for array in (segment, own))
-            probabilities = ensemble(*inputs).tolist()
+            (windows, n_windows), (rows, n_words) = pad([segment]), pad([own])
+            probabilities = ensemble(windows.to(device), n_windows, rows.to(device), n_words)[0].tolist()
             classes = dict(zip(run.labels, probabilities, strict=True))
             text = utterance.text if run.uses_text else None
             predictions.append(Prediction(utterance.audio, start, end, utterance.channel, classes, text))
-    return predictions, problems
+    return PredictionTable(run.labels, predictions, problems, run.corpus)
 
 
 def _with_words(run: Run, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Problem]]:
-    """Recognise what is not transcribed, and say which texts hold no words."""
+    """Recognise untranscribed utterances, and warn about texts without words."""
     unknown = sum(map(is_untranscribed, utterances))
     if unknown:
         log.warning(
-            "the %s model needs text, and %d of %d recordings or parts have none (--text, or a .txt or .lab file "
-            "beside it): PocketSphinx recognises their words, as American English and with errors",
+            "the %s model needs text, but %d of %d recordings or parts have none (--text, or a .txt or .lab file "
+            "beside the recording): PocketSphinx recognises the words, as American English and with errors",
             run.model_name, unknown, len(utterances),
         )  # fmt: skip
     known, problems = recognise(utterances)
     for utterance in known:
         if not tokenize(utterance.text):
-            log.warning("%s: the text holds no words", utterance.utterance_id)
+            log.warning("%s: the text contains no words", utterance.utterance_id)
     return known, problems
 
 
 def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
-    """Each utterance's words as the model takes them: rows of its embedding layer, or vectors of their own sound."""
+    """Each utterance's words as model inputs: rows of the embedding layer, or vectors of the word segments."""
     if run.uses_segments:
         vectors = [np.zeros((0, run.info["vector_size"]), dtype=np.float32)] * len(utterances)
         spoken = [i for i, utterance in enumerate(utterances) if tokenize(utterance.text)]
@@ -140,7 +203,7 @@ def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
 
 
 def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], rates: dict[Path, int]) -> None:
-    """Warn where recordings differ from training in a way that costs accuracy."""
+    """Warn if recordings differ from the training data in ways that reduce accuracy."""
     if not run.uses_audio:
         return
     _warn_of_bandwidth(run, rates)
@@ -149,36 +212,37 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
     cut = [u.audio for u, segment in zip(kept, features, strict=True) if len(segment) > longest]
     if cut:
         log.warning(
-            "%d recording(s) are longer than the model's %.0f s and are cut (first: %s): --chunk vad takes them apart",
+            "%d recording(s) exceed the model's maximum of %.0f s and are cut (first: %s): --chunk vad splits them",
             len(cut), longest * feature_settings(run).hop, cut[0],
         )  # fmt: skip
     if run.settings.training.normalisation == "speaker":
         windows: dict[str, int] = {}
         for utterance, segment in zip(kept, features, strict=True):
             windows[utterance.speaker] = windows.get(utterance.speaker, 0) + len(segment)
-        short = [speaker for speaker, n in windows.items() if n * feature_settings(run).hop < 20]
+        short = [speaker for speaker, n in windows.items() if n * feature_settings(run).hop < _SPEAKER_SECONDS]
         if short:
             log.warning(
-                "normalisation by speaker has less than 20 s of %d speaker(s) (first: %s); files of one folder count "
-                "as one speaker's", len(short), short[0],
+                "normalisation by speaker is unreliable: less than %.0f s of %d speaker(s) (first: %s); the files of a "
+                "folder are treated as one speaker", _SPEAKER_SECONDS, len(short), short[0],
             )  # fmt: skip
 
 
 def _warn_of_bandwidth(run: Run, rates: dict[Path, int]) -> None:
-    """Warn of files whose sampling rate gives them less, or more, of the spectrum than any file of training had."""
-    taken = feature_settings(run).sampling_rate  # more than this is never heard
-    trained = [min(int(rate), taken) for rate in run.info["sampling_rates"]] or [taken]
+    """Warn about files with a smaller or larger bandwidth than all training files, going by their sampling rates."""
+    used = feature_settings(run).sampling_rate  # features do not extend beyond it
+    trained = [min(int(rate), used) for rate in run.info["sampling_rates"]] or [used]
     lowest, highest = min(trained), max(trained)
     narrow = [path for path, rate in rates.items() if rate < lowest]
-    wide = [path for path, rate in rates.items() if min(rate, taken) > highest]
+    wide = [path for path, rate in rates.items() if min(rate, used) > highest]
     if narrow:
         log.warning(
-            "%d recording(s) have a smaller bandwidth than training's %d Hz (first: %s, %d Hz): expect more errors",
+            "%d recording(s) have a smaller bandwidth than the training data, %d Hz (first: %s, %d Hz): expect more "
+            "errors",
             len(narrow), lowest // 2, narrow[0], rates[narrow[0]] // 2,
         )  # fmt: skip
     if wide:
         log.warning(
-            "%d recording(s) have a larger bandwidth than training's %d Hz (first: %s, %d Hz): expect more errors, "
-            "unless you convert them to a sampling rate of %d Hz first",
+            "%d recording(s) have a larger bandwidth than the training data, %d Hz (first: %s, %d Hz): expect more "
+            "errors, or resample them to %d Hz first",
             len(wide), highest // 2, wide[0], rates[wide[0]] // 2, highest,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Recordings that are to be classified: files and folders, whole or in chunks, channels together or apart."""
+"""Find the recordings to classify: files and folders, whole or in chunks, channels averaged or separate."""
 
 from __future__ import annotations
 
@@ -17,89 +17,77 @@ from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import Problem, audio_files, folders_below, text_beside
 from speech2vec.runtime.errors import UserError
 
-VAD = "vad"
-
-
-ALL_CHANNELS = "all"
-
-
+VAD, ALL_CHANNELS = "vad", "all"
 NO_SPEECH = "no speech"
 
-
-_SAMPLING_RATE = 16000  # Hz, at which pauses are looked for
-
-
-_TOP_DB = 40.0  # what is quieter than the loudest window by more than this is a pause
-
-
+_SAMPLING_RATE = 16000  # Hz, for the detection of pauses
+_TOP_DB = 40.0  # windows quieter than the loudest by more than this are pauses
 _JOIN_PAUSE = 0.5  # seconds; shorter pauses do not end a chunk
-
-
-_LONGEST_CHUNK = 20.0  # seconds, of a chunk that ``vad`` makes
-
-
-_SHORTEST_CHUNK = 0.3
+_LONGEST_CHUNK = 20.0  # seconds, for ``vad``
+_SHORTEST_CHUNK = 0.3  # seconds
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
-    """Audio files, each once: those named, and those in the folders named, at any depth.
+    """The given audio files and those below the given folders, without duplicates.
 
     Raises
     ------
     UserError
-        One of the paths is not there, or a folder holds no audio.
+        A path does not exist, or a folder contains no audio.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = [file for folder in folders_below(path) for file in audio_files(folder)]
             if not inside:
-                raise UserError(f"{path} holds no audio files")
+                raise UserError(f"{path} contains no audio files")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise UserError(f"{path}: there is no such audio file or folder")
+            raise UserError(f"{path}: no such audio file or folder")
     return list(dict.fromkeys(found))
 
 
 def recordings(
     paths: Sequence[Path], text: str | None = None, chunk: str | None = None, channel: str | None = None
 ) -> tuple[list[Utterance], list[Problem]]:
-    """An utterance for each stretch of sound to classify; its speaker is the folder and the channel.
+    """One utterance for each recording or part to classify; its speaker is the folder and the channel.
 
     Parameters
     ----------
     paths : sequence of Path
         Files and folders.
     text : str or None
-        What is said in the one recording; else the .lab or .txt beside each. Neither says in which chunk, or on which
-        channel, a word was said: there the words have to be recognised (``extras["untranscribed"]``).
+        Transcript of the only recording; otherwise the .lab or .txt file beside each. A transcript does not say in
+        which chunk or channel a word was spoken, so the words of parts have to be recognised
+        (``extras["untranscribed"]``).
     chunk : str or None
-        ``vad`` or seconds.
+        ``vad``, or the length in seconds.
     channel : str or None
-        A number from 0, ``all`` for each on its own, or None for their mean.
+        A number from 0, ``all`` for each separately, or None for their mean.
 
     Returns
     -------
-    list of Utterance, list of Problem
-        The stretches; and files that cannot be read, or hold nothing to classify.
+    utterances : list of Utterance
+    problems : list of Problem
+        Files that are unreadable or contain nothing to classify.
 
     Raises
     ------
     UserError
-        An option cannot be understood, or does not fit the others.
+        An option is invalid or incompatible with another.
     """
     files = find_audio(paths)
     seconds = _seconds(chunk)
     if channel is not None and channel != ALL_CHANNELS and not channel.isdecimal():
-        raise UserError(f"--channel takes a number from 0 or 'all', not '{channel}'")
+        raise UserError(f"--channel must be a number from 0 or 'all', not '{channel}'")
     if text is not None and len(files) > 1:
-        raise UserError("--text is what was said in ONE recording; beside several put .txt files")
+        raise UserError("--text is the transcript of ONE recording; put a .txt file beside each of several")
     if text is not None and (chunk or channel == ALL_CHANNELS):
         raise UserError(
-            "--text is what was said in the whole recording: with --chunk or --channel all leave it out, and the "
-            "words of each part are recognised"
+            "--text is the transcript of the whole recording: omit it with --chunk or --channel all, and the words of "
+            "each part are recognised"
         )
     utterances: list[Utterance] = []
     problems: list[Problem] = []
@@ -110,13 +98,13 @@ def recordings(
             problems.append(Problem(str(path), BAD_AUDIO, str(error)))
             continue
         if not parts:
-            problems.append(Problem(str(path), NO_SPEECH, f"no stretch of {_SHORTEST_CHUNK} s or more to classify"))
+            problems.append(Problem(str(path), NO_SPEECH, f"no speech of at least {_SHORTEST_CHUNK} s"))
         utterances += parts
     return utterances, problems
 
 
 def _seconds(chunk: str | None) -> float | None:
-    """The length of chunks of equal length; None where others, or none, are asked for."""
+    """The length of chunks of equal length; None for ``vad`` and for no chunks."""
     if chunk is None or chunk == VAD:
         return None
     try:
@@ -124,23 +112,23 @@ def _seconds(chunk: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not _SHORTEST_CHUNK <= seconds < np.inf:
-        raise UserError(f"--chunk takes 'vad' or seconds, {_SHORTEST_CHUNK} or more, not '{chunk}'")
+        raise UserError(f"--chunk must be 'vad' or at least {_SHORTEST_CHUNK} seconds, not '{chunk}'")
     return seconds
 
 
 def _parts(
     path: Path, text: str | None, chunk: str | None, seconds: float | None, channel: str | None
 ) -> Iterator[Utterance]:
-    """One file's utterances, each with a name of its own."""
+    """The utterances of one file, with distinct names."""
     whole = Utterance(str(path), path, "", str(path.parent))
     channels: list[int | None] = [int(channel)] if channel is not None and channel.isdecimal() else [None]
     if channel == ALL_CHANNELS:
         channels = list(range(audio.info(path).n_channels))
-    said = text if text is not None else text_beside(path)
-    if said is None or chunk or len(channels) > 1:
+    transcript = text if text is not None else text_beside(path)
+    if transcript is None or chunk or len(channels) > 1:
         whole = replace(whole, extras={UNTRANSCRIBED: True})
     else:
-        whole = replace(whole, text=said)
+        whole = replace(whole, text=transcript)
     for number in channels:
         name, speaker = str(path), whole.speaker
         if number is not None:
@@ -158,13 +146,13 @@ def _parts(
 
 
 def _even(start: float, end: float, seconds: float) -> list[tuple[float, float]]:
-    """Stretches of `seconds`; what is left at the end is a chunk of its own if it is long enough."""
+    """Spans of `seconds`; the remainder is a span of its own if it is long enough."""
     edges = [*np.arange(start, end, seconds).tolist(), end]
     return [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST_CHUNK]
 
 
 def speech_spans(signal: np.ndarray, sampling_rate: int) -> list[tuple[float, float]]:
-    """Stretches that are louder than 40 dB below the peak, short pauses included.
+    """Spans louder than 40 dB below the peak, including short pauses.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""What was said, where there is no transcript: PocketSphinx with the American English models of its wheel.
+"""Words of recordings without a transcript, and word alignments.
 
-Words in time, by starting the program ``speech2vec-align``: its package is never imported here.
+PocketSphinx recognises words with its American English models. The program ``speech2vec-align`` aligns them; it runs
+as a process because the package must not be imported here.
 """
 
 from __future__ import annotations
@@ -20,26 +21,18 @@ from speech2vec.corpus.readers import Problem
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.progress import log
 
-UNTRANSCRIBED = "untranscribed"
-
-
-"""Key in an utterance's extras; true where its words are not known."""
-
-
+UNTRANSCRIBED = "untranscribed"  # key in an utterance's extras: true if its words are unknown
 TOO_LONG = "too long to recognise"
-
-
-_SAMPLING_RATE = 16000  # Hz, of the acoustic model
-
-
-LONGEST = 60.0  # seconds; recognition takes about as long as the sound lasts
+LONGEST = 60.0  # seconds; recognition runs at about real time
+PROGRAM = "speech2vec-align"
+_SAMPLING_RATE = 16000  # Hz, of PocketSphinx' acoustic model
 
 
 class Recogniser:
-    """Large-vocabulary recognition; the same sound gives the same words, whatever was recognised before."""
+    """Large-vocabulary recognition; the result does not depend on what was recognised before."""
 
     def __init__(self) -> None:
-        # cmn="batch": the cepstral mean of each utterance alone, not a running one over several utterances.
+        # cmn="batch": the cepstral mean of each utterance, not a running mean over utterances.
         self._decoder = pocketsphinx.Decoder(samprate=_SAMPLING_RATE, cmn="batch", loglevel="FATAL")
 
     def __call__(self, samples: np.ndarray) -> str:
@@ -53,11 +46,11 @@ class Recogniser:
         Returns
         -------
         str
-            Lower case; empty where no words were found.
+            Lower case; empty if no words were found.
         """
         if not samples.any():
-            return ""  # the decoder finds words in digital silence
-        self._decoder.reinit_feat()  # forgets the noise of what was recognised before
+            return ""  # the decoder would find words in digital silence
+        self._decoder.reinit_feat()  # resets the noise estimate
         self._decoder.start_utt()
         try:
             self._decoder.process_raw(audio.pcm16(samples), full_utt=True)
@@ -72,12 +65,13 @@ def is_untranscribed(utterance: Utterance) -> bool:
 
 
 def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Problem]]:
-    """Give each untranscribed utterance the words that were recognised in it; the others stay as they are.
+    """Recognise the words of each untranscribed utterance; the others are unchanged.
 
     Returns
     -------
-    list of Utterance, list of Problem
-        The utterances with their words; and those that cannot be read or last longer than a minute.
+    utterances : list of Utterance
+    problems : list of Problem
+        Utterances that are unreadable or longer than a minute.
     """
     recogniser: Recogniser | None = None
     done: list[Utterance] = []
@@ -85,16 +79,16 @@ def recognise(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[Pr
     for utterance in utterances:
         if not is_untranscribed(utterance):
             done.append(utterance)
-        elif isinstance(sound := _sound_of(utterance), Problem):
-            problems.append(sound)
+        elif isinstance(samples := _samples_of(utterance), Problem):
+            problems.append(samples)
         else:
             recogniser = recogniser or Recogniser()
-            done.append(replace(utterance, text=recogniser(sound)))
+            done.append(replace(utterance, text=recogniser(samples)))
     return done, problems
 
 
-def _sound_of(utterance: Utterance) -> np.ndarray | Problem:
-    """The sound at the models' sampling rate; a problem where it cannot be read or lasts too long."""
+def _samples_of(utterance: Utterance) -> np.ndarray | Problem:
+    """The samples at the acoustic model's sampling rate, or a problem if unreadable or too long."""
     try:
         end = audio.info(utterance.audio).duration if utterance.end is None else utterance.end
         seconds = end - (utterance.start or 0.0)
@@ -105,8 +99,8 @@ def _sound_of(utterance: Utterance) -> np.ndarray | Problem:
     return Problem(
         utterance.utterance_id,
         TOO_LONG,
-        f"lasts {seconds:,.0f} s, and words are recognised in up to {LONGEST:.0f} s: --chunk vad takes it apart, or "
-        "give what was said (--text, or a .txt or .lab file beside it)",
+        f"lasts {seconds:,.0f} s, recognition is limited to {LONGEST:.0f} s: split it with --chunk vad, or give its "
+        "transcript (--text, or a .txt or .lab file beside it)",
     )
 
 
@@ -117,21 +111,21 @@ def align_words(utterances: Sequence[Utterance], folder: Path) -> Path | None:
     ----------
     utterances : sequence of Utterance
     folder : Path
-        Where an ``utterances.jsonl`` and what the program makes of it are written.
+        Folder for ``utterances.jsonl`` and the program's output.
 
     Returns
     -------
     Path or None
-        The ALIGNED folder; None where no utterance could be aligned. Those that could not are named in the log.
+        The ALIGNED folder; None if no utterance could be aligned. Failures are logged by name.
 
     Raises
     ------
     UserError
-        The program is not installed, or stopped without a report.
+        The program is not installed, or ended without a report.
     """
     asked, aligned = folder / UTTERANCES_FILE, folder / "aligned"
     write_utterances(asked, (replace(u, audio=u.audio.absolute()) for u in utterances))
     report = run_aligner(asked, aligned)
     for failure in report["failed"]:
-        log.warning("%s: no words in time (%s: %s)", failure["utterance_id"], failure["reason"], failure["detail"])
+        log.warning("%s: words not aligned (%s: %s)", failure["utterance_id"], failure["reason"], failure["detail"])
     return aligned if report["words"] else None

@@ -1,1 +1,1 @@
-"""Training a classifier: the plan of folds and seeds, one fold, the run folder."""
+"""Training: the plan, the training loop, all folds and seeds, the run folder."""

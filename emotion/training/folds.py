@@ -1,4 +1,4 @@
-"""The members of a run (its folds and seeds): trained one after another or side by side, tested, and written down."""
+"""Train and test every fold of a run with every seed, one after another or in parallel."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from speech2vec.runtime.progress import Tracker
 
 
 def build_examples(run: Run, prepared: Prepared) -> Examples:
-    """All utterances of a corpus as inputs of a run's model, before each fold's scaling.
+    """All utterances of a corpus as inputs of a run's model, before the scaling of each fold.
 
     Raises
     ------
     UserError
-        The run's word vectors are those of another corpus.
+        The run's word vectors belong to another corpus.
     """
     n = len(prepared)
     nothing = np.zeros((0, run.info["n_features"]), dtype=np.float32)
@@ -42,11 +42,11 @@ def build_examples(run: Run, prepared: Prepared) -> Examples:
     elif run.segments is not None:
         words = run.segments.of_each()
         if len(words) != n:
-            raise UserError(f"{run.folder} has word vectors of {len(words)} utterances, {prepared.folder} holds {n}")
+            raise UserError(f"{run.folder} has word vectors of {len(words)} utterances, {prepared.folder} has {n}")
     return Examples(features, words, prepared.label_index)
 
 
-def train_member(
+def train_fold(
     run: Run,
     prepared: Prepared,
     examples: Examples,
@@ -57,9 +57,9 @@ def train_member(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Train and test one fold with one seed, and write its folder."""
-    place = {name: i for i, name in enumerate(prepared.utterance_id)}
+    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
     train, development, test = (
-        examples.part(np.array([place[name] for name in run.splits[fold][part]], dtype=np.int64))
+        examples.part(np.array([index_of[name] for name in run.splits[fold][part]], dtype=np.int64))
         for part in ("train", "development", "test")
     )
     scaler = None
@@ -70,26 +70,26 @@ def train_member(
     selecting = development if len(development) else None
     fitted = fit(model, train, selecting, run.settings, seed=seed, device=device, on_epoch=on_epoch)
     probabilities = predict_proba(model, test, run.settings, device)
-    run.save_member(FoldModel(fold, seed, model, scaler), fitted, probabilities)
+    run.save_model(FoldModel(fold, seed, model, scaler), fitted, probabilities)
 
 
-def train_members(
+def train_folds(
     run: Run, prepared: Prepared, jobs: int = 1, device: torch.device | str = "cpu", quiet: bool = False
 ) -> None:
-    """Train the members that a run lacks, `jobs` at a time; what is done stays when another one fails.
+    """Train all untrained folds and seeds of a run, `jobs` at a time; finished ones are kept if another fails.
 
     Raises
     ------
     UserError
-        A loss is not a number, or the corpus is not the one that the run was started with.
+        A loss is not finite, or the run was started with another corpus.
     """
-    missing = run.members_missing()
+    missing = run.untrained()
     total = len(missing) * run.settings.training.epochs
     with Tracker(f"training {run.model_name}", total, "epochs", quiet) as tracker:
         if jobs == 1 or len(missing) < 2:
             examples = build_examples(run, prepared)
             for fold, seed in missing:
-                train_member(
+                train_fold(
                     run,
                     prepared,
                     examples,
@@ -99,7 +99,7 @@ def train_members(
                     on_epoch=lambda row: tracker.advance(note=_note(row)),
                 )
             return
-        # Each process keeps to one thread: folds side by side are faster than one fold on all cores.
+        # One thread per process: parallel folds are faster than one fold on all cores.
         work = partial(_train_in_process, run.folder, prepared.folder, device)
         for _ in in_processes(work, missing, min(jobs, len(missing))):
             tracker.advance(run.settings.training.epochs)
@@ -111,29 +111,29 @@ def _note(row: dict[str, Any]) -> str:
 
 
 def _train_in_process(
-    run_folder: Path, prepared_folder: Path, device: torch.device | str, member: tuple[str, int]
+    run_folder: Path, prepared_folder: Path, device: torch.device | str, fold_seed: tuple[str, int]
 ) -> None:
     run, prepared, examples = _opened(run_folder, prepared_folder)
-    fold, seed = member
-    train_member(run, prepared, examples, fold, seed, device=device)
+    fold, seed = fold_seed
+    train_fold(run, prepared, examples, fold, seed, device=device)
 
 
 @lru_cache(maxsize=1)
 def _opened(run_folder: Path, prepared_folder: Path) -> tuple[Run, Prepared, Examples]:
-    """What a process needs for all of its members."""
+    """Run and inputs, loaded once per process."""
     torch.set_num_threads(1)
     run, prepared = Run.open(run_folder), Prepared.open(prepared_folder)
     return run, prepared, build_examples(run, prepared)
 
 
 def scaled(examples: Examples, scaler: Scaler) -> Examples:
-    """The same utterances with scaled features."""
+    """Scale the features of all utterances."""
     return Examples([scaler(segment) for segment in examples.features], examples.words, examples.labels)
 
 
 def write_predictions(run: Run, prepared: Prepared) -> None:
-    """Write ``predictions.csv``: a line for each test utterance and seed, with the name of the corpus."""
-    place = {name: i for i, name in enumerate(prepared.utterance_id)}
+    """Write ``predictions.csv``: one line per test utterance and seed, with the name of the corpus."""
+    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
     with (
         atomic_path(run.folder / PREDICTIONS_FILE) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
@@ -143,9 +143,9 @@ def write_predictions(run: Run, prepared: Prepared) -> None:
         writer.writerow(
             ["corpus", "seed", "fold", "utterance_id", "speaker", "style", "label", "predicted", *probabilities]
         )
-        for fold, seed in run.members_wanted():
+        for fold, seed in run.fold_seeds():
             names = run.splits[fold]["test"]
             for name, row in zip(names, run.test_probabilities(fold, seed), strict=True):
-                i = place[name]
+                i = index_of[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
                 writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])

@@ -1,4 +1,4 @@
-"""What is to be trained: a plan, the corpus checked against it, and the run folder that is started or continued."""
+"""Plan a training: check the corpus against the plan, then start a run folder or continue one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from emotion.data.batches import check_features
-from emotion.data.dataset import Prepared
+from emotion.data.dataset import COMPOSITE, Prepared
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import (
@@ -32,26 +32,26 @@ from speech2vec.training.run import LAST
 from speech2vec.training.run import Run as Speech2VecRun
 from speech2vec.vectors.portable import PortableEncoder
 
-_LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; in longer ones syllables run into one another
+_LONGEST_STEP = 0.25  # seconds, of the acoustic Bi-LSTM; longer steps merge syllables
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained, beside the settings.
+    """What to train, apart from the settings.
 
     Parameters
     ----------
     model : {"acoustic", "embedding", "dual"}
-    protocol : Protocol
+    protocol : SplitProtocol
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN``.
     seeds : sequence of int
     n_folds : int
-        Of the protocol ``speaker-folds``.
+        Number of folds of the protocol ``speaker-folds``.
     aligned : Path or None
-        Words in time, for ``segments:RUN``.
+        The word alignment for ``segments:RUN``.
     checkpoint : {"last", "best"}
-        Which of that RUN's encoders.
+        Which encoder of ``segments:RUN``.
     """
 
     model: str
@@ -63,7 +63,7 @@ class Plan:
     checkpoint: str = LAST
 
     def to_json(self) -> dict[str, Any]:
-        """What ``run.json`` records, and what a run is compared with before it is continued."""
+        """The part of ``run.json`` that must match before a run is continued."""
         of_segments = {"checkpoint": self.checkpoint} if is_segments(self.embeddings) else {}
         return {
             "model": self.model,
@@ -76,20 +76,20 @@ class Plan:
 
 
 def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
-    """Check that a corpus has what a plan needs, before anything is written.
+    """Check that a corpus meets the requirements of a plan, before anything is written.
 
     Returns
     -------
     list of Split
-        The protocol's: no speaker and no dialogue is in two parts, every class is in training.
+        With speakers and dialogues disjoint between parts, and every class in training.
 
     Raises
     ------
     UserError
-        The corpus lacks what the model or the protocol needs.
+        The corpus lacks something that the model or the protocol requires.
     """
     if is_segments(plan.embeddings) != (plan.aligned is not None):
-        raise UserError("--embeddings segments:RUN and --aligned ALIGNED (from speech2vec-align) go together")
+        raise UserError("--embeddings segments:RUN requires --aligned ALIGNED (from speech2vec-align), and vice versa")
     _check_inputs(prepared, plan.model, plan.embeddings)
     sexes = [utterance.extras.get("sex") for utterance in prepared.utterances()]
     splits = make_splits(
@@ -99,44 +99,43 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
         check_split(split, prepared.dialogue, "dialogue")
         missing = [label for label in prepared.labels if not (prepared.label[split.train] == label).any()]
         if missing:
-            raise UserError(f"split {split.name}: no training utterance of class {', '.join(missing)}")
+            raise UserError(f"split {split.name}: the training part has no utterance of class {', '.join(missing)}")
     return splits
 
 
 def _check_inputs(prepared: Prepared, model: str, embeddings: str | None) -> None:
-    """Refuse a corpus that lacks what the model needs."""
+    """Check that the corpus has the audio and text that the model requires."""
     if len(prepared) == 0:
-        raise UserError(f"{prepared.folder} holds no utterances")
+        raise UserError(f"{prepared.folder} contains no utterances")
     silent = np.flatnonzero(prepared.n_windows == 0)
     if model != "embedding" and len(silent):
         first = prepared.utterance_id[silent[0]]
         raise UserError(
-            f"{len(silent)} of {len(prepared)} utterances in {prepared.folder} have no audio (first: {first}); "
-            f"the {model} model needs it"
+            f"{len(silent)} of {len(prepared)} utterances in {prepared.folder} have no audio (first: {first}), "
+            f"which the {model} model requires"
         )
     if model != "embedding":
         check_features([prepared.segment(i) for i in range(len(prepared))], list(prepared.utterance_id))
     if model != "acoustic":
         if embeddings is None:
-            raise UserError(f"the {model} model needs --embeddings: a word2vec file, or random:50 as the control")
+            raise UserError(f"the {model} model requires --embeddings: a word2vec file, or random:50 as a control")
         if not any(text.strip() for text in prepared.text):
-            raise UserError(f"{prepared.folder} has no transcripts; the {model} model needs them")
-        if is_segments(embeddings) and prepared.composite:
+            raise UserError(f"{prepared.folder} has no transcripts, which the {model} model requires")
+        if is_segments(embeddings) and COMPOSITE in prepared.name:
             raise UserError(
-                f"{prepared.folder} is COMPOSITE: its words were not said in its audio, so that no word has a vector "
-                "of its own sound; take a vectors file, or a corpus with its own transcripts"
+                f"{prepared.folder} is COMPOSITE: its words were not spoken in its audio; use a vectors file"
             )
 
 
 def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings) -> None:
-    """Warn if a corpus was prepared with features that a preset is not meant for; training goes on all the same."""
+    """Warn if a corpus was prepared with features that do not fit the preset."""
     features = validate_settings(FeatureSettings, prepared.meta["features"])
     step = settings.model.stack * features.hop
     if preset == "paper" and features != FeatureSettings():
-        log.warning("%s has other features than the paper's: 'prepare --preset paper' makes those", prepared.folder)
+        log.warning("%s does not have the paper's features: use 'prepare --preset paper'", prepared.folder)
     elif step > _LONGEST_STEP:
         log.warning(
-            "model.stack = %d makes steps of %.1f s of the windows in %s, one every %.3g s: --set model.stack=%d",
+            "model.stack = %d gives steps of %.1f s with the windows of %s, one every %.3g s: --set model.stack=%d",
             settings.model.stack, step, prepared.folder, features.hop, max(1, round(0.1 / features.hop)),
         )  # fmt: skip
 
@@ -150,7 +149,7 @@ def start_run(
     *,
     jobs: int = 1,
 ) -> Run:
-    """Write the run folder; nothing is trained yet.
+    """Write a run folder without training yet.
 
     Parameters
     ----------
@@ -159,14 +158,14 @@ def start_run(
     plan : Plan
     settings : EmotionSettings
     splits : sequence of Split
-        What `check_plan` gave for this corpus and plan.
+        From `check_plan` for this corpus and plan.
     jobs : int
-        Processes for the MFCC of ``segments:RUN``.
+        Number of processes for the MFCC of ``segments:RUN``.
 
     Raises
     ------
     UserError
-        The word vectors, or the RUN and ALIGNED of ``segments:RUN``, cannot be used.
+        The word vectors, or the RUN and alignment of ``segments:RUN``, are unusable.
     """
     vocabulary: Vocabulary | None = None
     pretrained: Pretrained | None = None
@@ -189,12 +188,11 @@ def start_run(
         embeddings, vector_size = pretrained.name, pretrained.vector_size
         found = coverage(list(prepared.text), vocabulary, pretrained)
     if plan.model != "embedding":
-        found["recordings_cut"] = _say_what_is_cut(prepared, settings)
+        found["recordings_cut"] = _count_cut(prepared, settings)
     info = {
         **plan.to_json(),
         "labels": list(prepared.labels),
         "corpus": prepared.name,
-        "composite": prepared.composite,
         "features": prepared.meta["features"],
         "sampling_rates": prepared.meta.get("sampling_rates", {}),
         "n_features": int(prepared.features.shape[1]),
@@ -223,35 +221,35 @@ def start_run(
     )
 
 
-def _say_what_is_cut(prepared: Prepared, settings: EmotionSettings) -> int:
-    """Count the recordings that are longer than the model takes, and warn of them: they are kept, without their end."""
+def _count_cut(prepared: Prepared, settings: EmotionSettings) -> int:
+    """Count the recordings longer than the model's maximum and warn about them; their end is cut."""
     longest = settings.model.max_windows * settings.model.stack
     cut = np.flatnonzero(prepared.n_windows > longest)
     if len(cut):
         log.warning(
             "%d of %d recordings have more than %d windows and are cut there (first: %s, %.0f s): "
-            "--set model.max_windows=... takes more",
+            "--set model.max_windows=... allows more",
             len(cut), len(prepared), longest, prepared.utterance_id[cut[0]], prepared.duration[cut[0]],
         )  # fmt: skip
     return len(cut)
 
 
 def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: EmotionSettings) -> Run:
-    """Open an interrupted run, if what is asked for now is what it was started with.
+    """Open an interrupted run if plan, settings and corpus are those it was started with.
 
     Raises
     ------
     UserError
-        Naming what differs.
+        Naming the difference.
     """
     run = Run.open(folder)
     asked = {**plan.to_json(), "corpus": prepared.name, "features": prepared.meta["features"]}
     for name, value in asked.items():
         if run.info.get(name) != value:
-            raise UserError(f"{folder} was started with {name} {run.info.get(name)}, not {value}: --force starts anew")
+            raise UserError(f"{folder} was started with {name} {run.info.get(name)}, not {value}: --force starts over")
     if run.settings != settings:
-        raise UserError(f"{folder} was started with other settings (its config.toml): --force starts anew")
+        raise UserError(f"{folder} was started with other settings (its config.toml): --force starts over")
     known = set(prepared.utterance_id)
     if any(name not in known for parts in run.splits.values() for names in parts.values() for name in names):
-        raise UserError(f"{folder} was trained on other utterances than {prepared.folder} holds")
+        raise UserError(f"{folder} was started with other utterances than those of {prepared.folder}")
     return run

@@ -1,15 +1,14 @@
-"""The run folder: all that a trained classifier needs; nothing outside it is read.
+"""The run folder: everything a trained classifier needs; nothing outside it is read.
 
 ``run.json`` (model, labels, features, protocol), ``config.toml``, ``environment.json``, ``splits.json``,
-``vocabulary.json``, ``pretrained.safetensors`` (the vectors training starts from) or ``segments.safetensors`` (those of
-the corpus' own words, beside ``encoder.safetensors`` that made them) and, for each fold and seed,
+``vocabulary.json``, ``pretrained.safetensors`` (the initial word vectors) or ``segments.safetensors`` (vectors of the
+corpus' word segments, with the ``encoder.safetensors`` that produced them) and, for each fold and seed,
 ``members/FOLD/seed-N/`` with ``model.safetensors`` (weights and feature scaling), ``member.json``, ``metrics.jsonl``
-and ``test_probabilities.npy``; ``predictions.csv`` once all members are there. None of them can hold code.
+and ``test_probabilities.npy``; ``predictions.csv`` once all folds are trained. No file can contain code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from emotion.data.batches import Scaler
-from emotion.data.dataset import SYNTHETIC
+from emotion.data.dataset import data_warning
 from emotion.models.classifiers import build
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
@@ -36,20 +35,16 @@ from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_pat
 from speech2vec.vectors.portable import PortableEncoder
 
 FORMAT = 1
-
-
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
-
-
+VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
-
-
-VOCABULARY_FILE, PRETRAINED_FILE, PREDICTIONS_FILE = "vocabulary.json", "pretrained.safetensors", "predictions.csv"
+PREDICTIONS_FILE = "predictions.csv"
+_MODELS_FOLDER, _DONE_FILE = "members", "member.json"  # per fold and seed; the names are part of the format
 
 
 @dataclass(frozen=True)
 class FoldModel:
-    """One trained network of a run.
+    """The trained network of one fold and seed.
 
     Parameters
     ----------
@@ -58,7 +53,7 @@ class FoldModel:
     model : nn.Module
         In evaluation mode.
     scaler : Scaler or None
-        None for models without audio.
+        Scaling of the features; None for models without audio or normalisation.
     """
 
     fold: str
@@ -75,7 +70,7 @@ class Run:
     ----------
     folder : Path
     info : dict
-        What ``run.json`` holds.
+        The contents of ``run.json``.
     settings : EmotionSettings
     """
 
@@ -96,7 +91,7 @@ class Run:
         segments: WordSegments | None = None,
         encoder: PortableEncoder | None = None,
     ) -> Run:
-        """Write a new run folder; ``run.json`` comes last and makes it whole."""
+        """Write a new run folder; it is complete once ``run.json``, the last file, exists."""
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / CONFIG_FILE) as temporary:
             temporary.write_text(to_toml(settings), encoding="utf-8")
@@ -122,16 +117,14 @@ class Run:
         Raises
         ------
         UserError
-            The folder is not a run, is damaged, or was written by another version.
+            The folder is not a run, is damaged, or has another format.
         """
         folder = Path(folder)
         if not (folder / RUN_FILE).exists():
-            raise UserError(f"{folder} is no run of speech2vec-emotion (no {RUN_FILE})")
+            raise UserError(f"{folder} is not a run of speech2vec-emotion (no {RUN_FILE})")
         info = read_json(folder / RUN_FILE)
         if info.get("format") != FORMAT:
-            raise UserError(
-                f"{folder} is a run of format {info.get('format')}, this version reads {FORMAT}: train it again"
-            )
+            raise UserError(f"{folder} has format {info.get('format')}, this version reads {FORMAT}: train it again")
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property
@@ -140,33 +133,29 @@ class Run:
 
     @cached_property
     def segments(self) -> WordSegments | None:
-        """Vectors of the corpus' own words, where the run was trained on them."""
+        """Vectors of the corpus' word segments, if the run was trained on them."""
         path = self.folder / SEGMENTS_FILE
         return WordSegments.load(path) if path.exists() else None
 
     @property
     def uses_segments(self) -> bool:
-        """Whether each word's vector is made from its own sound."""
+        """Whether each word's vector is encoded from its own audio segment."""
         return self.info.get("embeddings") == SEGMENTS
 
     @cached_property
     def encoder(self) -> PortableEncoder:
-        """What makes the vectors of a new recording's words, where `uses_segments`."""
+        """The encoder of a new recording's word segments, if `uses_segments`."""
         return PortableEncoder.load(self.folder / ENCODER_FILE)
 
     @property
     def corpus(self) -> str:
-        """What the set it was trained on is called; the names of COMPOSITE and SYNTHETIC sets say what they are."""
+        """Name of the training corpus; it says COMPOSITE or SYNTHETIC if that is not natural speech."""
         return str(self.info["corpus"])
 
     @property
     def data_warning(self) -> str:
-        """What goes beside every prediction where the training set was not natural speech; "" where it was."""
-        if self.info["composite"]:
-            return "its words were not said in its audio; what it is worth on real speech is not known"
-        if SYNTHETIC in self.corpus:
-            return "no person said it; what it is worth on real speech is not known"
-        return ""
+        """A caution to show with every prediction if the training corpus is not natural speech, else ""."""
+        return data_warning(self.corpus)
 
     @property
     def model_name(self) -> str:
@@ -193,7 +182,7 @@ class Run:
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
-        """The word vectors that training started from; None for models without, and for segments.
+        """The initial word vectors; None for acoustic models and for segments.
 
         Raises
         ------
@@ -209,7 +198,7 @@ class Run:
             raise UserError(f"{path} is damaged: {error}") from error
 
     def build_model(self, seed: int) -> nn.Module:
-        """The network before training; `seed` draws its weights and the vectors of words that have none."""
+        """The untrained network; `seed` initialises its weights and the vectors of words without one."""
         torch.manual_seed(seed)
         settings, vectors = self.settings.model, None
         if self.pretrained is not None:
@@ -223,39 +212,39 @@ class Run:
             vectors=vectors,
         )
 
-    def member_folder(self, fold: str, seed: int) -> Path:
-        return self.folder / "members" / fold / f"seed-{seed}"
+    def model_folder(self, fold: str, seed: int) -> Path:
+        return self.folder / _MODELS_FOLDER / fold / f"seed-{seed}"
 
-    def members_wanted(self) -> list[tuple[str, int]]:
-        """All folds and seeds of the run."""
+    def fold_seeds(self) -> list[tuple[str, int]]:
+        """All pairs of fold and seed; each is one network."""
         return [(fold, seed) for fold in self.splits for seed in self.info["seeds"]]
 
-    def members_missing(self) -> list[tuple[str, int]]:
-        """What is still to be trained."""
-        return [(f, s) for f, s in self.members_wanted() if not (self.member_folder(f, s) / "member.json").exists()]
+    def untrained(self) -> list[tuple[str, int]]:
+        """The pairs of fold and seed that have not been trained."""
+        return [(f, s) for f, s in self.fold_seeds() if not (self.model_folder(f, s) / _DONE_FILE).exists()]
 
-    def save_member(self, member: FoldModel, fitted: Fitted, test_probabilities: np.ndarray) -> None:
-        """Write one member's folder, whole or not at all."""
-        with atomic_folder(self.member_folder(member.fold, member.seed)) as folder:
-            tensors = {name: value.contiguous().cpu() for name, value in member.model.state_dict().items()}
-            if member.scaler is not None:
-                tensors["scaler.mean"] = torch.from_numpy(member.scaler.mean)
-                tensors["scaler.deviation"] = torch.from_numpy(member.scaler.deviation)
+    def save_model(self, trained: FoldModel, fitted: Fitted, test_probabilities: np.ndarray) -> None:
+        """Write the folder of one fold and seed, atomically."""
+        with atomic_folder(self.model_folder(trained.fold, trained.seed)) as folder:
+            tensors = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
+            if trained.scaler is not None:
+                tensors["scaler.mean"] = torch.from_numpy(trained.scaler.mean)
+                tensors["scaler.deviation"] = torch.from_numpy(trained.scaler.deviation)
             save_file(tensors, folder / "model.safetensors")
             for row in fitted.history:
                 append_json_line(folder / "metrics.jsonl", row)
             np.save(folder / "test_probabilities.npy", test_probabilities, allow_pickle=False)
-            write_json(folder / "member.json", {"fold": member.fold, "seed": member.seed, "best_epoch": fitted.epoch})
+            write_json(folder / _DONE_FILE, {"fold": trained.fold, "seed": trained.seed, "best_epoch": fitted.epoch})
 
-    def load_member(self, fold: str, seed: int) -> FoldModel:
-        """One trained network.
+    def load_model(self, fold: str, seed: int) -> FoldModel:
+        """The trained network of one fold and seed.
 
         Raises
         ------
         UserError
-            It has not been trained, or its file is damaged or of another shape.
+            It has not been trained, or its file is damaged or of another model.
         """
-        path = self.member_folder(fold, seed) / "model.safetensors"
+        path = self.model_folder(fold, seed) / "model.safetensors"
         try:
             tensors = load_file(path)
             scaler = None
@@ -264,16 +253,15 @@ class Run:
             model = self.build_model(seed)
             model.load_state_dict(tensors)
         except FileNotFoundError as error:
-            raise UserError(f"{path} is not there: train with --resume first") from error
+            raise UserError(f"{path} is missing: complete the training with --resume") from error
         except (SafetensorError, RuntimeError) as error:
             raise UserError(f"{path} is damaged or of another model: {str(error).splitlines()[0]}") from error
         return FoldModel(fold, seed, model.eval(), scaler)
 
-    def load_members(self) -> Iterator[FoldModel]:
-        """All members, in order; their probabilities' mean is the run's prediction."""
-        for fold, seed in self.members_wanted():
-            yield self.load_member(fold, seed)
+    def load_models(self) -> list[FoldModel]:
+        """The networks of all folds and seeds, in order; the mean of their probabilities is the run's prediction."""
+        return [self.load_model(fold, seed) for fold, seed in self.fold_seeds()]
 
     def test_probabilities(self, fold: str, seed: int) -> np.ndarray:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
-        return np.load(self.member_folder(fold, seed) / "test_probabilities.npy", allow_pickle=False)
+        return np.load(self.model_folder(fold, seed) / "test_probabilities.npy", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""The training loop: cross-entropy, Adam, an epoch chosen on development data or the last one."""
+"""The training loop: cross-entropy, AdamW, and the epoch selected on development data or the last one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ EVALUATION_BATCH = 128
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training leaves in the model, and how it went.
+    """The outcome of training.
 
     Parameters
     ----------
     epoch : int
-        The epoch whose weights the model holds, from 1.
+        The selected epoch, from 1; the model has its weights.
     history : list of dict
-        For each epoch: losses, development UA and WA, gradient norm, seconds.
+        Per epoch: losses, development UA and WA, gradient norm, seconds.
     """
 
     epoch: int
@@ -47,25 +47,25 @@ def fit(
     device: torch.device | str = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fitted:
-    """Train `model` in place and leave it with the weights of the chosen epoch, in evaluation mode.
+    """Train `model` in place; afterwards it is in evaluation mode with the weights of the selected epoch.
 
     Parameters
     ----------
     model : nn.Module
     train : Examples
     development : Examples or None
-        Where the epoch is chosen; None takes the last one.
+        Data for selecting the epoch; None selects the last one.
     settings : EmotionSettings
     seed : int
-        Of the order of batches and of dropout.
+        Seed of the order of batches and of dropout.
     device : torch.device
     on_epoch : callable
-        Called with each epoch's metrics.
+        Called with the metrics of each epoch.
 
     Raises
     ------
     UserError
-        A loss is not a number.
+        A loss is not finite.
     """
     training = settings.training
     torch.manual_seed(seed)
@@ -100,7 +100,7 @@ def fit(
             "gradient_norm": norm_sum / steps_per_epoch,
         }
         if not math.isfinite(row["train_loss"]):
-            raise UserError(f"the loss of epoch {epoch} is not a number: a smaller training.learning_rate may help")
+            raise UserError(f"the loss of epoch {epoch} is not finite: try a smaller training.learning_rate")
         if development is not None:
             row |= _development_row(model, development, settings, device)
         row["seconds"] = time.monotonic() - started
@@ -117,7 +117,7 @@ def fit(
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:
-    """The learning rate after a share `done` of all steps: constant, or half a cosine down to zero."""
+    """The learning rate after a fraction `done` of all steps: constant, or a half cosine down to zero."""
     if training.schedule == "constant":
         return training.learning_rate
     return training.learning_rate * (0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
@@ -149,7 +149,7 @@ def _selection_score(row: dict[str, Any], training: TrainingSettings) -> float:
     if training.selection == "last" or "dev_loss" not in row:
         return float(row["epoch"])
     if training.selection == "recall":
-        return row["dev_UA"] - 1e-6 * row["dev_loss"]  # of equals, the more certain one
+        return row["dev_UA"] - 1e-6 * row["dev_loss"]  # ties: the lower loss
     return -row["dev_loss"]
 
 
@@ -157,7 +157,7 @@ def _selection_score(row: dict[str, Any], training: TrainingSettings) -> float:
 def predict_proba(
     model: nn.Module, examples: Examples, settings: EmotionSettings, device: torch.device | str = "cpu"
 ) -> np.ndarray:
-    """Class probabilities of each utterance [shape=(n_utterances, n_classes)], float32, in the order given."""
+    """Class probabilities of each utterance [shape=(n_utterances, n_classes)], float32, in the given order."""
     model.eval()
     rows_of: list[np.ndarray] = []
     found: list[np.ndarray] = []

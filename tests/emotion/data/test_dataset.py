@@ -13,7 +13,7 @@ from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import generator
 
-META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "composite": False, "fingerprint": "0" * 12}
+META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "fingerprint": "0" * 12}
 
 
 def write(folder: Path, lengths: list[int], labels: list[str]) -> list[np.ndarray]:
@@ -58,24 +58,24 @@ def test_utterances_that_are_not_those_of_the_index(tmp_path: Path) -> None:
     write(tmp_path / "p", [3, 4, 5], ["ang", "neu", "neu"])
     lines = (tmp_path / "p" / UTTERANCES_FILE).read_text().splitlines(keepends=True)
     (tmp_path / "p" / UTTERANCES_FILE).write_text("".join(lines[:2]))
-    with pytest.raises(UserError, match=r"p: utterances.jsonl has 2 utterances, index.parquet 3: prepare it again"):
+    with pytest.raises(UserError, match=r"p: utterances.jsonl has 2 utterances, index.parquet has 3: prepare it again"):
         Prepared.open(tmp_path / "p").utterances()
     (tmp_path / "p" / UTTERANCES_FILE).write_text("".join(lines[::-1]))
-    with pytest.raises(UserError, match=r"p: utterances.jsonl and index.parquet name different utterances"):
+    with pytest.raises(UserError, match=r"p: utterances.jsonl and index.parquet list different utterances"):
         Prepared.open(tmp_path / "p").utterances()
 
 
 def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no prepared corpus"):
+    with pytest.raises(UserError, match="is not a prepared corpus"):
         Prepared.open(tmp_path)
     folder = tmp_path / "p"
     write(folder, [3, 4], ["ang", "neu"])
     whole = (folder / FEATURES_FILE).read_bytes()
     (folder / FEATURES_FILE).write_bytes(whole[:-40])
-    with pytest.raises(UserError, match="not a whole prepared corpus"):
+    with pytest.raises(UserError, match="is an incomplete prepared corpus"):
         Prepared.open(folder)
     np.save(folder / FEATURES_FILE, np.zeros((6, 34), np.float32))
-    with pytest.raises(UserError, match="asks for windows"):
+    with pytest.raises(UserError, match="refers to windows"):
         Prepared.open(folder)
     (folder / FEATURES_FILE).write_bytes(whole)
     meta = json.loads((folder / META_FILE).read_text())

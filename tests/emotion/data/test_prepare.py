@@ -55,7 +55,7 @@ def test_a_tree_in_the_layout_of_iemocap(
     arguments = ("iemocap", root, "-o", tmp_path / "p", "--preset", "paper", "--jobs", 1, "--quiet")
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
-    assert "COUNTS DIFFER from the whole release" in printed and "improvised" in printed
+    assert "COUNTS DIFFER from the full release" in printed and "improvised" in printed
     prepared = Prepared.open(tmp_path / "p")
     report = json.loads((tmp_path / "p" / "report.json").read_text())
     assert report["asked"] == len(prepared) + len(report["left_out"])
@@ -108,14 +108,11 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("composite", "-o", "x"), "composite takes --audio DIR and --text DIR"),
-        (("ravdess", "-o", "x"), "ravdess needs the corpus' folder"),
-        (("composite", "--audio", "a", "--text", "b", "--preset", "paper", "-o", "x"), "composite has no settings"),
+        (("ravdess", "-o", "x"), "Missing argument 'ROOT'"),
         (("ravdess", ".", "-o", "x", "--preset", "papre"), "--preset takes default, paper, not 'papre'"),
-        (("other", ".", "-o", "x"), "there is no corpus kind 'other'"),
+        (("other", ".", "-o", "x"), "unknown corpus kind 'other'"),
         (("ravdess", ".", "-o", "x", "--set", "label=full"), "unknown setting 'label'"),
         (("ravdess", ".", "-o", "x", "--set", "features.window=0"), "setting 'features.window'"),
-        (("composite", "--audio", "a", "--text", "b", "-o", "x"), "a is no prepared corpus"),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -149,7 +146,7 @@ def test_a_column_that_is_empty_everywhere_is_named(tmp_path: Path, labels: Labe
     with pytest.raises(UserError) as refused:
         prepare_corpus(read_table(table), tmp_path / "out", PrepareSettings(labels=labels))
     first = f"{table}, line 2, column 'speaker' is empty"
-    assert str(refused.value) == f"no utterance can be used: no speaker (2); the first: {first}"
+    assert str(refused.value) == f"no utterance is usable: no speaker (2); the first: {first}"
 
 
 def test_several_processes_give_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

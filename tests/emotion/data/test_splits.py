@@ -17,7 +17,7 @@ def test_speaker_folds(speakers, n_folds, seed, with_sex):
     rows = [f"s{name}" for name, count in speakers for _ in range(count)]
     sexes = [("f" if int(row[1:]) % 2 else "m") for row in rows] if with_sex else None
     if len(speakers) < n_folds:
-        with pytest.raises(UserError, match="speaker folds"):
+        with pytest.raises(UserError, match="folds"):
             make_splits("speaker-folds", rows, sexes=sexes, n_folds=n_folds, seed=seed)
         return
     splits = make_splits("speaker-folds", rows, sexes=sexes, n_folds=n_folds, seed=seed)
@@ -33,9 +33,9 @@ def test_speaker_folds(speakers, n_folds, seed, with_sex):
 @pytest.mark.parametrize(
     ("n_speakers", "n_folds", "message"),
     [
-        (6, 7, "7 speaker folds cannot be made of 6 speakers: --folds is at least 3, at most 6"),
-        (6, 2, "2 speaker folds cannot be made of 6 speakers: --folds is at least 3, at most 6"),
-        (2, 3, "speaker folds need three speakers or more, the corpus has 2"),
+        (6, 7, "cannot make 7 folds of 6 speakers: --folds must be from 3 to 6"),
+        (6, 2, "cannot make 2 folds of 6 speakers: --folds must be from 3 to 6"),
+        (2, 3, "speaker-folds needs at least 3 speakers; the corpus has 2"),
     ],
 )
 def test_folds_that_cannot_be_made(n_speakers, n_folds, message):

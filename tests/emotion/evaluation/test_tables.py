@@ -45,7 +45,7 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         ("dual encoder, word vectors, d = 50", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.1),
     }
     # The file has every pair, in both measures, and says what the two differ in.
-    made = Tables("COMPOSITE-a-b-seed0", True, "session5", 1, 20, [], compared)
+    made = Tables("COMPOSITE-a-b-seed0", "session5", 1, 20, [], compared)
     header, *rows = made.difference_rows()
     assert len(rows) == 2 * 10 and {row[0] for row in rows} == {"COMPOSITE-a-b-seed0"}
     first = dict(zip(header, rows[0], strict=True))
@@ -82,9 +82,9 @@ def test_a_difference_is_that_of_the_two_on_the_same_draws():
 
 def test_published_figures_are_compared_with_their_own_sampling_error():
     assert published_differences() == [
-        "dual, speech less word vectors, d = 50: +1.37 [-2.31, +5.05], not significant",
-        "dual, speech vectors, less E-vector + MCNN + LSTM: +2.59 [-1.10, +6.28], not significant",
-        "embedding only, speech less word vectors: -0.65 [-4.50, +3.20], not significant",
+        "dual, speech minus word vectors, d = 50: +1.37 [-2.31, +5.05], not significant",
+        "dual, speech vectors minus E-vector + MCNN + LSTM: +2.59 [-1.10, +6.28], not significant",
+        "embedding only, speech minus word vectors: -0.65 [-4.50, +3.20], not significant",
     ]
 
 
@@ -98,9 +98,10 @@ def test_a_deviation_over_seeds_needs_two(n_seeds):
     row = Row(1, "acoustic only", 50.0, TableSystem("acoustic"))
     rows = [(row, score_predictions(predictions, n_draws=50).scores)]
     rows += [(Row(table, "published", 50.0, None), None) for table in (2, 3)]
-    made = Tables("corpus", False, "session5", n_seeds, 4, rows, [])
+    made = Tables("corpus", "session5", n_seeds, 4, rows, [])
     header, first = made.csv_rows()[:2]
-    assert {text.count("±") for text in (made.text(), made.html())} == {0 if n_seeds == 1 else 3}
+    assert str(made).count("±") == (0 if n_seeds == 1 else 3) and str(made) in made._repr_html_()
+    assert made.to_dict()["tables"][0]["system"] == "acoustic only"
     assert first[header.index("WA deviation")] == ("" if n_seeds == 1 else 17.68)
     assert first[header.index("WA mean")] == (100 if n_seeds == 1 else 87.5)
     of = [(row[header.index("published corpus")], row[header.index("corpus")]) for row in made.csv_rows()[1:]]

@@ -154,7 +154,7 @@ def test_only_filters_chroma_and_centroid_are_corrected() -> None:
 
 
 def test_what_gives_no_features_is_said() -> None:
-    with pytest.raises(UserError, match="not numbers"):
+    with pytest.raises(UserError, match="NaN or infinite"):
         extract(np.array([0.0, np.nan] * 2000), RATE)
     with pytest.raises(UserError, match="one channel"):
         extract(np.zeros((2, 2000)), RATE)

@@ -47,5 +47,5 @@ def test_columns_stand_side_by_side():
 
 
 def test_filters_without_a_line_are_refused():
-    with pytest.raises(UserError, match="mel filters hold no spectral line of a window of 200 samples"):
+    with pytest.raises(UserError, match="mel filters contain no FFT bin of a window of 200 samples"):
         log_mel(noise(), 16000, 0.0125, 0.01, 80)

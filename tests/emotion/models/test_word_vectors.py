@@ -72,5 +72,5 @@ def test_coverage_counts(vocabulary, vectors_file):
 def test_vectors_of_other_words_are_refused(tmp_path, vocabulary):
     path = tmp_path / "other.txt"
     write_vectors(path, WordVectors(["zebra"], np.ones((1, 3), dtype=np.float32)))
-    with pytest.raises(UserError, match="for none of the corpus' 5 words"):
+    with pytest.raises(UserError, match="contains none of the corpus' 5 words"):
         load_pretrained(str(path), vocabulary)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from emotion.cli.app import app
 from emotion.features.extraction import BAD_AUDIO
-from emotion.prediction.predict import predict
+from emotion.prediction.predict import Prediction, PredictionTable, predict
 from emotion.prediction.recordings import recordings
 from emotion.prediction.transcribe import LONGEST, UNTRANSCRIBED, Recogniser, recognise
 from emotion.settings import EmotionSettings
@@ -52,7 +53,7 @@ def test_a_transcript_counts_for_a_whole_recording_only(tmp_path):
         assert len({part.utterance_id for part in parts}) == 2
         assert all(part.text == "" and part.extras[UNTRANSCRIBED] for part in parts)
     for options in ({"chunk": "1"}, {"channel": "all"}):
-        with pytest.raises(UserError, match="leave it out"):
+        with pytest.raises(UserError, match="omit it"):
             recordings([stereo], text="one two", **options)
 
 
@@ -70,7 +71,7 @@ def test_a_bad_file_or_silence_does_not_take_the_others_with_it(tmp_path):
 
 @pytest.mark.parametrize("chunk", ["0", "-1", "nan", "inf", "words"])
 def test_chunks_that_cannot_be(tmp_path, chunk):
-    with pytest.raises(UserError, match="takes 'vad' or seconds"):
+    with pytest.raises(UserError, match="--chunk must be 'vad' or at least"):
         recordings([tone(tmp_path / "a.wav")], chunk=chunk)
 
 
@@ -101,14 +102,28 @@ def test_a_recording_goes_to_where_the_networks_are(tmp_path):
             super().__init__()
             self.register_buffer("mean", torch.zeros(1, device="meta"))
 
-        def forward(self, features, words):
+        def forward(self, features, n_windows, words, n_words):
             seen.append((features.device.type, words.device.type))
-            return torch.tensor([0.25, 0.75])
+            return torch.tensor([[0.25, 0.75]])
 
     info = {"model": "acoustic", "labels": ["neu", "ang"], "features": {}, "sampling_rates": {"16000": 1}}
-    run = Run(tmp_path, info, EmotionSettings())
-    (found,), problems = predict(run, Ensemble(), [Utterance("a", tone(tmp_path / "a.wav"), "", "s")])
-    assert found.label == "ang" and not problems and seen == [("meta", "meta")]
+    run = Run(tmp_path, {**info, "corpus": "mine"}, EmotionSettings())
+    table = predict(run, Ensemble(), [Utterance("a", tone(tmp_path / "a.wav"), "", "s")])
+    (found,) = table.predictions
+    assert found.label == "ang" and not table.problems and seen == [("meta", "meta")]
+
+
+def test_a_prediction_is_a_table_as_text_in_a_notebook_and_as_a_dictionary():
+    found = Prediction(Path("<a>.wav"), 0.0, 1.5, None, {"neu": 0.25, "ang": 0.75}, "yes & no")
+    table = PredictionTable(("neu", "ang"), [found], [], "mine")
+    header, line = str(table).splitlines()
+    assert header.split() == ["audio", "start", "end", "channel", "label", "neu", "ang", "text"]
+    assert line.split() == ["<a>.wav", "0.00", "1.50", "ang", "0.2500", "0.7500", "yes", "&", "no"]
+    html = table._repr_html_()
+    assert html.count("<tr>") == 2 and "<td>&lt;a&gt;.wav</td>" in html and "yes &amp; no" in html
+    (row,) = table.to_dict()["predictions"]
+    assert row["probabilities"] == {"neu": 0.25, "ang": 0.75} and row["trained_on"] == "mine"
+    assert "SYNTHETIC" in str(PredictionTable(("neu", "ang"), [found], [], "SYNTHETIC"))
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +169,7 @@ def test_words_are_recognised_where_none_are_given(ravdess, tmp_path):
         result = invoke("predict", run, path, "--format", "json", "--quiet")
         (found,) = json.loads(result.stdout)
         assert len(set(found["text"].split()) & set(KIDS.split())) >= 3
-        assert "PocketSphinx recognises their words" in result.stderr
+        assert "PocketSphinx recognises the words" in result.stderr
         text = ("--text", found["text"], "--format", "json", "--quiet")
         (same,) = json.loads(invoke("predict", run, path, *text).stdout)
         assert same == found
@@ -165,13 +180,14 @@ def test_words_are_recognised_where_none_are_given(ravdess, tmp_path):
     assert len(rows) == 2 and {"text", "neu", "start"} <= rows[0].keys() and rows[0]["text"] != rows[1]["text"]
     # Where nothing was said, a model of words alone has nothing to say.
     result = invoke("predict", tmp_path / "embedding", path, silent, "--quiet", code=1)
-    assert "silent.wav" not in result.stdout and "silent.wav: the embedding model has nothing" in result.stderr
+    assert "silent.wav" not in result.stdout and "silent.wav: the embedding model needs at least one" in result.stderr
 
 
 @pytest.mark.corpus
 @pytest.mark.slow
 def test_segments_of_a_new_recording_are_those_of_training(ravdess, tmp_path):
     """Aligned by the same program and encoded by the run's own copy of the encoder: nothing outside it is needed."""
+    from emotion.data.batches import pad
     from emotion.data.dataset import Prepared
     from emotion.prediction.ensemble import load_ensemble
     from emotion.training.run import Run
@@ -196,7 +212,7 @@ def test_segments_of_a_new_recording_are_those_of_training(ravdess, tmp_path):
     own = run.segments.of_each()[i]
     assert own.shape == (6, 6)
     with torch.inference_mode():
-        wanted = load_ensemble(run)(torch.from_numpy(np.array(corpus.segment(i))), torch.from_numpy(own))
+        (wanted,) = load_ensemble(run)(*pad([corpus.segment(i)]), *pad([own]))
     as_json = ("--format", "json", "--quiet")
     text = ("--text", "Dogs are sitting by the door.")
     (found,) = json.loads(invoke("predict", tmp_path / "run", path, *text, *as_json).stdout)

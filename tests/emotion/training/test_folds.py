@@ -18,7 +18,7 @@ def test_each_speaker_s_features_are_standardised_where_the_settings_say_so(tmp_
         for i in range(8):
             utterance = Utterance(f"u{i}", Path("a.wav"), "", "ab"[i % 2], extras={"label_full": "neu"})
             writer.add(utterance, (1 + i % 2) * rng.standard_normal((6, 3)) + 10 * (i % 2), 1.0, "neu")
-        writer.finish({"labels": ["neu"], "composite": False}, {})
+        writer.finish({"labels": ["neu"]}, {})
     prepared = Prepared.open(tmp_path / "p")
     for normalisation in ("speaker", "training"):
         settings = EmotionSettings(training={"normalisation": normalisation})

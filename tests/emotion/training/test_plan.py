@@ -10,7 +10,7 @@ from emotion.training.plan import Plan, check_plan
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.errors import UserError
 
-META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "composite": False, "fingerprint": "0" * 12}
+META = {"kind": "table", "name": "made", "labels": ["neu", "ang"], "fingerprint": "0" * 12}
 
 
 def prepared(folder, *speakers):

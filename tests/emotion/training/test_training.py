@@ -214,7 +214,7 @@ def test_a_loss_that_is_no_number_is_said():
     chosen = EmotionSettings(model=ModelSettings(**SMALL), training={"epochs": 1})
     examples = made_up(4)
     examples.features[0][0, 0] = np.nan
-    with pytest.raises(UserError, match="not a number"):
+    with pytest.raises(UserError, match="is not finite"):
         fit(model_of("acoustic", chosen.model), examples, None, chosen, seed=0)
 
 

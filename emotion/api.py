@@ -1,0 +1,306 @@
+"""The Python interface: what a notebook calls, and what the commands of ``speech2vec-emotion`` call.
+
+Results print as the commands print them, show as tables in a notebook, and have a method ``to_dict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from emotion.corpora.registry import read_emotion_corpus
+from emotion.data.dataset import META_FILE, Prepared
+from emotion.data.prepare import Preparation, prepare_corpus, prepare_settings
+from emotion.data.splits import SplitProtocol
+from emotion.evaluation.evaluate import Evaluation, evaluate_run, write_evaluation
+from emotion.evaluation.table_rows import check_systems, table_rows, train_systems
+from emotion.evaluation.tables import Tables, make_tables, write_tables
+from emotion.metrics import N_DRAWS
+from emotion.models.word_vectors import is_segments, source_path
+from emotion.prediction.classifier import Classifier
+from emotion.settings import classifier_settings
+from emotion.training.folds import train_folds, write_predictions
+from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
+from emotion.training.run import CONFIG_FILE, RUN_FILE, Run
+from speech2vec.runtime.devices import choose_device
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.output import check_output, claim_output
+from speech2vec.runtime.progress import Tracker
+from speech2vec.training.run import LAST
+
+
+def prepare(
+    kind: str,
+    root: str | Path,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    preset: str = "default",
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    quiet: bool = True,
+    force: bool = False,
+) -> Preparation:
+    """Read an emotion corpus, compute its features and check its counts.
+
+    Parameters
+    ----------
+    kind : {"iemocap", "ravdess", "emodb", "crema-d", "meld", "table"}
+    root : path
+        The corpus folder; for ``table`` the file (CSV, TSV or JSONL).
+    output : path
+        Folder of the prepared corpus.
+    name : str or None
+        Name of the corpus in tables and reports; None takes `kind`.
+    preset : {"default", "paper"}
+    config : Path or None
+        A TOML file with settings.
+    overrides : sequence of str
+        Settings as ``key.sub=value``.
+    jobs : int
+        Number of processes.
+    quiet : bool
+        Show no progress.
+    force : bool
+        Replace an existing output.
+
+    Raises
+    ------
+    UserError
+        The corpus, a setting or the output is unusable.
+
+    Examples
+    --------
+    >>> emotion.prepare("ravdess", "RAVDESS", "prepared/ravdess")  # doctest: +SKIP
+    """
+    root, output = Path(root), Path(output)
+    settings = prepare_settings(preset, config, overrides)
+    corpus = read_emotion_corpus(kind, root)
+    claim_output(output, force=force, inputs=[root], folder_with=[META_FILE])
+    return prepare_corpus(corpus, output, settings, name=name, jobs=jobs, quiet=quiet)
+
+
+def train(
+    prepared: str | Path,
+    output: str | Path,
+    *,
+    model: str = "acoustic",
+    embeddings: str | None = None,
+    aligned: str | Path | None = None,
+    checkpoint: str | None = None,
+    protocol: SplitProtocol | str = SplitProtocol.speaker_folds,
+    folds: int = 6,
+    preset: str = "default",
+    seeds: int = 5,
+    seed: int = 0,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    device: str | torch.device = "auto",
+    quiet: bool = True,
+    force: bool = False,
+    resume: bool = False,
+) -> Classifier:
+    """Train a classifier for each fold and seed of a protocol, and test it on unseen speakers.
+
+    Parameters
+    ----------
+    prepared : path
+        A prepared corpus.
+    output : path
+        The run folder.
+    model : {"acoustic", "embedding", "dual"}
+    embeddings : str or None
+        A word2vec file, ``random:D``, or ``segments:RUN`` (with `aligned`); required by embedding and dual.
+    aligned : path or None
+        Word alignment from ``speech2vec-align`` for ``segments:RUN``.
+    checkpoint : {"last", "best"} or None
+        The encoder of ``segments:RUN``; None is "last".
+    protocol : SplitProtocol or str
+    folds : int
+        Number of folds of ``speaker-folds``.
+    preset : {"default", "paper"}
+    seeds, seed : int
+        Train with `seeds` consecutive seeds starting at `seed`.
+    config, overrides
+        Settings, as for `prepare`.
+    jobs : int
+        Number of folds and seeds to train in parallel.
+    device : {"auto", "cpu", "cuda"} or torch.device
+    quiet : bool
+        Show no progress.
+    force, resume : bool
+        Replace an existing output, or continue it.
+
+    Raises
+    ------
+    UserError
+        The corpus, an option or the output is unusable, or a loss is not finite.
+
+    Examples
+    --------
+    >>> classifier = emotion.train("prepared/ravdess", "runs/ravdess", seeds=1)  # doctest: +SKIP
+    >>> print(emotion.evaluate(classifier))  # doctest: +SKIP
+    """
+    output = Path(output)
+    aligned = None if aligned is None else Path(aligned)
+    settings = classifier_settings(preset, config, overrides)
+    corpus = Prepared.open(Path(prepared))
+    if checkpoint is not None and not is_segments(embeddings):
+        raise UserError("--checkpoint selects the encoder of --embeddings segments:RUN: give both or neither")
+    plan = Plan(
+        model=model,
+        protocol=SplitProtocol(protocol),
+        embeddings=embeddings,
+        seeds=range(seed, seed + seeds),
+        n_folds=folds,
+        aligned=aligned,
+        checkpoint=checkpoint or LAST,
+    )
+    splits = check_plan(corpus, plan)
+    chosen = choose_device(device)
+    if model != "embedding":
+        warn_of_features(corpus, preset, settings)
+    with only_writer(output):
+        inputs = [corpus.folder, aligned, source_path(embeddings)]
+        claim_output(output, force=force, resume=resume, inputs=inputs, folder_with=[RUN_FILE, CONFIG_FILE])
+        if resume and (output / RUN_FILE).exists():
+            run = continue_run(corpus, output, plan, settings)
+        else:
+            run = start_run(corpus, output, plan, settings, splits, jobs=jobs)
+        train_folds(run, corpus, jobs=jobs, device=chosen, quiet=quiet)
+        write_predictions(run, corpus)
+    return Classifier(run, chosen)
+
+
+def load(run: str | Path, *, device: str | torch.device = "auto") -> Classifier:
+    """Load a trained run.
+
+    Parameters
+    ----------
+    run : path
+        A run folder of `train`.
+    device : {"auto", "cpu", "cuda"} or torch.device
+
+    Raises
+    ------
+    UserError
+        The folder is not a run, or there is no such device.
+    """
+    return Classifier(Run.open(Path(run)), choose_device(device))
+
+
+def evaluate(
+    run: Classifier | str | Path,
+    output: str | Path | None = None,
+    *,
+    draws: int = N_DRAWS,
+    seed: int = 0,
+    force: bool = False,
+) -> Evaluation:
+    """Score a run's test predictions: WA, UA, macro F1, recall per class and confusion matrix, with intervals.
+
+    Parameters
+    ----------
+    run : Classifier or path
+    output : path or None
+        Folder for report.txt, scores.json and confusion.png; None writes nothing.
+    draws, seed : int
+        Number of bootstrap draws and their seed.
+    force : bool
+        Replace an existing output.
+
+    Raises
+    ------
+    UserError
+        Training is incomplete, or the output exists.
+
+    Examples
+    --------
+    >>> evaluation = emotion.evaluate("runs/ravdess")  # doctest: +SKIP
+    >>> evaluation.parts["all"].scores["UA"].mean  # doctest: +SKIP
+    """
+    opened = run.run if isinstance(run, Classifier) else Run.open(Path(run))
+    if output is not None:
+        check_output(Path(output), force=force, inputs=[opened.folder], folder_with=["scores.json", "report.txt"])
+    evaluation = evaluate_run(opened, draws, seed)
+    if output is not None:
+        write_evaluation(evaluation, Path(output))
+    return evaluation
+
+
+def tables(
+    prepared: str | Path,
+    output: str | Path,
+    *,
+    speech: Mapping[int, str] | None = None,
+    word: Mapping[int, str] | None = None,
+    extra: Mapping[int, str] | None = None,
+    protocol: SplitProtocol | str = SplitProtocol.session5,
+    folds: int = 6,
+    preset: str = "paper",
+    seeds: int = 5,
+    seed: int = 0,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    device: str | torch.device = "auto",
+    quiet: bool = True,
+    force: bool = False,
+    resume: bool = False,
+) -> Tables:
+    """Train all systems of Tables 1 to 3 of Krishna & Reddy (2019) and compare them.
+
+    Parameters
+    ----------
+    prepared : path
+        A prepared corpus.
+    output : path
+        Folder for tables.txt, tables.csv, differences.csv and runs/.
+    speech, word, extra : mapping of int to str
+        Vectors files by vector size: of Speech2Vec, of Word2Vec, and others to compare with.
+    protocol, folds, preset, seeds, seed, config, overrides, jobs, device, quiet, force, resume
+        As for `train`.
+
+    Raises
+    ------
+    UserError
+        The corpus, vectors, an option or the output is unusable.
+
+    Examples
+    --------
+    >>> emotion.tables("prepared/iemocap", "tables", speech={50: "s2v.txt"}, word={50: "w2v.txt"})  # doctest: +SKIP
+    """
+    output, protocol = Path(output), SplitProtocol(protocol)
+    vectors = [given or {} for given in (speech, word, extra)]
+    settings = classifier_settings(preset, config, overrides)
+    corpus = Prepared.open(Path(prepared))
+    chosen = choose_device(device)
+    rows = table_rows(*vectors)
+    seed_list = list(range(seed, seed + seeds))
+    check_systems(rows, corpus, protocol=protocol, seeds=seed_list, n_folds=folds)
+    warn_of_features(corpus, preset, settings)
+    n_systems = len({row.system for row in rows if row.system})
+    with only_writer(output):
+        inputs: list[str | Path] = [corpus.folder, *(file for files in vectors for file in files.values())]
+        claim_output(output, force=force, resume=resume, inputs=inputs, folder_with=["runs", "tables.txt"])
+        with Tracker("tables", n_systems, "systems", quiet) as tracker:
+            results = train_systems(
+                rows,
+                corpus,
+                output,
+                protocol=protocol,
+                settings=settings,
+                seeds=seed_list,
+                n_folds=folds,
+                jobs=jobs,
+                device=chosen,
+                on_system=lambda title: tracker.advance(note=title),
+            )
+        made = make_tables(rows, results, corpus, protocol.value, seeds)
+        write_tables(made, output)
+    return made
