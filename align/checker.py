@@ -16,11 +16,11 @@ from pydantic import Field
 from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
 from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.pronunciation.dictionary import Pronunciations
-from align.results import Result
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.files import atomic_path
 
 _SHOWN = 5
@@ -101,13 +101,14 @@ class Issue:
     end: float | None = None
     detail: str = ""
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """What the command prints."""
         where = f" '{self.word}' {self.start:.2f}-{self.end:.2f} s" if self.start is not None else ""
-        return f"{self.utterance_id}{where}{': ' if self.detail else ''}{self.detail}"
+        return [f"{self.utterance_id}{where}{': ' if self.detail else ''}{self.detail}"]
 
 
 @dataclass(frozen=True)
-class CheckReport(Result):
+class CheckReport(Displayed):
     """What a check found.
 
     Parameters
@@ -154,14 +155,15 @@ class CheckReport(Result):
             rows.writeheader()
             rows.writerows({**vars(issue), "kind": issue.kind.value} for issue in self.issues)
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """What the command prints."""
         lines = [f"{self.folder}: {self.aligned:,} of {self.asked:,} utterances aligned"]
         for kind, count in self.counts.items():
             lines.append(f"  {kind.value:20} {count:8,}")
             lines += [f"      {issue}" for issue in self.issues if issue.kind is kind][:_SHOWN]
             if count > _SHOWN:
                 lines.append(f"      ... and {count - _SHOWN:,} more (--findings FILE.csv lists all)")
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
 
 class Checker:

@@ -12,8 +12,8 @@ import numpy as np
 
 from align.aligned import iterate_aligned
 from align.matching import UNKNOWN
-from align.results import Result
 from speech2vec.corpus.manifest import Word
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 
 WITHIN = (0.010, 0.020, 0.050, 0.100)  # seconds
@@ -44,7 +44,7 @@ class Boundary:
 
 
 @dataclass(frozen=True)
-class Comparison(Result):
+class Comparison(Displayed):
     """The differences between the word boundaries of two alignments.
 
     Parameters
@@ -110,7 +110,8 @@ class Comparison(Result):
             "worst": [{**vars(boundary), "difference": boundary.difference} for boundary in self.worst],
         }
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """What the command prints."""
         shares = ", ".join(f"{limit * 1000:.0f} ms {self.share_within(limit):.2%}" for limit in WITHIN)
         lines = [
             f"{self.first} against {self.second}: {self.n_utterances:,} utterances, {self.n_words:,} words",
@@ -126,7 +127,7 @@ class Comparison(Result):
                 f"      {boundary.utterance_id} '{boundary.word}' {boundary.side}: {boundary.first:.3f} s and "
                 f"{boundary.second:.3f} s ({boundary.difference * 1000:+.0f} ms)"
             )
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
 
 def pair_words(first: Sequence[Word], second: Sequence[Word]) -> list[tuple[Word, Word]]:

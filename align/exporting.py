@@ -15,9 +15,9 @@ from typing import Any
 from align.aligned import iterate_aligned
 from align.formats import alignment_txt, csv_table, ctm, textgrid
 from align.formats.tracks import FormatError, Interval
-from align.results import Result
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 
 _SHOWN = 20
@@ -38,7 +38,7 @@ WRITTEN = ("**/*.TextGrid", "**/*.alignment.txt", "words.ctm", "words.csv")
 
 
 @dataclass
-class ExportReport(Result):
+class ExportReport(Displayed):
     """What an export wrote, and what it could not write.
 
     Parameters
@@ -68,7 +68,8 @@ class ExportReport(Result):
         failed = [{"utterance_id": name, "reason": reason} for name, reason in self.failed]
         return {**vars(self), "folder": str(self.folder), "failed": failed}
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """What the command prints."""
         files = "1 file" if self.n_files == 1 else f"{self.n_files:,} files"
         lines = [f"{self.n_utterances:,} utterances, {self.n_words:,} words in {files} -> {self.folder}"]
         if self.n_clipped:
@@ -81,7 +82,7 @@ class ExportReport(Result):
                 lines += [f"  {len(items):,} {what}:", *(f"    {item}" for item in items[:_SHOWN])]
             if len(items) > _SHOWN:
                 lines.append(f"    and {len(items) - _SHOWN:,} more")
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
 
 def export_aligned(aligned: Path, kind: ExportFormat, folder: Path, report: ExportReport) -> Iterator[str]:

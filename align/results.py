@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,59 +10,13 @@ from typing import Any
 from align.aligned import read_failures
 from align.base import Failure
 from speech2vec.corpus.manifest import REPORT_FILE
+from speech2vec.runtime.display import Displayed, Table
 
 _SHOWN = 20
 
 
-class Result(ABC):
-    """Base of all results: ``str()`` is what the command prints, and a notebook shows `to_dict` as a table."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values that JSON can hold."""
-
-    def _repr_html_(self) -> str:
-        return html_table(self.to_dict())
-
-
-def html_table(values: Mapping[str, Any]) -> str:
-    """Render a mapping as an HTML table, and a list of mappings in it as a table of its own.
-
-    Parameters
-    ----------
-    values : mapping
-        Keys and values are escaped. Of a list, the first 20 items are shown.
-
-    Examples
-    --------
-    >>> html_table({"words": 3, "detail": "<b>"})
-    '<table><tr><th>words</th><td>3</td></tr><tr><th>detail</th><td>&lt;b&gt;</td></tr></table>'
-    """
-    return _table([f"<th>{html.escape(name)}</th><td>{_cell(value)}</td>" for name, value in values.items()])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return html_table(value)
-    if not isinstance(value, list):
-        return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
-    if not value or not isinstance(value[0], Mapping):
-        return "<br>".join([_cell(item) for item in value[:_SHOWN]] + _more(value))
-    header = "".join(f"<th>{html.escape(name)}</th>" for name in value[0])
-    rows = ["".join(f"<td>{_cell(cell)}</td>" for cell in row.values()) for row in value[:_SHOWN]]
-    return _table([header, *rows, *(f"<td>{more}</td>" for more in _more(value))])
-
-
-def _table(rows: Iterable[str]) -> str:
-    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-
-
-def _more(items: Sequence[object]) -> list[str]:
-    return [f"and {len(items) - _SHOWN:,} more"] if len(items) > _SHOWN else []
-
-
 @dataclass(frozen=True)
-class AlignmentReport(Result):
+class AlignmentReport(Displayed):
     """How many utterances of a corpus were aligned, and which were not.
 
     Parameters
@@ -111,7 +63,8 @@ class AlignmentReport(Result):
             "notes": self.notes,
         }
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """What the command prints."""
         summary = f"{self.folder}: {self.aligned:,} of {self.asked:,} utterances aligned, {self.words:,} words"
         if self.guessed_pronunciations:
             summary += f", {self.guessed_pronunciations:,} with a guessed pronunciation"
@@ -121,4 +74,4 @@ class AlignmentReport(Result):
             lines.append(f"not aligned: {failure.utterance_id}: {failure.reason.value}{detail}")
         if len(self.failed) > _SHOWN:
             lines.append(f"... and {len(self.failed) - _SHOWN:,} more: {self.folder / REPORT_FILE} lists them all")
-        return "\n".join(lines)
+        return ["\n".join(lines)]

@@ -47,7 +47,7 @@ def refuse_empty(corpus: Corpus, path: Path) -> None:
 
 
 def refuse_composite(corpus: Corpus) -> None:
-    """Refuse utterances whose text belongs to another recording (COMPOSITE sets of ``speech2vec-emotion prepare``).
+    """Refuse utterances whose text belongs to another recording (COMPOSITE tables of ``scripts.make_composite``).
 
     Raises
     ------

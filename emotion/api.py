@@ -5,14 +5,15 @@ Results print as the commands print them, show as tables in a notebook, and have
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import META_FILE, Prepared
-from emotion.data.prepare import Preparation, prepare_corpus, prepare_settings
+from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
 from emotion.evaluation.evaluate import Evaluation, evaluate_run, write_evaluation
 from emotion.evaluation.table_rows import check_systems, table_rows, train_systems
@@ -20,7 +21,7 @@ from emotion.evaluation.tables import Tables, make_tables, write_tables
 from emotion.metrics import N_DRAWS
 from emotion.models.word_vectors import is_segments, source_path
 from emotion.prediction.classifier import Classifier
-from emotion.settings import classifier_settings
+from emotion.settings import EmotionSettings, classifier_settings
 from emotion.training.folds import train_folds, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
 from emotion.training.run import CONFIG_FILE, RUN_FILE, Run
@@ -28,6 +29,7 @@ from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.output import check_output, claim_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker
 from speech2vec.training.run import LAST
 
@@ -39,10 +41,9 @@ def prepare(
     *,
     name: str | None = None,
     preset: str = "default",
-    config: Path | None = None,
-    overrides: Sequence[str] = (),
-    jobs: int = 1,
-    quiet: bool = True,
+    settings: PrepareSettings | Mapping[str, Any] | None = None,
+    jobs: int = 0,
+    quiet: bool = False,
     force: bool = False,
 ) -> Preparation:
     """Read an emotion corpus, compute its features and check its counts.
@@ -57,12 +58,10 @@ def prepare(
     name : str or None
         Name of the corpus in tables and reports; None takes `kind`.
     preset : {"default", "paper"}
-    config : Path or None
-        A TOML file with settings.
-    overrides : sequence of str
-        Settings as ``key.sub=value``.
+    settings : PrepareSettings, or mapping of dotted keys to values, or None
+        Changes of the preset; an instance replaces it.
     jobs : int
-        Number of processes.
+        Number of processes; 0 is one for each core.
     quiet : bool
         Show no progress.
     force : bool
@@ -78,10 +77,11 @@ def prepare(
     >>> emotion.prepare("ravdess", "RAVDESS", "prepared/ravdess")  # doctest: +SKIP
     """
     root, output = Path(root), Path(output)
-    settings = prepare_settings(preset, config, overrides)
+    if not isinstance(settings, PrepareSettings):
+        settings = prepare_settings(preset, given=settings)
     corpus = read_emotion_corpus(kind, root)
     claim_output(output, force=force, inputs=[root], folder_with=[META_FILE])
-    return prepare_corpus(corpus, output, settings, name=name, jobs=jobs, quiet=quiet)
+    return prepare_corpus(corpus, output, settings, name=name, jobs=count_jobs(jobs), quiet=quiet)
 
 
 def train(
@@ -97,11 +97,10 @@ def train(
     preset: str = "default",
     seeds: int = 5,
     seed: int = 0,
-    config: Path | None = None,
-    overrides: Sequence[str] = (),
-    jobs: int = 1,
+    settings: EmotionSettings | Mapping[str, Any] | None = None,
+    jobs: int = 0,
     device: str | torch.device = "auto",
-    quiet: bool = True,
+    quiet: bool = False,
     force: bool = False,
     resume: bool = False,
 ) -> Classifier:
@@ -126,10 +125,10 @@ def train(
     preset : {"default", "paper"}
     seeds, seed : int
         Train with `seeds` consecutive seeds starting at `seed`.
-    config, overrides
-        Settings, as for `prepare`.
+    settings : EmotionSettings, or mapping of dotted keys to values, or None
+        Changes of the preset, such as ``{"training.epochs": 30}``; an instance replaces it.
     jobs : int
-        Number of folds and seeds to train in parallel.
+        Number of folds and seeds to train in parallel; 0 is one for each core.
     device : {"auto", "cpu", "cuda"} or torch.device
     quiet : bool
         Show no progress.
@@ -148,7 +147,8 @@ def train(
     """
     output = Path(output)
     aligned = None if aligned is None else Path(aligned)
-    settings = classifier_settings(preset, config, overrides)
+    if not isinstance(settings, EmotionSettings):
+        settings = classifier_settings(preset, given=settings)
     corpus = Prepared.open(Path(prepared))
     if checkpoint is not None and not is_segments(embeddings):
         raise UserError("--checkpoint selects the encoder of --embeddings segments:RUN: give both or neither")
@@ -171,8 +171,8 @@ def train(
         if resume and (output / RUN_FILE).exists():
             run = continue_run(corpus, output, plan, settings)
         else:
-            run = start_run(corpus, output, plan, settings, splits, jobs=jobs)
-        train_folds(run, corpus, jobs=jobs, device=chosen, quiet=quiet)
+            run = start_run(corpus, output, plan, settings, splits, jobs=count_jobs(jobs))
+        train_folds(run, corpus, jobs=count_jobs(jobs), device=chosen, quiet=quiet)
         write_predictions(run, corpus)
     return Classifier(run, chosen)
 
@@ -245,11 +245,10 @@ def tables(
     preset: str = "paper",
     seeds: int = 5,
     seed: int = 0,
-    config: Path | None = None,
-    overrides: Sequence[str] = (),
-    jobs: int = 1,
+    settings: EmotionSettings | Mapping[str, Any] | None = None,
+    jobs: int = 0,
     device: str | torch.device = "auto",
-    quiet: bool = True,
+    quiet: bool = False,
     force: bool = False,
     resume: bool = False,
 ) -> Tables:
@@ -263,7 +262,7 @@ def tables(
         Folder for tables.txt, tables.csv, differences.csv and runs/.
     speech, word, extra : mapping of int to str
         Vectors files by vector size: of Speech2Vec, of Word2Vec, and others to compare with.
-    protocol, folds, preset, seeds, seed, config, overrides, jobs, device, quiet, force, resume
+    protocol, folds, preset, seeds, seed, settings, jobs, device, quiet, force, resume
         As for `train`.
 
     Raises
@@ -277,7 +276,8 @@ def tables(
     """
     output, protocol = Path(output), SplitProtocol(protocol)
     vectors = [given or {} for given in (speech, word, extra)]
-    settings = classifier_settings(preset, config, overrides)
+    if not isinstance(settings, EmotionSettings):
+        settings = classifier_settings(preset, given=settings)
     corpus = Prepared.open(Path(prepared))
     chosen = choose_device(device)
     rows = table_rows(*vectors)
@@ -297,7 +297,7 @@ def tables(
                 settings=settings,
                 seeds=seed_list,
                 n_folds=folds,
-                jobs=jobs,
+                jobs=count_jobs(jobs),
                 device=chosen,
                 on_system=lambda title: tracker.advance(note=title),
             )

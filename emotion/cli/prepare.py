@@ -10,9 +10,9 @@ import typer
 
 import emotion
 from emotion.cli import options
+from emotion.data.prepare import prepare_settings
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES
-from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -43,9 +43,8 @@ def prepare(
         output,
         name=name,
         preset=preset,
-        config=config,
-        overrides=overrides or (),
-        jobs=count_jobs(jobs),
+        settings=prepare_settings(preset, config, overrides or ()),
+        jobs=jobs,
         quiet=quiet,
         force=force,
     )

@@ -11,9 +11,9 @@ import typer
 import emotion
 from emotion.cli import options
 from emotion.data.splits import SplitProtocol
+from emotion.settings import classifier_settings
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import log, set_up_logging
 
 _VECTORS_HELP = "SIZE=FILE, such as 50=vectors.txt (repeatable)."
@@ -53,9 +53,8 @@ def tables(
         preset=preset,
         seeds=seeds,
         seed=seed,
-        config=config,
-        overrides=set_ or (),
-        jobs=count_jobs(jobs),
+        settings=classifier_settings(preset, config, set_ or ()),
+        jobs=jobs,
         device=device.value,
         quiet=quiet,
         force=force,

@@ -11,8 +11,8 @@ import typer
 import emotion
 from emotion.cli import options
 from emotion.data.splits import SplitProtocol
+from emotion.settings import classifier_settings
 from speech2vec.runtime import console
-from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import log, set_up_logging
 
 
@@ -70,9 +70,8 @@ def train(
         preset=preset,
         seeds=seeds,
         seed=seed,
-        config=config,
-        overrides=set_ or (),
-        jobs=count_jobs(jobs),
+        settings=classifier_settings(preset, config, set_ or ()),
+        jobs=jobs,
         device=device.value,
         quiet=quiet,
         force=force,

@@ -11,12 +11,12 @@ from typing import Any
 from emotion.corpora.base import EmotionCorpus, LabelSet, label_of
 from emotion.corpora.ravdess import NOT_SPEECH
 from emotion.data.dataset import COMPOSITE, SYNTHETIC, PreparedWriter, data_warning
-from emotion.display import Displayed
 from emotion.features.extraction import Extracted, extract_all
 from emotion.features.settings import FeatureSettings
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import Problem, is_synthetic
 from speech2vec.runtime.config import Settings, fingerprint, load_settings
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_folder
@@ -51,15 +51,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def prepare_settings(preset: str, file: Path | None = None, overrides: Sequence[str] = ()) -> PrepareSettings:
-    """A preset's settings, overridden by a TOML file and by ``key.sub=value``.
+def prepare_settings(
+    preset: str, file: Path | None = None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+) -> PrepareSettings:
+    """A preset's settings, overridden by a TOML file, by a mapping of dotted keys and by ``key.sub=value``.
 
     Raises
     ------
     UserError
         The preset or a setting is unknown, or a value is of the wrong type.
     """
-    return load_settings(PrepareSettings, file, overrides, preset_of(PRESETS, preset))
+    return load_settings(PrepareSettings, file, overrides, preset_of(PRESETS, preset), given)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Preparation(Displayed):
     def to_dict(self) -> dict[str, Any]:
         return {"folder": str(self.folder), "meta": self.meta, "report": self.report}
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """The text of the report."""
         counts, labels = self.meta["counts"], list(self.meta["labels"])
         lines = [
             f"{self.meta['name']}: {counts['utterances']:,} utterances, {counts['speakers']:,} speakers, "
@@ -114,7 +117,7 @@ class Preparation(Displayed):
         lines += [f"kept, but {reason}: {count:,}" for reason, count in notes.items()]
         if self.report["reasons"] or notes:
             lines.append("report.json lists each of them")
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
 
 def prepare_corpus(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from emotion.display import Displayed
 from emotion.metrics import MEASURES, N_DRAWS, Resampling, confusion_matrix, interval, measures, recalls
 from emotion.training.run import PREDICTIONS_FILE, Run
 from speech2vec.evaluation.bootstrap import Estimate
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, write_json
 
@@ -175,7 +175,8 @@ class Evaluation(Displayed):
     parts: dict[str, PartScores]
     by_fold: dict[str, dict[str, float]]
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """The text of the report."""
         info = self.run.info
         with_ = f", embeddings {info['embeddings']}" if info["embeddings"] else ""
         lines = [
@@ -194,7 +195,7 @@ class Evaluation(Displayed):
             lines.append("  recall    " + "  ".join(f"{k} {100 * v:.1f} %" for k, v in part.recalls.items()))
         lines.append("confusion of all (row = true, % of the row)")
         lines += _confusion_lines(self.run.labels, self.parts["all"].confusion)
-        return "\n".join(lines)
+        return ["\n".join(lines)]
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from emotion.data.dataset import Prepared, data_warning
-from emotion.display import Displayed
 from emotion.evaluation.evaluate import Predictions, Score, score_predictions
 from emotion.evaluation.table_rows import Row, TableSystem, read_published
 from emotion.metrics import Resampling, confusion_matrix, interval, measures
 from speech2vec.evaluation.bootstrap import Estimate
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 
@@ -143,7 +143,8 @@ class Tables(Displayed):
     rows: list[tuple[Row, dict[str, Score] | None]]
     differences: list[Difference]
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """The text of the report."""
         lines = [self.heading]
         for number in (1, 2, 3):
             rows = [(row, scores) for row, scores in self.rows if row.table == number]
@@ -155,7 +156,7 @@ class Tables(Displayed):
         lines += ["", "Differences in points, 95 % interval (paired bootstrap over test utterances)"]
         lines += [_difference_line(d) for d in self.differences if d.shown]
         lines += ["", f"Differences between published figures ({PUBLISHED_N:,} utterances, independent samples)"]
-        return "\n".join(lines + published_differences())
+        return ["\n".join(lines + published_differences())]
 
     @property
     def heading(self) -> str:

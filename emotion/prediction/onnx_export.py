@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from emotion.data.batches import pad
-from emotion.display import Displayed
 from emotion.models.recurrent import BiLSTM
 from emotion.prediction.ensemble import Ensemble, load_ensemble
 from emotion.training.run import Run
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.seeds import generator
@@ -48,8 +48,9 @@ class OnnxExport(Displayed):
     def to_dict(self) -> dict[str, Any]:
         return {"path": str(self.path), "largest_difference": self.largest_difference}
 
-    def __str__(self) -> str:
-        return f"{self.path}: outputs equal the run's within {self.largest_difference:.1e}"
+    def display_parts(self) -> list[str | Table]:
+        """The text of the report."""
+        return [f"{self.path}: outputs equal the run's within {self.largest_difference:.1e}"]
 
 
 class _OnnxBiLSTM(nn.Module):

@@ -13,7 +13,6 @@ import torch
 
 from emotion.data.batches import normalise_by_speaker, pad
 from emotion.data.dataset import data_warning
-from emotion.display import Displayed, html_table, text_table
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
@@ -24,6 +23,7 @@ from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import Problem
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import validate_settings
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.progress import log
 
 NO_WORDS = "no words"
@@ -110,11 +110,9 @@ class PredictionTable(Displayed):
             "problems": [asdict(problem) for problem in self.problems],
         }
 
-    def __str__(self) -> str:
-        return text_table(self.rows(with_corpus=bool(data_warning(self.trained_on))))
-
-    def _repr_html_(self) -> str:
-        return html_table(self.rows(with_corpus=bool(data_warning(self.trained_on))))
+    def display_parts(self) -> list[str | Table]:
+        """One table."""
+        return [Table(self.rows(with_corpus=bool(data_warning(self.trained_on))), align="left")]
 
 
 def feature_settings(run: Run) -> FeatureSettings:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class Table:
         Minimum width of each column of the text.
     indent : str
         Before each row of the text.
+    align : {"right", "left"}
+        Of all columns but the first.
     """
 
     rows: Sequence[Sequence[str]]
     title: str = ""
     widths: Sequence[int] = ()
     indent: str = ""
+    align: Literal["right", "left"] = "right"
 
     def text(self) -> str:
         """The table for a terminal."""
@@ -33,7 +37,8 @@ class Table:
         widths = [max(both) for both in zip_longest(widths, self.widths, fillvalue=0)]
         lines = [self.title] if self.title else []
         for row in self.rows:
-            cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=False)]
+            sign = ">" if self.align == "right" else "<"
+            cells = [f"{cell:{sign}{width}}" for cell, width in zip(row, widths, strict=False)]
             cells[0] = row[0].ljust(widths[0])
             lines.append((self.indent + "  ".join(cells)).rstrip())
         return "\n".join(lines)
@@ -42,7 +47,7 @@ class Table:
         """The table for a notebook."""
         header, *body = (
             "".join(
-                f'<{tag} style="text-align:{"right" if i else "left"}">{escape(cell)}</{tag}>'
+                f'<{tag} style="text-align:{self.align if i else "left"}">{escape(cell)}</{tag}>'
                 for i, cell in enumerate(row)
             )
             for tag, row in zip(["th"] + ["td"] * (len(self.rows) - 1), self.rows, strict=True)
@@ -64,6 +69,5 @@ class Displayed:
 
     def _repr_html_(self) -> str:
         return "\n".join(
-            part.html() if isinstance(part, Table) else f"<p>{escape(part.strip())}</p>"
-            for part in self.display_parts()
+            part.html() if isinstance(part, Table) else f"<pre>{escape(part)}</pre>" for part in self.display_parts()
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 
@@ -22,7 +22,7 @@ _SHOWN = 20  # failures and short words in a summary
 
 
 @dataclass(frozen=True, eq=False)
-class Embeddings:
+class Embeddings(Displayed):
     """A vector for every spoken word, in the order of the utterances and of time.
 
     Parameters
@@ -79,7 +79,8 @@ class Embeddings:
             "failed": self.failed,
         }
 
-    def __str__(self) -> str:
+    def display_parts(self) -> list[str | Table]:
+        """The counts, then the words and utterances that failed."""
         found = self.to_dict()
         lines = [
             f"{len(self):,} words from {found['n_utterances']:,} utterance(s), {self.seconds:,.1f} s of "
@@ -91,10 +92,7 @@ class Embeddings:
             reasons = [": ".join(filter(None, (row["reason"], row["detail"]))) for row in self.failed]
             failures = [f"  {row['utterance_id']}: {why}" for row, why in zip(self.failed, reasons, strict=True)]
             lines += [f"{len(failures):,} utterance(s) failed, wholly or in part:", _first(failures, "\n")]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return ["\n".join(lines)]
 
     def save(self, path: Path) -> None:
         """Write a file, atomically; its suffix says which kind.

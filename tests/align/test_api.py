@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 import align
 from align.cli.app import app
-from align.results import html_table
 from speech2vec.corpus.manifest import Utterance, read_words, write_utterances
 from speech2vec.runtime.errors import UserError
 
@@ -74,10 +73,10 @@ def test_a_run_is_that_of_the_command_and_says_what_failed(corpus: Path, tmp_pat
     assert read_words(tmp_path / "cli").equals(read_words(tmp_path / "api"))
     assert json.loads(json.dumps(report.to_dict()))["failed"][0]["reason"] == "no alignment found"
     shown = report._repr_html_()
-    assert "&lt;script&gt;" in shown and "<script>" not in shown and "<th>utterance_id</th>" in shown
+    assert "&lt;script&gt;" in shown and "<script>" not in shown
     with pytest.raises(UserError, match="unknown setting 'beam'"):
         align.run(corpus, tmp_path / "other", "halves:Halves", settings={"beam": 1})
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="already exists"):
         align.run(corpus, tmp_path / "api", "halves:Halves")
     again = align.run(corpus, tmp_path / "api", "halves:Halves", resume=True)
     assert again == report
@@ -112,14 +111,9 @@ def test_results_of_import_check_compare_and_export(tmp_path: Path) -> None:
     assert (dropped.aligned, dropped.words) == (1, 1)
     for result in (*reports, checked, compared, exported, dropped):
         assert json.loads(json.dumps(result.to_dict()))
-        assert result._repr_html_().startswith("<table>") and "<y>" not in result._repr_html_()
+        assert result._repr_html_().startswith("<pre>") and "<y>" not in result._repr_html_()
         assert str(result).startswith(("1 utterances", str(tmp_path)))
     for bad in (lambda: align.export(dropped.folder, tmp_path / "o", "elan"),
                 lambda: align.drop(dropped.folder, ["typo"], tmp_path / "o")):  # fmt: skip
         with pytest.raises(UserError, match="there is no"):
             bad()
-
-
-def test_a_long_list_is_cut_in_html() -> None:
-    shown = html_table({"names": [f"n{k}" for k in range(30)], "none": [], "rows": [{"a": k} for k in range(30)]})
-    assert shown.count("and 10 more") == 2 and "n19" in shown and "n20" not in shown

@@ -162,7 +162,7 @@ def test_export_writes_an_onnx_file(home, tmp_path):
     pytest.importorskip("onnxruntime")
     assert "outputs equal the run's within" in invoke("export", home / "dual", "-o", tmp_path / "model.onnx", "--quiet")
     assert (tmp_path / "model.onnx").stat().st_size > 1000
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="already exists"):
         invoke("export", home / "dual", "-o", tmp_path / "model.onnx", "--quiet")
     with pytest.raises(UserError, match=r"must end in \.onnx"):
         invoke("export", home / "dual", "-o", tmp_path / "model.bin")

@@ -14,7 +14,7 @@ from align.run import refuse_composite
 from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from emotion.cli.app import app
 from emotion.corpora.registry import read_emotion_corpus

@@ -120,7 +120,7 @@ def test_a_prediction_is_a_table_as_text_in_a_notebook_and_as_a_dictionary():
     assert header.split() == ["audio", "start", "end", "channel", "label", "neu", "ang", "text"]
     assert line.split() == ["<a>.wav", "0.00", "1.50", "ang", "0.2500", "0.7500", "yes", "&", "no"]
     html = table._repr_html_()
-    assert html.count("<tr>") == 2 and "<td>&lt;a&gt;.wav</td>" in html and "yes &amp; no" in html
+    assert html.count("<tr>") == 2 and ">&lt;a&gt;.wav</td>" in html and "yes &amp; no" in html
     (row,) = table.to_dict()["predictions"]
     assert row["probabilities"] == {"neu": 0.25, "ang": 0.75} and row["trained_on"] == "mine"
     assert "SYNTHETIC" in str(PredictionTable(("neu", "ang"), [found], [], "SYNTHETIC"))

@@ -27,7 +27,7 @@ def test_rows_may_be_shorter_than_the_header() -> None:
 
 def test_html_is_escaped() -> None:
     shown = Shown()._repr_html_()
-    assert "<p>a &lt; b</p>" in shown and "&lt;b&gt;" in shown and "<b>" not in shown and "A &amp; B" in shown
+    assert "<pre>a &lt; b</pre>" in shown and "&lt;b&gt;" in shown and "<b>" not in shown and "A &amp; B" in shown
     assert shown.count("<tr>") == 3 and shown.count("<th ") == 2 and shown.count("<td ") == 4
 
 
