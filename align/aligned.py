@@ -1,6 +1,6 @@
-"""The folder ALIGNED: utterances.jsonl, words.parquet and report.json, in which every utterance ends in one place.
+"""The ALIGNED folder: utterances.jsonl, words.parquet and report.json; how it is written, read and merged.
 
-Joining the shards of a run into one ALIGNED folder.
+Every utterance of the corpus is either in words.parquet, or with the reason why not in report.json.
 """
 
 from __future__ import annotations
@@ -28,53 +28,34 @@ from speech2vec.corpus.manifest import (
 )
 from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.config import fingerprint
-from speech2vec.runtime.console import parse_shard
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.processes import parse_shard
 
 ROWS_AT_ONCE = 50_000
-
-
-def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
-    """What could not become an utterance, in the words of the report."""
-    return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
-
-
-def _words_written(path: Path, outcomes: Iterable[AlignmentResult]) -> Iterator[AlignmentResult]:
-    """Pass `outcomes` on while their words go to `path`, a group of rows at a time: memory does not grow."""
-    rows: list[Word] = []
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
-        for outcome in outcomes:
-            if isinstance(outcome, Aligned):
-                rows.extend(outcome.words)
-                if len(rows) >= ROWS_AT_ONCE:
-                    writer.write_table(words_table(rows))
-                    rows = []
-            yield outcome
-        writer.write_table(words_table(rows))
 
 
 def write_aligned(
     folder: Path,
     utterances: Sequence[Utterance],
-    outcomes: Iterable[AlignmentResult],
+    results: Iterable[AlignmentResult],
     *,
     problems: Iterable[Failure] = (),
     settings: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write an ALIGNED folder; the report comes last, so that a folder with a report is whole.
+    """Write an ALIGNED folder. The report is written last: a folder with a report is complete.
 
     Parameters
     ----------
     folder : Path
     utterances : sequence of Utterance
-        All that were asked for.
-    outcomes : iterable of Outcome
-        Exactly one for each utterance (`align.base.account` sees to it); words are written in this order.
+        All utterances of the corpus.
+    results : iterable of AlignmentResult
+        Exactly one for each utterance (`align.base.check_results` makes sure); words are written in this order.
     problems : iterable of Failure
-        What could not even become an utterance; it was asked for as well.
+        What could not be read as an utterance of the corpus.
     settings : mapping or None
         What the words depend on: the aligner and its settings.
     extra : mapping or None
@@ -88,23 +69,23 @@ def write_aligned(
     Raises
     ------
     RuntimeError
-        If outcomes are missing, or there are more of them than utterances.
+        If the number of results is not the number of utterances.
     """
     folder = Path(folder)
     failed = list(problems)
     n_asked = len(utterances) + len(failed)
     n_aligned = n_words = n_guessed = 0
     guessed: dict[str, str] = {}
-    for outcome in _words_written(folder / WORDS_FILE, outcomes):
-        if isinstance(outcome, Failure):
-            failed.append(outcome)
+    for result in _write_words(folder / WORDS_FILE, results):
+        if isinstance(result, Failure):
+            failed.append(result)
             continue
         n_aligned += 1
-        n_words += len(outcome.words)
-        n_guessed += sum(word.word in outcome.guessed for word in outcome.words)
-        guessed.update(outcome.guessed)
+        n_words += len(result.words)
+        n_guessed += sum(word.word in result.guessed for word in result.words)
+        guessed.update(result.guessed)
     if n_aligned + len(failed) != n_asked:
-        raise RuntimeError(f"{n_asked} utterances asked for, but {n_aligned} aligned and {len(failed)} reported")
+        raise RuntimeError(f"{n_asked} utterances, but {n_aligned} aligned and {len(failed)} failed")
     write_utterances(
         folder / UTTERANCES_FILE, (dataclasses.replace(u, audio=Path(u.audio).absolute()) for u in utterances)
     )
@@ -127,17 +108,37 @@ def write_aligned(
     return report
 
 
+def _write_words(path: Path, results: Iterable[AlignmentResult]) -> Iterator[AlignmentResult]:
+    """Write the words of `results` while passing them on, a group of rows at a time: memory does not grow."""
+    rows: list[Word] = []
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, WORDS_SCHEMA, compression="zstd") as writer:
+        for result in results:
+            if isinstance(result, Aligned):
+                rows.extend(result.words)
+                if len(rows) >= ROWS_AT_ONCE:
+                    writer.write_table(words_table(rows))
+                    rows = []
+            yield result
+        writer.write_table(words_table(rows))
+
+
+def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
+    """Convert what could not be read as an utterance of the corpus into failures."""
+    return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
+
+
 def read_report(folder: Path) -> dict[str, Any]:
-    """The report of an ALIGNED folder.
+    """Read the report of an ALIGNED folder.
 
     Raises
     ------
     UserError
-        If the folder has none (then it is no ALIGNED folder, or its run was not finished) or it is not one of ours.
+        If the folder has no report (it is not an ALIGNED folder, or its run was not finished), or the file is not the
+        report of an alignment.
     """
     path = Path(folder) / REPORT_FILE
     if not path.exists():
-        raise UserError(f"{folder} is no finished alignment: it has no {REPORT_FILE}")
+        raise UserError(f"{folder} is not a finished alignment: it has no {REPORT_FILE}")
     report = read_json(path)
     if not isinstance(report, dict) or not isinstance(report.get("failed"), list):
         raise UserError(f"{path} is not the report of an alignment")
@@ -145,23 +146,23 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def read_failures(report: Mapping[str, Any]) -> list[Failure]:
-    """The failures that a report names.
+    """Return the failures that a report lists.
 
     Raises
     ------
     UserError
-        If the list is damaged, or names a reason that is not in `align.base.Reason`.
+        If the list is damaged, or holds a reason that is not in `align.base.Reason`.
     """
     try:
         return [Failure(row["utterance_id"], Reason(row["reason"]), row.get("detail", "")) for row in report["failed"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the report's list of failures is not readable: {error}") from error
+        raise UserError(f"the list of failures in {REPORT_FILE} is damaged: {error}") from error
 
 
 def split_failures(failures: Iterable[Failure], utterances: Container[str]) -> tuple[list[Failure], list[Failure]]:
-    """Part what never became an utterance from the utterances that could not be aligned.
+    """Separate what could not be read as an utterance from the utterances that could not be aligned.
 
-    An id that came twice counts as the former, although the utterance that had it first is there.
+    A duplicate id belongs to the former, although the first utterance with this id exists.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ def split_failures(failures: Iterable[Failure], utterances: Container[str]) -> t
 
 
 def iterate_aligned(folder: Path) -> Iterator[Aligned]:
-    """The aligned utterances of an ALIGNED folder, in the order of their words in the file."""
+    """Yield the aligned utterances of an ALIGNED folder, in the order of words.parquet."""
     guessed: Mapping[str, str] = {}
     if (Path(folder) / REPORT_FILE).exists():
         guessed = read_report(folder).get("guessed_words", {})
@@ -203,35 +204,34 @@ def _with_guesses(words: list[Word], guessed: Mapping[str, str]) -> Aligned:
 
 
 def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
-    """Join ALIGNED folders: the shards of a run, or runs over different parts of a corpus.
+    """Merge ALIGNED folders: the shards of a run, or runs over different parts of a corpus.
 
     Returns
     -------
     dict
-        The report of the whole.
+        The report of the merged folder.
 
     Raises
     ------
     UserError
-        If a shard is missing or not finished, an utterance is in two of them, or their settings differ.
+        If a shard is missing or not finished, an utterance is in two folders, or their settings differ.
     """
     reports = [read_report(folder) for folder in folders]
     for folder, report in zip(folders, reports, strict=True):
         if report.get("fingerprint") != reports[0].get("fingerprint"):
-            raise UserError(f"{folder} was made with other settings than {folders[0]}: they do not belong together")
+            raise UserError(f"{folder} was made with other settings than {folders[0]}: they cannot be merged")
     _check_complete(folders, reports)
     utterances: list[Utterance] = []
-    home: dict[str, Path] = {}
+    folder_of: dict[str, Path] = {}
     for folder in folders:
         for utterance in read_utterances(folder):
-            if utterance.utterance_id in home:
-                raise UserError(
-                    f"utterance '{utterance.utterance_id}' is in {home[utterance.utterance_id]} and {folder}"
-                )
-            home[utterance.utterance_id] = folder
+            if utterance.utterance_id in folder_of:
+                both = f"{folder_of[utterance.utterance_id]} and {folder}"
+                raise UserError(f"utterance '{utterance.utterance_id}' is in {both}")
+            folder_of[utterance.utterance_id] = folder
             utterances.append(utterance)
     failures = [failure for report in reports for failure in read_failures(report)]
-    problems, failed = split_failures(failures, home)
+    problems, failed = split_failures(failures, folder_of)
     extra = {
         "merged": [str(folder) for folder in folders],
         "shard": None,
@@ -240,14 +240,14 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     return write_aligned(
         output,
         utterances,
-        _outcomes(folders, failed),
+        _results(folders, failed),
         problems=problems,
         settings=reports[0].get("settings"),
         extra=extra,
     )
 
 
-def _outcomes(folders: Sequence[Path], failed: list[Failure]) -> Iterator[AlignmentResult]:
+def _results(folders: Sequence[Path], failed: list[Failure]) -> Iterator[AlignmentResult]:
     for folder in folders:
         yield from iterate_aligned(folder)
     yield from failed
@@ -260,8 +260,8 @@ def _check_complete(folders: Sequence[Path], reports: Sequence[dict[str, Any]]) 
     numbers = {parse_shard(text) for text in shards.values()}
     totals = {n for _, n in numbers}
     if len(totals) > 1:
-        raise UserError(f"the shards come from different cuts: {', '.join(sorted(shards.values()))}")
+        raise UserError(f"the shards are of different totals: {', '.join(sorted(shards.values()))}")
     (total,) = totals
     missing = [f"{k}/{total}" for k in range(1, total + 1) if (k, total) not in numbers]
     if missing:
-        raise UserError(f"shard(s) {', '.join(missing)} are missing: nothing was joined")
+        raise UserError(f"shard(s) {', '.join(missing)} are missing: nothing was merged")

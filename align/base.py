@@ -1,6 +1,7 @@
-"""What every aligner is: utterances go in; for each, its words in time come out, or why there are none.
+"""The aligner interface: what an aligner gets, what it returns, and how its answers are checked.
 
-What an aligner gets of an utterance, and where its words lie in the file.
+An aligner takes utterances and yields one `AlignmentResult` for each: its words with times (`Aligned`), or the reason
+why there are none (`Failure`). An aligner of your own needs nothing beyond this module.
 """
 
 from __future__ import annotations
@@ -13,53 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from speech2vec.corpus import audio
-from speech2vec.corpus import readers as corpora
+from speech2vec.corpus import audio, readers
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 
-
-@dataclass(frozen=True)
-class AlignmentInput:
-    """An utterance's words, and its sound.
-
-    Parameters
-    ----------
-    tokens : list of str
-        At least one.
-    samples : ndarray [shape=(n_samples,)], float32
-    """
-
-    tokens: list[str]
-    samples: np.ndarray
-
-
-def load_input(utterance: Utterance, sampling_rate: int) -> AlignmentInput | Failure:
-    """The words and the samples of an utterance, or why it cannot be aligned."""
-    tokens = tokenize(utterance.text)
-    if not tokens:
-        return Failure(utterance.utterance_id, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
-    try:
-        samples = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
-    except audio.AudioError as error:
-        return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
-    return AlignmentInput(tokens, samples)
-
-
-def to_file_time(utterance: Utterance, word: str, start: float, end: float, score: float | None) -> Word:
-    """A word whose times (in seconds) count from the utterance's start, with times from the file's start."""
-    offset = utterance.start or 0.0
-    return Word(utterance.utterance_id, word, round(offset + start, 6), round(offset + end, 6), score)
-
-
 log = logging.getLogger("speech2vec.align")
-
 
 ALIGNERS: Mapping[str, str] = {
     "pocketsphinx": "align.aligners.pocketsphinx:PocketSphinxAligner",
@@ -69,17 +34,17 @@ ALIGNERS: Mapping[str, str] = {
 
 
 class AlignmentError(UserError):
-    """An aligner that cannot work at all: not installed, model missing, settings that contradict each other."""
+    """The aligner cannot work at all: it is not installed, a model is missing, or its settings are contradictory."""
 
 
 class Reason(str, Enum):
-    """Why an utterance has no words in time: the complete list, so that reports can be tallied."""
+    """Why an utterance was not aligned. The list is closed, so that reports can be counted by reason."""
 
-    NO_AUDIO = corpora.NO_AUDIO
-    NO_TRANSCRIPT = corpora.NO_TRANSCRIPT
-    EMPTY_TRANSCRIPT = corpora.EMPTY_TRANSCRIPT
-    UNREADABLE_TRANSCRIPT = corpora.BAD_TRANSCRIPT
-    DUPLICATE_ID = corpora.DUPLICATE
+    NO_AUDIO = readers.NO_AUDIO
+    NO_TRANSCRIPT = readers.NO_TRANSCRIPT
+    EMPTY_TRANSCRIPT = readers.EMPTY_TRANSCRIPT
+    UNREADABLE_TRANSCRIPT = readers.BAD_TRANSCRIPT
+    DUPLICATE_ID = readers.DUPLICATE
     UNREADABLE_AUDIO = "unreadable audio"
     NO_WORDS = "no words in the transcript"
     AUDIO_TOO_SHORT = "audio too short for its words"
@@ -96,15 +61,15 @@ class Reason(str, Enum):
 
 @dataclass(frozen=True)
 class Aligned:
-    """The words of an utterance in time.
+    """An aligned utterance.
 
     Parameters
     ----------
     utterance_id : str
     words : tuple of Word
-        In time order.
-    guessed : mapping
-        Each word whose pronunciation was not in the dictionary, and the one it was given.
+        In time order; times count from the start of the audio file.
+    guessed : mapping of str to str
+        The words that are not in the pronunciation dictionary, each with the phones that were guessed for it.
     """
 
     utterance_id: str
@@ -114,14 +79,14 @@ class Aligned:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an utterance has no words in time.
+    """An utterance that could not be aligned.
 
     Parameters
     ----------
     utterance_id : str
     reason : Reason
     detail : str
-        What exactly, for a person.
+        The exact cause, for a person to read.
     """
 
     utterance_id: str
@@ -135,28 +100,32 @@ class Failure:
 AlignmentResult: TypeAlias = Aligned | Failure
 
 
-class Aligner(Protocol):
-    """Aligns utterances with their audio. A user's own may inherit from this class or just look like it.
+class Aligner:
+    """Base class of all aligners: finds where each word of a transcript lies in its audio.
+
+    Your own aligner can inherit from this class, or just define the same methods: `load_aligner` adds the defaults of
+    the class attributes.
 
     Attributes
     ----------
     settings_type : type of Settings
         What ``--config`` and ``--set`` fill.
     whole_corpus : bool
-        True if it learns from all utterances together, so that they must come in one call of `align`.
+        True if it learns from all utterances together, so that `align` must be called once with all of them.
     parallel : bool
-        False if it uses several cores (or a GPU) by itself: then it runs in one process and is told `jobs`.
+        True if each process can run one of its own. False if it uses several cores (or a GPU) by itself: then there
+        is one process, and it is given `jobs`.
     takes_device : bool
-        False if it computes on the CPU only: it is told cpu, whatever ``--device`` says.
+        False if it computes on the CPU only; `device` is then cpu, whatever ``--device`` is.
 
     Parameters
     ----------
     settings : Settings
-        Of `settings_type`; only what changes the result.
+        An instance of `settings_type`; holds only what changes the result.
     jobs : int
-        Cores that it may use by itself.
+        Number of cores that it may use by itself.
     device : str
-        Where tensors live: cpu, or cuda where there is such a device; never auto.
+        Where tensors live: cpu or cuda, never auto; cuda only if there is a CUDA device.
 
     Raises
     ------
@@ -169,26 +138,37 @@ class Aligner(Protocol):
     parallel: ClassVar[bool] = True
     takes_device: ClassVar[bool] = True
 
-    def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None: ...
+    def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None:
+        self.settings = settings
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
-        """One `Aligned` or `Failure` for each utterance, in any order; word times count from the file's start."""
-        ...
+        """Yield one `Aligned` or `Failure` for each utterance, in any order."""
+        raise NotImplementedError
 
 
 def load_aligner(name: str) -> type[Aligner]:
-    """The class of an aligner: one of `ALIGNERS`, or a user's own as ``package.module:Class``.
+    """Import the class of an aligner.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ALIGNERS`, or a class of your own as ``package.module:Class``; modules in the working folder are
+        found too.
 
     Raises
     ------
     AlignmentError
-        If there is none of that name.
+        If there is no such aligner.
+
+    Examples
+    --------
+    >>> load_aligner("pocketsphinx").takes_device
+    False
     """
     module_name, colon, class_name = ALIGNERS.get(name, name).partition(":")
     if not colon or not module_name or not class_name:
-        raise AlignmentError(f"there is no aligner '{name}': give {', '.join(ALIGNERS)} or package.module:Class")
+        raise AlignmentError(f"there is no aligner '{name}': choose {', '.join(ALIGNERS)} or package.module:Class")
     here = str(Path.cwd())
-    # As with other programs that load a user's class: a module in the working folder is found.
     added = here not in sys.path
     if added:
         sys.path.append(here)
@@ -202,73 +182,113 @@ def load_aligner(name: str) -> type[Aligner]:
         if added:
             sys.path.remove(here)
     if not isinstance(kind, type) or not callable(getattr(kind, "align", None)):
-        raise AlignmentError(f"aligner '{name}' is no class with a method align(utterances)")
-    return kind
+        raise AlignmentError(f"aligner '{name}' is not a class with a method align(utterances)")
+    return kind if issubclass(kind, Aligner) else type(kind.__name__, (kind, Aligner), {})
 
 
-def settings_type(kind: type[Aligner]) -> type[Settings]:
-    """The settings of an aligner; a class that names none has none."""
-    return getattr(kind, "settings_type", Aligner.settings_type)
+@dataclass(frozen=True)
+class AlignmentInput:
+    """The transcript and the audio of an utterance, loaded.
+
+    Parameters
+    ----------
+    tokens : list of str
+        The words of the transcript, at least one.
+    samples : ndarray [shape=(n_samples,)], float32
+    """
+
+    tokens: list[str]
+    samples: np.ndarray
 
 
-def flag(kind: type[Aligner], name: Literal["whole_corpus", "parallel", "takes_device"]) -> bool:
-    """What an aligner's class says of itself; one that says nothing has the default of `Aligner`."""
-    return bool(getattr(kind, name, getattr(Aligner, name)))
+def load_input(utterance: Utterance, sampling_rate: int) -> AlignmentInput | Failure:
+    """Tokenise the transcript of an utterance and load its audio.
+
+    Parameters
+    ----------
+    utterance : Utterance
+    sampling_rate : int, Hz
+        The audio is resampled to this rate.
+
+    Returns
+    -------
+    AlignmentInput or Failure
+        A failure if there are no words or the audio cannot be read.
+    """
+    tokens = tokenize(utterance.text)
+    if not tokens:
+        return Failure(utterance.utterance_id, Reason.NO_WORDS, f"the transcript is '{utterance.text}'")
+    try:
+        samples = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    except audio.AudioError as error:
+        return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
+    return AlignmentInput(tokens, samples)
 
 
-def fault_in_words(words: Sequence[Word]) -> str:
-    """What is impossible about these times, or "" if nothing is."""
-    previous = 0.0
-    for word in words:
-        if not (math.isfinite(word.start) and math.isfinite(word.end)):
-            return f"'{word.word}' has a time that is no number"
-        if word.start < 0 or word.end < word.start:
-            return f"'{word.word}' lies from {word.start:.3f} to {word.end:.3f} s"
-        if word.start < previous:
-            return f"'{word.word}' starts at {word.start:.3f} s, before the word in front of it"
-        previous = word.start
-    return ""
+def to_file_time(utterance: Utterance, word: str, start: float, end: float, score: float | None) -> Word:
+    """Make a `Word` with times from the start of the file, given times (in seconds) from the start of its utterance."""
+    offset = utterance.start or 0.0
+    return Word(utterance.utterance_id, word, round(offset + start, 6), round(offset + end, 6), score)
 
 
-def _with_finite_score(word: Word) -> Word:
-    return word if word.score is None or math.isfinite(word.score) else replace(word, score=None)
+def check_results(utterances: Sequence[Utterance], results: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
+    """Pass on what an aligner yields, and see to it that there is exactly one result for each utterance.
 
-
-def check_results(utterances: Sequence[Utterance], outcomes: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
-    """Pass `outcomes` on so that each utterance gets exactly one.
-
-    An utterance without an answer becomes a `Failure`, as does one whose times are impossible; if the aligner raises
-    an exception, the utterances that it had not answered for yet fail. Only a `UserError` ends the run.
+    An utterance that is left out or has impossible times becomes a `Failure`. If the aligner raises an exception, so
+    do all utterances that have no result yet; only a `UserError` is passed on.
 
     Raises
     ------
     AlignmentError
-        If the aligner answers for an utterance that it was not asked for, or twice for one.
+        If there is a second result for an utterance, or one for an utterance that was not given to the aligner.
     """
     waiting = {utterance.utterance_id for utterance in utterances}
-    asked = frozenset(waiting)
+    given = frozenset(waiting)
     reason, detail = Reason.NO_ANSWER, ""
     try:
-        for outcome in outcomes:
-            name = outcome.utterance_id
+        for result in results:
+            name = result.utterance_id
             if name not in waiting:
-                fault = "answered twice for" if name in asked else "answered for what it was not asked:"
-                raise AlignmentError(f"the aligner {fault} '{name}'")
+                fault = "two results for" if name in given else "a result for an utterance that it was not given:"
+                raise AlignmentError(f"the aligner returned {fault} '{name}'")
             waiting.remove(name)
-            if isinstance(outcome, Aligned):
-                fault = fault_in_words(outcome.words)
-                if fault:
-                    outcome = Failure(name, Reason.IMPOSSIBLE_TIMES, fault)
-                elif not outcome.words:
-                    outcome = Failure(name, Reason.NO_ALIGNMENT, "the aligner gave no words")
-                elif any(word.score is not None and not math.isfinite(word.score) for word in outcome.words):
-                    outcome = replace(outcome, words=tuple(map(_with_finite_score, outcome.words)))
-            yield outcome
+            yield _checked(result)
     except UserError:
         raise
     except Exception as error:
-        log.exception("the aligner failed with %d utterances of this part not answered", len(waiting))
+        log.exception("the aligner failed; %d utterances of this batch have no result", len(waiting))
         reason, detail = Reason.ALIGNER_FAILED, f"{type(error).__name__}: {error}"
     for utterance in utterances:
         if utterance.utterance_id in waiting:
             yield Failure(utterance.utterance_id, reason, detail)
+
+
+def _checked(result: AlignmentResult) -> AlignmentResult:
+    """A failure in place of impossible times or no words; None in place of a score that is not finite."""
+    if isinstance(result, Failure):
+        return result
+    fault = find_impossible_time(result.words)
+    if fault:
+        return Failure(result.utterance_id, Reason.IMPOSSIBLE_TIMES, fault)
+    if not result.words:
+        return Failure(result.utterance_id, Reason.NO_ALIGNMENT, "the aligner returned no words")
+    if all(word.score is None or math.isfinite(word.score) for word in result.words):
+        return result
+    finite = (
+        word if word.score is None or math.isfinite(word.score) else replace(word, score=None) for word in result.words
+    )
+    return replace(result, words=tuple(finite))
+
+
+def find_impossible_time(words: Sequence[Word]) -> str:
+    """Describe the first impossible time (not finite, negative, out of order); "" if there is none."""
+    previous = 0.0
+    for word in words:
+        if not (math.isfinite(word.start) and math.isfinite(word.end)):
+            return f"'{word.word}' has a time that is not a finite number"
+        if word.start < 0 or word.end < word.start:
+            return f"'{word.word}' lies from {word.start:.3f} to {word.end:.3f} s"
+        if word.start < previous:
+            return f"'{word.word}' starts at {word.start:.3f} s, before the previous word"
+        previous = word.start
+    return ""

@@ -1,13 +1,13 @@
-"""Alignments that others made become ours: a corpus and a folder of alignments in, one outcome for each utterance out.
+"""Import alignments from files of other programs: one result for each utterance of a corpus.
 
-Which file belongs to which utterance:
+How an utterance is found for the words of a file:
 
-- a track that its file names (``.alignment.txt``, CTM, CSV) goes to the utterance of that id, else to the recording of
-  that name;
-- a file without names goes by its path below the folder of alignments (`align.targets`).
+- a track with a name in the file (``.alignment.txt``, CTM, CSV) belongs to the utterance with that id, else to the
+  recording with that name;
+- a file without names belongs to what its path below the folder of alignments names (`align.targets`).
 
-Times count from the start of the utterance where its own name was given, and from the start of the recording where the
-recording's was (Kaldi's rule). The words of a recording go to its utterances by speaker and time.
+Times count from the start of the utterance if the name is an utterance's, and from the start of the recording if it is
+a recording's (Kaldi's rule). The words of a recording are assigned to its utterances by speaker and time.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from align.formats.recognise import READERS, SUFFIXES, read_tracks
 from align.formats.tracks import FormatError, Interval, Track, read_text, shorten
 from align.matching import match_enough
 from align.targets import Index, Target, path_of
-from speech2vec.corpus.manifest import Utterance, Word
+from speech2vec.corpus.manifest import REPORT_FILE, Utterance, Word
 from speech2vec.corpus.readers import AUDIO_SUFFIXES, folders_below
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 
 ANALYSIS_FILE = "alignment_analysis.csv"
-_LONGEST_LIST = 200
+_MAX_LISTED = 200
 
 
 class ImportSettings(Settings):
-    """What an import depends on.
+    """Settings of an import.
 
     Parameters
     ----------
     format : str or None
-        A key of `align.formats.recognise.READERS`; None goes by each file's content.
+        A key of `align.formats.recognise.READERS`; None recognises each file by its content.
     tier : str
         The tier of a TextGrid that holds the words; "" is ``words``, or ``SPEAKER - words``.
     min_matched : float
-        An utterance is aligned if at least this share of its transcript's words was found.
+        Share of the words of a transcript that must be found, 0 to 1; else the utterance fails.
     """
 
     format: str | None = None
@@ -57,7 +57,7 @@ class ImportSettings(Settings):
 
 @dataclass
 class Tally:
-    """What an import saw besides its outcomes, for the report."""
+    """What an import noticed in the alignment files, for the report."""
 
     files: Counter[str] = field(default_factory=Counter)
     not_recognised: list[str] = field(default_factory=list)
@@ -72,21 +72,35 @@ class Tally:
     words_outside_utterances: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, and the first names of each list."""
+        """Return the counts, and the first items of each list."""
         values: dict[str, Any] = {"files": dict(self.files)}
         for name in ("not_recognised", "unreadable", "without_utterance", "ignored", "differing"):
             items = getattr(self, name)
             values[f"n_{name}"] = len(items)
-            values[name] = items[:_LONGEST_LIST]
+            values[name] = items[:_MAX_LISTED]
         for name in ("respelled", "missing", "extra", "split", "outside_utterances"):
             values[f"words_{name}"] = getattr(self, f"words_{name}")
         return values
 
+    def notes(self) -> list[str]:
+        """Summarise what the user should know, a line for each kind."""
+        return [
+            f"{len(getattr(self, name)):,} {what} (listed in {REPORT_FILE})"
+            for name, what in (
+                ("not_recognised", "files are in no known format"),
+                ("unreadable", "files cannot be read"),
+                ("without_utterance", "alignments belong to no utterance of the corpus"),
+                ("ignored", "alignments were ignored, as their utterance is already aligned"),
+                ("differing", "utterances have other words than their transcript"),
+            )
+            if getattr(self, name)
+        ]
 
-def import_alignments(
+
+def read_alignments(
     utterances: Sequence[Utterance], source: Path, settings: ImportSettings, tally: Tally
 ) -> Iterator[AlignmentResult]:
-    """One outcome for each utterance that a file speaks of, in the files' order, then one for each of the rest.
+    """Yield a result for each utterance: first those found in files, in the order of the files, then the others.
 
     Parameters
     ----------
@@ -95,15 +109,15 @@ def import_alignments(
         A folder of alignments, or one file.
     settings : ImportSettings
     tally : Tally
-        Filled on the way.
+        Filled while reading.
 
     Raises
     ------
     UserError
-        If `source` is not there or holds no alignment at all.
+        If `source` does not exist or contains no alignment at all.
     """
     if settings.format is not None and settings.format not in READERS:
-        raise UserError(f"there is no format '{settings.format}': give {', '.join(READERS)}")
+        raise UserError(f"there is no format '{settings.format}': choose {', '.join(READERS)}")
     files = list_files(source)
     root = source if source.is_dir() else source.parent
     index = Index(utterances)
@@ -111,7 +125,7 @@ def import_alignments(
     scores = _Scores(root, files, tally)
     answered: set[str] = set()
     damaged: dict[str, str] = {}
-    unread: list[str] = []  # of whom nobody knows: the names are inside
+    unread: list[str] = []  # files without an owner: any utterance may be in them
     read_any = False
     for path in files:
         shown = str(path.relative_to(root))
@@ -127,7 +141,7 @@ def import_alignments(
         if found is None:
             tally.not_recognised.append(shown)
             if path.suffix.lower() in SUFFIXES and owner:
-                damaged.update((u.utterance_id, f"{shown}: is in no format that is known") for u in owner.utterances)
+                damaged.update((u.utterance_id, f"{shown}: is in no known format") for u in owner.utterances)
             continue
         read_any = True
         tally.files[found[0]] += 1
@@ -144,11 +158,11 @@ def import_alignments(
                     yield Failure(utterance.utterance_id, Reason.UNREADABLE_ALIGNMENT, f"{shown}: {fault}")
                 else:
                     words = scores.add_to(words, path, utterance)
-                    yield _outcome(utterance, words, settings, tally, shown)
+                    yield _result(utterance, words, settings, tally, shown)
     if not read_any and not damaged:
-        known = f"in a format that is known ({len(files)} files were looked at)"
-        raise UserError(f"{source} holds no alignment " + (f"that can be read: {_first(unread)}" if unread else known))
-    missing = f"{source} holds none of it" + (f" that can be read: {_first(unread)}" if unread else "")
+        why = f"that can be read: {_first(unread)}" if unread else f"in a known format (files examined: {len(files)})"
+        raise UserError(f"{source} contains no alignment {why}")
+    missing = f"{source} contains none" + (f" that can be read: {_first(unread)}" if unread else "")
     for utterance in utterances:
         name = utterance.utterance_id
         if name in answered:
@@ -164,12 +178,12 @@ def _first(faults: Sequence[str]) -> str:
 
 
 def list_files(source: Path) -> list[Path]:
-    """The files that may be alignments: all but hidden ones and audio, in order of their paths.
+    """List the files that may be alignments, sorted by path: all but hidden files and audio.
 
     Raises
     ------
     UserError
-        If `source` is not there.
+        If `source` does not exist.
     """
     if source.is_file():
         return [source]
@@ -189,7 +203,7 @@ def list_files(source: Path) -> list[Path]:
 def _resolve_targets(
     tracks: Sequence[Track], owner: Target | None, index: Index
 ) -> Iterator[tuple[Target | None, list[Track], str]]:
-    """Tracks together with what they speak of, by the names inside the file or else by the file's."""
+    """Yield tracks with their target: by the name in the file if there is one, else by the name of the file."""
     by_name: dict[str, list[Track]] = defaultdict(list)
     for track in tracks:
         by_name[track.name].append(track)
@@ -204,7 +218,7 @@ def _resolve_targets(
 def _assign_words(
     target: Target, tracks: Sequence[Track], tally: Tally
 ) -> Iterator[tuple[Utterance, list[Interval], str]]:
-    """The words of a target's tracks, shared out to its utterances."""
+    """Yield each utterance of a target with its words in time order, and the fault of the tracks if there is one."""
     fault = next((track.fault for track in tracks if track.fault), "")
     if len(target.utterances) == 1 and (not target.by_recording or target.utterances[0].start is None):
         (utterance,) = target.utterances
@@ -212,7 +226,7 @@ def _assign_words(
         words = _in_order(word for track in _of_utterance(utterance, tracks) for word in track.words)
         yield utterance, [_moved(word, offset) for word in words] if offset else words, fault
         return
-    given = 0
+    n_assigned = 0
     for utterance in target.utterances:
         begin, end = utterance.start or 0.0, utterance.end if utterance.end is not None else math.inf
         own = _of_utterance(utterance, tracks)
@@ -222,13 +236,13 @@ def _assign_words(
             for word in track.words
             if not (word.start + word.end) / 2 < begin and not (word.start + word.end) / 2 >= end
         )
-        given += len(words)
+        n_assigned += len(words)
         yield utterance, words, fault
-    tally.words_outside_utterances += max(0, sum(len(track.words) for track in tracks) - given)
+    tally.words_outside_utterances += max(0, sum(len(track.words) for track in tracks) - n_assigned)
 
 
 def _of_utterance(utterance: Utterance, tracks: Sequence[Track]) -> list[Track]:
-    """The tracks of an utterance's speaker and channel, where the file tells them apart."""
+    """Return the tracks of the utterance's speaker and channel, if the file distinguishes them."""
     own = [track for track in tracks if track.speaker == utterance.speaker] or list(tracks)
     if utterance.channel is not None:
         own = [track for track in own if track.channel in (None, utterance.channel)] or own
@@ -243,16 +257,16 @@ def _moved(word: Interval, offset: float) -> Interval:
     return Interval(round(word.start + offset, 6), round(word.end + offset, 6), word.label, word.score)
 
 
-def _outcome(
+def _result(
     utterance: Utterance, words: Sequence[Interval], settings: ImportSettings, tally: Tally, shown: str
 ) -> AlignmentResult:
-    """Words in time with the transcript's spelling, or why there are none."""
+    """Match words with the transcript."""
     name = utterance.utterance_id
     tokens = tokenize(utterance.text)
     if not tokens:
         return Failure(name, Reason.NO_WORDS, utterance.text)
     if not words:
-        return Failure(name, Reason.NO_ALIGNMENT, f"{shown} holds no words")
+        return Failure(name, Reason.NO_ALIGNMENT, f"{shown} contains no words")
     bad = next(
         (w for w in words if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end)), None
     )
@@ -273,7 +287,7 @@ def _outcome(
 
 
 class _Scores:
-    """The log-likelihoods that MFA's ``alignment_analysis.csv`` holds, for words that have no score of their own."""
+    """Log-likelihoods from MFA's ``alignment_analysis.csv``, as scores of words that have none."""
 
     def __init__(self, root: Path, files: Sequence[Path], tally: Tally) -> None:
         self._rows: dict[str, list[AnalysedUtterance]] = defaultdict(list)
@@ -283,7 +297,6 @@ class _Scores:
             try:
                 rows = read_analysis(read_text(path))
             except FormatError as error:
-                # The words are complete without it.
                 tally.unreadable.append(f"{ANALYSIS_FILE}: {error}: words get no score from it")
             for row in rows:
                 self._rows[row.file].append(row)

@@ -1,4 +1,4 @@
-"""The journal of a run: a line for each utterance that is done, so that a killed run goes on where it stopped."""
+"""The journal of a run: a line for each finished utterance, so that an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from speech2vec.runtime.errors import UserError
 JOURNAL_FILE = "journal.jsonl"
 
 
-def _to_json(outcome: AlignmentResult) -> dict[str, Any]:
-    if isinstance(outcome, Failure):
-        return outcome.to_json()
-    words = [[word.word, word.start, word.end, word.score] for word in outcome.words]
-    return {"utterance_id": outcome.utterance_id, "words": words, "guessed": dict(outcome.guessed)}
+def _to_json(result: AlignmentResult) -> dict[str, Any]:
+    if isinstance(result, Failure):
+        return result.to_json()
+    words = [[word.word, word.start, word.end, word.score] for word in result.words]
+    return {"utterance_id": result.utterance_id, "words": words, "guessed": dict(result.guessed)}
 
 
 def _from_json(row: Mapping[str, Any]) -> AlignmentResult:
@@ -29,23 +29,23 @@ def _from_json(row: Mapping[str, Any]) -> AlignmentResult:
 
 
 class Journal:
-    """Outcomes by utterance, on disk; what was half written when the run was killed is cut off.
+    """Results by utterance, on disk. A last line that was only half written is dropped.
 
     Parameters
     ----------
     path : Path
     identity : mapping
-        What the outcomes depend on. A journal of another identity is refused.
+        What the results depend on.
 
     Raises
     ------
     UserError
-        If the journal there belongs to another corpus or other settings.
+        If the file is the journal of another corpus or other settings.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self._places: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a+b")
         end = self._read(identity)
@@ -60,13 +60,13 @@ class Journal:
         self._file.close()
 
     def __contains__(self, utterance_id: str) -> bool:
-        return utterance_id in self._places
+        return utterance_id in self._offsets
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def _read(self, identity: Mapping[str, Any]) -> int:
-        """Note where each outcome lies; the place where the whole lines end."""
+        """Index the results by utterance; return where the last complete line ends."""
         end = 0
         self._file.seek(0)
         for number, line in enumerate(self._file):
@@ -80,39 +80,39 @@ class Journal:
                 changed = sorted(key for key in {*identity, *row} if identity.get(key) != row.get(key))
                 if changed:
                     raise UserError(
-                        f"{self.path.parent} was begun with another {' and '.join(changed)}: give the same again, "
-                        "or --force to start anew"
+                        f"{self.path.parent} was started with another {' and '.join(changed)}: use the same "
+                        "again, or --force to start over"
                     )
             else:
-                self._places[row["utterance_id"]] = end
+                self._offsets[row["utterance_id"]] = end
             end += len(line)
         return end
 
     def _append(self, row: Mapping[str, Any]) -> int:
-        place = self._file.seek(0, 2)
+        offset = self._file.seek(0, 2)
         self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         self._file.flush()
-        return place
+        return offset
 
-    def add(self, outcome: AlignmentResult) -> None:
-        """Write an outcome down; it survives the death of this process.
+    def add(self, result: AlignmentResult) -> None:
+        """Append a result; it survives a crash of this process.
 
         Raises
         ------
         ValueError
-            If it is in the journal already.
+            If the utterance is in the journal already.
         """
-        if outcome.utterance_id in self._places:
-            raise ValueError(f"'{outcome.utterance_id}' is in the journal already")
-        self._places[outcome.utterance_id] = self._append(_to_json(outcome))
+        if result.utterance_id in self._offsets:
+            raise ValueError(f"'{result.utterance_id}' is in the journal already")
+        self._offsets[result.utterance_id] = self._append(_to_json(result))
 
-    def outcomes(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
-        """The outcomes of these utterances, in this order, read from disk one at a time."""
+    def results(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
+        """Yield the results of these utterances, in this order, read from disk one at a time."""
         for utterance in utterances:
-            self._file.seek(self._places[utterance.utterance_id])
+            self._file.seek(self._offsets[utterance.utterance_id])
             yield _from_json(json.loads(self._file.readline()))
 
     def remove(self) -> None:
-        """Close and delete the file: its outcomes are written elsewhere."""
+        """Close and delete the file, once its results are stored elsewhere."""
         self._file.close()
         self.path.unlink()

@@ -1,7 +1,7 @@
-"""Which file of a folder of alignments speaks of which utterance or recording of a corpus, by names and paths.
+"""Find which utterance or recording an alignment file belongs to, by names and paths.
 
-A name or path and an utterance's id (or the path of its audio) belong together if one is the whole tail of the
-other, and no other utterance fits as well: ``a/001.TextGrid`` never goes to ``b/001`` because their stems agree.
+A file belongs to an utterance if its path ends with the utterance's id (or the path of its audio), or the other way
+round, and no other utterance fits as well: ``a/001.TextGrid`` never goes to ``b/001``, although their stems are equal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from speech2vec.corpus.manifest import Utterance
 
 @dataclass(frozen=True)
 class Target:
-    """What a file or a track may speak of: one utterance by its id, or a recording with its utterances."""
+    """What an alignment file can belong to: an utterance, by its id, or a recording with all its utterances."""
 
     utterances: tuple[Utterance, ...]
     by_recording: bool
@@ -35,7 +35,7 @@ class Index:
         for audio, own in recordings.items():
             audio_path = audio.with_suffix("").parts
             if len(own) == 1 and own[0].start is None:
-                # One utterance in its file: its id and its audio's path both mean it, and its times are the file's.
+                # The only utterance of its file: its id and the path of its audio both name it.
                 target = Target(tuple(own), True, (path_of(own[0].utterance_id), audio_path))
                 self.by_id[own[0].utterance_id] = target
                 self._add(target)
@@ -51,7 +51,7 @@ class Index:
             self._by_stem[stem].append(target)
 
     def find(self, path: Sequence[str]) -> list[Target]:
-        """The targets that a path fits best: more than one if they fit equally well."""
+        """Return the targets that a path fits best; several if they fit equally well."""
         exact = self.by_id.get("/".join(path))
         if exact is not None:
             return [exact]
@@ -65,7 +65,7 @@ class Index:
         return found
 
     def owners(self, files: Mapping[Path, tuple[str, ...]]) -> tuple[dict[Path, Target], dict[str, str]]:
-        """The target of each file, and for utterances for which that is unclear, why."""
+        """Return the target of each file, and for each utterance with an ambiguous file the reason."""
         owners: dict[Path, Target] = {}
         unclear: dict[str, str] = {}
         fits: dict[int, list[tuple[int, Path]]] = defaultdict(list)
@@ -93,16 +93,16 @@ class Index:
 
 
 def path_of(utterance_id: str) -> tuple[str, ...]:
-    """An id as a path: ids of audio beside its transcripts are the paths below the corpus."""
+    """Split an utterance id like a path (some readers take the path below the corpus as the id)."""
     return tuple(part for part in utterance_id.split("/") if part)
 
 
 def _without_second_suffix(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """``x.alignment`` (of x.alignment.txt), ``x.words``: the stem may have a suffix of its own."""
+    """Drop the suffix of a stem that has one: ``x.alignment`` (of x.alignment.txt), ``x.words``."""
     return (*parts[:-1], Path(parts[-1]).stem) if parts else parts
 
 
 def _tail_in_common(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many parts two paths share at their ends, if one of them is the whole tail of the other; else 0."""
+    """Return the length of the shorter path if the longer one ends with it, else 0."""
     shorter = min(len(a), len(b))
     return shorter if shorter and tuple(a[-shorter:]) == tuple(b[-shorter:]) else 0

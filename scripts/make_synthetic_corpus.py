@@ -24,6 +24,7 @@ from scripts.synthetic_corpus import MARKER, SETTINGS, UNMAPPED, lee_chapters, m
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import parse_shard
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -45,7 +46,7 @@ def command(
 ) -> None:
     """Speak text into a SYNTHETIC corpus in LibriSpeech's layout, with exact word times."""
     set_up_logging(quiet)
-    k, n = console.parse_shard(shard)
+    k, n = parse_shard(shard)
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
         raise UserError(f"{transcripts}: holds no line of text")

@@ -22,6 +22,7 @@ from scripts.synthetic_corpus import MARKER, as_recorded, draw_voices, lee_chapt
 from speech2vec.runtime import console
 from speech2vec.runtime.files import atomic_folder, write_json
 from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker, set_up_logging
 from speech2vec.runtime.seeds import generator
 
@@ -126,9 +127,7 @@ def command(
     with atomic_folder(output) as folder, Tracker("speaking", 10, "dialogues", quiet) as tracker:
         total = 0
         preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]
-        for done in in_fresh_processes(
-            make_dialogue, dialogues(folder, turns, seed), console.count_jobs(jobs), preload
-        ):
+        for done in in_fresh_processes(make_dialogue, dialogues(folder, turns, seed), count_jobs(jobs), preload):
             total += done
             tracker.advance()
         (folder / MARKER).write_text(

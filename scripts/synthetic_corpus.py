@@ -24,10 +24,10 @@ from gensim.test.utils import datapath
 
 from scripts.synthesis import Speech, UnmappedWordsError, Voice, in_fresh_processes, speak
 from speech2vec.corpus.transcripts import tokenize
-from speech2vec.runtime import console
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import append_json_line, atomic_path, write_json
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker
 from speech2vec.runtime.seeds import generator
 
@@ -255,7 +255,7 @@ def make_corpus(
     made = Made()
     started = time.monotonic()
     with Tracker("speaking", len(tasks), "chapters", quiet) as tracker:
-        for done in in_fresh_processes(make_chapter, tasks, console.count_jobs(jobs), [__name__]):
+        for done in in_fresh_processes(make_chapter, tasks, count_jobs(jobs), [__name__]):
             made.add(done)
             for row in done.unmapped:
                 append_json_line(output / UNMAPPED, row)

@@ -5,6 +5,8 @@ that it may not.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -21,9 +23,9 @@ MAY_IMPORT = {
 }
 # From the bottom up; a module that lies in the package itself has a place too.
 ORDER = {
-    "speech2vec": "runtime corpus features model training vectors evaluation report cli __main__",
-    "align": "formats pronunciation base matching journal targets aligned aligners run check compare importing "
-    "exporting cli __main__",
+    "speech2vec": "runtime corpus features model training vectors evaluation reporting api cli __main__",
+    "align": "formats pronunciation base matching journal targets aligned aligners results runner checker comparison "
+    "histogram importing exporting api cli __main__",
     "emotion": "settings metrics features corpora data models training prediction evaluation cli __main__",
 }
 FROM_ALIGN = {"runtime", "corpus"}  # the folders of speech2vec that aligners stand on
@@ -104,6 +106,24 @@ def test_the_lowest_folders_import_nothing_heavy() -> None:
         for module in light
         for name in imports(module, MODULES[module])
         if name.split(".")[0] in HEAVY or name == NOT_LIGHT
+    ]
+
+
+def test_the_lowest_folders_load_nothing_heavy() -> None:
+    light = [m for m in MODULES if m.startswith("speech2vec.") and room(m) in LIGHT and m != NOT_LIGHT]
+    program = f"import sys, {', '.join(light)}; print({HEAVY} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_only_command_lines_import_the_command_line_library() -> None:
+    terminal = {"speech2vec.runtime.console", "speech2vec.runtime.command_group"}
+    assert not [
+        f"{module} imports {name}"
+        for module, path in MODULES.items()
+        if not module.startswith("scripts.") and room(module) != "cli" and module not in terminal
+        for name in imports(module, path)
+        if name in {"typer", "click", *terminal}
     ]
 
 

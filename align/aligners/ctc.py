@@ -1,4 +1,4 @@
-"""Forced alignment with a CTC model: the characters of the transcript on the emissions of a wav2vec2-type network.
+"""Forced alignment with a CTC model: the characters of the transcript are aligned to the output of a wav2vec2 network.
 
 References
 ----------
@@ -21,32 +21,29 @@ import torchaudio
 from pydantic import Field
 
 from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, load_input, to_file_time
-from align.pronunciation.numerals import read_digits
+from align.pronunciation.numerals import read_number
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.devices import choose_device
 
-# Cells of the trellis (frames times labels) that fit into memory: a byte each, 20 to 30 minutes of read speech.
+# Cells of the trellis (frames times labels), a byte each: 20 to 30 minutes of read speech.
 MAX_TRELLIS = 3_000_000_000
 
-
 _DIGITS = re.compile(r"\d+")
-
-
 _SEPARATOR = "|"
 
 
 class CtcSettings(Settings):
-    """What the words' times depend on.
+    """Settings of the CTC aligner.
 
     Parameters
     ----------
     bundle : str
         A bundle of `torchaudio.pipelines` with character labels: WAV2VEC2_ASR_BASE_960H, MMS_FA, ...
     weights : Path or None
-        The bundle's weights on disk; None lets torchaudio download them (once).
+        File with the weights of the bundle; None lets torchaudio download them (once).
     chunk, context : float, seconds
-        Audio goes through the network in chunks of this length, each with this much more on both sides.
+        The network processes the audio in chunks of this length, each extended by the context on both sides.
     """
 
     bundle: str = "WAV2VEC2_ASR_BASE_960H"
@@ -57,7 +54,7 @@ class CtcSettings(Settings):
 
 @dataclass(frozen=True)
 class CtcModel:
-    """A network that gives characters their probabilities, frame by frame.
+    """A network that predicts the probabilities of characters, frame by frame.
 
     Parameters
     ----------
@@ -65,12 +62,12 @@ class CtcModel:
         Waveform [shape=(1, n_samples)] to (logits [shape=(1, n_frames, n_labels)], lengths or None). The logits
         may be log-probabilities.
     labels : sequence of str
-        The character of each output; the first is the blank, and none is a star.
+        The character of each output; the first is the blank, and there is no star.
     sampling_rate : int, Hz
     hop_length : int, samples
-        From one frame to the next.
+        Step from one frame to the next.
     window_length : int, samples
-        What a frame is made of: 400 in every wav2vec2 of torchaudio.
+        Receptive field of a frame: 400 in every wav2vec2 of torchaudio.
     """
 
     network: torch.nn.Module
@@ -80,12 +77,12 @@ class CtcModel:
     window_length: int = 400
 
     def n_frames(self, n_samples: int) -> int:
-        """How many frames the network makes of so many samples."""
+        """Return the number of frames that the network computes from `n_samples` samples."""
         return max(0, (n_samples - self.window_length) // self.hop_length + 1)
 
     @torch.inference_mode()
     def emissions(self, samples: np.ndarray, chunk: float = 30.0, context: float = 2.0) -> torch.Tensor:
-        """Log-probabilities of the labels, and 0 for the star that stands for anything.
+        """Compute the log-probabilities of the labels, with a column of zeros for the star, which matches anything.
 
         Parameters
         ----------
@@ -104,7 +101,7 @@ class CtcModel:
         n_frames = self.n_frames(len(samples))
         for first in range(0, max(1, n_frames), step):
             begin = max(0, first - margin)
-            # Counted in whole windows: a network raises on a piece that is shorter than its window.
+            # Whole windows: the network raises an error on input shorter than its window.
             piece = samples[begin * hop : (first + step + margin - 1) * hop + self.window_length]
             is_last = first + step >= n_frames
             logits = self.network(torch.from_numpy(piece)[None].to(device))[0][0, :, : len(self.labels)]
@@ -115,7 +112,7 @@ class CtcModel:
 
 
 def label_words(words: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """The labels of each word; characters without a label are left out, a word without any is the star.
+    """Return the labels of each word; characters without a label are left out, a word without any is the star.
 
     Examples
     --------
@@ -123,12 +120,12 @@ def label_words(words: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
     [[1, 2], [3], [4]]
     """
     star = len(labels)
-    # Bundles use either upper or lower case; their blank and what lies between words stand for no character.
+    # Bundles use either upper or lower case; the blank and the separator of words are not characters.
     number = {label.lower(): i for i, label in enumerate(labels) if i > 0 and label != _SEPARATOR}
     numbered = []
     for word in words:
-        spoken = _DIGITS.sub(lambda run: "".join(read_digits(_plain_digits(run[0]))), word)
-        # An accent without a label is dropped, its letter stays.
+        spoken = _DIGITS.sub(lambda run: "".join(read_number(_plain_digits(run[0]))), word)
+        # Of an accented letter without a label, the letter is kept.
         plain = [d for c in spoken for d in (c if c in number else unicodedata.normalize("NFKD", c)) if d in number]
         numbered.append([number[c] for c in plain] or [star])
     return numbered
@@ -140,7 +137,7 @@ def _plain_digits(run: str) -> str:
 
 @dataclass(frozen=True)
 class _Span:
-    """A label on the path: its frames, and the sum of its probabilities over them."""
+    """The frames of a label on the path, and the sum of its probabilities in them."""
 
     first: int
     last: int
@@ -148,7 +145,7 @@ class _Span:
 
 
 def align_labels(emissions: torch.Tensor, targets: Sequence[int]) -> list[_Span]:
-    """The best path of `targets` through `emissions`.
+    """Find the most probable path of `targets` through `emissions`.
 
     Parameters
     ----------
@@ -168,9 +165,9 @@ def align_labels(emissions: torch.Tensor, targets: Sequence[int]) -> list[_Span]
 
 
 class CtcAligner(Aligner):
-    """Aligns one utterance after the other; a word's score is the mean probability of its characters' frames.
+    """Aligns one utterance after the other. The score of a word is the mean probability of its characters.
 
-    A CTC model marks a character where it is surest, not over its whole length: a word's end tends to be early.
+    A CTC model marks a character where it is most certain, not over its whole length: words tend to end too early.
     """
 
     settings_type = CtcSettings
@@ -184,27 +181,29 @@ class CtcAligner(Aligner):
         self.model = model or load_bundle(settings.bundle, settings.weights, device)
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
-        """One outcome for each utterance, in their order."""
+        """Yield one result for each utterance, in order."""
         for utterance in utterances:
             yield self._align(utterance)
 
     def _align(self, utterance: Utterance) -> AlignmentResult:
         name, model = utterance.utterance_id, self.model
-        heard = load_input(utterance, model.sampling_rate)
-        if isinstance(heard, Failure):
-            return heard
-        words, samples = heard.tokens, heard.samples
+        loaded = load_input(utterance, model.sampling_rate)
+        if isinstance(loaded, Failure):
+            return loaded
+        words, samples = loaded.tokens, loaded.samples
         labelled = label_words(words, model.labels)
         separator = [model.labels.index(_SEPARATOR)] if _SEPARATOR in model.labels else []
         targets = [label for i, word in enumerate(labelled) for label in ([*separator, *word] if i else word)]
         seconds = len(samples) / model.sampling_rate
-        # Too short for the network is too short for its words; equal neighbours need a blank between them.
+        # Equal neighbours need a blank between them.
         needed = len(targets) + sum(a == b for a, b in itertools.pairwise(targets))
         n_frames = model.n_frames(len(samples))
         if n_frames < needed:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
         if n_frames * (2 * len(targets) + 1) > MAX_TRELLIS:
-            return Failure(name, Reason.NO_ALIGNMENT, f"{seconds / 60:.0f} minutes in one piece are too long: cut it")
+            return Failure(
+                name, Reason.NO_ALIGNMENT, f"{seconds / 60:.0f} minutes are too long for one utterance: split it"
+            )
         emissions = model.emissions(samples, self.settings.chunk, self.settings.context)
         if len(emissions) < needed:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {len(targets)} characters")
@@ -214,7 +213,7 @@ class CtcAligner(Aligner):
 
 
 def _by_word(spans: Sequence[_Span], labelled: Sequence[Sequence[int]], n_between: int) -> Iterator[Sequence[_Span]]:
-    """The spans of each word's labels, without those between words."""
+    """Yield the spans of each word, without the separators."""
     at = 0
     for own in labelled:
         yield spans[at : at + len(own)]
@@ -228,32 +227,32 @@ def _word(utterance: Utterance, word: str, spans: Sequence[_Span], model: CtcMod
 
 
 def load_bundle(name: str, weights: Path | None = None, device: str = "cpu") -> CtcModel:
-    """A model of `torchaudio.pipelines`, with its weights from disk or downloaded by torchaudio.
+    """Load a model of `torchaudio.pipelines`, with weights from disk or downloaded by torchaudio.
 
     Raises
     ------
     AlignmentError
         If there is no such bundle, it has no labels, or its weights cannot be loaded.
     UserError
-        If there is no such device.
+        If the device does not exist.
     """
     chosen = choose_device(device)
     bundle = getattr(torchaudio.pipelines, name, None)
     if bundle is None or not hasattr(bundle, "get_labels"):
-        raise AlignmentError(f"torchaudio has no bundle '{name}' with character labels (WAV2VEC2_ASR_BASE_960H has)")
+        raise AlignmentError(f"torchaudio has no bundle '{name}' with character labels: try WAV2VEC2_ASR_BASE_960H")
     options: dict[str, object] = {"weights_only": True, "map_location": "cpu"}
     if weights is not None:
         if not Path(weights).is_file():
             raise AlignmentError(f"weights {weights}: there is no such file")
-        # torchaudio downloads nothing if a file of that name is in the folder.
+        # torchaudio downloads nothing if the folder has a file of this name.
         options |= {"model_dir": str(Path(weights).parent), "file_name": Path(weights).name}
-    # Bundles for alignment (MMS_FA) would add a star of their own, a second time to `CtcModel.emissions`.
+    # Bundles for alignment (MMS_FA) have a star of their own; `CtcModel.emissions` adds one already.
     for_alignment = isinstance(bundle, torchaudio.pipelines.Wav2Vec2FABundle)
     try:
         network = bundle.get_model(dl_kwargs=options, **({"with_star": False} if for_alignment else {}))
     except OSError as error:
         raise AlignmentError(
-            f"the weights of {name} cannot be downloaded ({error}): --set weights=FILE takes them from disk"
+            f"the weights of {name} cannot be downloaded ({error}): --set weights=FILE reads them from disk"
         ) from error
     except Exception as error:
         raise AlignmentError(f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}") from error

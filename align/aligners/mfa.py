@@ -1,8 +1,8 @@
-"""The Montreal Forced Aligner behind the `Aligner` protocol: drives the program `mfa`.
+"""Forced alignment with the Montreal Forced Aligner, by running the program `mfa`.
 
-The program leaves files out silently and changes the words it aligns. So it gets a corpus made for it: audio that was
-decoded to its end, one folder per speaker, unique names, tokenised transcripts; afterwards each file that was asked for
-is looked up by name, and its words are matched to the transcript's.
+The program skips files silently and changes the words it aligns. It is therefore given a corpus written for it (see
+`align.aligners.mfa_program`); afterwards the output of each file is looked up, and its words are matched with the
+transcript.
 
 McAuliffe et al., "Montreal Forced Aligner: trainable text-speech alignment using Kaldi", Interspeech 2017.
 """
@@ -28,7 +28,6 @@ from speech2vec.runtime.config import Settings
 
 log = logging.getLogger("speech2vec.align")
 
-
 UNKNOWN_PHONE = "spn"
 
 
@@ -40,23 +39,23 @@ class MfaSettings(Settings):
     program : str
         Its name on PATH, or its path.
     train : bool
-        Learn the acoustic model from the corpus itself; the dictionary is still needed.
+        Train the acoustic model on the corpus itself; a dictionary is still needed.
     dictionary : str
-        A path, or the name of a dictionary that `mfa model download dictionary` fetched.
+        A path, or the name of a dictionary downloaded with `mfa model download dictionary`.
     acoustic_model : str
-        A path, or the name of a model that `mfa model download acoustic` fetched; not used by `train`.
+        A path, or the name of a model downloaded with `mfa model download acoustic`; ignored if `train` is set.
     g2p_model : str
-        A path or name: gives unknown words a pronunciation; without it they are aligned as noise.
+        A path or name; predicts the pronunciation of unknown words. Without it they are aligned as noise.
     training_config : str
-        Path of a configuration for `train`; "" is the program's own.
+        Path of a training configuration; "" is the program's default.
     keep_model : str
-        Where `train` leaves the model it learned; "" keeps none.
+        Where to save the trained model; "" discards it.
     beam, retry_beam : int
-        Of the first pass.
+        Beams of the first pass.
     wide_beam, wide_retry_beam : int
-        Of a second pass over what the first left out; 0 makes no second pass.
+        Beams of a second pass over the utterances that the first left out; ``wide_beam=0`` disables it.
     min_matched : float
-        An utterance is aligned if at least this share of its words was found.
+        Share of the words of a transcript that must be found, 0 to 1; else the utterance fails.
     """
 
     program: str = "mfa"
@@ -74,15 +73,15 @@ class MfaSettings(Settings):
 
 
 class MfaAligner(Aligner):
-    """Aligns with the program `mfa`, all utterances in one run, as it adapts to each speaker.
+    """Aligns all utterances in one run of the program `mfa`, which adapts to each speaker.
 
     Parameters
     ----------
     settings : MfaSettings
     jobs : int
-        Its worker processes.
+        Number of worker processes of the program.
     device : str
-        Not used.
+        Ignored.
 
     Raises
     ------
@@ -102,7 +101,7 @@ class MfaAligner(Aligner):
         log.info("%s, version %d.%d", self.program.path, *self.program.version)
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
-        """One outcome for each utterance; see `Aligner.align`."""
+        """Yield one result for each utterance; see `Aligner.align`."""
         with tempfile.TemporaryDirectory(prefix="speech2vec-mfa-", ignore_cleanup_errors=True) as folder:
             work = Path(folder)
             items: list[Item] = []
@@ -125,19 +124,19 @@ class MfaAligner(Aligner):
         ended = self.program.run(self._first_command(first, model), first / "root", first / "screen.txt")
         left = yield from self._collect(items, first / "out")
         if ended.exit_code > 0 and len(left) == len(items):
-            raise AlignmentError(f"mfa {_what_failed(ended)}: {ended.cause}")
-        again = [item for item in left if not too_fast(item)]
-        if ended.exit_code == 0 and again and settings.wide_beam and (not settings.train or trained.exists()):
-            log.info("%d of %d utterances left out: once more with a wider beam", len(again), len(items))
-            relink(again, first / "corpus", second / "corpus")
+            raise AlignmentError(f"mfa {_describe_failure(ended)}: {ended.cause}")
+        retry = [item for item in left if not too_fast(item)]
+        if ended.exit_code == 0 and retry and settings.wide_beam and (not settings.train or trained.exists()):
+            log.info("%d of %d utterances were left out: retrying with a wider beam", len(retry), len(items))
+            relink(retry, first / "corpus", second / "corpus")
             self._run_again(second, model)
-            left = [item for item in left if too_fast(item)] + (yield from self._collect(again, second / "out"))
+            left = [item for item in left if too_fast(item)] + (yield from self._collect(retry, second / "out"))
         unknown = _unknown_words([first / "out", second / "out"])
         for item in left:
             yield _why_left_out(item, ended, unknown)
 
     def _first_command(self, folder: Path, model: str) -> list[str]:
-        """The command line of the first pass, which aligns, or trains `model` and aligns with it."""
+        """Return the command line of the first pass, which aligns, or trains `model` and aligns with it."""
         settings = self.settings
         corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
         narrow = self._options(settings.beam, settings.retry_beam)
@@ -148,7 +147,7 @@ class MfaAligner(Aligner):
         return self.program.train_command(corpus, dictionary, Path(model), out, jobs=self.jobs, options=options)
 
     def _run_again(self, folder: Path, model: str) -> None:
-        """The second pass, with the wide beams; what it does not find stays left out."""
+        """Run the second pass, with the wide beams."""
         settings = self.settings
         wide = self._options(settings.wide_beam, settings.wide_retry_beam)
         corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
@@ -161,7 +160,7 @@ class MfaAligner(Aligner):
         return {"beam": beam, "retry_beam": retry_beam, "g2p_model_path": _path_or_name(self.settings.g2p_model)}
 
     def _collect(self, items: Iterable[Item], out: Path) -> Generator[AlignmentResult, None, list[Item]]:
-        """Outcomes of the files that were written; returns the items that have none."""
+        """Yield the results of the files that were written; return the items without one."""
         scores = _log_likelihoods(out / "alignment_analysis.csv")
         left = []
         for item in items:
@@ -179,7 +178,7 @@ class MfaAligner(Aligner):
             words = [word for track in textgrid.read(text) for word in track.words]
             unknown = _unknown_phones(text)
         except FormatError as error:
-            return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"mfa wrote a TextGrid that {error}")
+            return Failure(name, Reason.UNREADABLE_ALIGNMENT, f"the TextGrid that mfa wrote {error}")
         matching = match_enough(name, words, item.tokens, min_matched=self.settings.min_matched)
         if isinstance(matching, Failure):
             return matching
@@ -193,19 +192,19 @@ class MfaAligner(Aligner):
 
 
 def _path_or_name(value: str) -> str:
-    """A path made absolute, as the program runs elsewhere; a name of a downloaded model stays."""
+    """Make a path absolute, as the program runs in another folder; keep the name of a downloaded model."""
     path = Path(value).expanduser()
     return str(path.absolute()) if value and (path.exists() or len(path.parts) > 1) else value
 
 
-def _what_failed(ended: ExitStatus) -> str:
+def _describe_failure(ended: ExitStatus) -> str:
     if ended.bad_usage:
-        return "does not take the dictionary or the model (a path, or a name for 'mfa model download')"
-    return "ended before it aligned anything"
+        return "rejected the dictionary or the model (give a path, or a name that 'mfa model download' knows)"
+    return "failed before it aligned anything"
 
 
 def _log_likelihoods(path: Path) -> dict[str, float]:
-    """Each utterance's log-likelihood per frame; without the file there are no scores."""
+    """Return the log-likelihood per frame of each utterance; without the file there are none."""
     if not path.is_file():
         return {}
     try:
@@ -217,7 +216,7 @@ def _log_likelihoods(path: Path) -> dict[str, float]:
 
 
 def _unknown_phones(text: str) -> list[Interval]:
-    """The intervals in which an unknown word was aligned as noise."""
+    """Return the intervals in which an unknown word was aligned as noise."""
     try:
         tracks = textgrid.read(text, tier="phones")
     except FormatError:
@@ -230,7 +229,7 @@ def _is_unknown(word: Interval, unknown_phones: Sequence[Interval]) -> bool:
 
 
 def _unknown_words(folders: Iterable[Path]) -> set[str]:
-    """Words that the program had no pronunciation for, from the lists it leaves."""
+    """Return the words that the program had no pronunciation for, from the lists that it writes."""
     words: set[str] = set()
     for folder in folders:
         for path in [*folder.glob("oovs_found_*.txt"), *folder.glob("oov_counts_*.txt")]:
@@ -240,7 +239,7 @@ def _unknown_words(folders: Iterable[Path]) -> set[str]:
 
 
 def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
-    """The most likely reason why the program wrote no file, as it gives none itself."""
+    """Return the most likely reason why the program wrote no file, as it gives none itself."""
     name = item.utterance.utterance_id
     if ended.exit_code < 0:
         return Failure(name, Reason.ALIGNER_CRASHED, f"mfa {ended.cause}")
@@ -249,5 +248,5 @@ def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
     if too_fast(item):
         return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
     own = [token for token in item.tokens if token in unknown]
-    detail = f"words without pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
+    detail = f"words without a pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
     return Failure(name, Reason.NO_ALIGNMENT, detail)

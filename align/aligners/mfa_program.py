@@ -1,9 +1,8 @@
-"""The program `mfa` (Montreal Forced Aligner): finding it, asking for its version, running it and telling how it ended.
+"""The program `mfa` (Montreal Forced Aligner): how it is found and run, and the corpus that is written for it.
 
-Its screen output is never read for status, as it wraps at the terminal's width; only its exit code and the files it
-leaves count. The output is kept for the one line that says why a run failed.
-
-The corpus that the program `mfa` gets: decoded audio, one folder a speaker, unique names, tokenised transcripts.
+Only the exit code of the program and the files that it writes tell whether it succeeded: its screen output wraps at the
+width of the terminal, and is kept for the error message alone. One unreadable file ends a whole run, and file names are
+its only keys; so its corpus is decoded audio with tokenised transcripts, one folder a speaker, under unique names.
 """
 
 from __future__ import annotations
@@ -26,17 +25,15 @@ from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
 
 INSTALL = "conda create -n mfa -c conda-forge montreal-forced-aligner"
+SAMPLING_RATE = 16000  # Hz
+SHORTEST_SECONDS = 0.1
+# Nobody speaks faster than this for a whole utterance; above it, this is why no path was found.
+MOST_WORDS_PER_SECOND = 9.0
 
-
-_BAD_USAGE = 2
-
-
+_BAD_USAGE = 2  # exit code
+_LINKED_FORMATS = ("WAV", "FLAC")
 _VERSION = re.compile(r"\b(\d+)\.(\d+)(?:\.\w+)*")
-
-
 _FRAME = re.compile(r"[\u2500-\u257f]+")
-
-
 _ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*|.*Could not find.*|.*not find a model.*")
 
 
@@ -47,9 +44,9 @@ class ExitStatus:
     Parameters
     ----------
     exit_code : int
-        Negative if a signal ended it.
+        Negative if it was killed by a signal.
     cause : str
-        The line of its output that says most, for a person; "" if it ended well.
+        The line of its output that describes the error best; "" if there was none.
     """
 
     exit_code: int
@@ -57,7 +54,7 @@ class ExitStatus:
 
     @property
     def bad_usage(self) -> bool:
-        """Whether the program refused a model, a dictionary or an option."""
+        """Whether the program rejected a model, a dictionary or an option."""
         return self.exit_code == _BAD_USAGE
 
 
@@ -72,15 +69,15 @@ class MfaProgram:
     Raises
     ------
     AlignmentError
-        If it is not there, does not answer, or its version is not one this adapter knows.
+        If it is not found or does not run.
     """
 
     def __init__(self, program: str) -> None:
         found = shutil.which(program)
         if found is None:
             raise AlignmentError(
-                f"the program '{program}' is not there. This installs it: {INSTALL} "
-                "(then run in that environment, or give --set program=PATH_TO_MFA; docs/install-mfa.md)"
+                f"the program '{program}' was not found. Install it with: {INSTALL} "
+                "(then activate that environment, or add --set program=PATH_TO_MFA; see docs/install-mfa.md)"
             )
         self.path = Path(found).absolute()
         self.version = self._ask_version()
@@ -98,15 +95,15 @@ class MfaProgram:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise AlignmentError(f"{self.path} does not answer 'version': {error}") from error
+            raise AlignmentError(f"{self.path} does not answer to 'version': {error}") from error
         match = _VERSION.search(answer.stdout)
         if answer.returncode != 0 or match is None:
             cause = _cause(answer.stdout + answer.stderr) or f"exit code {answer.returncode}"
-            raise AlignmentError(f"{self.path} does not run ({cause}). This installs it whole: {INSTALL}")
+            raise AlignmentError(f"{self.path} does not run ({cause}). Install it completely with: {INSTALL}")
         return int(match[1]), int(match[2])
 
     def _environment(self, root: Path | None = None) -> dict[str, str]:
-        # The tools it starts (fstcompile, ...) lie beside it, also when its environment is not activated.
+        # Its tools (fstcompile, ...) are beside it, even if its environment is not activated.
         path = os.pathsep.join([str(self.path.parent), os.environ.get("PATH", "")])
         environment = {**os.environ, "PATH": path, "PYTHONIOENCODING": "utf-8"}
         if root is not None:
@@ -116,14 +113,14 @@ class MfaProgram:
     def align_command(
         self, corpus: Path, dictionary: str, model: str, output: Path, *, jobs: int, options: Mapping[str, object]
     ) -> list[str]:
-        """The command line of an alignment with a model.
+        """Return the command line of an alignment with a model.
 
-        Version 4 gives the name `align` to another signature and calls this one `align_legacy`.
+        Version 4 renamed this command to `align_legacy`, and its `align` takes other parameters.
 
         Raises
         ------
         AlignmentError
-            If the version no longer has such a command.
+            If the program is of version 5 or later, which has no such command.
         """
         if self.version[0] >= 5:
             raise AlignmentError(
@@ -136,12 +133,12 @@ class MfaProgram:
     def train_command(
         self, corpus: Path, dictionary: str, model: Path, output: Path, *, jobs: int, options: Mapping[str, object]
     ) -> list[str]:
-        """The command line of a training on the corpus itself."""
+        """Return the command line of a training on the corpus."""
         positional = ["train", str(corpus), dictionary, str(model), "--output_directory", str(output)]
         return self._command(positional, jobs, options)
 
     def _command(self, positional: list[str], jobs: int, options: Mapping[str, object]) -> list[str]:
-        # Always --clean: without it, an earlier corpus of the same name yields its old alignments, with exit code 0.
+        # Always --clean: otherwise the alignments of an earlier corpus of the same name are reused, with exit code 0.
         command = [str(self.path), *positional, "--clean", "-j", str(jobs), "--output_format", "long_textgrid"]
         for name, value in options.items():
             if value not in ("", None):
@@ -149,16 +146,16 @@ class MfaProgram:
         return command
 
     def run(self, command: Sequence[str], root: Path, screen: Path) -> ExitStatus:
-        """Run it to its end, with `root` as its own work folder.
+        """Run a command in a work folder of its own, `root`, which links to the models that the user has downloaded.
 
-        The models that the user has downloaded (`mfa model download`) are seen from there, nothing else is.
+        Its output is written to the file `screen`.
         """
         root.mkdir(parents=True)
         models = user_root() / "pretrained_models"
         if models.is_dir():
             (root / "pretrained_models").symlink_to(models, target_is_directory=True)
         with screen.open("wb") as out:
-            # A session of its own, so that its worker processes end with it.
+            # A session of its own, so that its worker processes can be terminated with it.
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -178,42 +175,29 @@ class MfaProgram:
             return ExitStatus(0)
         cause = _cause(screen.read_text(encoding="utf-8", errors="replace"))
         if exit_code < 0:
-            cause = f"ended by signal {-exit_code}" + (f" ({cause})" if cause else "")
+            cause = f"killed by signal {-exit_code}" + (f" ({cause})" if cause else "")
         return ExitStatus(exit_code, cause or f"exit code {exit_code}")
 
 
 def user_root() -> Path:
-    """Where the program keeps the user's models: MFA_ROOT_DIR, or its default in the user's Documents."""
+    """Return where the program stores the models of the user: MFA_ROOT_DIR, or its default in Documents."""
     return Path(os.environ.get("MFA_ROOT_DIR") or Path.home() / "Documents" / "MFA")
 
 
 def _cause(screen: str) -> str:
-    """The line of an output that names the error: what a box says, or the last line that looks like an error."""
+    """Return the line of the output that names the error."""
     lines = [" ".join(_FRAME.sub(" ", line).split()) for line in screen.splitlines()]
     lines = [line for line in lines if line]
     errors = [place for place, line in enumerate(lines) if _ERROR.fullmatch(line) or "Error:" in line]
     if not errors:
         return lines[-1][:300] if lines else ""
-    # A box names the kind of error on one line and the error itself on the next.
+    # A framed message has the kind of the error on one line, and the error on the next.
     return " ".join(lines[place] for place in errors[-2:])[:300]
-
-
-SAMPLING_RATE = 16000
-
-
-SHORTEST_SECONDS = 0.1
-
-
-# Nobody speaks faster than this for a whole utterance: above it, this is why the program found no path.
-MOST_WORDS_PER_SECOND = 9.0
-
-
-_LINKED_FORMATS = ("WAV", "FLAC")
 
 
 @dataclass(frozen=True)
 class Item:
-    """An utterance as it is handed over: under a name that is unique, as the program's analysis gives stems only."""
+    """An utterance in the program's corpus, under a unique name (the program's analysis has file stems only)."""
 
     utterance: Utterance
     tokens: list[str]
@@ -223,10 +207,10 @@ class Item:
 
 
 def write_item(utterance: Utterance, speaker: str, name: str, corpus: Path) -> Item | Failure:
-    """Put an utterance into the program's corpus, or say why it cannot be.
+    """Write an utterance to the program's corpus; return why not if that is impossible.
 
-    The audio is decoded to its end, as a single file that libsndfile cannot read ends the program's whole run. What is
-    mono at 16 kHz already is linked; all else is written anew, as the program loses files at other rates.
+    All audio is decoded, as one file that libsndfile cannot read ends the whole run. Mono files at 16 kHz are then
+    linked; all others are converted, as the program loses files at other rates.
     """
     tokens = tokenize(utterance.text)
     if not tokens:
@@ -251,15 +235,15 @@ def write_item(utterance: Utterance, speaker: str, name: str, corpus: Path) -> I
     return Item(utterance, tokens, duration, speaker, name)
 
 
-def relink(items: Iterable[Item], corpus: Path, again: Path) -> None:
-    """Make a corpus that links to some of the files of another."""
+def relink(items: Iterable[Item], corpus: Path, links: Path) -> None:
+    """Make a corpus of links to the files of some items of another corpus."""
     for item in items:
-        folder = again / item.speaker
+        folder = links / item.speaker
         folder.mkdir(parents=True, exist_ok=True)
         for path in (corpus / item.speaker).glob(f"{item.name}.*"):
             (folder / path.name).symlink_to(path)
 
 
 def too_fast(item: Item) -> bool:
-    """Whether an utterance has more words than anyone says in its time."""
+    """Whether an utterance has more words than anyone can say in its duration."""
     return len(item.tokens) > MOST_WORDS_PER_SECOND * item.duration

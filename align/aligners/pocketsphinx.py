@@ -1,4 +1,4 @@
-"""Forced alignment with PocketSphinx: no download, since its English model comes inside its wheel."""
+"""Forced alignment with PocketSphinx. Needs no download: its wheel contains an English model."""
 
 from __future__ import annotations
 
@@ -17,38 +17,30 @@ from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.pronunciations import without_variant
 from speech2vec.runtime.config import Settings
 
-SAMPLING_RATE = 16000
-
-
-# Every phone of the model is three states in a row, none of which can be skipped.
-FRAMES_PER_PHONE = 3
-
-
-# PocketSphinx keeps and returns Viterbi scores divided by this (SENSCR_SHIFT in its acmod.h).
-SCORE_SCALE = 1024
-
-
-# PocketSphinx's own default.
-_ALL_GAUSSIANS = 4
+SAMPLING_RATE = 16000  # Hz
+FRAME_RATE = 100  # Hz
+FRAMES_PER_PHONE = 3  # at least: each phone has three states, none of which can be skipped
+SCORE_SCALE = 1024  # PocketSphinx returns Viterbi scores divided by this (SENSCR_SHIFT in its acmod.h)
+_ALL_GAUSSIANS = 4  # PocketSphinx's own default
 
 
 class PocketSphinxSettings(Settings):
-    """What the words' times depend on.
+    """Settings of PocketSphinx.
 
     Parameters
     ----------
     model : Path or None
-        Folder of an acoustic model for 16 kHz; None is the English one of the wheel.
+        Folder of an acoustic model for 16 kHz; None is the English model of the wheel.
     dictionary : Path or None
-        Pronunciation dictionary; None is the wheel's.
+        Pronunciation dictionary; None is that of the wheel.
     beams : tuple of float
-        Beam widths, at least one, each above 0 and up to 1, tried in this order until an alignment is found.
+        Beam widths in (0, 1], tried in this order until an alignment is found.
     silence_probability : float
-        Of a pause between two words.
+        Probability of a pause between two words.
     gaussians : int
-        How many of each codebook's best Gaussians are summed in a frame's score, 1 to 4. 1 is a third faster than 4,
-        PocketSphinx's own default, with half a point fewer boundaries within 50 ms (docs/alignment.md); an utterance
-        that needs a wider beam always gets 4.
+        Number of Gaussians of each codebook that score a frame, 1 to 4. 1 is a third faster than 4 (PocketSphinx's
+        own default), with half a point fewer boundaries within 50 ms (docs/alignment.md). An utterance that needs a
+        wider beam is always aligned with 4.
     """
 
     model: Path | None = None
@@ -68,7 +60,7 @@ class PocketSphinxSettings(Settings):
 class PocketSphinxAligner(Aligner):
     """Aligns one utterance after the other with `Decoder.set_align_text`.
 
-    A word's score is its acoustic log-likelihood per frame, against the best state of each frame: 0 at best.
+    The score of a word is its acoustic log-likelihood per frame, relative to the best state of each frame: at most 0.
 
     Raises
     ------
@@ -97,51 +89,49 @@ class PocketSphinxAligner(Aligner):
                     pbeam=beam,
                     wbeam=beam,
                     silprob=self.settings.silence_probability,
-                    # What the first beam did not align gets PocketSphinx's own default as well as a wider beam.
                     topn=self.settings.gaussians if beam == self.settings.beams[0] else _ALL_GAUSSIANS,
-                    # The lattice's best path may end before the last word: then nothing would be found.
+                    # The best path of the lattice may end before the last word.
                     bestpath=False,
                     loglevel="FATAL",
                 )
             except (RuntimeError, ValueError) as error:
                 raise AlignmentError(
-                    f"PocketSphinx takes neither the model {model} nor the dictionary {self.pronunciations.path}, "
-                    f"or one of the two: {error}"
+                    f"PocketSphinx cannot use the model {model} with the dictionary {self.pronunciations.path}: {error}"
                 ) from error
         return self._decoders[beam]
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
-        """One outcome for each utterance, in their order."""
+        """Yield one result for each utterance, in order."""
         for utterance in utterances:
             yield self._align(utterance)
 
     def _align(self, utterance: Utterance) -> AlignmentResult:
         name = utterance.utterance_id
-        heard = load_input(utterance, SAMPLING_RATE)
-        if isinstance(heard, Failure):
-            return heard
-        tokens, pcm = heard.tokens, audio.pcm16(heard.samples)
-        said = {token: self.pronunciations.pronounce(token) for token in set(tokens)}
+        loaded = load_input(utterance, SAMPLING_RATE)
+        if isinstance(loaded, Failure):
+            return loaded
+        tokens, pcm = loaded.tokens, audio.pcm16(loaded.samples)
+        pronunciations = {token: self.pronunciations.pronounce(token) for token in set(tokens)}
         for beam in self.settings.beams:
-            segments = self._decode(self._decoder(beam), pcm, tokens, said)
+            segments = self._decode(self._decoder(beam), pcm, tokens, pronunciations)
             if segments is not None:
                 words = tuple(_word(segment, utterance) for segment in segments)
-                guessed = {token: " ".join(p.phones) for token, p in said.items() if p.guessed}
+                guessed = {token: " ".join(p.phones) for token, p in pronunciations.items() if p.guessed}
                 return Aligned(name, words, guessed)
-        seconds = len(heard.samples) / SAMPLING_RATE
-        n_phones = sum(len(said[token].phones) for token in tokens)
-        if seconds * 100 < n_phones * FRAMES_PER_PHONE:
+        seconds = len(loaded.samples) / SAMPLING_RATE
+        n_phones = sum(len(pronunciations[token].phones) for token in tokens)
+        if seconds * FRAME_RATE < n_phones * FRAMES_PER_PHONE:
             return Failure(name, Reason.AUDIO_TOO_SHORT, f"{seconds:.2f} s for {n_phones} phones")
         return Failure(name, Reason.NO_ALIGNMENT, f"no path through {len(tokens)} words in {seconds:.2f} s")
 
     def _decode(
-        self, decoder: pocketsphinx.Decoder, pcm: bytes, tokens: list[str], said: dict[str, Pronunciation]
+        self, decoder: pocketsphinx.Decoder, pcm: bytes, tokens: list[str], pronunciations: dict[str, Pronunciation]
     ) -> list[pocketsphinx.Segment] | None:
-        """The segments of the words, one a token; None if no path was found."""
-        for token, pronunciation in said.items():
+        """Return one segment for each token; None if no path was found."""
+        for token, pronunciation in pronunciations.items():
             if pronunciation.guessed and decoder.lookup_word(token) is None:
                 decoder.add_word(token, " ".join(pronunciation.phones), False)
-        # Forgets the noise estimated in earlier utterances, which would be subtracted from this one too.
+        # Resets the noise estimate, which would otherwise carry over from earlier utterances.
         decoder.reinit_feat()
         decoder.set_align_text(" ".join(tokens))
         decoder.start_utt()
@@ -158,4 +148,4 @@ class PocketSphinxAligner(Aligner):
 def _word(segment: pocketsphinx.Segment, utterance: Utterance) -> Word:
     first, after = segment.start_frame, segment.end_frame + 1
     score = math.log(segment.ascore) * SCORE_SCALE / (after - first)
-    return to_file_time(utterance, without_variant(segment.word), first / 100, after / 100, score)
+    return to_file_time(utterance, without_variant(segment.word), first / FRAME_RATE, after / FRAME_RATE, score)

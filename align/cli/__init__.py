@@ -1,1 +1,1 @@
-"""The program `speech2vec-align`: one module a command; `app` puts them together."""
+"""The program `speech2vec-align`: one module for each command; `app` puts them together."""

@@ -6,7 +6,7 @@ from speech2vec.runtime.command_group import LazyGroup
 from speech2vec.runtime.console import run_app
 
 app = LazyGroup(
-    help="Forced alignment: audio and transcripts in, words in time out, every failure reported.",
+    help="Forced alignment: audio and transcripts in, words with times out; every failure is reported.",
     functions={
         "run": ("align.cli.run:run", "Align a corpus: words in time for every utterance."),
         "import": ("align.cli.import_:import_", "Read alignments that another program made."),

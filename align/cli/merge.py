@@ -1,4 +1,4 @@
-"""``speech2vec-align merge``: shards become one ALIGNED folder."""
+"""``speech2vec-align merge``: merge the shards of a run."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from typing import Annotated
 
 import typer
 
-from align.cli.summary import summarise
-from speech2vec.corpus.manifest import REPORT_FILE
+import align
+from align.cli.finish import finish
 from speech2vec.runtime import console
-from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.progress import set_up_logging
 
 
 def merge(
-    shards: Annotated[list[Path], typer.Argument(help="The ALIGNED folders that 'run --shard K/N' made.")],
+    shards: Annotated[list[Path], typer.Argument(help="The ALIGNED folders that 'run --shard K/N' wrote.")],
     output: console.OutputOption,
     force: console.ForceOption = False,
     quiet: console.QuietOption = False,
 ) -> None:
-    """Join the shards of a run into one ALIGNED folder."""
-    from align.aligned import merge_aligned
-
+    """Merge the shards of a run into one ALIGNED folder."""
     set_up_logging(quiet)
-    claim_output(output, force=force, inputs=shards, folder_with=[REPORT_FILE])
-    summarise(merge_aligned(shards, output), output)
+    finish(align.merge(shards, output, force=force))

@@ -1,4 +1,4 @@
-"""Alignments as others write them: one module per format, each text in, `Track` out, and back where there is a writer.
+"""File formats of alignments: one module for each, with a reader (text to `Track`) and in some a writer.
 
-`tracks` and `json_text` are what the formats share; `recognise` tells them apart.
+`tracks` and `json_text` are shared by the formats; `recognise` tells them apart.
 """

@@ -1,7 +1,7 @@
 """LibriSpeech's ``.alignment.txt``: one line per utterance, ``ID "W1,,W2," "end1,end2,end3,end4"``.
 
-An empty word is a silence, a time is the END of its word, and a word starts where the one before it ended. Both
-dialects in use are read: with and without a space at the line's end, with and without a silence at the start.
+An empty word is a silence, a time is the END of its word, and each word starts where the previous one ends. Lines with
+and without a space at the end, and with and without a silence at the start, are both in use and both read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FORBIDDEN = re.compile(r'[\s",]')
 
 
 def read(text: str) -> list[Track]:
-    """A track for each line; a line that is wrong gives a track with its fault.
+    """Read a track from each line; the track of an invalid line has a fault.
 
     Raises
     ------
@@ -59,23 +59,23 @@ def _words(labels: str, ends: str) -> list[Interval]:
 
 
 def write(name: str, words: Sequence[Interval], duration: float) -> str:
-    """One line. A word's start is the end before it, so a pause becomes an empty word.
+    """Return the line of an utterance; pauses become empty words.
 
     Raises
     ------
     FormatError
-        If a word overlaps the one before it, or a name or word holds a character that separates fields.
+        If a word overlaps the previous one, or the name or a word contains a character that separates fields.
     """
     if not name or re.search(r'[\s"]', name):
-        raise FormatError(f"the name '{name}' holds white space or quotes")
+        raise FormatError(f"the name '{name}' contains white space or quotes")
     labels: list[str] = []
     ends: list[float] = []
     reached = 0.0
     for word in words:
         if not word.label or _FORBIDDEN.search(word.label):
-            raise FormatError(f"the word '{word.label}' is empty or holds white space, a comma or quotes")
+            raise FormatError(f"the word '{word.label}' is empty or contains white space, a comma or quotes")
         if word.start < reached or word.end < word.start:
-            raise FormatError(f"'{word.label}' at {word.start:.3f} s overlaps the word before it")
+            raise FormatError(f"'{word.label}' at {word.start:.3f} s overlaps the previous word")
         if word.start > reached:
             labels.append("")
             ends.append(word.start)
@@ -90,6 +90,6 @@ def write(name: str, words: Sequence[Interval], duration: float) -> str:
 
 
 def _upper(word: str) -> str:
-    """Upper case as in LibriSpeech, unless the way back would give another word (German sharp s, say)."""
+    """Convert to upper case as in LibriSpeech, unless that cannot be reversed (German sharp s, for one)."""
     upper = word.upper()
     return upper if upper.lower() == word else word

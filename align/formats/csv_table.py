@@ -1,7 +1,7 @@
-"""Words as a table: one per line, with columns for start, end and word, in any order and with any others beside them.
+"""CSV: a word on each line, with columns for start, end and word in any order, and any others.
 
-The reader goes by the names in the first line: it reads MFA's CSV, the table that `write` makes, and tables of others.
-The float32 noise in times (0.23999999463558197) is taken out.
+Columns are found by their names in the first line, so that MFA's CSV, the tables of `write` and most others are read.
+The float32 noise in MFA's times (0.23999999463558197) is removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from align.formats.tracks import WORD_TIERS, FormatError, Interval, Track, limit
 
 COLUMNS = ("utterance_id", "word", "start", "end", "score")
 
-# The names that a column goes by, in lower case.
+# The names of each column, in lower case.
 _START = ("start", "begin", "tmin", "start_time")
 _END = ("end", "tmax", "end_time")
 _LABEL = ("word", "label", "text")
@@ -24,12 +24,12 @@ _SCORE = ("score", "confidence", "probability")
 
 
 def delimiter(header: str) -> str:
-    """What separates the columns of a table: a comma, a semicolon or a tab."""
+    """Return the delimiter of a table: a comma, a semicolon or a tab."""
     return max(",;\t", key=header.count)
 
 
 def columns(header: Sequence[str]) -> dict[str, int] | None:
-    """Where a table of words has its columns, by their names; None if it is no such table."""
+    """Return the index of each column, -1 if it is absent; None if it is not a table of words."""
     names = [name.strip().strip('"').lower() for name in header]
 
     def find(aliases: tuple[str, ...]) -> int:
@@ -48,12 +48,12 @@ def columns(header: Sequence[str]) -> dict[str, int] | None:
 
 
 def read(text: str) -> list[Track]:
-    """A track for each utterance (or speaker) that the table names, in the order of their first rows.
+    """Read a track for each utterance (or speaker) in the table, in the order of their first rows.
 
     Raises
     ------
     FormatError
-        If the first line does not name the columns, or there are too many rows; any other fault is its track's.
+        If the first line does not name the columns, or there are too many rows; other errors are faults of a track.
     """
     rows = read_rows(text)
     _, header = next(rows, (0, []))
@@ -84,12 +84,12 @@ def read(text: str) -> list[Track]:
             )
         except FormatError as error:
             track.fault = track.fault or f"line {line}: {error}"
-    # A table of silences only, or of nothing, is an alignment without words.
+    # A table of silences only is an alignment without words.
     return list(tracks.values()) or [Track()]
 
 
 def read_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table, the first too, each with the number of its line.
+    """Yield the rows of a table, including the header, with their line numbers.
 
     Raises
     ------
@@ -106,21 +106,22 @@ def read_rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def write_header() -> str:
+    """Return the first line of a table."""
     return ",".join(COLUMNS) + "\n"
 
 
 def write(name: str, words: Sequence[Interval]) -> str:
-    """The rows of one utterance, under the columns `COLUMNS`.
+    """Return the rows of an utterance, with the columns `COLUMNS`.
 
     Raises
     ------
     FormatError
-        If a name or a word holds a line break.
+        If the name or a word contains a line break.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for word in words:
         if re.search(r"[\r\n]", name + word.label):
-            raise FormatError(f"'{word.label}' of '{name}' holds a line break")
+            raise FormatError(f"'{word.label}' of '{name}' contains a line break")
         writer.writerow((name, word.label, repr(word.start), repr(word.end), "" if word.score is None else word.score))
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""JSON that a stranger may have written: within limits, its numbers checked."""
+"""Parse JSON from untrusted files: limited in size and depth, numbers checked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from align.formats.tracks import FormatError, shorten
 
-# In memory a bracket of JSON takes a hundred bytes and more, so they are counted before they are built.
+# Each bracket takes a hundred bytes or more in memory, so they are counted before parsing.
 _MAX_JSON_BRACKETS = 1_000_000
 _MAX_JSON_COMMAS = 4_000_000
 _MAX_JSON_CHARACTERS = 64 * 2**20
 
 
 def load_json(text: str) -> Any:
-    """JSON that cannot take the memory or the stack.
+    """Parse JSON without exhausting the memory or the stack.
 
     Raises
     ------
     FormatError
-        If it is no JSON, is nested too deeply or holds too much.
+        If it is not JSON, is nested too deeply or is too long.
     """
     if (
         len(text) > _MAX_JSON_CHARACTERS
@@ -28,16 +28,16 @@ def load_json(text: str) -> Any:
     ):
         raise FormatError("JSON too long for the words of one recording")
     try:
-        # As a float, an integer of a million digits takes no time.
+        # Parsing an int of a million digits takes quadratic time, a float does not.
         return json.loads(text, parse_int=float)
     except ValueError as error:
-        raise FormatError(f"is no JSON: {error}") from error
+        raise FormatError(f"is not JSON: {error}") from error
     except RecursionError as error:
         raise FormatError("is JSON nested too deeply") from error
 
 
 def json_number(value: object, what: str) -> float:
-    """A number in JSON; `what` names it in the message.
+    """Check that a value is a number; `what` names it in the message.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""What the Montreal Forced Aligner writes beside TextGrids and CSV: JSON, and its analysis of every utterance.
+"""The JSON of the Montreal Forced Aligner, and its analysis of all utterances (``alignment_analysis.csv``).
 
-Times carry float32 noise (0.23999999463558197); it is taken out.
+The float32 noise in its times (0.23999999463558197) is removed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from align.formats.tracks import WORD_TIERS, FormatError, Track, limit, number, 
 
 
 def read(text: str) -> list[Track]:
-    """A track for each tier of words: ``{"tiers": {"words": {"entries": [[start, end, label], ...]}}}``.
+    """Read a track from each tier of words: ``{"tiers": {"words": {"entries": [[start, end, label], ...]}}}``.
 
     Raises
     ------
     FormatError
-        If it is no JSON, has no tier of words, or an entry is not [start, end, label].
+        If it is not JSON, has no tier of words, or an entry is not [start, end, label].
     """
     content = load_json(text)
     tiers = content.get("tiers") if isinstance(content, dict) else None
@@ -54,7 +54,7 @@ class AnalysedUtterance:
     Parameters
     ----------
     file : str
-        The stem of the file; stems repeat across speakers.
+        The stem of the file; not unique across speakers.
     begin, end : float, seconds
     speaker : str
     log_likelihood : float or None
@@ -69,12 +69,12 @@ class AnalysedUtterance:
 
 
 def read_analysis(text: str) -> list[AnalysedUtterance]:
-    """The rows of ``alignment_analysis.csv``.
+    """Read the rows of ``alignment_analysis.csv``.
 
     Raises
     ------
     FormatError
-        If it lacks one of the columns.
+        If a column is missing.
     """
     rows = read_rows(text)
     _, header = next(rows, (0, []))

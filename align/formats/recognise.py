@@ -1,4 +1,4 @@
-"""Which format a text is in, by its content."""
+"""Recognise the format of an alignment file by its content, and read it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READERS: Mapping[str, Reader] = {
     "whisper": whisper.read,
 }
 
-# Files with these suffixes hold nothing but alignments: if one is not recognised, it is damaged.
+# Files with these suffixes contain nothing but alignments: one that is not recognised is damaged.
 SUFFIXES = frozenset({".textgrid", ".ctm", ".wdseg"})
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+|nan|inf)(?:e[-+]?\d+)?"
@@ -33,12 +33,12 @@ _HEAD_LINES = 5
 
 
 def recognise(text: str) -> str | None:
-    """The name of the format, a key of `READERS`, or None if it is none of them.
+    """Return the name of the format, a key of `READERS`; None if it is unknown.
 
     Raises
     ------
     FormatError
-        If it is a binary TextGrid, which is not read.
+        If it is a binary TextGrid, which is not supported.
     """
     if text.startswith("ooBinaryFile"):
         raise FormatError("is a binary TextGrid: save it as text in Praat")
@@ -55,7 +55,7 @@ def recognise(text: str) -> str | None:
         return "wdseg"
     try:
         head = [line for _, line in itertools.islice(lines(text), _HEAD_LINES)]
-    except FormatError:  # formats that go by lines have no line of megabytes
+    except FormatError:  # a line of megabytes: not a format of lines
         return None
     if csv_table.columns(head[0].split(csv_table.delimiter(head[0]))):
         return "csv"
@@ -67,20 +67,25 @@ def recognise(text: str) -> str | None:
 
 
 def read_tracks(text: str, format_name: str | None = None, tier: str = "") -> tuple[str, list[Track]] | None:
-    """The format of a text and its tracks; None if it is in no format that is known.
+    """Read the tracks of a text.
 
     Parameters
     ----------
     text : str
     format_name : str or None
-        A key of `READERS`; None goes by the content.
+        A key of `READERS`; None recognises the format by the content.
     tier : str
-        The tier of a TextGrid to take instead of its words.
+        The tier of a TextGrid to read; "" is the tier of words.
+
+    Returns
+    -------
+    (str, list of Track) or None
+        The name of the format and the tracks; None if the format is unknown.
 
     Raises
     ------
     FormatError
-        If the text is in the format, but nothing of it can be used.
+        If the text is in the format, but nothing in it can be used.
     """
     name = format_name or recognise(text)
     if name is None:

@@ -1,10 +1,10 @@
 """Praat's TextGrid, long and short.
 
-The reader is our own, and follows Praat's own rule for its text files: only free-standing numbers, flags (`<exists>`)
-and strings in double quotes count, all else is comment. So one reader serves the long and the short form, tabs, and a
-whole file on one line. praatio (6.2) looks for the words ``item [`` and ``xmin =`` instead: a label that holds such a
-word, or a file on one line, raises IndexError or ParsingError in it, and one reversed interval costs the file. The
-counts in a file are never trusted to reserve memory; they are compared at the end, so that a file cut short is found.
+The reader follows Praat's own rule for its text files: only free-standing numbers, flags (`<exists>`) and strings in
+double quotes count, all else is comment. It therefore reads the long and the short form, tabs, and a whole file on one
+line. praatio (6.2) searches for ``item [`` and ``xmin =`` instead: it raises IndexError or ParsingError on a label that
+contains such text or a file on one line, and rejects a file with one reversed interval. The counts in a file are only
+compared at the end, to detect a truncated file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SPEAKER_TIER = re.compile(r"(.+?) - (words?)", re.IGNORECASE | re.DOTALL)
 
 
 class _Tokens:
-    """The numbers, flags and strings of a text, one after the other."""
+    """The numbers and strings of a text, one after the other."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -61,7 +61,7 @@ class _Tokens:
                 raise FormatError(f"line {self._line(start)}: a label of more than {MAX_LINE:,} characters")
             token = match.group()
             if len(token) < 2 or token[-1] != '"':
-                raise FormatError(f"line {self._line(start)}: a quote that is never closed")
+                raise FormatError(f"line {self._line(start)}: a quote that is not closed")
             parts.append(token[1:-1])
             follower = next(self._matches, None)
             if follower is None or follower.start() != match.end() or self._text[follower.start()] != '"':
@@ -104,18 +104,18 @@ def _float(token: str) -> float:
 
 
 def read(text: str, tier: str = "") -> list[Track]:
-    """The words of a TextGrid: a track for each tier of words.
+    """Read a track from each tier of words.
 
     Parameters
     ----------
     text : str
     tier : str
-        The name of the tier to take; "" takes ``words`` and every ``SPEAKER - words``.
+        The name of the tier to read; "" reads ``words`` and every ``SPEAKER - words``.
 
     Raises
     ------
     FormatError
-        If it is no TextGrid, is cut short, or has no such tier.
+        If it is not a TextGrid, is truncated, or has no such tier.
     """
     tokens = _Tokens(text)
     kind, object_class = tokens.string(), tokens.string()
@@ -123,7 +123,7 @@ def read(text: str, tier: str = "") -> list[Track]:
         raise FormatError(f"is a '{shorten(object_class)}', not a TextGrid")
     tokens.number(), tokens.number()
     if tokens.at_end():
-        raise FormatError("is cut short before its tiers")
+        raise FormatError("is truncated before its tiers")
     n_tiers = tokens.number()
     names: list[str] = []
     tracks: list[Track] = []
@@ -133,7 +133,7 @@ def read(text: str, tier: str = "") -> list[Track]:
         names.append(name)
         tokens.number(), tokens.number()
         track = _track_of(name, tier) if kind == "IntervalTier" else None
-        n_promised, n_read = tokens.number(), 0
+        n_declared, n_read = tokens.number(), 0
         while not tokens.at_end() and not tokens.at_string():
             start = tokens.number()
             end = tokens.number() if kind == "IntervalTier" else start
@@ -142,13 +142,13 @@ def read(text: str, tier: str = "") -> list[Track]:
             if track is not None:
                 track.add(start, end, " ".join(label.split()))
                 limit(n_words + len(track.words), len(tracks))
-        if n_read != n_promised:
-            raise FormatError(f"tier '{shorten(name)}' says it has {n_promised:.0f} intervals and has {n_read}")
+        if n_read != n_declared:
+            raise FormatError(f"tier '{shorten(name)}' declares {n_declared:.0f} intervals, but has {n_read}")
         if track is not None:
             n_words += len(track.words)
             tracks.append(track)
     if len(names) != n_tiers:
-        raise FormatError(f"says it has {n_tiers:.0f} tiers and has {len(names)}")
+        raise FormatError(f"declares {n_tiers:.0f} tiers, but has {len(names)}")
     if not tracks:
         wanted = f"tier '{tier}'" if tier else "tier of words"
         found = ", ".join(shorten(name) for name in names[:10]) or "none"
@@ -157,7 +157,7 @@ def read(text: str, tier: str = "") -> list[Track]:
 
 
 def _track_of(name: str, tier: str) -> Track | None:
-    """The empty track that a tier of this name fills, or None for phones and the like."""
+    """Return an empty track for a tier of words, None for other tiers."""
     if tier:
         return Track() if name == tier else None
     if name.lower() in WORD_TIERS:
@@ -167,19 +167,21 @@ def _track_of(name: str, tier: str) -> Track | None:
 
 
 def write(words: Sequence[Interval], duration: float, tier: str = "words") -> str:
-    """A long TextGrid with one tier: Praat wants intervals without gaps, so silences become intervals without label.
+    """Return a long TextGrid with one tier. Praat needs intervals without gaps: silences get an empty label.
 
     Parameters
     ----------
     words : sequence of Interval
-        In time order; none overlaps the next, none has zero length (Praat refuses both).
+        In time order, without overlaps and words of zero length (Praat rejects both).
     duration : float, seconds
         The end of the tier, unless the last word ends later.
+    tier : str
+        The name of the tier.
 
     Raises
     ------
     FormatError
-        If words overlap or have no length.
+        If words overlap or have zero length.
     """
     intervals = list(_without_gaps(words, duration))
     end = _seconds(intervals[-1].end if intervals else duration)
@@ -213,9 +215,9 @@ def _without_gaps(words: Iterable[Interval], duration: float) -> Iterator[Interv
     reached = 0.0
     for word in words:
         if word.start < reached:
-            raise FormatError(f"'{word.label}' at {word.start:.3f} s overlaps the word before it")
+            raise FormatError(f"'{word.label}' at {word.start:.3f} s overlaps the previous word")
         if word.end <= word.start:
-            raise FormatError(f"'{word.label}' at {word.start:.3f} s has no length")
+            raise FormatError(f"'{word.label}' at {word.start:.3f} s has zero length")
         if word.start > reached:
             yield Interval(reached, word.start, "")
         yield word
@@ -225,7 +227,7 @@ def _without_gaps(words: Iterable[Interval], duration: float) -> Iterator[Interv
 
 
 def _seconds(value: float) -> str:
-    """The shortest decimal that is this number, never with an exponent."""
+    """Return the shortest decimal of a number, without an exponent."""
     text = repr(float(value))
     return f"{value:.12f}".rstrip("0") if "e" in text else text
 

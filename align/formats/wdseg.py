@@ -1,4 +1,4 @@
-"""IEMOCAP's ``.wdseg`` (Sphinx): ``SFrm EFrm SegAScr Word`` in frames of 10 ms, both ends inside the word."""
+"""IEMOCAP's ``.wdseg`` (Sphinx): ``SFrm EFrm SegAScr Word`` in frames of 10 ms, both inclusive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NOISE = re.compile(r"\+\+.*\+\+")
 
 
 def read(text: str) -> list[Track]:
-    """One track; noises (``++NOISE++``) are left out, the number of a pronunciation (``(2)``) is cut off.
+    """Read one track, without noises (``++NOISE++``) and the numbers of pronunciation variants (``(2)``).
 
-    The score of a word is its acoustic score per frame, so that long words do not look worse than short ones.
+    The score of a word is its acoustic score per frame, which does not depend on its length.
 
     Raises
     ------
     FormatError
-        If the header or one of a line's four fields is missing, or something else stands for a number.
+        If the header is missing, or a line does not consist of three numbers and a word.
     """
     track = Track()
     header = False
@@ -33,7 +33,7 @@ def read(text: str) -> list[Track]:
         if fields[0] == "Total":
             break
         if len(fields) != 4:
-            raise FormatError(f"line {number_of_line} has not four fields: {shorten(line)}")
+            raise FormatError(f"line {number_of_line} does not have four fields: {shorten(line)}")
         first, last, score = (number(field) for field in fields[:3])
         label = without_variant(fields[3])
         if not _NOISE.fullmatch(label):

@@ -1,6 +1,6 @@
-"""Word times from Whisper's kind: JSON of openai-whisper, faster-whisper, WhisperX and the services that copy them.
+"""The JSON of openai-whisper, faster-whisper, WhisperX and compatible services.
 
-``{"segments": [{"words": [{"word": " Hello", "start": 0.1, "end": 0.4, "probability": 0.9}]}]}``; WhisperX also
+``{"segments": [{"words": [{"word": " Hello", "start": 0.1, "end": 0.4, "probability": 0.9}]}]}``; WhisperX
 repeats all words as ``word_segments`` and calls the confidence ``score``.
 """
 
@@ -13,17 +13,17 @@ from align.formats.tracks import FormatError, Track, limit, shortest
 
 
 def read(text: str) -> list[Track]:
-    """One track; a word that got no times (WhisperX leaves them out for numerals) is left out.
+    """Read one track; words without times (numerals in WhisperX) are left out.
 
     Raises
     ------
     FormatError
-        If it holds no words in time at all.
+        If there are no words with times at all.
     """
     content = load_json(text)
     words = _words(content)
     if words is None:
-        raise FormatError('has neither "words" nor "segments" with words: whisper writes them with --word_timestamps')
+        raise FormatError('has neither "words" nor "segments" with words: run whisper with --word_timestamps True')
     track = Track()
     for word in words:
         label = word.get("word", word.get("text")) if isinstance(word, dict) else None

@@ -1,4 +1,4 @@
-"""Pronunciations: what the dictionary says, and a guess for every word it does not have."""
+"""Pronunciations: those of the dictionary, and a guess for every word that is not in it."""
 
 from __future__ import annotations
 
@@ -10,52 +10,44 @@ from functools import lru_cache
 from pathlib import Path
 
 from align.pronunciation.g2p import JointNgram
-from align.pronunciation.numerals import ordinal, read_digits
+from align.pronunciation.numerals import read_number
 from speech2vec.corpus.pronunciations import dictionary_path, read_dictionary
 
 _RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
-
-
 _VOWELS = frozenset("aeiouy")
-
+_VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
+_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 
 # An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
 _LONGEST_SPELLED = 5
 
-
-_VOICELESS = frozenset(("P", "T", "K", "F", "TH"))
-
-
-_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
-
-
-# What a word sounds like that no letter model can read (another script): the acoustic model's unspecific speech.
+# For words in a script that the letter model cannot read: the acoustic model's phone for unspecific speech.
 UNKNOWN_SPEECH = ("+SPN+",)
 
 
 @dataclass(frozen=True)
 class Pronunciation:
-    """The phones of a word, and whether they were guessed."""
+    """The phones of a word, and whether they were guessed (the word is not in the dictionary)."""
 
     phones: tuple[str, ...]
     guessed: bool
 
 
 class Pronunciations:
-    """A pronunciation dictionary that has an answer for every word.
+    """A pronunciation dictionary with a guess for every word that it lacks.
 
-    A word that is not in it is, whichever applies first: a possessive of another word; read as a number; spelled out
-    (no vowel letter); pronounced by a joint n-gram model learned from this dictionary; unspecific speech.
+    The first of these that applies: a possessive of another word; a number, read aloud; letters that are spelled out
+    (no vowel); the joint n-gram model learned from this dictionary; unspecific speech.
 
     Parameters
     ----------
     path : Path or None
-        As `speech2vec.pronunciations.read_dictionary` takes it.
+        A file for `speech2vec.corpus.pronunciations.read_dictionary`; None is PocketSphinx's English dictionary.
 
     Raises
     ------
     UserError
-        If it cannot be read or a line has no phones.
+        If the file cannot be read or a line has no phones.
 
     Examples
     --------
@@ -73,14 +65,14 @@ class Pronunciations:
 
     @property
     def model(self) -> JointNgram:
-        """The letter model; learned when the first word needs it (some seconds for 135,000 entries)."""
+        """The letter-to-sound model, trained on first use (some seconds for 135,000 entries)."""
         return _learn(self.path)
 
     def __contains__(self, word: str) -> bool:
         return word in self.entries
 
     def pronounce(self, word: str) -> Pronunciation:
-        """The first pronunciation of a word in the dictionary, or a guess."""
+        """Return the first pronunciation of a word in the dictionary, or a guess."""
         known = self.entries.get(word)
         if known:
             return Pronunciation(known[0], False)
@@ -100,9 +92,7 @@ class Pronunciations:
 
     def _number(self, run: str) -> list[str]:
         digits = "".join(str(unicodedata.decimal(c)) for c in run if c.isdecimal())
-        words = read_digits(digits)
-        if run[-1].isalpha():
-            words = ordinal(words)
+        words = read_number(digits, ordinal=run[-1].isalpha())
         return [phone for word in words for phone in self.pronounce(word).phones]
 
     def _letters(self, run: str) -> Sequence[str]:
@@ -110,9 +100,8 @@ class Pronunciations:
         plain = "".join(c for c in plain if c.isalpha())
         if plain in self.entries:
             return self.entries[plain][0]
-        own = self.model.pronounce(run) if not plain else ()
-        if own:  # a dictionary in another script
-            return own
+        if not plain:  # another script than Latin: the dictionary may be in it
+            return self.model.pronounce(run)
         if len(plain) <= _LONGEST_SPELLED and not _VOWELS.intersection(plain):
             return [p for letter in plain for p in self._name_of(letter)]
         return self.model.pronounce(plain)
@@ -125,7 +114,7 @@ class Pronunciations:
 
 
 def _with_s(stem: tuple[str, ...]) -> tuple[str, ...]:
-    """The possessive: its sound depends on the stem's last one."""
+    """Append the possessive s; how it sounds depends on the last phone of the stem."""
     if stem[-1] in _SIBILANTS:
         return (*stem, "AH", "Z")
     return (*stem, "S" if stem[-1] in _VOICELESS else "Z")

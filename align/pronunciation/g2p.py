@@ -1,8 +1,9 @@
 """Grapheme-to-phoneme: a joint n-gram model of letters and phones, learned from a pronunciation dictionary.
 
-A word and its pronunciation are cut into graphones: one letter with the 0, 1 or 2 phones that it stands for. The cut
-is found by Viterbi training; an interpolated Kneser-Ney n-gram model over graphones then gives an unknown word its
-most probable sequence. Learning from the dictionary at hand means no further model, and any language that has one.
+A word and its pronunciation are segmented into graphones: one letter with the 0, 1 or 2 phones that it stands for. The
+segmentation is found by Viterbi training; an interpolated Kneser-Ney n-gram model over graphones then gives an unknown
+word its most probable pronunciation. Trained on the dictionary at hand, it works for any language that has one, and
+needs no further model.
 
 References
 ----------
@@ -19,21 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-BOUNDARY, END = 0, 1
-
-
+BOUNDARY, END = 0, 1  # tokens; graphones are numbered from 2
 _FIRST_GRAPHONE = 2
 
+# Rarer graphones come from abbreviations ("mr" M IH S T ER) and typing errors, and cost accuracy.
+_MIN_COUNT = 5
 
-# Graphones seen less often come from abbreviations ("mr" MIH S T ER) and slips; they would only cost accuracy.
-_RARE = 5
-
-
-_CUTTING_PASSES = 4
-
-
-# The cut has few parameters: this many entries settle it.
-_ENTRIES_TO_LEARN_CUTTING = 20_000
+_SEGMENTATION_PASSES = 4
+_SEGMENTATION_ENTRIES = 20_000  # enough for the few parameters of the segmentation
 
 
 class Graphone(NamedTuple):
@@ -45,7 +39,7 @@ class Graphone(NamedTuple):
 
 @dataclass(frozen=True)
 class _Order:
-    """Counts of the n-grams of one order, as sorted keys: each token takes `bits` bits, the newest the lowest."""
+    """Counts of the n-grams of one order. A key packs the tokens of an n-gram, the last one in the lowest bits."""
 
     keys: np.ndarray
     counts: np.ndarray
@@ -56,25 +50,25 @@ class _Order:
 
 
 def _find(sorted_keys: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each key stands, and whether it is there."""
+    """Return the position of each key, and whether it is there."""
     places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return places, sorted_keys[places] == keys
 
 
 class JointNgram:
-    """The most probable pronunciation of a word, by what a dictionary teaches.
+    """Predicts the pronunciation of a word from its letters; trained on a pronunciation dictionary.
 
     Parameters
     ----------
     entries : iterable of (str, sequence of str)
-        Words and their phones. Words with more than two phones per letter (abbreviations) are left out.
+        Words and their phones. Words with more than two phones per letter (abbreviations) are skipped.
     order : int
-        Length of the n-grams.
+        Order of the n-grams.
 
     Raises
     ------
     ValueError
-        If no entry can be learned from.
+        If there is no usable entry.
 
     Examples
     --------
@@ -86,10 +80,10 @@ class JointNgram:
     def __init__(self, entries: Iterable[tuple[str, Sequence[str]]], order: int = 6) -> None:
         pairs = [(word, tuple(phones)) for word, phones in entries if 0 < len(phones) <= 2 * len(word)]
         if not pairs:
-            raise ValueError("no usable dictionary entry to learn pronunciations from")
-        names, sequences = _cut(pairs)
+            raise ValueError("no usable dictionary entry to train on")
+        names, sequences = _segment(pairs)
         seen = np.bincount([i for sequence in sequences for i in sequence], minlength=len(names))
-        rare = _RARE if len(pairs) > 1000 else 1
+        rare = _MIN_COUNT if len(pairs) > 1000 else 1
         kept = sorted((name, i) for i, name in enumerate(names) if seen[i] >= rare)
         self.graphones = [name for name, _ in kept]
         number = np.full(len(names), BOUNDARY)
@@ -109,7 +103,7 @@ class JointNgram:
         keys = np.zeros(len(flat) - self.order + 1, dtype=np.int64)
         for position in range(self.order):
             keys = (keys << self._bits) | flat[position : position + len(keys)]
-        # Windows that end in padding, or run over a word's end, are not n-grams.
+        # Windows that end in padding are not n-grams.
         newest = keys & ((1 << self._bits) - 1)
         keys = keys[newest != BOUNDARY]
         unique: np.ndarray
@@ -117,7 +111,7 @@ class JointNgram:
         unique, counts = np.unique(keys, return_counts=True)
         orders = [self._order(unique, counts)]
         for length in range(self.order - 1, 0, -1):
-            # Kneser-Ney: a shorter n-gram counts in how many contexts it was seen, not how often.
+            # Kneser-Ney: the count of a lower-order n-gram is the number of contexts it occurs in.
             unique, counts = np.unique(unique & ((1 << self._bits * length) - 1), return_counts=True)
             orders.append(self._order(unique, counts))
         return orders[::-1]
@@ -129,7 +123,7 @@ class JointNgram:
         return _Order(keys, counts, contexts, np.add.reduceat(counts, first), continuations, min(discount, 0.95))
 
     def _log_probability(self, keys: np.ndarray) -> np.ndarray:
-        """Interpolated Kneser-Ney; `keys` hold `order` tokens each, the newest is the one to predict."""
+        """Interpolated Kneser-Ney; each key holds `order` tokens, of which the last is predicted."""
         probability: np.ndarray = np.full(len(keys), 1.0 / (len(self.graphones) + 1))
         for length, order in enumerate(self._orders, start=1):
             key = keys & ((1 << self._bits * length) - 1)
@@ -142,7 +136,7 @@ class JointNgram:
         return np.log(probability)
 
     def pronounce(self, word: str, beam: int = 24) -> tuple[str, ...]:
-        """The phones of a word; letters that the dictionary never had are passed over, so it may be ()."""
+        """Return the phones of a word; letters that are not in the dictionary are skipped, so it may be ()."""
         histories: np.ndarray = np.zeros(1, dtype=np.int64)
         scores: np.ndarray = np.zeros(1)
         trails: list[tuple[int, ...]] = [()]
@@ -165,8 +159,8 @@ class JointNgram:
         return ()
 
 
-def _cut(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list[list[int]]]:
-    """Cut each word and its phones into graphones, by Viterbi training: all graphones, and their numbers by word."""
+def _segment(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list[list[int]]]:
+    """Segment all words by Viterbi training; return the graphones, and for each word the indices of its own."""
     letters = sorted({letter for word, _ in pairs for letter in word})
     phones = sorted({phone for _, sequence in pairs for phone in sequence})
     letter_id = {letter: i for i, letter in enumerate(letters)}
@@ -179,9 +173,9 @@ def _cut(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list
         spelled = np.array([[letter_id[c] for c in pairs[i][0]] for i in members])
         spoken = np.array([[phone_id[p] for p in pairs[i][1]] for i in members])
         groups.append((members, spelled, spoken))
-    step = max(1, len(pairs) // _ENTRIES_TO_LEARN_CUTTING)
+    step = max(1, len(pairs) // _SEGMENTATION_ENTRIES)
     learned = [(spelled[::step], spoken[::step]) for _, spelled, spoken in groups]
-    # To begin with, a letter stands for the phones near its place in words that have as many phones as letters.
+    # Initialised from words with as many phones as letters, taken one to one.
     one = np.full((len(letters), len(phones)), 0.1)
     for spelled, spoken in learned:
         if spelled.shape == spoken.shape:
@@ -189,10 +183,10 @@ def _cut(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list
     one = np.log(one / one.sum(axis=1, keepdims=True))
     none = np.full(len(letters), -4.0)
     two = np.full((len(letters), len(phones), len(phones)), -12.0)
-    for _ in range(_CUTTING_PASSES):
+    for _ in range(_SEGMENTATION_PASSES):
         counts = np.zeros(len(letters)), np.zeros(one.shape), np.zeros(two.shape)
         for spelled, spoken in learned:
-            taken = _best_cut(spelled, spoken, none, one, two)
+            taken = _best_segmentation(spelled, spoken, none, one, two)
             first = np.cumsum(taken, axis=1) - taken
             rows = np.arange(len(spelled))[:, None] + np.zeros_like(taken)
             np.add.at(counts[0], spelled[taken == 0], 1)
@@ -207,7 +201,7 @@ def _cut(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list
     numbers: dict[Graphone, int] = {}
     cuts: list[list[int]] = [[] for _ in pairs]
     for members, spelled, spoken in groups:
-        for i, taken in zip(members, _best_cut(spelled, spoken, none, one, two).tolist(), strict=True):
+        for i, taken in zip(members, _best_segmentation(spelled, spoken, none, one, two).tolist(), strict=True):
             word, sequence = pairs[i]
             at = 0
             for letter, n in zip(word, taken, strict=True):
@@ -217,17 +211,17 @@ def _cut(pairs: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Graphone], list
     return list(numbers), cuts
 
 
-def _best_cut(
+def _best_segmentation(
     spelled: np.ndarray, spoken: np.ndarray, none: np.ndarray, one: np.ndarray, two: np.ndarray
 ) -> np.ndarray:
-    """How many phones each letter takes, for words of one shape at once.
+    """Find the number of phones of each letter, for many words of the same shape at once.
 
     Parameters
     ----------
     spelled : ndarray [shape=(n_words, n_letters)]
     spoken : ndarray [shape=(n_words, n_phones)]
     none, one, two : ndarray
-        Log-probability that a letter stands for no phone, this phone, these two.
+        Log-probabilities that a letter stands for no phone, for this phone, for these two.
 
     Returns
     -------

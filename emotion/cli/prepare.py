@@ -13,6 +13,7 @@ from emotion.cli import options
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -64,7 +65,7 @@ def prepare(
         settings = prepare_settings(preset, config, overrides or ())
         corpus = read_emotion_corpus(kind, root)
         claim_output(output, force=force, inputs=[root], folder_with=[META_FILE])
-        outcome = prepare_corpus(corpus, output, settings, name=name, jobs=console.count_jobs(jobs), quiet=quiet)
+        outcome = prepare_corpus(corpus, output, settings, name=name, jobs=count_jobs(jobs), quiet=quiet)
     print(summary(outcome.meta, outcome.report))
     print(f"-> {output} ({time.monotonic() - started:.1f} s)")
     if outcome.failures:

@@ -13,6 +13,7 @@ from emotion.data.splits import SplitProtocol
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker, log, set_up_logging
 
 _VECTORS_HELP = "SIZE=FILE, for one 50=vectors.txt (repeatable)."
@@ -75,7 +76,7 @@ def tables(
                 settings=settings,
                 seeds=seed_list,
                 n_folds=folds,
-                jobs=console.count_jobs(jobs),
+                jobs=count_jobs(jobs),
                 device=chosen,
                 on_system=lambda title: tracker.advance(note=title),
             )

@@ -13,6 +13,7 @@ from emotion.data.splits import SplitProtocol
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import log, set_up_logging
 
 
@@ -83,7 +84,7 @@ def train(
         checkpoint=checkpoint.value,
     )
     splits = check_plan(corpus, plan)
-    chosen, n_jobs = choose_device(device.value), console.count_jobs(jobs)
+    chosen, n_jobs = choose_device(device.value), count_jobs(jobs)
     if plan.model != "embedding":
         warn_of_features(corpus, preset, settings)
     with only_writer(output):

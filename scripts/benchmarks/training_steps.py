@@ -23,7 +23,7 @@ from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import OptimiserSettings, TrainSettings
 from speech2vec.training.sampler import Sampler, split
 from speech2vec.training.step import BatchLoss, make_optimiser, train_step
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 CPU = torch.device("cpu")
 _CHECK_EVERY = 50  # steps after which the losses are read, as in the trainer
@@ -110,7 +110,7 @@ def epoch_seconds(store: Store, settings: TrainSettings, device: torch.device) -
         return {}
 
     with tempfile.TemporaryDirectory() as folder:
-        train(store, Path(folder) / "run", settings, device, on_epoch_end=note, quiet=True)
+        train(store, Path(folder) / "run", settings, device, TrainOptions(quiet=True), note)
     return np.diff(ended)
 
 

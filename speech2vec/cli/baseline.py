@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 
 from speech2vec.runtime import console
+from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.progress import log, set_up_logging
+from speech2vec.vectors.baselines import BaselineSettings, read_sentences, train_baseline
+from speech2vec.vectors.word_vectors import write_vectors
 
 
 class Kind(str, Enum):
@@ -50,10 +53,6 @@ def baseline(
     force: console.ForceOption = False,
 ) -> None:
     """Train a text baseline and write its vectors as a word2vec file."""
-    from speech2vec.runtime.config import load_settings
-    from speech2vec.vectors.baselines import BaselineSettings, read_sentences, train_baseline
-    from speech2vec.vectors.word_vectors import write_vectors
-
     set_up_logging(quiet)
     given = {
         "kind": kind and kind.value,

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
 from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES
 from speech2vec.runtime.output import check_output
-from speech2vec.runtime.progress import set_up_logging
+from speech2vec.vectors.embeddings import check_suffix
 
 
 def embed(
@@ -41,21 +42,15 @@ def embed(
     force: console.ForceOption = False,
 ) -> None:
     """Encode every spoken word of new recordings; words without times are aligned first (docs/quickstart.md)."""
-    from speech2vec.training.run import Run
-    from speech2vec.vectors.embeddings import check_suffix
-    from speech2vec.vectors.portable import embed as embed_recordings
-
-    set_up_logging(quiet)
     check_suffix(output)
     check_output(output, force=force, inputs=[run, source, store, keep_aligned])
-    loaded = Run.load(run, store, device=device.value, checkpoint=checkpoint)
-    embeddings = embed_recordings(
-        loaded,
+    embeddings = api.embed(
+        api.load(run, store, device=device.value, checkpoint=checkpoint),
         source,
         text=text,
         aligner=aligner,
         keep_aligned=keep_aligned,
-        jobs=console.count_jobs(jobs),
+        jobs=jobs,
         quiet=quiet,
     )
     embeddings.save(output)

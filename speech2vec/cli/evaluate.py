@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
+from speech2vec.evaluation.scores import EVALUATION_FILE, SCORES_FILE, write_evaluation
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output, claim_output
 from speech2vec.runtime.progress import log, set_up_logging
+from speech2vec.vectors.word_vectors import read_vectors
 
 
 def evaluate(
@@ -33,49 +36,23 @@ def evaluate(
     force: console.ForceOption = False,
 ) -> None:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
-    from speech2vec.evaluation.benchmarks import read_benchmarks
-    from speech2vec.evaluation.evaluate import (
-        EVALUATION_FILE,
-        NamedVectors,
-        distinct_names,
-        evaluate_levels,
-        find_run,
-        format_evaluation,
-        untrained_controls,
-        with_counts_of_runs,
-        write_evaluation,
-    )
-    from speech2vec.vectors.word_vectors import read_vectors
-
     set_up_logging(quiet)
-    if len({path.resolve() for path in vectors}) < len(vectors):
-        raise UserError("the same vectors file is given twice")
-    benchmarks = read_benchmarks(wordsim)
-    models = [
-        NamedVectors(name, "file", read_vectors(path), path)
-        for name, path in zip(distinct_names(vectors), vectors, strict=True)
-    ]
-    claim_output(output, force=force, inputs=[*vectors, wordsim, run, store], folder_with=[EVALUATION_FILE])
-    runs = [run or find_run(path) for path in vectors]
-    if not any(runs):
-        if min_count:
-            raise UserError("--min-count needs the corpus' counts: give --run, the run that the vectors come from")
-        log.info("no run is given: no untrained encoder stands beside these vectors")
-    controls = untrained_controls(models, runs, store, device.value, required=run is not None)
-    if min_count and not controls:
-        raise UserError("--min-count needs the corpus' counts, and the run's store could not be read")
-    synthetic = any(control.synthetic for control in controls.values()) if controls else None
-    models = with_counts_of_runs(models, runs, controls) + [control.model for control in controls.values()]
-    levels = evaluate_levels(models, benchmarks, sorted(set(min_count or (1, 5))), seed, resamples)
-    settings = {
-        "seed": seed,
-        "resamples": resamples,
-        "wordsim": str(wordsim) if wordsim else "the two sets that gensim ships",
-        "run": str(run) if run else None,
-    }
-    write_evaluation(output, models, benchmarks, levels, synthetic, settings)
-    print(format_evaluation(models, levels, synthetic))
-    print(f"\nwritten: {output / 'evaluation.json'}, {output / 'scores.csv'}")
+    inputs = [*vectors, wordsim, run, store]
+    check_output(output, force=force, inputs=inputs, folder_with=[EVALUATION_FILE])
+    evaluation = api.evaluate(
+        vectors,
+        run=run,
+        store=store,
+        wordsim=wordsim,
+        min_count=min_count,
+        resamples=resamples,
+        seed=seed,
+        device=device.value,
+    )
+    claim_output(output, force=force, inputs=inputs, folder_with=[EVALUATION_FILE])
+    write_evaluation(output, evaluation)
+    print(evaluation)
+    print(f"\nwritten: {output / EVALUATION_FILE}, {output / SCORES_FILE}")
 
 
 def neighbours(
@@ -85,8 +62,6 @@ def neighbours(
     quiet: console.QuietOption = False,
 ) -> None:
     """Print the words with the nearest vectors, by cosine."""
-    from speech2vec.vectors.word_vectors import read_vectors
-
     set_up_logging(quiet)
     loaded = read_vectors(vectors)
     unknown = []

@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
 from speech2vec.cli.options import PresetOption
+from speech2vec.features.extraction import merge as merge_shards
+from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.parts import Extraction
 from speech2vec.runtime import console
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.errors import DONE_WITH_FAILURES
+from speech2vec.runtime.processes import parse_shard
 from speech2vec.runtime.progress import set_up_logging
+from speech2vec.training.presets import FEATURES, preset_of
 
 
 def features(
@@ -26,25 +32,19 @@ def features(
     force: console.ForceOption = False,
     resume: console.ResumeOption = False,
 ) -> None:
-    """Compute MFCC for every aligned word into a store (docs/mfcc.md has the conventions)."""
-    from speech2vec.features.extraction import extract
-    from speech2vec.features.mfcc import MfccSettings
-    from speech2vec.training.presets import FEATURES, preset_of
-
+    """Compute the MFCC of every aligned word into a store (docs/mfcc.md gives the conventions)."""
     set_up_logging(quiet)
-    settings = load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset))
-    share = console.parse_shard(shard) if shard else None
-    result = extract(
+    result = api.extract(
         aligned,
         output,
-        settings,
-        jobs=console.count_jobs(jobs),
-        shard=share,
-        quiet=quiet,
-        force=force,
+        settings=load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset)),
+        jobs=jobs,
+        shard=parse_shard(shard) if shard else None,
         resume=resume,
+        force=force,
+        quiet=quiet,
     )
-    _tell(result, output, f"shard {shard} of store" if shard else "store")
+    _print_result(f"shard {shard} of store {output}" if shard else f"store {output}", result)
 
 
 def merge(
@@ -54,20 +54,11 @@ def merge(
     force: console.ForceOption = False,
 ) -> None:
     """Join the shards of one feature extraction into a store."""
-    from speech2vec.features.extraction import merge as merge_shards
-
     set_up_logging(quiet)
-    _tell(merge_shards(shards, output, force), output, "store")
+    _print_result(f"store {output}", merge_shards(shards, output, force))
 
 
-def _tell(result, output: Path, what: str) -> None:  # type: ignore[no-untyped-def]  # its module is heavy
-    print(
-        f"{what} {output}: {result.n_words:,} words, {result.n_frames:,} frames "
-        f"of {result.seconds / 3600:.2f} h of audio; {result.short_words} words shorter than a frame"
-    )
-    if result.shortened_words:
-        print(f"  {result.shortened_words:,} words are longer than max_frames, and end there")
-    for failure in result.failed:
-        print(f"  not (wholly) used: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})")
+def _print_result(title: str, result: Extraction) -> None:
+    print(f"{title}: {result}")
     if result.failed:
         raise typer.Exit(DONE_WITH_FAILURES)

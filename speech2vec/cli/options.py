@@ -23,20 +23,12 @@ PresetOption = Annotated[
         help="default, large-batch (for a GPU), paper (as published) or reality-check (as in arXiv 2209.10791).",
     ),
 ]
-
-
 RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")]
-
-
-StoreOption = Annotated[Path | None, typer.Option("--store", help="In place of the store that the run records.")]
-
-
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Use this store, not the one that the run records.")]
 CheckpointOption = Annotated[str, typer.Option("--checkpoint", callback=_best_or_last, help="best or last.")]
-
-
 WordsimOption = Annotated[
     Path | None, typer.Option("--wordsim", help="Folder of rated pairs, for synonyms [the sets in gensim].")
 ]
-
-
-WarpedOption = Annotated[int, typer.Option("--dtw", min=0, help="Instances compared by time warping; 0 is none.")]
+WarpedOption = Annotated[
+    int, typer.Option("--dtw", min=0, help="Instances to compare by dynamic time warping; 0 disables it.")
+]

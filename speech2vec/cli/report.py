@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from speech2vec import api
 from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
+from speech2vec.reporting.text import statements
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
-from speech2vec.runtime.progress import log, set_up_logging
+from speech2vec.runtime.progress import set_up_logging
 
 
 def report(
@@ -31,26 +33,22 @@ def report(
     """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
     set_up_logging(quiet)
     claim_output(output, force=force, inputs=[run, store, wordsim])
-    # After the checks: these take seconds to import.
-    from speech2vec.report.findings import gather
-    from speech2vec.report.page import write_report
-    from speech2vec.report.text import statements
-    from speech2vec.training.run import Run
-
-    loaded = Run.load(run, store, device=device.value, checkpoint=checkpoint)
-    findings = gather(
-        loaded,
+    found = api.report(
+        run,
+        output,
+        store=store,
+        checkpoint=checkpoint,
         wordsim=wordsim,
+        dtw_instances=warped,
         map_words=map_words,
         searchable_words=words,
-        warped_instances=warped,
         seed=seed,
+        device=device.value,
         quiet=quiet,
     )
-    write_report(findings, output)
-    if findings.corpus.synthetic:
+    if found.corpus.synthetic:
         print("These figures are from SYNTHETIC speech.")
-    for sentence in statements(findings):
+    for sentence in statements(found):
         print(sentence)
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB; open it in a browser, it needs no network)")
 
@@ -70,15 +68,5 @@ def compare(
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
     claim_output(output, force=force, inputs=[*runs, wordsim])
-    # After the checks: these take seconds to import.
-    from speech2vec.report.comparison import write_comparison
-    from speech2vec.report.findings import gather
-    from speech2vec.training.run import Run
-
-    found = []
-    for run in runs:
-        log.info("measuring %s", run)
-        loaded = Run.load(run, device=device.value, checkpoint=checkpoint)
-        found.append(gather(loaded, wordsim=wordsim, warped_instances=0, seed=seed, quiet=quiet, pictures=False))
-    write_comparison(found, output)
+    api.compare(runs, output, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device.value, quiet=quiet)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")

@@ -1,1 +1,1 @@
-"""Recordings and their transcripts: corpus folders, audio, pronunciations, downloads."""
+"""Recordings and transcripts: corpus folders, audio, pronunciations, downloads."""

@@ -1,4 +1,4 @@
-"""Audio in: any file that libsndfile reads (WAV, FLAC, MP3, Ogg, ...), by content and not by suffix."""
+"""Reading audio: every format of libsndfile (WAV, FLAC, MP3, Ogg, ...), recognised by content, not by suffix."""
 
 from __future__ import annotations
 
@@ -12,36 +12,32 @@ import soxr
 
 from speech2vec.runtime.errors import UserError
 
-# libsndfile's log of a RIFF header whose chunk promises more bytes than the file has.
+# libsndfile's log message for a WAV header that announces more bytes than the file has.
 _SHORT_CHUNK = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
 
-
-# What libsndfile gives as the length of a FLAC stream that does not tell it (written to a pipe, say).
+# The length that libsndfile reports for a FLAC stream without one (for example, written to a pipe).
 _UNKNOWN_LENGTH = 2**63 - 1
 
-
-_OGG_PAGE = 65307  # bytes, at most (RFC 3533, section 6)
-
+_OGG_PAGE = 65307  # maximum page size in bytes (RFC 3533, section 6)
 
 _OGG_HEADER = 27
-
 
 _OGG_LAST_PAGE = 4
 
 
 class AudioError(UserError):
-    """An audio file that cannot be used; the message names the file and the reason."""
+    """An audio file that cannot be used; the message gives the file and the reason."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says.
+    """Properties given in the header of a file.
 
     Parameters
     ----------
     sampling_rate : int, Hz
     n_samples : int
-        For each channel.
+        Per channel.
     n_channels : int
     """
 
@@ -51,7 +47,7 @@ class AudioInfo:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return self.n_samples / self.sampling_rate
 
 
@@ -61,31 +57,29 @@ def _open(path: Path) -> sf.SoundFile:
         file = sf.SoundFile(path)
     except sf.LibsndfileError as error:
         if not path.exists():
-            raise AudioError(f"{path}: there is no such audio file") from error
+            raise AudioError(f"{path}: no such audio file") from error
         if path.is_file() and path.stat().st_size == 0:
             raise AudioError(f"{path}: the audio file is empty (0 bytes)") from error
-        # For an MP3 cut off in its first frames libsndfile says that the file "does not exist".
+        # libsndfile reports an MP3 truncated within its first frames as "does not exist".
         reason = error.error_string.strip()
-        reason = "no sound in it can be decoded" if reason.startswith("File does not exist") else reason
+        reason = "nothing can be decoded" if reason.startswith("File does not exist") else reason
         raise AudioError(f"{path}: not a readable audio file ({reason})") from error
     except (TypeError, ValueError, OSError) as error:
         raise AudioError(f"{path}: not a readable audio file ({error})") from error
     if file.frames >= _UNKNOWN_LENGTH:
         file.close()
-        raise AudioError(
-            f"{path}: its header does not tell its length (written to a pipe?): encode it again, to a file"
-        )
+        raise AudioError(f"{path}: its header lacks the length (written to a pipe?): encode it again to a file")
     return file
 
 
 def info(path: Path) -> AudioInfo:
-    """Sampling rate, length and channels, from the header alone."""
+    """Sampling rate, length and number of channels, from the header."""
     with _open(path) as file:
         return AudioInfo(file.samplerate, file.frames, file.channels)
 
 
-def _ogg_is_cut(path: Path) -> bool:
-    """Whether an Ogg file lacks the page that ends its stream (RFC 3533): libsndfile reads it without a word."""
+def _ogg_is_truncated(path: Path) -> bool:
+    """Whether an Ogg file lacks the last page of its stream (RFC 3533), which libsndfile does not report."""
     with Path(path).open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - _OGG_PAGE))
@@ -104,61 +98,61 @@ def load(
     sampling_rate: int | None = 16000,
     channel: int | None = None,
 ) -> np.ndarray:
-    """Load (a part of) an audio file.
+    """Load an audio file or a segment of it.
 
     Parameters
     ----------
     path : Path
     start, end : float or None, seconds
-        The part to read; None is the file's own start or end.
+        The segment to read; None is the start or end of the file.
     sampling_rate : int or None, Hz
-        What the samples are resampled to (soxr, high quality); None keeps the file's own.
+        Rate to resample to (soxr, high quality); None keeps the rate of the file.
     channel : int or None
-        The channel to read, from 0; None is the mean of all.
+        The channel to read, counted from 0; None averages all channels.
 
     Returns
     -------
     ndarray [shape=(n_samples,)], float32
-        In [-1, 1], mono.
+        Mono, in [-1, 1].
 
     Raises
     ------
     AudioError
-        The file is missing, unreadable, truncated or empty, or lacks that channel or that part.
+        If the file is missing, unreadable, truncated or empty, or lacks the channel or the segment.
     """
     with _open(path) as file:
         rate, n_channels = file.samplerate, file.channels
         short = _SHORT_CHUNK.search(file.extra_info)
         if short and int(short[2]) < int(short[1]):
-            raise AudioError(f"{path}: truncated (its header promises {short[1]} bytes of sound, {short[2]} are there)")
+            raise AudioError(f"{path}: truncated (the header announces {short[1]} bytes of audio, {short[2]} exist)")
         if channel is not None and channel >= n_channels:
-            raise AudioError(f"{path}: has {n_channels} channel(s), channel {channel} was asked for (the first is 0)")
+            raise AudioError(f"{path}: has {n_channels} channel(s), channel {channel} was requested (the first is 0)")
         first = round((start or 0.0) * rate)
         last = file.frames if end is None else round(end * rate)
-        if file.format == "OGG" and _ogg_is_cut(path):
-            raise AudioError(f"{path}: truncated (the page that ends an Ogg stream is missing)")
+        if file.format == "OGG" and _ogg_is_truncated(path):
+            raise AudioError(f"{path}: truncated (the last page of the Ogg stream is missing)")
         if first >= file.frames > 0:
-            raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part from {start:.2f} s was asked for")
+            raise AudioError(f"{path}: is {file.frames / rate:.2f} s long, a segment from {start:.2f} s was requested")
         wanted = max(0, min(last, file.frames) - first)
         try:
             if first:
                 file.seek(first)
             samples = file.read(wanted, dtype="float32", always_2d=True)
         except sf.LibsndfileError as error:
-            raise AudioError(f"{path}: cannot be decoded to its end ({error.error_string.strip()})") from error
-        # An MP3's length is known from its header to a few coder frames only.
+            raise AudioError(f"{path}: cannot be decoded to the end ({error.error_string.strip()})") from error
+        # The header of an MP3 gives its length only to within a few codec frames.
         tolerance = 4 * 1152 if file.format == "MPEG" else 0
         if len(samples) < wanted - tolerance:
             raise AudioError(f"{path}: truncated ({len(samples) / rate:.2f} of {wanted / rate:.2f} s could be decoded)")
         if end is not None and last > file.frames + 0.1 * rate:
-            raise AudioError(f"{path}: lasts {file.frames / rate:.2f} s, a part up to {end:.2f} s was asked for")
+            raise AudioError(f"{path}: is {file.frames / rate:.2f} s long, a segment up to {end:.2f} s was requested")
     if len(samples) == 0:
-        raise AudioError(f"{path}: holds no samples")
+        raise AudioError(f"{path}: contains no samples")
     if n_channels == 1:
-        channel = 0  # the mean of one channel, without its cost
+        channel = 0  # saves the cost of averaging one channel
     mono = samples[:, channel] if channel is not None else samples.mean(axis=1)
     if not np.isfinite(mono).all():
-        raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite)")
+        raise AudioError(f"{path}: contains samples that are NaN or infinite")
     if sampling_rate is not None and sampling_rate != rate:
         mono = soxr.resample(mono, rate, sampling_rate)
         if len(mono) == 0:
@@ -167,16 +161,16 @@ def load(
 
 
 def pcm16(samples: np.ndarray) -> bytes:
-    """Samples as 16-bit PCM, little-endian, without a header: what PocketSphinx takes.
+    """Samples as little-endian 16-bit PCM without a header, as PocketSphinx expects it.
 
     Parameters
     ----------
     samples : ndarray [shape=(n_samples,)]
-        In [-1, 1]; what lies outside is cut off there, as it would wrap around otherwise.
+        In [-1, 1]; values outside are clipped, as they would wrap around.
 
     Returns
     -------
     bytes
-        Two a sample, scaled by 32767 and rounded towards zero.
+        Two per sample, scaled by 32767 and rounded towards zero.
     """
     return (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()

@@ -1,11 +1,12 @@
-"""What can be downloaded: where public data lies, under which licence, with which checksums.
+"""The datasets that can be downloaded: addresses, licences and checksums.
 
-Every checksum is the one that the source publishes (OpenSLR's md5sum.txt, a Zenodo record) or that of the files of the
-named public collection. Where nothing is published it is None, and the user is told so.
+Checksums are those that the source publishes (OpenSLR's md5sum.txt, a Zenodo record), or were computed from its files.
+A source without checksums has None, and the user is warned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from speech2vec.runtime.errors import UserError
@@ -13,15 +14,15 @@ from speech2vec.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file somewhere else.
+    """A file on a server.
 
     Parameters
     ----------
     path : str
-        Where it goes, relative to the output folder.
+        Its place in the output folder.
     url : str
     checksum : str or None
-        ``md5:…`` or ``sha256:…`` as published; None where nothing is published.
+        ``md5:…`` or ``sha256:…``; None if none is published.
     """
 
     path: str
@@ -31,17 +32,17 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Something that can be downloaded.
+    """A dataset that can be downloaded.
 
     Parameters
     ----------
     name : str
-        What the user calls it.
+        Its name on the command line.
     files : tuple of RemoteFile
     archive : bool
-        Whether the one file is an archive to be unpacked into the output folder.
+        Whether its only file is an archive, to be unpacked into the output folder.
     source : str
-        Page with licence and description.
+        Web page with description and licence.
     licence : str
     """
 
@@ -63,8 +64,7 @@ _LIBRISPEECH_MD5 = {
     "train-other-500": "d1a0fd59409feb2c614ce4d30c387708",
 }
 
-
-# The files of the collection as they were in 2026; it publishes no checksums of its own.
+# Computed in 2026; the collection publishes no checksums.
 _WORDSIM_SHA256 = {
     "EN-MC-30.txt": "33ee05911496ff83d95cac351d0746c6f63b9181b605cb7d307f4daa8864511b",
     "EN-MEN-TR-3k.txt": "888b13580faa362c7b11da0a670258cf1b1eb4bf0ecbcd418918729a3bd3f43a",
@@ -81,15 +81,16 @@ _WORDSIM_SHA256 = {
     "EN-YP-130.txt": "7643fdbc6158c3424061e2cba450c71285767266ff9f3db947bfc1f1f5ce67ab",
 }
 
-
 _PUBLISHED_SIZES = (50, 100, 200, 300)
-
-
 _PUBLISHED_URL = "https://github.com/iamyuanchung/speech2vec-pretrained-vectors/raw/master"
 
 
-def _datasets() -> dict[str, Dataset]:
-    wordsim = Dataset(
+def _archive(name: str, url: str, checksum: str, source: str, licence: str) -> Dataset:
+    return Dataset(name, (RemoteFile(url.rpartition("/")[2], url, checksum),), True, source, licence)
+
+
+def _datasets() -> Iterator[Dataset]:
+    yield Dataset(
         name="wordsim",
         files=tuple(
             RemoteFile(
@@ -101,49 +102,31 @@ def _datasets() -> dict[str, Dataset]:
         ),
         archive=False,
         source="https://github.com/mfaruqui/eval-word-vectors",
-        licence="MIT (collection); each benchmark is to be cited on its own",
+        licence="MIT (collection); cite each benchmark separately",
     )
-    librispeech = [
-        Dataset(
-            name=f"librispeech:{subset}",
-            files=(
-                RemoteFile(
-                    f"{subset}.tar.gz", f"https://www.openslr.org/resources/12/{subset}.tar.gz", f"md5:{digest}"
-                ),
-            ),
-            archive=True,
-            source="https://www.openslr.org/12",
-            licence="CC BY 4.0",
+    for subset, digest in _LIBRISPEECH_MD5.items():
+        yield _archive(
+            f"librispeech:{subset}",
+            f"https://www.openslr.org/resources/12/{subset}.tar.gz",
+            f"md5:{digest}",
+            "https://www.openslr.org/12",
+            "CC BY 4.0",
         )
-        for subset, digest in _LIBRISPEECH_MD5.items()
-    ]
-    alignments = Dataset(
-        name="librispeech-alignments",
-        files=(
-            RemoteFile(
-                "librispeech_alignments.zip",
-                "https://zenodo.org/records/2619474/files/librispeech_alignments.zip",
-                "md5:2bab567d0ace651a4ba254e813629f46",
-            ),
-        ),
-        archive=True,
-        source="https://zenodo.org/records/2619474",
-        licence="CC BY 4.0",
+    yield _archive(
+        "librispeech-alignments",
+        "https://zenodo.org/records/2619474/files/librispeech_alignments.zip",
+        "md5:2bab567d0ace651a4ba254e813629f46",
+        "https://zenodo.org/records/2619474",
+        "CC BY 4.0",
     )
-    ravdess = Dataset(
-        name="ravdess",
-        files=(
-            RemoteFile(
-                "Audio_Speech_Actors_01-24.zip",
-                "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
-                "md5:bc696df654c87fed845eb13823edef8a",
-            ),
-        ),
-        archive=True,
-        source="https://zenodo.org/records/1188976",
-        licence="CC BY-NC-SA 4.0",
+    yield _archive(
+        "ravdess",
+        "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+        "md5:bc696df654c87fed845eb13823edef8a",
+        "https://zenodo.org/records/1188976",
+        "CC BY-NC-SA 4.0",
     )
-    published = Dataset(
+    yield Dataset(
         name="speech2vec-published",
         files=tuple(
             RemoteFile(f"{model}/{size}.vec", f"{_PUBLISHED_URL}/{model}/{size}.vec", None)
@@ -154,14 +137,13 @@ def _datasets() -> dict[str, Dataset]:
         source="https://github.com/iamyuanchung/speech2vec-pretrained-vectors",
         licence="none stated",
     )
-    return {dataset.name: dataset for dataset in (wordsim, *librispeech, alignments, ravdess, published)}
 
 
-DATASETS = _datasets()
+DATASETS = {dataset.name: dataset for dataset in _datasets()}
 
 
 def find_dataset(name: str) -> Dataset:
-    """The dataset of that name, or a `UserError` that lists them all."""
+    """The dataset of this name; a `UserError` lists the known ones."""
     if name not in DATASETS:
-        raise UserError(f"there is no download '{name}'; there are {', '.join(DATASETS)}")
+        raise UserError(f"unknown dataset '{name}'; known: {', '.join(DATASETS)}")
     return DATASETS[name]

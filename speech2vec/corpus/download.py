@@ -1,12 +1,12 @@
-"""Public data, fetched with checksums: resumed where a transfer broke, put in place whole or not at all.
+"""Public data: downloaded with checksums, resumed after an interruption, and moved into place completely or not at all.
 
-Archives from elsewhere: unpacked without ever writing outside of the folder that was named.
+Archives are unpacked without ever writing outside the output folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
-import hashlib
 import logging
 import lzma
 import shutil
@@ -14,8 +14,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import pooch
 import requests
@@ -27,84 +28,65 @@ from speech2vec.runtime.progress import Tracker
 
 log = logging.getLogger("speech2vec")
 
-
-_CHUNK = 1 << 20
-
-
-_RECEIVED = 1 << 16  # at most this much of what came is lost when a transfer breaks
-
-
-_STATE = ".downloads"  # in the output folder: half-fetched files, and a record of what is whole
+_STATE = ".downloads"  # in the output folder: partial files, and a record of each complete dataset
+_CHUNK = 1 << 16  # bytes; an interrupted transfer loses at most this much
+# An archive may unpack to this many times its size, or to this many bytes if that is more; recordings stay below 10.
+_MAX_EXPANSION, _MIN_LIMIT = 100, 100 * 2**20
 
 
 def download(
-    dataset: Dataset,
-    output: Path,
-    local: Path | None = None,
-    mirror: str | None = None,
-    force: bool = False,
-    quiet: bool = False,
+    dataset: Dataset, output: Path, local: Path | None = None, force: bool = False, quiet: bool = False
 ) -> list[Path]:
-    """Fetch a dataset into a folder, which may hold others already.
+    """Download a dataset into a folder, which may already contain others.
 
     Parameters
     ----------
     dataset : Dataset
     output : Path
-        Files are put here; of an archive, its members.
+        Folder for the files, or for the members of the archive.
     local : Path or None
-        Instead of the network: the archive itself; for a dataset of several files, a folder or an archive holding them.
-    mirror : str or None
-        Address of a folder that holds the same files; the checksums stay as they are.
+        Source to use in place of the network: the archive itself, or, for a dataset of several files, a folder or an
+        archive that contains them.
     force : bool
-        Fetch again what is there, and replace files that differ.
+        Download again, and replace files that differ.
     quiet : bool
 
     Returns
     -------
     list of Path
-        What now lies in `output`: files, or the top folders of an archive. Empty if all of it was there already.
+        The new files, or the top folders of the archive; empty if the dataset was already complete.
 
     Raises
     ------
     UserError
-        When a transfer fails (what came is kept, and the next call goes on there), a checksum is wrong, an archive is
-        damaged or would write outside of `output`, or a file that differs is in the way.
+        If the transfer fails (the next call continues it), a checksum is wrong, the archive is damaged or would write
+        outside `output`, or a different file is in the way.
     """
     state = output / _STATE
     record = state / f"{dataset.name.replace(':', '-')}.json"
     if not force and record.exists() and all((output / name).exists() for name in read_json(record)["placed"]):
-        log.info("%s is already in %s; --force fetches it again", dataset.name, output)
+        log.info("%s is already in %s; --force downloads it again", dataset.name, output)
         return []
-    for file in dataset.files:
-        if file.checksum is None:
-            log.warning("%s publishes no checksums: what comes from there is NOT verified", dataset.source)
-            break
-    state.mkdir(parents=True, exist_ok=True)
-    staged = state / f"{record.stem}.staged"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
+    if any(file.checksum is None for file in dataset.files):
+        log.warning("%s publishes no checksums: its files are NOT verified", dataset.source)
+    archive = None
     try:
-        if dataset.archive:
-            (file,) = dataset.files
-            archive = local or _fetch(file, state, mirror, quiet)
-            if local:
-                verify(local, file.checksum)
-            unpack(archive, staged, quiet=quiet)
-        elif local:
-            _take(dataset, local, staged, quiet)
-            archive = None
-        else:
-            for file in dataset.files:
-                fetched = _fetch(file, state, mirror, quiet)
-                (staged / file.path).parent.mkdir(parents=True, exist_ok=True)
-                fetched.replace(staged / file.path)
-            archive = None
-        placed = _merge(staged, output, force)
+        with _empty_folder(state / f"{record.stem}.staged") as staged:
+            if dataset.archive:
+                (file,) = dataset.files
+                archive = local or _fetch(file, state, quiet)
+                if local:
+                    verify(local, file.checksum)
+                unpack(archive, staged, quiet)
+            elif local:
+                _copy_local(dataset, local, staged, quiet)
+            else:
+                for file in dataset.files:
+                    (staged / file.path).parent.mkdir(parents=True, exist_ok=True)
+                    _fetch(file, state, quiet).replace(staged / file.path)
+            placed = _move_into_place(staged, output, force)
     except OSError as error:
         raise UserError(f"{error.filename or output} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     write_json(
         record,
         {
@@ -112,137 +94,172 @@ def download(
             "source": dataset.source,
             "licence": dataset.licence,
             "files": [{"path": f.path, "url": f.url, "checksum": f.checksum} for f in dataset.files],
-            "from": str(local) if local else mirror,
+            "from": str(local) if local else None,
             "placed": [path.relative_to(output).as_posix() for path in placed],
         },
     )
-    if archive is not None and archive != local:
+    if archive and not local:
         archive.unlink()
     return placed
 
 
 def verify(path: Path, checksum: str | None) -> None:
-    """Raise a `UserError` unless the file has the checksum (None: nothing to compare with)."""
+    """Raise a `UserError` unless `path` is a file with this checksum (``md5:…`` or ``sha256:…``; None: any)."""
     if not path.is_file():
-        raise UserError(f"{path} is not there, or no file")
+        raise UserError(f"{path} does not exist or is not a file")
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
-    digest = hashlib.new(algorithm)
-    with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
-    if digest.hexdigest() != expected:
+    actual = pooch.file_hash(str(path), algorithm)
+    if actual != expected:
         raise UserError(
-            f"{path} has the {algorithm} checksum {digest.hexdigest()}, {expected} is right: "
-            "it is damaged or another version"
+            f"{path} has the {algorithm} checksum {actual}, not {expected}: it is damaged or another version"
         )
 
 
-def _fetch(file: RemoteFile, folder: Path, mirror: str | None, quiet: bool) -> Path:
-    """One file by pooch into a flat folder; it is there only once it is whole and its checksum is right."""
-    url = f"{mirror.rstrip('/')}/{file.path}" if mirror else file.url
-    name = file.path.replace("/", "-")
-    pooch.get_logger().setLevel(logging.WARNING)
-    resuming = _Resuming(folder / f"{name}.part", quiet)
+def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
+    """Unpack a zip or tar archive (compressed or not, recognised by content) of files and folders only.
+
+    Raises
+    ------
+    UserError
+        If the archive is damaged or not an archive, if a member is a link, a device or lies outside `folder`, or if
+        the archive unpacks to over 100 times its size (and over 100 MiB).
+    """
+    limit = max(_MIN_LIMIT, _MAX_EXPANSION * archive.stat().st_size)
+    unpacked = 0
     try:
-        if file.checksum is None:
-            (folder / name).unlink(missing_ok=True)  # nothing says whether an old one is right
-        fetched = pooch.retrieve(url, known_hash=file.checksum, fname=name, path=folder, downloader=resuming)
+        with Tracker(f"unpacking {archive.name}", None, "files", quiet) as tracker:
+            for name, is_plain, size, extract in _members(archive, folder):
+                unpacked += size
+                if not is_plain:
+                    raise UserError(f"{archive}: the member '{name}' is a link or a device, which is not allowed")
+                if name.startswith("/") or ".." in PurePosixPath(name).parts:
+                    raise UserError(f"{archive}: the member '{name}' lies outside the output folder")
+                if unpacked > limit:
+                    raise UserError(f"{archive} unpacks to more than {limit:,} bytes, too much for its size")
+                extract()
+                tracker.advance()
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, ValueError) as error:
+        raise UserError(f"{archive} is damaged or not an archive ({error})") from error
+    except RuntimeError as error:  # of zipfile: encrypted, or a compression that it lacks
+        raise UserError(f"{archive} cannot be unpacked ({error})") from error
+
+
+def _members(archive: Path, folder: Path) -> Iterator[tuple[str, bool, int, Callable[[], object]]]:
+    """Name of each member, whether it is a file or folder, its unpacked size, and a function that extracts it."""
+    with archive.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    if is_zip:
+        with zipfile.ZipFile(archive) as opened_zip:
+            for info in opened_zip.infolist():
+                file_type = info.external_attr >> 28  # of Unix: 0 not given, 4 folder, 8 file
+                yield info.filename, file_type in (0, 4, 8), info.file_size, partial(opened_zip.extract, info, folder)
+        return
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError("tar archives are unpacked safely by Python 3.10.12, 3.11.4 and later only: update Python")
+    with tarfile.open(archive, "r:*") as opened:
+        for member in opened:
+            extract = partial(opened.extract, member, folder, filter="data")
+            yield member.name, member.isfile() or member.isdir(), member.size, extract
+
+
+def _fetch(file: RemoteFile, folder: Path, quiet: bool) -> Path:
+    """Download one file with pooch; it appears in `folder` only when it is complete and its checksum is right."""
+    name = file.path.replace("/", "-")
+    if file.checksum is None:
+        (folder / name).unlink(missing_ok=True)  # an old one cannot be verified
+    pooch.get_logger().setLevel(logging.WARNING)
+    downloader = _ResumingDownloader(folder / f"{name}.part", quiet)
+    try:
+        return Path(pooch.retrieve(file.url, file.checksum, fname=name, path=folder, downloader=downloader))
     except requests.RequestException as error:
-        reason = _reason(error)
-        raise UserError(f"{url} cannot be fetched ({reason}); the same command goes on where it broke") from error
-    except ValueError as error:  # pooch's word for a wrong checksum; the file is gone by then
+        answer = error.response
+        reason = type(error).__name__ if answer is None else f"the server answers {answer.status_code} {answer.reason}"
+        raise UserError(f"{file.url}: download failed ({reason}); run the same command again to continue it") from error
+    except ValueError as error:  # pooch's error for a wrong checksum; it has removed the file
         raise UserError(
-            f"{url} does not have the checksum {file.checksum}: the file there is damaged or has changed; "
-            f"if you have the right one, give it with --from"
+            f"{file.url} does not have the checksum {file.checksum}: the file on the server is damaged or has changed; "
+            f"if you have the right one, pass it with --from"
         ) from error
-    return Path(fetched)
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"the server answers {error.response.status_code} {error.response.reason}"
-    return type(error).__name__
-
-
-class _Resuming:
-    """A pooch downloader that keeps what came in a ``.part`` file and asks for the rest next time."""
+class _ResumingDownloader:
+    """A downloader for pooch, whose own ones always start over: continues the partial file of an earlier call."""
 
     def __init__(self, part: Path, quiet: bool) -> None:
         self.part, self.quiet = part, quiet
 
     def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
-        have = self.part.stat().st_size if self.part.exists() else 0
-        # "identity": a compressed answer would be counted, and resumed, in the wrong bytes.
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with requests.get(url, headers=headers, stream=True, timeout=(30, 120)) as answer:
-            if answer.status_code == 416:  # nothing is left to send, or the file there is shorter by now
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                if total != str(have):
+        start = self.part.stat().st_size if self.part.exists() else 0
+        # "identity": byte offsets in a compressed response would not be offsets in the file.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        with requests.get(url, headers=headers, stream=True, timeout=(30, 120)) as response:
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
+                if response.headers.get("Content-Range") != f"bytes */{start}":  # the file is shorter than the part
                     self.part.unlink()
                     return self(url, output_file, pooch)
             else:
-                answer.raise_for_status()
-                resumed = answer.status_code == 206
-                have = have if resumed else 0
-                length = answer.headers.get("Content-Length")
-                total_bytes = have + int(length) if length else None
-                self._receive(answer, have, total_bytes)
+                response.raise_for_status()
+                self._receive(response, start if response.status_code == requests.codes.partial_content else 0)
         shutil.move(self.part, output_file)
         return None
 
-    def _receive(self, answer: requests.Response, have: int, total: int | None) -> None:
-        description = f"fetching {self.part.stem}" + (f" from byte {have:,}" if have else "")
+    def _receive(self, response: requests.Response, start: int) -> None:
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
         with (
-            self.part.open("ab" if have else "wb") as out,
-            Tracker(description, total, "bytes", self.quiet) as tracker,
+            self.part.open("ab" if start else "wb") as out,
+            Tracker(f"downloading {self.part.stem}", total, "bytes", self.quiet) as tracker,
         ):
-            tracker.advance(have)
-            for chunk in answer.iter_content(_RECEIVED):
+            tracker.advance(start)
+            for chunk in response.iter_content(_CHUNK):
                 out.write(chunk)
                 tracker.advance(len(chunk))
-        got = self.part.stat().st_size
-        if total is not None and got != total:
-            raise requests.ConnectionError(f"{got} of {total} bytes came")
+        received = self.part.stat().st_size
+        if total is not None and received != total:
+            raise requests.ConnectionError(f"{received} of {total} bytes received")
 
 
-def _take(dataset: Dataset, local: Path, staged: Path, quiet: bool) -> None:
-    """The files of a dataset from a folder or an archive of the user's, wherever in it they lie."""
-    if local.is_dir():
-        found = local
-    else:
-        verify(local, None)
-        found = staged.with_name(staged.name + ".from")
-        shutil.rmtree(found, ignore_errors=True)
-        found.mkdir()
-        unpack(local, found, quiet=quiet)
-    try:
-        paths = [path for path in sorted(found.rglob("*")) if path.is_file()]
+def _copy_local(dataset: Dataset, local: Path, staged: Path, quiet: bool) -> None:
+    """Copy the files of a dataset from the user's folder or archive, at whatever depth they lie."""
+    with contextlib.ExitStack() as until_copied:
+        folder = local
+        if not local.is_dir():
+            verify(local, None)
+            folder = until_copied.enter_context(_empty_folder(staged.with_name(f"{staged.name}.from")))
+            unpack(local, folder, quiet)
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for file in dataset.files:
             parts = PurePosixPath(file.path).parts
-            matching = [path for path in paths if path.parts[-len(parts) :] == parts]
-            if not matching:
+            found = next((path for path in paths if path.parts[-len(parts) :] == parts), None)
+            if found is None:
                 raise UserError(f"{local} lacks {file.path}; {dataset.name} has {len(dataset.files)} files")
-            verify(matching[0], file.checksum)
+            verify(found, file.checksum)
             (staged / file.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(matching[0], staged / file.path)
+            shutil.copyfile(found, staged / file.path)
+
+
+@contextlib.contextmanager
+def _empty_folder(path: Path) -> Iterator[Path]:
+    """An empty folder for the block; whatever an interrupted call left there is removed first."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
     finally:
-        if found != local:
-            shutil.rmtree(found, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _merge(staged: Path, output: Path, force: bool) -> list[Path]:
-    """Move what was unpacked into place: whole folders at once where there is none yet of that name.
+def _move_into_place(staged: Path, output: Path, force: bool) -> list[Path]:
+    """Move the staged files to `output`, whole folders at once where `output` has none of that name.
 
-    Files that are there already with the same content stay (each part of LibriSpeech brings the same SPEAKERS.TXT).
+    Existing files with the same content are kept (every subset of LibriSpeech contains the same SPEAKERS.TXT).
     """
     moves = list(_moves(staged, output))
     for source, target in moves:
         if target.exists() and not force and not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
-            raise UserError(f"{target} is already there and differs; --force replaces it")
+            raise UserError(f"{target} already exists and differs; --force replaces it")
     for source, target in moves:
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
@@ -253,60 +270,8 @@ def _merge(staged: Path, output: Path, force: bool) -> list[Path]:
 
 def _moves(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
     for entry in sorted(source.iterdir()):
-        place = target / entry.name
-        if entry.is_dir() and place.is_dir():
-            yield from _moves(entry, place)
+        destination = target / entry.name
+        if entry.is_dir() and destination.is_dir():
+            yield from _moves(entry, destination)
         else:
-            yield entry, place
-
-
-def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
-    """Unpack a zip or tar archive (compressed or not, by content): plain files and folders only.
-
-    Raises
-    ------
-    UserError
-        When the archive is damaged, or not an archive, or a member is a link, a device, or lies outside of the folder.
-    """
-    try:
-        with Tracker(f"unpacking {archive.name}", None, "files", quiet) as tracker:
-            for name, opened in _members(archive):
-                target = _inside(archive, folder, name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened() as source, target.open("wb") as out:
-                    shutil.copyfileobj(source, out, _CHUNK)
-                tracker.advance()
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError) as error:
-        raise UserError(f"{archive} is a damaged archive, or none ({error})") from error
-
-
-def _members(archive: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
-    """Name of each plain file in an archive, and how to open it."""
-    with archive.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
-    if is_zip:
-        with zipfile.ZipFile(archive) as opened_zip:
-            for info in opened_zip.infolist():
-                kind = info.external_attr >> 28  # the Unix file type, 0 where it is not given
-                if info.is_dir() or kind == 0o04:
-                    continue
-                if info.flag_bits & 1:
-                    raise UserError(f"{archive}: the member '{info.filename}' is encrypted")
-                if kind not in (0, 0o10):
-                    raise UserError(f"{archive}: the member '{info.filename}' is a link or a device, which is refused")
-                yield info.filename, lambda info=info: opened_zip.open(info)  # type: ignore[misc]
-        return
-    with tarfile.open(archive, "r:*") as opened_tar:
-        for member in opened_tar:
-            if member.isdir():
-                continue
-            if not member.isreg():
-                raise UserError(f"{archive}: the member '{member.name}' is a link or a device, which is refused")
-            yield member.name, lambda member=member: opened_tar.extractfile(member)  # type: ignore[misc]
-
-
-def _inside(archive: Path, folder: Path, name: str) -> Path:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise UserError(f"{archive}: the member '{name}' would lie outside of the folder, which is refused")
-    return folder.joinpath(*parts)
+            yield entry, destination

@@ -1,4 +1,4 @@
-"""The data contract that every step shares: utterances (utterances.jsonl) and words in time (words.parquet)."""
+"""The data format that all steps share: utterances (utterances.jsonl) and aligned words (words.parquet)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ from speech2vec.runtime.files import atomic_path
 
 UTTERANCES_FILE = "utterances.jsonl"
 
-
 WORDS_FILE = "words.parquet"
 
-
 REPORT_FILE = "report.json"
-
 
 WORDS_SCHEMA = pa.schema(
     [
@@ -38,23 +35,23 @@ WORDS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Utterance:
-    """A stretch of speech by one speaker, and what was said in it.
+    """A segment of speech by one speaker, with its transcript.
 
     Parameters
     ----------
     utterance_id : str
         Unique in its corpus.
     audio : Path
-        The audio file. In a file it may be relative to the folder of ``utterances.jsonl``.
+        The audio file; in ``utterances.jsonl`` the path may be relative to its folder.
     text : str
-        The transcript in its own spelling; may be empty.
+        The transcript in its original spelling; may be empty.
     speaker : str
     start, end : float or None, seconds
-        The part of the file that is meant; None is the file's own start or end.
+        The segment of the file; None is the start or end of the file.
     channel : int or None
-        The channel that is meant, from 0; None is the mean of all.
+        The channel, counted from 0; None averages all channels.
     extras : mapping
-        Further columns (label, session, ...), carried along untouched.
+        Further columns (label, session, ...), kept unchanged.
     """
 
     utterance_id: str
@@ -81,7 +78,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Word:
-    """A word in time.
+    """A word with its start and end time.
 
     Parameters
     ----------
@@ -89,9 +86,9 @@ class Word:
     word : str
         Lower case, apostrophes kept.
     start, end : float, seconds
-        From the start of the audio FILE (not of the utterance).
+        From the start of the audio file (not of the utterance).
     score : float or None
-        The aligner's confidence, in the aligner's own unit; higher is better.
+        Confidence of the aligner, in its own unit; higher is better.
     """
 
     utterance_id: str
@@ -110,23 +107,23 @@ def _is_time(value: object) -> bool:
 
 def _utterance_from_json(row: object, folder: Path) -> Utterance:
     if not isinstance(row, dict):
-        raise ValueError("a line must hold a JSON object")
+        raise ValueError("a line must be a JSON object")
     for key in ("utterance_id", "audio", "text", "speaker"):
         if not isinstance(row.get(key), str):
             raise ValueError(f"'{key}' is missing or is not a string")
-        row[key].encode()  # half a surrogate pair ("\\ud800") is refused: neither Parquet nor a terminal takes it
+        row[key].encode()  # raises on a lone surrogate ("\\ud800"), which Parquet cannot store
     for key in ("utterance_id", "audio"):
         if not row[key] or "\0" in row[key]:
-            raise ValueError(f"'{key}' is empty or holds a null character")
+            raise ValueError(f"'{key}' is empty or contains a null character")
     for key in ("start", "end"):
         value = row.get(key)
         if value is not None and not _is_time(value):
-            raise ValueError(f"'{key}' must be a number of seconds, 0 or more, not {value!r}")
+            raise ValueError(f"'{key}' must be a non-negative number of seconds, not {value!r}")
     channel = row.get("channel")
     if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
-        raise ValueError(f"'channel' must be a whole number from 0, not {channel!r}")
+        raise ValueError(f"'channel' must be a non-negative integer, not {channel!r}")
     if row.get("end") is not None and row["end"] <= (row.get("start") or 0.0):
-        raise ValueError(f"'end' ({row['end']}) must lie after 'start' ({row.get('start') or 0.0})")
+        raise ValueError(f"'end' ({row['end']}) must be after 'start' ({row.get('start') or 0.0})")
     return Utterance(
         utterance_id=row["utterance_id"],
         audio=folder / row["audio"],  # an absolute path stays as it is
@@ -140,12 +137,12 @@ def _utterance_from_json(row: object, folder: Path) -> Utterance:
 
 
 def iterate_utterances(path: Path) -> Iterator[Utterance]:
-    """Read an ``utterances.jsonl`` line by line; audio paths are resolved against its folder.
+    """Read an ``utterances.jsonl`` line by line; relative audio paths are relative to its folder.
 
     Raises
     ------
     UserError
-        Naming file and line, when a line is not what the contract asks for or an id comes twice.
+        Naming the file and the line, if a line is invalid or an id is duplicated.
     """
     path = Path(path)
     seen: set[str] = set()
@@ -159,17 +156,17 @@ def iterate_utterances(path: Path) -> Iterator[Utterance]:
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{path}, line {number}: {error}") from error
                 if utterance.utterance_id in seen:
-                    raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' comes twice")
+                    raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' is duplicated")
                 seen.add(utterance.utterance_id)
                 yield utterance
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_utterances(path: Path) -> list[Utterance]:
-    """Read a whole ``utterances.jsonl``, or that of a folder."""
+    """Read an ``utterances.jsonl``, given its path or its folder."""
     path = Path(path)
     return list(iterate_utterances(path / UTTERANCES_FILE if path.is_dir() else path))
 
@@ -182,7 +179,7 @@ def write_utterances(path: Path, utterances: Iterable[Utterance]) -> None:
 
 
 def words_table(words: Iterable[Word]) -> pa.Table:
-    """Words as a table of the shape of ``words.parquet``."""
+    """Words as a table with the columns of `WORDS_SCHEMA`."""
     rows = list(words)
     columns = {name: [getattr(word, name) for word in rows] for name in WORDS_SCHEMA.names}
     return pa.table(columns, schema=WORDS_SCHEMA)
@@ -196,19 +193,19 @@ def write_words(path: Path, words: pa.Table | Iterable[Word]) -> None:
 
 
 def read_words(path: Path) -> pa.Table:
-    """Read a ``words.parquet``, or that of a folder, as a table with the columns of `WORDS_SCHEMA`.
+    """Read a ``words.parquet``, given its path or its folder, with the columns of `WORDS_SCHEMA`.
 
     Raises
     ------
     UserError
-        If it is not there, is no such table, or holds a word without its utterance or times.
+        If the file is missing, is not such a table, or contains a word without its utterance or times.
     """
     path = Path(path)
     path = path / WORDS_FILE if path.is_dir() else path
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is not there; 'speech2vec-align run' or 'import' makes it") from error
+        raise UserError(f"{path} does not exist; 'speech2vec-align run' or 'import' creates it") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
     missing = [name for name in WORDS_SCHEMA.names if name not in table.column_names]

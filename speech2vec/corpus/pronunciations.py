@@ -1,7 +1,9 @@
-"""Pronunciations of English words: CMUdict as it comes inside PocketSphinx's wheel, and the pairs it implies."""
+"""Pronunciations of English words: the CMUdict in PocketSphinx's wheel, and the word pairs that follow from it."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +14,11 @@ from speech2vec.runtime.errors import UserError
 
 Phones = tuple[str, ...]
 
-
 _VARIANT = re.compile(r"\(\d+\)$")
 
 
 def without_variant(entry: str) -> str:
-    """The word of an entry, or of an alignment that names its entries: further pronunciations of a word are numbered.
+    """The word of a dictionary entry: second and later pronunciations carry a number in parentheses.
 
     Examples
     --------
@@ -28,25 +29,35 @@ def without_variant(entry: str) -> str:
 
 
 def dictionary_path() -> Path:
-    """Where the wheel of PocketSphinx keeps its CMUdict."""
-    import pocketsphinx  # here alone: a library, for one path
-
-    return Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
-
-
-def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
-    """The pronunciations of each word, lower case, as they are listed.
-
-    Parameters
-    ----------
-    path : Path or None
-        A dictionary in CMUdict's format (``word PH O NES``, further pronunciations as ``word(2) ...``, comments after
-        ``;;;`` or ``#``); None is the one of PocketSphinx.
+    """The CMUdict in the model folder of PocketSphinx, found without importing it.
 
     Raises
     ------
     UserError
-        The file cannot be read, holds no words, or a line has a word without phones.
+        If PocketSphinx is not installed.
+    """
+    models = os.environ.get("POCKETSPHINX_PATH")  # PocketSphinx's own variable for another model folder
+    if models is None:
+        package = importlib.util.find_spec("pocketsphinx")
+        if package is None or package.origin is None:
+            raise UserError("the pronunciations of PocketSphinx are needed: pip install pocketsphinx")
+        models = str(Path(package.origin).with_name("model"))
+    return Path(models) / "en-us" / "cmudict-en-us.dict"
+
+
+def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
+    """The pronunciations of each word (lower case), in the order of the dictionary.
+
+    Parameters
+    ----------
+    path : Path or None
+        A dictionary in CMUdict's format (``word PH O NES``, later pronunciations as ``word(2) ...``, comments after
+        ``;;;`` or ``#``); None is the CMUdict of PocketSphinx.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, contains no words, or has a line with a word but no phones.
     """
     path = dictionary_path() if path is None else Path(path)
     pronunciations: dict[str, list[Phones]] = {}
@@ -63,22 +74,22 @@ def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
         raise UserError(f"pronunciation dictionary {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         where = f"{error.reason} at byte {error.start}"
-        raise UserError(f"pronunciation dictionary {path} is not UTF-8 text ({where}): convert it") from error
+        raise UserError(f"pronunciation dictionary {path} is not UTF-8 ({where}): convert it") from error
     if not pronunciations:
         raise UserError(f"pronunciation dictionary {path} is empty")
     return pronunciations
 
 
 def first_pronunciations(path: Path | None = None) -> dict[str, Phones]:
-    """The first-listed pronunciation of each word, without stress; the further ones (``a(2) EY``) are rarer."""
+    """The first pronunciation of each word, without stress marks; later ones (``a(2) EY``) are rarer."""
     return {word: tuple(phone.rstrip("012") for phone in listed[0]) for word, listed in read_dictionary(path).items()}
 
 
 def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Phones]) -> list[list[str]]:
-    """Words of different spelling and equal pronunciation, grouped.
+    """Groups of words with the same pronunciation but different spellings.
 
-    Spellings that differ only in apostrophes (dogs, dog's) are one word's forms rather than homophones: of those,
-    the first in `words` stands for all.
+    Spellings that differ only in apostrophes (dogs, dog's) are forms of one word, not homophones: the first of them in
+    `words` represents all.
     """
     by_sound: dict[Phones, dict[str, str]] = defaultdict(dict)
     for word in words:
@@ -91,15 +102,15 @@ def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Phones])
 def one_phone_apart(
     words: Sequence[str], pronunciations: Mapping[str, Phones], min_phones: int = 3
 ) -> list[tuple[str, str]]:
-    """Pairs whose pronunciations differ by one substituted phone, the last one excepted.
+    """Pairs of words whose pronunciations differ by one substituted phone that is not the last.
 
-    Insertions and changes at the end are left out because most of them are inflections (walk, walked, walks), which
-    are near in meaning as well as in sound.
+    Insertions and changes of the last phone are excluded because most of them are inflections (walk, walked, walks),
+    which are similar in meaning as well as in sound.
 
     Parameters
     ----------
     min_phones : int
-        Shorter words are left out: one phone of two is half of the word.
+        Shorter words are excluded: one phone of two is half of the word.
     """
     masked: dict[Phones, list[str]] = defaultdict(list)
     for word in words:
@@ -110,7 +121,7 @@ def one_phone_apart(
                 masked[key].append(word)
     return [
         (first, second)
-        for together in masked.values()
-        for first, second in combinations(together, 2)
+        for group in masked.values()
+        for first, second in combinations(group, 2)
         if pronunciations[first] != pronunciations[second]
     ]

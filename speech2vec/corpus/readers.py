@@ -1,4 +1,4 @@
-"""A corpus folder becomes utterances: LibriSpeech's layout, audio beside .txt/.lab, or an utterances.jsonl."""
+"""Reading corpora: the layout of LibriSpeech, audio files next to .txt or .lab files, or an utterances.jsonl."""
 
 from __future__ import annotations
 
@@ -18,29 +18,23 @@ AUDIO_SUFFIXES = frozenset(
 
 TRANSCRIPT_SUFFIXES = (".lab", ".txt")
 
-
-# Lies at the root of a corpus that was synthesised: every figure from it is to be called synthetic.
+# Marks, at its root, a corpus of synthesised speech: all results from it must be labelled synthetic.
 SYNTHETIC_FILE = "synthetic.json"
-
 
 NO_AUDIO = "no audio"
 
-
 NO_TRANSCRIPT = "no transcript"
-
 
 EMPTY_TRANSCRIPT = "empty transcript"
 
-
 BAD_TRANSCRIPT = "unreadable transcript"
-
 
 DUPLICATE = "duplicate id"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a corpus that cannot become an utterance, by name and reason."""
+    """A file or an entry of a corpus that cannot be used, with the reason."""
 
     utterance_id: str
     reason: str
@@ -49,39 +43,39 @@ class Problem:
 
 @dataclass
 class Corpus:
-    """What a folder holds: the utterances, and what could not become one."""
+    """The utterances of a corpus, and its unusable files and entries."""
 
     utterances: list[Utterance] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
 def read_corpus(path: Path) -> Corpus:
-    """Read a corpus; its layout is recognised by what lies in it.
+    """Read a corpus, whose layout is recognised by its files.
 
     Parameters
     ----------
     path : Path
-        A folder in LibriSpeech's layout (the corpus, one subset or several: wherever ``*.trans.txt`` files lie
-        below it), a tree of audio files with ``.lab`` or ``.txt`` beside each, an ``utterances.jsonl`` or a folder
-        that holds one.
+        A folder in the layout of LibriSpeech (the corpus, or some subsets: any folder with ``*.trans.txt`` files
+        below it), a tree of audio files each with a ``.lab`` or ``.txt`` next to it, an ``utterances.jsonl``, or a
+        folder that contains one.
 
     Returns
     -------
     Corpus
-        Utterances in order of their ids; every audio file without transcript, transcript without audio and empty
-        transcript is among its problems.
+        Utterances sorted by id. Its problems list every audio file without a transcript, transcript without audio
+        and empty transcript.
 
     Raises
     ------
     UserError
-        If there is no such folder or nothing in it is a corpus.
+        If the folder does not exist or is not a corpus.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: there is no such corpus folder or file")
+        raise UserError(f"{path}: no such corpus folder or file")
     if path.is_file():
         if path.suffix != ".jsonl":
-            raise UserError(f"{path}: a corpus is a folder or an utterances.jsonl")
+            raise UserError(f"{path} is not a corpus: give a folder or an utterances.jsonl")
         return _split_empty_transcripts(read_utterances(path), [])
     if (path / UTTERANCES_FILE).exists():
         return _split_empty_transcripts(read_utterances(path), [])
@@ -91,16 +85,16 @@ def read_corpus(path: Path) -> Corpus:
     corpus = _read_librispeech(transcripts) if transcripts else _read_side_by_side(path)
     if not corpus.utterances and not corpus.problems:
         raise UserError(
-            f"{path} is no corpus: it holds neither LibriSpeech's *.trans.txt, nor audio files with .txt or .lab "
-            f"beside them, nor an {UTTERANCES_FILE}"
+            f"{path} is not a corpus: it contains neither *.trans.txt files of LibriSpeech, nor audio files with .txt "
+            f"or .lab files next to them, nor an {UTTERANCES_FILE}"
         )
     return corpus
 
 
 def is_synthetic(path: Path) -> bool:
-    """Whether a path lies in, or is, a corpus that says that it was synthesised (by a file synthetic.json)."""
-    path = Path(path).absolute()
-    return any((place / SYNTHETIC_FILE).exists() for place in (path, *path.parents))
+    """Whether a path is, or lies in, a corpus of synthesised speech (marked by a file synthetic.json)."""
+    places = {place for given in (Path(path).absolute(), Path(path).resolve()) for place in (given, *given.parents)}
+    return any((place / SYNTHETIC_FILE).exists() for place in places)
 
 
 def _split_empty_transcripts(utterances: list[Utterance], problems: list[Problem]) -> Corpus:
@@ -114,12 +108,12 @@ def _split_empty_transcripts(utterances: list[Utterance], problems: list[Problem
 
 
 def folders_below(root: Path) -> list[Path]:
-    """A folder and all below it, sorted; links are followed (each folder once), hidden folders left out."""
+    """A folder and all folders below it, sorted; follows links (each folder once) and skips hidden folders."""
     found, seen = [], set()
-    for name, inside, _ in os.walk(root, followlinks=True):
+    for name, children, _ in os.walk(root, followlinks=True):
         folder = Path(name)
         real = folder.resolve()
-        inside[:] = [] if real in seen else [each for each in inside if not each.startswith(".")]
+        children[:] = [] if real in seen else [child for child in children if not child.startswith(".")]
         if real not in seen:
             found.append(folder)
         seen.add(real)
@@ -127,7 +121,7 @@ def folders_below(root: Path) -> list[Path]:
 
 
 def audio_files(folder: Path) -> Iterator[Path]:
-    """The audio files of one folder, by suffix and in order of name; hidden files (``._a.wav``) are none."""
+    """The audio files of one folder by suffix, sorted by name, without hidden files (``._a.wav``)."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
             yield path
@@ -152,7 +146,7 @@ def _read_librispeech(transcripts: list[Path]) -> Corpus:
         audio: dict[str, Path] = {}
         for path in audio_files(folder):
             if audio.setdefault(path.stem, path) != path:
-                problems.append(Problem(path.stem, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+                problems.append(Problem(path.stem, DUPLICATE, f"{path} has the same stem as {audio[path.stem].name}"))
         named: set[str] = set()
         for transcript in files:
             try:
@@ -175,7 +169,7 @@ def _read_librispeech(transcripts: list[Path]) -> Corpus:
 
 
 def _read_side_by_side(root: Path) -> Corpus:
-    """The first folder below `root` is the speaker (as with other aligners); a flat folder is one speaker."""
+    """The first folder level below `root` names the speaker (as with other aligners); a flat folder is one speaker."""
     utterances: list[Utterance] = []
     problems: list[Problem] = []
     for folder in folders_below(root):
@@ -185,7 +179,7 @@ def _read_side_by_side(root: Path) -> Corpus:
         for path in audio_files(folder):
             name = "/".join((*relative.parts, path.stem))
             if path.stem in audio:
-                problems.append(Problem(name, DUPLICATE, f"{path} has the stem of {audio[path.stem].name}"))
+                problems.append(Problem(name, DUPLICATE, f"{path} has the same stem as {audio[path.stem].name}"))
             else:
                 audio[path.stem] = path
         texts: dict[str, Path] = {}
@@ -198,7 +192,7 @@ def _read_side_by_side(root: Path) -> Corpus:
             if stem not in texts:
                 problems.append(Problem(name, NO_TRANSCRIPT, str(audio[stem])))
             elif stem not in audio:
-                # A .txt without audio (a README, a licence) is a transcript only where audio lies beside it.
+                # In a folder without audio, a .txt is not a transcript but a README, a licence, ...
                 if audio:
                     problems.append(Problem(name, NO_AUDIO, str(texts[stem])))
             else:

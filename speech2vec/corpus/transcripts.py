@@ -1,26 +1,23 @@
-"""Transcripts to words: the one place that says what a word is."""
+"""Splitting transcripts into words: the only definition of a word."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# Tags such as [LAUGHTER], <noise>, {cough} or ((inaudible)) are not words that were said.
+# Tags such as [LAUGHTER], <noise>, {cough} or ((inaudible)) are not spoken words.
 _TAG = re.compile(r"\[[^\]]*\]|<[^>]*>|\(\([^)]*\)\)|\{[^}]*\}")
 
-
-# A letter or digit with what is written above or below it, where no single character holds both.
+# Letters or digits with combining accents, for which there is no single character.
 _LETTERS = r"(?:[^\W_][\u0300-\u036f]*)+"
 
-
 _WORD = re.compile(rf"{_LETTERS}(?:'{_LETTERS})*'?|'{_LETTERS}")
-
 
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
 
 
 def tokenize(text: str) -> list[str]:
-    """The words of a transcript: lower case, apostrophes kept, hyphens part words, punctuation and tags dropped.
+    """The words of a transcript in lower case: keeps apostrophes, splits at hyphens, drops punctuation and tags.
 
     Examples
     --------
@@ -34,7 +31,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def tags(text: str) -> list[str]:
-    """The tags of a transcript, in its own spelling.
+    """The tags of a transcript, as they are written.
 
     Examples
     --------

@@ -1,31 +1,34 @@
-"""Average precision over pairs of instances, what it may vary by, and what chance would give.
+"""Average precision over all pairs of word instances, with its interval and its chance level.
 
-Pairs that share a word are not independent, so words are drawn with replacement and not pairs (Snijders & Borgatti
-1999, "Non-parametric standard errors and tests for network statistics", as the vertices of a network): a pair within
-the word a counts as often as a was drawn, a pair of a and b ``times[a] * times[b]`` times. Counting the pairs of two
-words anew for each draw would be slow; their number above a similarity is estimated as if those of a and b were
-proportional to the product of the two words' totals. A thousand draws then cost three products of matrices.
-
-All pairs of instances by their cosine: of one word, and of two words, counted without holding them all.
+Pairs that share a word are not independent, so words are resampled and not pairs (Snijders & Borgatti 1999,
+"Non-parametric standard errors and tests for network statistics", with words as the vertices): a pair of instances of
+word a counts as often as a was drawn, a pair of a and b ``times[a] * times[b]`` times. Recounting the pairs of two
+words for every draw would be slow; their number above a similarity is estimated as if those of a and b were
+proportional to the product of the two words' totals. A thousand draws then cost three matrix products.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.special import digamma
 
 from speech2vec.evaluation.bootstrap import Estimate, draw_groups, percentile_interval
+from speech2vec.evaluation.instance_pairs import (
+    DifferentWordPairs,
+    SameWordPairs,
+    count_by_word,
+    count_different_word_pairs,
+    same_word_pairs,
+)
+from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import WORD_BOOTSTRAP, generator
+from speech2vec.vectors.word_vectors import unit_length
 
-# Draws of fewer words are so alike that their spread says nothing.
-MIN_WORDS = 10
-
-
-# Similarities at which pairs are counted: a level fits into a byte, and 0 is below all.
-_MOST_LEVELS = 250
+MIN_WORDS = 10  # resamples of fewer words are so alike that their spread says nothing
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,13 @@ class Precision:
     Parameters
     ----------
     ap : float
-        NaN where no pair is of one word.
+        NaN if no pair is of one word.
     n_same, n_different : int
-        Pairs of one word, and of two.
+        Number of pairs of one word, and of two words.
     drawn : ndarray [shape=(n_resamples,)]
-        Average precisions of words drawn with replacement, NaN for a draw without a pair of one word; empty where there
-        is no interval (under `MIN_WORDS` words). The same for all representations of the same instances and seed.
+        Average precision of each bootstrap resample of the words, NaN for a resample without a pair of one word; empty
+        if there is no interval (under `MIN_WORDS` words). Resamples are the same for all encoders of the same instances
+        and seed.
     """
 
     ap: float
@@ -54,20 +58,20 @@ class Precision:
 
     @property
     def low(self) -> float:
-        """The lower end of the 95 % interval; NaN if there is none."""
+        """Lower end of the 95 % interval; NaN if there is none."""
         return float(np.maximum(self._interval[0], 0.0))
 
     @property
     def high(self) -> float:
-        """The upper end of the 95 % interval; NaN if there is none."""
+        """Upper end of the 95 % interval; NaN if there is none."""
         return float(np.minimum(self._interval[1], 1.0))
 
     @property
     def chance(self) -> float:
-        """What a random ranking of these pairs has in the mean; NaN where no pair is of one word.
+        """Expected average precision of a random ranking of these pairs; NaN if no pair is of one word.
 
-        A little more than the share of same-word pairs: for R of N pairs (H_N + (R - 1) / (N - 1) (N - H_N)) / N with
-        the harmonic number H_N, since a pair that is found first has found itself.
+        Slightly more than the share of same-word pairs: for R of N pairs (H_N + (R - 1) / (N - 1) (N - H_N)) / N with
+        the harmonic number H_N, since a pair that is ranked first has found itself.
         """
         n = self.n_same + self.n_different
         if self.n_same == 0:
@@ -76,92 +80,163 @@ class Precision:
         return (harmonic + (self.n_same - 1) / max(n - 1, 1) * (n - harmonic)) / n
 
     def difference(self, other: Precision) -> Estimate | None:
-        """How much higher than `other`'s this is, with the interval of the difference; None if there is none.
+        """Average precision minus that of `other`, with the interval of the difference; None if there is none.
 
-        Both are of the same instances and seed: the words of each draw are the same, so that what makes words easy or
-        hard for both drops out.
+        Both are of the same instances and seed: each resample holds the same words for both, so that what makes words
+        easy or hard for both cancels out.
         """
         if not len(self.drawn) or not len(other.drawn):
             return None
         return Estimate(self.ap - other.ap, *percentile_interval(self.drawn - other.drawn))
 
 
-def average_precision(similarity: np.ndarray, relevant: np.ndarray) -> float:
-    """Average precision of a ranking, pairs of equal similarity counted together.
+@dataclass(frozen=True)
+class PairPrecision:
+    """How well pairs of one word are told from pairs of two words.
 
     Parameters
     ----------
-    similarity : ndarray [shape=(n_pairs,)]
-    relevant : ndarray [shape=(n_pairs,)], bool
-
-    Returns
-    -------
-    float
-        NaN where no pair is relevant.
+    n_instances : int
+    all_pairs : Precision
+        Over all pairs of instances.
+    across_speakers : Precision
+        Over the pairs of two speakers only, same and different word alike.
     """
-    similarity, relevant = np.asarray(similarity), np.asarray(relevant, dtype=bool)
-    thresholds, counts = np.unique(similarity[relevant], return_counts=True)
-    return precision_of_counts(counts, at_or_above(thresholds, similarity[~relevant]))
+
+    n_instances: int
+    all_pairs: Precision
+    across_speakers: Precision
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: None for NaN."""
+        row: dict[str, Any] = {"n_instances": self.n_instances}
+        for over, precision in (("", self.all_pairs), ("_cross_speaker", self.across_speakers)):
+            for name in ("ap", "low", "high", "n_same", "n_different", "chance"):
+                row[f"{name}{over}"] = getattr(precision, name)
+        return {key: None if value != value else value for key, value in row.items()}
 
 
-def at_or_above(thresholds: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """How many of `values` are at or above each of the ascending `thresholds`."""
-    # With both sides sorted, searchsorted walks through memory instead of jumping.
-    return len(values) - np.searchsorted(np.sort(values), thresholds, side="left")
+def precision_of_vectors(vectors: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0) -> PairPrecision:
+    """Rank all pairs of instances by cosine. Memory stays at about 200 MB, however many instances there are.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n_instances, vector_size)]
+    word_id, speaker : ndarray [shape=(n_instances,)], int
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    ValueError
+        The numbers of vectors, words and speakers differ.
+    UserError
+        Every word has one instance, there are fewer than two words, or a vector holds NaN or infinity.
+
+    Examples
+    --------
+    >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> precision_of_vectors(vectors, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])).all_pairs.ap
+    1.0
+    """
+    vectors, word_id, speaker = np.asarray(vectors), np.asarray(word_id), np.asarray(speaker)
+    if not len(vectors) == len(word_id) == len(speaker):
+        raise ValueError(f"{len(vectors)} vectors, {len(word_id)} words and {len(speaker)} speakers differ in number")
+    if not np.isfinite(vectors).all():
+        raise UserError("vectors of instances hold NaN or infinity: the model has diverged")
+    # Sorted by word, so that the pairs of one word are blocks on the diagonal.
+    order = np.argsort(word_id, kind="stable")
+    unit, speaker = vectors[order].astype(np.float64), speaker[order]
+    unit_length(unit)
+    types, starts, word = np.unique(word_id[order], return_index=True, return_inverse=True)
+    _check_words(len(unit), len(types))
+    same = same_word_pairs(unit, speaker, starts)
+    different, one_speaker = count_different_word_pairs(unit, word, speaker, starts, same)
+    return _pair_precision(len(unit), same, different, one_speaker, seed)
 
 
-def precision_of_counts(relevant: np.ndarray, irrelevant_above: np.ndarray) -> float:
-    """From the relevant pairs at each ascending threshold and the irrelevant pairs at or above it."""
-    n_relevant = int(relevant.sum())
-    if n_relevant == 0:
+def precision_of_distances(
+    distances: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0
+) -> PairPrecision:
+    """Rank all pairs of instances by distances computed elsewhere (dynamic time warping).
+
+    Parameters
+    ----------
+    distances : ndarray [shape=(n_instances * (n_instances - 1) / 2,)]
+        Of the pairs in the order of ``numpy.triu_indices(n_instances, 1)``.
+    word_id, speaker : ndarray [shape=(n_instances,)], int
+    seed : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    UserError
+        Every word has one instance, or there are fewer than two words.
+    """
+    types, word = np.unique(word_id, return_inverse=True)
+    _check_words(len(word), len(types))
+    rows, columns = np.triu_indices(len(word), k=1)
+    is_same, is_cross = word[rows] == word[columns], speaker[rows] != speaker[columns]
+    similarity = -np.asarray(distances)
+    same = SameWordPairs(similarity[is_same], word[rows[is_same]], is_cross[is_same], len(types))
+    level = np.searchsorted(same.levels, similarity, side="right")
+    different, one_speaker = DifferentWordPairs.empty(same), DifferentWordPairs.empty(same)
+    for pairs, chosen in ((different, ~is_same), (one_speaker, ~is_same & ~is_cross)):
+        pairs.add(same.thresholds, similarity[chosen], level[chosen], word[rows[chosen]], word[columns[chosen]])
+    return _pair_precision(len(word), same, different, one_speaker, seed)
+
+
+def _check_words(n_instances: int, n_words: int) -> None:
+    if n_words in (0, 1, n_instances):
+        raise UserError(
+            "same-different needs at least two words, and a word with two instances or more; "
+            f"there are {n_instances} instances of {n_words} words"
+        )
+
+
+def _pair_precision(
+    n_instances: int, same: SameWordPairs, different: DifferentWordPairs, one_speaker: DifferentWordPairs, seed: int
+) -> PairPrecision:
+    level = np.searchsorted(same.levels, same.similarity, side="right")
+
+    def precision(chosen: np.ndarray, above: np.ndarray, by_word: np.ndarray, n_different: int) -> Precision:
+        ap = _average_precision(same.similarity[chosen], same.thresholds, above)
+        same_by_word = count_by_word(same.word[chosen], level[chosen], *by_word.shape)
+        return Precision(ap, int(chosen.sum()), n_different, _resample_words(ap, same_by_word, by_word, seed))
+
+    return PairPrecision(
+        n_instances=n_instances,
+        all_pairs=precision(np.ones_like(same.is_cross), different.above, different.by_word, different.n),
+        across_speakers=precision(
+            same.is_cross,
+            different.above - one_speaker.above,
+            different.by_word - one_speaker.by_word,
+            different.n - one_speaker.n,
+        ),
+    )
+
+
+def _average_precision(similarity: np.ndarray, thresholds: np.ndarray, different_above: np.ndarray) -> float:
+    """From same-word similarities and the different-word pairs at or above each threshold; ties count together."""
+    if len(similarity) == 0:
         return float("nan")
-    above = np.cumsum(relevant[::-1])[::-1]
-    counted = relevant > 0
-    precision = above[counted] / (above[counted] + irrelevant_above[counted])
-    return float((relevant[counted] * precision).sum() / n_relevant)
+    same = np.bincount(np.searchsorted(thresholds, similarity), minlength=len(thresholds))
+    above = np.cumsum(same[::-1])[::-1]
+    counted = same > 0
+    precision = above[counted] / (above[counted] + different_above[counted])
+    return float((same[counted] * precision).sum() / len(similarity))
 
 
-def levels_of(similarity: np.ndarray) -> np.ndarray:
-    """Similarities that cut the pairs of one word into parts of like size, ascending [shape=(n_levels,)]."""
-    ordered = np.sort(similarity)
-    return np.unique(ordered[np.arange(_MOST_LEVELS) * len(ordered) // _MOST_LEVELS])
-
-
-def count_by_word(word: np.ndarray, level: np.ndarray, n_words: int, n_levels: int) -> np.ndarray:
-    """How many pairs each word has at each level.
-
-    Parameters
-    ----------
-    word : ndarray [shape=(n_pairs,)], int
-    level : ndarray [shape=(n_pairs,)], int
-        How many of the levels lie at or below the pair's similarity; a pair of 0 is not counted.
-    n_words, n_levels : int
-
-    Returns
-    -------
-    ndarray [shape=(n_words, n_levels)], int64
-    """
-    cells = np.bincount((word * (n_levels + 1) + level).ravel(), minlength=n_words * (n_levels + 1))
-    return cells.reshape(n_words, n_levels + 1)[:, 1:]
-
-
-def drawn_precisions(ap: float, same: np.ndarray, different: np.ndarray, seed: int) -> np.ndarray:
-    """The average precisions of words drawn with replacement.
+def _resample_words(ap: float, same: np.ndarray, different: np.ndarray, seed: int) -> np.ndarray:
+    """Average precision of each bootstrap resample of the words [shape=(n_resamples,)]; see `Precision.drawn`.
 
     Parameters
     ----------
     ap : float
         The average precision itself.
-    same : ndarray [shape=(n_words, n_levels)], int
-        A word's pairs of two of its instances at each level.
-    different : ndarray [shape=(n_words, n_levels)], int
-        A word's pairs with instances of other words; so each pair is there twice.
+    same, different : ndarray [shape=(n_words, n_levels)], int
+        Pairs of each word at each level, with the word's own instances and with those of other words.
     seed : int
-
-    Returns
-    -------
-    ndarray [shape=(n_resamples,)]
-        NaN for a draw without a pair of one word; empty with fewer than `MIN_WORDS` words, or without any such pair.
     """
     if len(same) < MIN_WORDS or not same.any():
         return np.empty(0)
@@ -180,82 +255,5 @@ def drawn_precisions(ap: float, same: np.ndarray, different: np.ndarray, seed: i
     n_same = at_level.sum(axis=1)
     summed = (at_level * precision).sum(axis=1)
     drawn = np.divide(summed, n_same, out=np.full(len(times), np.nan), where=n_same > 0)
-    # Counted at levels, all are a little too low, and alike.
+    # Counting at levels makes all of them slightly too low, by the same amount.
     return drawn[1:] - drawn[0] + ap
-
-
-_PAIRS_A_BLOCK = 4_000_000
-
-
-# A cosine of 1, counted in steps that a float32 holds.
-_STEPS = 2**23
-
-
-def _cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    # In whole steps: pairs that are equal stay equal, in whichever order their products were summed.
-    return np.rint((left @ right.T) * _STEPS).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class SameWordPairs:
-    """The pairs of one word [shape=(n_pairs,)]: cosine, word, whether they are of two speakers."""
-
-    similarity: np.ndarray
-    word: np.ndarray
-    is_cross: np.ndarray
-
-
-def same_word_pairs(unit: np.ndarray, speaker: np.ndarray, starts: np.ndarray) -> SameWordPairs:
-    """Of instances in the order of words, each of which begins at one of `starts`."""
-    similarity, word, cross = [], [], []
-    for number, (first, last) in enumerate(zip(starts, np.append(starts[1:], len(unit)), strict=True)):
-        rows, columns = np.triu_indices(last - first, k=1)
-        similarity.append(_cosines(unit[first:last], unit[first:last])[rows, columns])
-        word.append(np.full(len(rows), number))
-        cross.append(speaker[first + rows] != speaker[first + columns])
-    return SameWordPairs(np.concatenate(similarity), np.concatenate(word), np.concatenate(cross))
-
-
-@dataclass
-class DifferentWordPairs:
-    """How many pairs of two words lie at or above each threshold, and each word's at each level."""
-
-    above: np.ndarray
-    by_word: np.ndarray
-    n: int = 0
-
-
-def different_word_pairs(
-    unit: np.ndarray,
-    word: np.ndarray,
-    speaker: np.ndarray,
-    starts: np.ndarray,
-    thresholds: np.ndarray,
-    levels: np.ndarray,
-) -> tuple[DifferentWordPairs, DifferentWordPairs]:
-    """All pairs of two words; and those of one speaker, so few that the many others need no ranking of their own."""
-    n, n_words, n_levels = len(unit), len(starts), len(levels)
-    all_pairs, one_speaker = (
-        DifferentWordPairs(np.zeros(len(thresholds), dtype=np.int64), np.zeros((n_words, n_levels), dtype=np.int64))
-        for _ in range(2)
-    )
-    level_of = np.repeat(  # of every value that a cosine in steps can have
-        np.arange(n_levels + 1, dtype=np.uint8), np.diff([-_STEPS, *levels.astype(np.int64), _STEPS + 1])
-    )
-    # Each instance against all of later words: the upper triangle without the blocks of one word.
-    later = np.append(starts[1:], n)[word]
-    step = max(1, _PAIRS_A_BLOCK // n)
-    for first in range(0, int(starts[-1]), step):
-        last, column = min(first + step, n), int(later[first])
-        similarity = _cosines(unit[first:last], unit[column:])
-        different = np.arange(column, n) >= later[first:last, None]
-        one = different & (speaker[column:] == speaker[first:last, None])
-        for pairs, chosen in ((all_pairs, different), (one_speaker, one)):
-            row, other = np.nonzero(chosen)
-            cosines = similarity[row, other]
-            level = level_of[cosines.astype(np.int64) + _STEPS]
-            pairs.above += at_or_above(thresholds, cosines)
-            pairs.by_word += count_by_word(word[first + row], level, n_words, n_levels)
-            pairs.by_word += count_by_word(word[column + other], level, n_words, n_levels)
-            pairs.n += len(cosines)
-    return all_pairs, one_speaker

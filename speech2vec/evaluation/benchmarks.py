@@ -1,12 +1,8 @@
-"""Word-similarity benchmarks: word pairs that people rated, read from the files they come in.
-
-The figures of the Speech2Vec paper, as data: what was published, beside what is measured.
-"""
+"""Word-similarity benchmarks: word pairs with human ratings, and the scores that the Speech2Vec paper published."""
 
 from __future__ import annotations
 
 import csv
-import logging
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,25 +11,26 @@ from pathlib import Path
 import numpy as np
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
 
 SOURCE = "Chung & Glass, Interspeech 2018 (arXiv 1803.08976), Tables 1 and 2"
 
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """One cell of the paper's tables.
+    """One score from the paper's tables.
 
     Parameters
     ----------
     benchmark : str
-        By the names of `benchmarks.BENCHMARK_NAMES`.
+        One of the names in `BENCHMARK_NAMES`.
     model : str
         ``speech2vec`` or ``word2vec`` (trained on the transcripts of the same speech).
     method : str
         ``skipgram`` or ``cbow``.
     vector_size : int
     percent_of_corpus : int
-        How much of the corpus it was trained on.
+        Share of the corpus that it was trained on.
     rho : float
         Spearman's rank correlation. The paper gives neither coverage nor interval.
     """
@@ -48,7 +45,7 @@ class PublishedScore:
 
 @cache
 def published_scores() -> tuple[PublishedScore, ...]:
-    """All published figures."""
+    """All published scores."""
     text = (resources.files("speech2vec.evaluation.data") / "published_scores.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
@@ -65,12 +62,12 @@ def published_scores() -> tuple[PublishedScore, ...]:
 
 
 def published_table(model: str, vector_size: int, method: str = "skipgram") -> tuple[int, dict[str, float]]:
-    """The published column (whole corpus) whose vector size is nearest to `vector_size`.
+    """The published scores (whole corpus) of the vector size nearest to `vector_size`.
 
     Returns
     -------
     int
-        The vector size that was published.
+        The published vector size.
     dict
         Benchmark -> rho.
     """
@@ -83,10 +80,7 @@ def published_table(model: str, vector_size: int, method: str = "skipgram") -> t
     return nearest, {row.benchmark: row.rho for row in rows if row.vector_size == nearest}
 
 
-log = logging.getLogger("speech2vec")
-
-
-# The benchmarks' files in the collection of Faruqui & Dyer (2014) and in gensim, and what the field calls them.
+# File names in the collection of Faruqui & Dyer (2014) and in gensim -> names in the literature.
 BENCHMARK_NAMES = {
     "EN-VERB-143": "Verb-143",
     "EN-SIMLEX-999": "SimLex-999",
@@ -108,7 +102,7 @@ BENCHMARK_NAMES = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Word pairs and what people said of them.
+    """Word pairs and their human ratings.
 
     Parameters
     ----------
@@ -128,15 +122,15 @@ class Benchmark:
 
 
 def read_benchmark(path: Path) -> Benchmark:
-    """Read a file of word pairs: ``word1 word2 rating`` in columns set apart by tabs or spaces.
+    """Read a file of word pairs: ``word1 word2 rating`` in columns separated by tabs or spaces.
 
-    Lines that start with ``#`` and empty lines are skipped, and so is a first line without a rating (a header);
-    columns after the third are not read. Text that is not UTF-8 is read as Latin-1.
+    Lines that start with ``#``, empty lines and a header (a first line without a rating) are skipped, and columns after
+    the third ignored. Text that is not UTF-8 is read as Latin-1.
 
     Raises
     ------
     UserError
-        Naming file and line: fewer than three columns, or a rating that is no finite number.
+        Naming file and line: fewer than three columns, or a rating that is not a finite number.
     """
     path = Path(path)
     try:
@@ -155,13 +149,13 @@ def read_benchmark(path: Path) -> Benchmark:
             continue
         columns = [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
         if len(columns) < 3 or not columns[0] or not columns[1]:
-            raise UserError(f"{path}, line {number}: 'word1 word2 rating' is needed, not '{line.strip()[:60]}'")
+            raise UserError(f"{path}, line {number}: expected 'word1 word2 rating', not '{line.strip()[:60]}'")
         try:
             rating = float(columns[2])
         except ValueError as error:
             if header_may_come:
                 header_may_come = False
-                log.info("%s, line %d is taken for a header: %s", path, number, line.strip()[:60])
+                log.info("%s, line %d: taken for a header: %s", path, number, line.strip()[:60])
                 continue
             raise UserError(f"{path}, line {number}: the rating '{columns[2]}' is not a number") from error
         if not np.isfinite(rating):
@@ -175,9 +169,9 @@ def read_benchmark(path: Path) -> Benchmark:
 
 
 def read_benchmarks(source: Path | None = None) -> list[Benchmark]:
-    """All benchmarks of a folder (``*.txt``, ``*.tsv``), or one file; without a source the two that gensim ships.
+    """All benchmarks of a folder (``*.txt``, ``*.tsv``), or of one file; None is the two that gensim ships.
 
-    Known benchmarks come in the order of the Speech2Vec paper's Table 1, others after them by name.
+    Known benchmarks are in the order of the Speech2Vec paper's Table 1, others follow by name.
     """
     if source is None:
         shipped = resources.files("gensim") / "test" / "test_data"
@@ -192,7 +186,9 @@ def read_benchmarks(source: Path | None = None) -> list[Benchmark]:
             if path.suffix.lower() in {".txt", ".tsv"} and not path.stem.lower().startswith(("readme", "license"))
         )
         if not paths:
-            raise UserError(f"{source} holds no word-similarity files (*.txt, *.tsv); 'speech2vec download wordsim'")
+            raise UserError(
+                f"{source} holds no word-similarity files (*.txt, *.tsv); 'speech2vec download wordsim' fetches them"
+            )
     else:
         paths = [source]
     benchmarks = [read_benchmark(path) for path in paths]

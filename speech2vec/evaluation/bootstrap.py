@@ -1,4 +1,4 @@
-"""A figure with its confidence interval by a bootstrap: of anything, and means and AUCs of pairs of words."""
+"""Bootstrap confidence intervals: of any statistic, and of means and AUCs over pairs of words."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ import numpy as np
 from speech2vec.runtime.seeds import PAIR_BOOTSTRAP, generator
 
 RESAMPLES = 1_000
-
-
 CONFIDENCE = 0.95
 
 
 def percentile_interval(sample: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of a bootstrap sample, draws that are NaN left out; NaN if nothing is left."""
-    said = sample[~np.isnan(sample)]
-    if not len(said):
+    """The middle 95 % of a bootstrap sample, NaN left out; NaN if nothing is left."""
+    valid = sample[~np.isnan(sample)]
+    if not len(valid):
         return float("nan"), float("nan")
-    low, high = np.quantile(said, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(valid, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval (bootstrap)."""
+    """A value with its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -36,25 +34,25 @@ class Estimate:
         return self.text()
 
     def text(self, digits: int = 2, signed: bool = False) -> str:
-        """``0.91 [0.87, 0.94]``; `signed`, as differences are, ``+0.91 [+0.87, +0.94]``."""
+        """``0.91 [0.87, 0.94]``; `signed`, for differences: ``+0.91 [+0.87, +0.94]``."""
         shown = f"{'+' if signed else ''}.{digits}f"
         return f"{self.value:{shown}} [{self.low:{shown}}, {self.high:{shown}}]"
 
     @classmethod
     def of_mean(cls, values: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
-        """The mean of `values`, resampled by `group`."""
+        """The mean of `values`; groups are resampled."""
         weights = _group_weights(group, seed)
         return cls._from(float(values.mean()), (weights @ values) / weights.sum(axis=1))
 
     @classmethod
     def of_auc(cls, above: np.ndarray, below: np.ndarray, group: np.ndarray, seed: int) -> Estimate:
-        """The probability that one of `above` [shape=(n,)] exceeds one of `below` [shape=(n, n_controls)]; ties half.
+        """The probability that one of `above` [shape=(n,)] exceeds one of `below` [shape=(n, n_controls)].
 
-        Row i of both belongs to group[i], and groups are resampled together.
+        Ties count half. Row i of both belongs to ``group[i]``; groups are resampled.
         """
         wins = _share_below(above, below)  # n pairs, n owners of controls
         weights = _group_weights(group, seed)
-        # A pair drawn twice is beside its own controls twice, not four times.
+        # A pair that is drawn twice meets its own controls twice, not four times.
         twice = weights**2 - weights
         won = ((weights @ wins) * weights).sum(axis=1) - twice @ wins.diagonal()
         return cls._from(float(wins.mean()), won / (weights.sum(axis=1) ** 2 - twice.sum(axis=1)))
@@ -65,7 +63,7 @@ class Estimate:
 
 
 def decimals_needed(estimates: Sequence[Estimate | None], most: int = 5) -> int:
-    """Decimals at which the estimates differ: vectors that share a large common part have cosines close to 1."""
+    """Decimals at which the estimates differ: cosines of vectors with a large common part are all close to 1."""
     values = [estimate.value for estimate in estimates if estimate is not None]
     for digits in range(2, most):
         if max(values) - min(values) >= 5 * 10**-digits:
@@ -74,7 +72,7 @@ def decimals_needed(estimates: Sequence[Estimate | None], most: int = 5) -> int:
 
 
 def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """wins[i, j]: the share of row j of `below` that lies under above[i], ties counted half."""
+    """wins[i, j]: the share of row j of `below` that is less than above[i]; ties count half."""
     wins = np.empty((len(above), len(below)), dtype=np.float32)
     for column, controls in enumerate(np.sort(below, axis=1)):
         under = np.searchsorted(controls, above, side="left")
@@ -84,7 +82,7 @@ def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
-    """How often each pair is drawn when groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
+    """How often each pair is drawn if groups are drawn with replacement [shape=(n_resamples, n_pairs)]."""
     member, times = draw_groups(group, generator(seed, PAIR_BOOTSTRAP))
     return times[:, member].astype(np.float32)
 
@@ -92,21 +90,21 @@ def _group_weights(group: np.ndarray, seed: int) -> np.ndarray:
 def draw_groups(
     group: np.ndarray, draw: np.random.Generator, n_resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A bootstrap over groups: as many as there are, drawn with replacement.
+    """Resample groups with replacement, as many as there are.
 
-    What is said by one speaker, in one utterance or about one word is not independent, so it is drawn as a whole.
+    Words of one speaker or utterance, and pairs of one word, are not independent, so they are drawn as a whole.
 
     Parameters
     ----------
     group : ndarray [shape=(n,)]
-        The group that each thing measured belongs to.
+        The group of each item.
     draw : numpy.random.Generator
     n_resamples : int
 
     Returns
     -------
     member : ndarray [shape=(n,)], int64
-        The column of `times` for each thing measured.
+        The column of `times` of each item.
     times : ndarray [shape=(n_resamples, n_groups)], int64
         How often each group was drawn.
 

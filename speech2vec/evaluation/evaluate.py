@@ -1,57 +1,39 @@
-"""Word vectors beside their controls: what `speech2vec evaluate` measures, writes and prints.
+"""Word vectors beside their controls: random vectors, the same encoder untrained, the published figures.
 
-The controls of an evaluation: each run's encoder untrained, and how often its corpus holds each word.
+Rare words have poor vectors, so scores are given over all words and over frequent ones (`Level`), wherever a run tells
+how often each word occurs in its corpus.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from gensim.models import KeyedVectors
 
-from speech2vec.evaluation.benchmarks import SOURCE, Benchmark, published_table
+from speech2vec.evaluation.benchmarks import SOURCE, Benchmark, published_table, read_benchmarks
 from speech2vec.evaluation.bootstrap import CONFIDENCE, RESAMPLES
-from speech2vec.evaluation.similarity import (
-    DRAWS,
-    HEADLINE,
-    ModelScores,
-    Score,
-    chance_scores,
-    evaluate_vectors,
-    folded_index,
-)
+from speech2vec.evaluation.scores import BenchmarkSize, Evaluation, Level, Published, ScoredModel
+from speech2vec.evaluation.similarity import DRAWS, ModelScores, chance_scores, evaluate_vectors, folded_index
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.progress import log
-from speech2vec.training.run import Run, checkpoint_file, is_begun
-from speech2vec.vectors.instances import word_vectors
-from speech2vec.vectors.word_vectors import WordVectors
+from speech2vec.training.run import Run, checkpoint_file, is_run
+from speech2vec.vectors.instances import untrained, word_vectors
+from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
 
 RANDOM = f"random ({DRAWS} draws)"
+DEFAULT_MIN_COUNTS = (1, 5)
 
-
-EVALUATION_FILE = "evaluation.json"
+Vectors: TypeAlias = str | Path | WordVectors | KeyedVectors
 
 
 @dataclass(frozen=True, eq=False)
 class NamedVectors:
-    """Vectors that take part in a comparison.
-
-    Parameters
-    ----------
-    name : str
-    kind : str
-        ``file``, or the control that it is: ``untrained``.
-    vectors : WordVectors
-    path : Path or None
-    counts : mapping or None
-        How often the corpus that they come from, or are measured by, holds each word.
-    """
+    """Vectors that take part in a comparison; `counts` is how often each word occurs in the corpus behind them."""
 
     name: str
     kind: str
@@ -60,16 +42,103 @@ class NamedVectors:
     counts: Mapping[str, int] | None = None
 
 
-@dataclass(frozen=True)
-class Level:
-    """All scores over the words that the models' corpora hold at least `min_count` times; None where none is known."""
+def evaluate(
+    vectors: Vectors | Sequence[Vectors] | Mapping[str, Vectors],
+    *,
+    run: Run | str | Path | None = None,
+    store: Path | None = None,
+    wordsim: Path | None = None,
+    min_count: Sequence[int] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Evaluation:
+    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors.
 
-    min_count: int | None
-    results: dict[str, ModelScores]
+    Parameters
+    ----------
+    vectors : path, WordVectors, gensim KeyedVectors; or a sequence of them, or a mapping of names to them
+        Files are named by their paths.
+    run : Run or path or None
+        The run that they come from; None is the run whose folder a vectors file lies in, if it does.
+    store : Path or None
+        Instead of the store that a run records.
+    wordsim : Path or None
+        Folder of benchmarks; None is the two that gensim ships.
+    min_count : sequence of int or None
+        Score the words that occur at least so often in the run's corpus, once for each; None is 1 and 5.
+    resamples : int
+        Of the bootstrap.
+    seed : int
+    device : str
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UserError
+        A file cannot be read, vectors are given twice, the given run cannot be loaded, or `min_count` is given but no
+        run that tells the counts.
+    """
+    models, benchmarks = _named_vectors(vectors), read_benchmarks(wordsim)
+    given = run.path if isinstance(run, Run) else None if run is None else Path(run)
+    folders = [given or (find_run(model.path) if model.path else None) for model in models]
+    if not any(folders):
+        if min_count:
+            raise UserError("--min-count needs the word counts of a run: give --run, the run the vectors come from")
+        log.info("no run is given: scores come without those of the untrained encoder")
+    if isinstance(run, Run):
+        runs = {run.path: untrained(run)}
+    else:
+        runs = _open_untrained(models, folders, store, device, required=run is not None)
+    if min_count and not runs:
+        raise UserError("--min-count needs the word counts of a run, and the run's store could not be read")
+    models = _with_word_counts(models, folders, runs) + _untrained_controls(models, folders, runs)
+    levels = evaluate_levels(models, benchmarks, sorted(set(min_count or DEFAULT_MIN_COUNTS)), seed, resamples)
+    random = replace(models[0], name=RANDOM, kind="random", path=None)
+    return Evaluation(
+        synthetic=any(one.store.synthetic for one in runs.values()) if runs else None,
+        settings={
+            "seed": seed,
+            "resamples": resamples,
+            "wordsim": str(wordsim) if wordsim else "the two sets that gensim ships",
+            "run": str(given) if given else None,
+            "confidence": CONFIDENCE,
+        },
+        benchmarks=[BenchmarkSize(benchmark.name, len(benchmark)) for benchmark in benchmarks],
+        models=[
+            ScoredModel(
+                one.name, one.kind, str(one.path) if one.path else None, len(one.vectors), one.vectors.vector_size
+            )
+            for one in [*models, random]
+        ],
+        levels=levels,
+        published=Published(SOURCE, published_columns(models[0].vectors.vector_size)),
+        environment=environment(),
+    )
+
+
+def _named_vectors(vectors: Vectors | Sequence[Vectors] | Mapping[str, Vectors]) -> list[NamedVectors]:
+    if isinstance(vectors, Mapping):
+        names, given = [*vectors], [*vectors.values()]
+    else:
+        given = [vectors] if isinstance(vectors, Vectors) else [*vectors]
+        every = [Path(one if isinstance(one, str | Path) else f"vectors {n}") for n, one in enumerate(given, start=1)]
+        names = distinct_names(every)
+    paths = [Path(one) if isinstance(one, str | Path) else None for one in given]
+    files = [path.resolve() for path in paths if path]
+    if len(set(files)) < len(files):
+        raise UserError("a vectors file is given twice")
+    return [
+        NamedVectors(name, "file", as_word_vectors(one), path)
+        for name, one, path in zip(names, given, paths, strict=True)
+    ]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of paths that tell them apart; suffixes are left out where they do not matter.
+    """The shortest ends of paths that tell them apart, without suffixes if those are not needed.
 
     Examples
     --------
@@ -84,10 +153,65 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
+def find_run(vectors: Path) -> Path | None:
+    """The run folder that a vectors file lies in, or None."""
+    for folder in list(vectors.resolve().parents)[:3]:
+        if is_run(folder) and checkpoint_file(folder).parent.is_dir():
+            return folder
+    return None
+
+
+def _open_untrained(
+    models: Sequence[NamedVectors], folders: Sequence[Path | None], store: Path | None, device: str, required: bool
+) -> dict[Path, Run]:
+    """The models' runs with untrained encoders; a run that cannot be loaded is left out unless it is required."""
+    runs = {}
+    for folder in filter(None, dict.fromkeys(folders)):
+        try:
+            runs[folder] = Run.load(folder, store, device=device, trained=False)
+        except UserError as error:
+            if required:
+                raise
+            names = ", ".join(f"'{model.name}'" for model, its in zip(models, folders, strict=True) if its == folder)
+            log.warning("no untrained encoder and no word counts for %s: %s", names, error)
+    return runs
+
+
+def _untrained_controls(
+    models: Sequence[NamedVectors], folders: Sequence[Path | None], runs: Mapping[Path, Run]
+) -> list[NamedVectors]:
+    """The vectors of each run's untrained encoder, for the words of the run's first model."""
+    controls = []
+    for name, (folder, run) in zip(distinct_names([*runs]), runs.items(), strict=True):
+        log.info("encoding %s words with the untrained encoder", f"{run.store.n_words:,}")
+        vectors = only_words(word_vectors(run), models[folders.index(folder)].vectors.words)
+        controls.append(NamedVectors(f"untrained {name}", "untrained", vectors, counts=_word_counts(run)))
+    return controls
+
+
+def _word_counts(run: Run) -> dict[str, int]:
+    return dict(zip(run.store.types, run.store.counts.tolist(), strict=True))
+
+
+def _with_word_counts(
+    models: Sequence[NamedVectors], folders: Sequence[Path | None], runs: Mapping[Path, Run]
+) -> list[NamedVectors]:
+    """The models with the word counts of their runs; models of no run get the counts that all runs agree on."""
+    counts = {folder: _word_counts(run) for folder, run in runs.items()}
+    every = [*counts.values()]
+    common = every[0] if every and all(one == every[0] for one in every) else None
+    for model, folder in zip(models, folders, strict=True):
+        if folder is None and every and common is None:
+            log.warning("'%s' is of no run, and the runs are of different corpora: its rare words are kept", model.name)
+    return [
+        replace(model, counts=common if folder is None else counts.get(folder))
+        for model, folder in zip(models, folders, strict=True)
+    ]
+
+
 def keep_frequent(vectors: WordVectors, counts: Mapping[str, int], min_count: int) -> WordVectors:
-    """Without the words that the corpus holds, but fewer than `min_count` times; words it lacks altogether stay."""
-    rows = [i for i, word in enumerate(vectors.words) if counts.get(word, min_count) >= min_count]
-    return WordVectors([vectors.words[i] for i in rows], vectors.vectors[rows])
+    """Without the words that occur in the corpus, but fewer than `min_count` times; words that it lacks are kept."""
+    return only_words(vectors, [word for word in vectors.words if counts.get(word, min_count) >= min_count])
 
 
 def only_words(vectors: WordVectors, words: Sequence[str]) -> WordVectors:
@@ -100,13 +224,13 @@ def only_words(vectors: WordVectors, words: Sequence[str]) -> WordVectors:
 def evaluate_levels(
     models: Sequence[NamedVectors],
     benchmarks: Sequence[Benchmark],
-    min_counts: Sequence[int] = (1, 5),
+    min_counts: Sequence[int] = DEFAULT_MIN_COUNTS,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[Level]:
-    """Score all models and the random control, once for each minimum count where a model's counts are known.
+    """Score all models and random vectors, once for each minimum count if any model's word counts are known.
 
-    A model whose counts are not known keeps all its words.
+    A model whose word counts are not known keeps all its words.
     """
     levels = []
     counted = any(model.counts is not None for model in models)
@@ -134,229 +258,9 @@ def _random_control(compared: Sequence[WordVectors], benchmarks: Sequence[Benchm
 
 
 def published_columns(vector_size: int) -> dict[str, dict[str, float]]:
-    """The published figures that stand beside vectors of this size: column title -> benchmark -> rho."""
+    """The published figures for vectors of about this size: title of the column -> benchmark -> rho."""
     columns = {}
     for model, title in (("speech2vec", "Speech2Vec"), ("word2vec", "Word2Vec")):
         size, table = published_table(model, vector_size)
         columns[f"{title} d={size} (published)"] = table
     return columns
-
-
-def _size(model: NamedVectors) -> dict[str, int]:
-    return {"n_words": len(model.vectors), "vector_size": model.vectors.vector_size}
-
-
-def write_evaluation(
-    folder: Path,
-    models: Sequence[NamedVectors],
-    benchmarks: Sequence[Benchmark],
-    levels: Sequence[Level],
-    synthetic: bool | None,
-    settings: Mapping[str, Any],
-) -> None:
-    """Write ``evaluation.json`` (everything, missing words by name) and ``scores.csv`` (a row for each score)."""
-    published = published_columns(models[0].vectors.vector_size)
-    write_json(
-        folder / EVALUATION_FILE,
-        {
-            "synthetic": synthetic,
-            "settings": {**settings, "confidence": CONFIDENCE},
-            "benchmarks": [{"name": benchmark.name, "n_pairs": len(benchmark)} for benchmark in benchmarks],
-            "models": [
-                {
-                    "name": model.name,
-                    "kind": model.kind,
-                    "path": None if model.path is None else str(model.path),
-                    **_size(model),
-                }
-                for model in models
-            ]
-            + [{"name": RANDOM, "kind": "random", "path": None, **_size(models[0])}],
-            "levels": [
-                {"min_count": level.min_count, "results": {name: asdict(r) for name, r in level.results.items()}}
-                for level in levels
-            ],
-            "published": {"source": SOURCE, "columns": published},
-            "environment": environment(),
-        },
-    )
-    with atomic_path(folder / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out)
-        rows.writerow(["min_count", "model", "over", "benchmark", "n_pairs", "n_covered", "rho", "low", "high"])
-        for level in levels:
-            for name, result in level.results.items():
-                for over, scores in (
-                    ("own", [*result.scores, result.mean]),
-                    ("common", [*result.common_scores, result.common_mean]),
-                ):
-                    for s in scores:
-                        numbers = ["" if value is None else f"{value:.6f}" for value in (s.rho, s.low, s.high)]
-                        rows.writerow([level.min_count, name, over, s.benchmark, s.n_pairs, s.n_covered, *numbers])
-        for title, table in published.items():
-            for benchmark in benchmarks:
-                if benchmark.name in table:
-                    rho = f"{table[benchmark.name]:.3f}"
-                    rows.writerow(["", title, "published", benchmark.name, len(benchmark), "", rho, "", ""])
-
-
-def format_evaluation(models: Sequence[NamedVectors], levels: Sequence[Level], synthetic: bool | None) -> str:
-    """The tables for a terminal: coverage first, every score with its interval, controls beside it."""
-    published = published_columns(models[0].vectors.vector_size)
-    lines = []
-    if synthetic:
-        lines += ["The speech behind these vectors is SYNTHETIC.", ""]
-    lines += [
-        "Spearman's rho [95 % bootstrap interval over pairs; for random vectors the middle 95 % of draws].",
-        "'-': under three pairs covered, or no variation. Published figures come without coverage and interval.",
-    ]
-    for level in levels:
-        lines.append("")
-        words = ", ".join(f"{name} {result.n_words:,}" for name, result in level.results.items())
-        lines.append(f"== words with a vector{_at(level)}: {words}")
-        own = {name: [*result.scores, result.mean] for name, result in level.results.items()}
-        common = {name: [*result.common_scores, result.common_mean] for name, result in level.results.items()}
-        lines += ["", "Headline", *_headline(own, published)]
-        coverage = [[score.n_covered for score in scores] for scores in own.values()]
-        same = all(covered == coverage[0] for covered in coverage)
-        title = "All sets" if same else "All sets, each model over the pairs that it covers (n)"
-        lines += ["", title, *_all_sets(own, published, with_n=not same)]
-        if not same:
-            lines += ["", "All sets, over the pairs that every model here covers", *_all_sets(common, {}, with_n=False)]
-    return "\n".join(lines)
-
-
-def _at(level: Level) -> str:
-    return "" if level.min_count is None else f" at min_count {level.min_count}"
-
-
-def _headline(columns: Mapping[str, Sequence[Score]], published: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A row for each model: MEN and the mean, pairs covered beside each."""
-    rows = []
-    for name, scores in columns.items():
-        chosen = [score for score in scores if score.benchmark == HEADLINE] + [scores[-1]]
-        row = [name]
-        for score in chosen:
-            row += [f"{score.n_covered:,}/{score.n_pairs:,}", _cell(score)]
-        rows.append(row)
-    shown = [score.benchmark for score in next(iter(columns.values()))]
-    chosen_names = [HEADLINE] * (HEADLINE in shown) + [f"{shown[-1]}, weighted by pairs"]
-    for name, table in published.items():
-        if HEADLINE in shown:
-            rows.append([name, "", f"{table[HEADLINE]:.3f}", "", ""])
-    header = ["", *(title for name in chosen_names for title in ("pairs", name))]
-    return _align([header, *rows])
-
-
-def _all_sets(
-    columns: Mapping[str, Sequence[Score]], published: Mapping[str, Mapping[str, float]], with_n: bool
-) -> list[str]:
-    """A row for each benchmark, a column for each model."""
-    first = next(iter(columns.values()))
-    header = ["", *([] if with_n else ["pairs"]), *columns, *published]
-    rows = []
-    for i, score in enumerate(first):
-        row = [f"{score.benchmark} ({score.n_pairs:,})"] if with_n else [score.benchmark]
-        if not with_n:
-            row.append(f"{score.n_covered:,}/{score.n_pairs:,}")
-        for scores in columns.values():
-            row.append(_cell(scores[i]) + (f" ({scores[i].n_covered:,})" if with_n else ""))
-        for table in published.values():
-            row.append(f"{table[score.benchmark]:.3f}" if score.benchmark in table else "")
-        rows.append(row)
-    return _align([header, *rows])
-
-
-def _cell(score: Score) -> str:
-    if score.rho is None or score.low is None or score.high is None:
-        return "-"
-    return f"{score.rho:.3f} [{score.low:.2f}, {score.high:.2f}]"
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns set under one another, the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
-    return [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(pairs)).rstrip()
-        for pairs in ([*zip(row, widths, strict=False)] for row in rows)
-    ]
-
-
-def find_run(vectors: Path) -> Path | None:
-    """The run folder that a vectors file lies in, or None."""
-    for folder in list(vectors.resolve().parents)[:3]:
-        if is_begun(folder) and checkpoint_file(folder).parent.is_dir():
-            return folder
-    return None
-
-
-@dataclass(frozen=True)
-class Control:
-    """A run's encoder untrained, with the counts of the run's corpus, and whether its speech is synthetic."""
-
-    model: NamedVectors
-    synthetic: bool
-
-
-def untrained_controls(
-    models: Sequence[NamedVectors], runs: Sequence[Path | None], store: Path | None, device: str, required: bool
-) -> dict[Path, Control]:
-    """One control for each run whose store can be read, on the words of the run's first vectors file.
-
-    Parameters
-    ----------
-    models : sequence of Model
-    runs : sequence of Path or None
-        The run of each model.
-    store : Path or None
-        In place of the stores that the runs record.
-    device : str
-    required : bool
-        Whether a run that cannot be loaded is an error, and not a warning.
-
-    Raises
-    ------
-    UserError
-        A required run cannot be loaded.
-    """
-    of_run: dict[Path, list[NamedVectors]] = {}
-    for model, folder in zip(models, runs, strict=True):
-        if folder is not None:
-            of_run.setdefault(folder, []).append(model)
-    controls = {}
-    for name, (folder, own) in zip(distinct_names(list(of_run)), of_run.items(), strict=True):
-        try:
-            loaded = Run.load(folder, store, device=device, trained=False)
-        except UserError as error:
-            if required:
-                raise
-            named = ", ".join(f"'{model.name}'" for model in own)
-            log.warning("no untrained encoder and no counts stand beside %s: %s", named, error)
-            continue
-        corpus = loaded.store
-        log.info("encoding %s words with the untrained encoder", f"{corpus.n_words:,}")
-        vectors = only_words(word_vectors(loaded), own[0].vectors.words)
-        counts = dict(zip(corpus.types, corpus.counts.tolist(), strict=True))
-        controls[folder] = Control(
-            NamedVectors(f"untrained {name}", "untrained", vectors, counts=counts), corpus.synthetic
-        )
-    return controls
-
-
-def with_counts_of_runs(
-    models: Sequence[NamedVectors], runs: Sequence[Path | None], controls: Mapping[Path, Control]
-) -> list[NamedVectors]:
-    """The models with the word counts of their runs; files of no run take those that all runs have in common."""
-    every = [control.model.counts for control in controls.values()]
-    common = every[0] if every and all(counts == every[0] for counts in every) else None
-    counted = []
-    for model, folder in zip(models, runs, strict=True):
-        if folder is not None:
-            counts = controls[folder].model.counts if folder in controls else None
-        else:
-            counts = common
-            if every and common is None:
-                log.warning(
-                    "'%s' comes from no run, and the runs are of different corpora: it keeps its rare words", model.name
-                )
-        counted.append(replace(model, counts=counts))
-    return counted

@@ -1,6 +1,6 @@
-"""What is watched while a model trains: same-word discrimination, similarity, a predicted beside a true segment.
+"""Measures during training: same-different, word similarity, a decoded segment; for TensorBoard.
 
-The trainer knows nothing of this; it calls what it is handed (`on_epoch_end`).
+The trainer does not know of them; it calls its callback (`on_epoch_end`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from speech2vec.evaluation.average_precision import precision_of_vectors
 from speech2vec.evaluation.benchmarks import read_benchmarks
-from speech2vec.evaluation.same_different import same_different, select_instances
+from speech2vec.evaluation.same_different import InstanceFilter
 from speech2vec.evaluation.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import decode_pair, encode_instances
@@ -24,21 +25,18 @@ from speech2vec.training.sampler import neighbour_pairs
 from speech2vec.vectors.instances import at_most_each, instance_vectors, with_counts
 from speech2vec.vectors.word_vectors import WordVectors, average_instances
 
-# A watch, not the result: enough instances for a steady curve, a second of work.
-_INSTANCES = 3_000
-
-
-# Words of the projector beside those of the benchmarks, and the instances that a word's vector is the mean of.
-_WORDS, _INSTANCES_OF_A_WORD = 2_000, 10
+_SELECTION = InstanceFilter(max_instances=3_000)  # enough for a steady curve, in a second
+_WORDS = 2_000  # for the projector, besides those of the benchmarks
+_INSTANCES_PER_WORD = 10  # averaged to a word's vector
 
 
 class Monitor:
-    """Measure every so many epochs, before the first and after the last; similarity on the two sets in gensim.
+    """Measure every few epochs, before the first and after the last; similarity on the two benchmarks in gensim.
 
     Parameters
     ----------
     every : int
-        Epochs.
+        Number of epochs between measurements.
     """
 
     def __init__(self, every: int) -> None:
@@ -55,13 +53,13 @@ class Monitor:
         return {**self._discrimination(end), **self._similarity(vectors)}
 
     def _word_vectors(self, end: EpochState) -> WordVectors:
-        """The vectors of the benchmarks' and the most frequent words, each from a few of its instances."""
+        """Vectors of the most frequent words and those of the benchmarks, each the mean of a few instances."""
         store = end.store
         if self._rows is None:
             rated = {word for benchmark in self.benchmarks for pair in benchmark.pairs for word in pair}
             wanted = np.array([n < _WORDS or word.casefold() in rated for n, word in enumerate(store.types)])
             rows = np.flatnonzero(wanted[store.word_id])
-            self._rows = at_most_each(store.word_id, rows, _INSTANCES_OF_A_WORD, seed=0)
+            self._rows = at_most_each(store.word_id, rows, _INSTANCES_PER_WORD, seed=0)
         instances = instance_vectors(end.model, store, end.settings.vectors, self._rows)
         if not np.isfinite(instances).all():
             raise DivergedError("a word's vector", float("nan"), end.step)
@@ -75,18 +73,17 @@ class Monitor:
             covered = ~np.isnan(similarity)
             if covered.sum() >= MIN_RESAMPLED:
                 rho = spearman(similarity[covered], benchmark.ratings[covered])
-                values[f"similarity_{benchmark.name}"] = rho
+                values[f"similarity_{benchmark.name}"] = float(rho)
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def _discrimination(self, end: EpochState) -> dict[str, float]:
         store, rows = end.store, end.split.held_out
-        seconds = store.end[rows] - store.start[rows]
-        chosen = rows[select_instances(store.types, store.word_id[rows], seconds, max_instances=_INSTANCES)]
+        chosen = _SELECTION.select_rows(store, rows)
         vectors = encode_instances(end.model, store, chosen)
         try:
-            result = same_different(vectors, store.word_id[chosen], store.speaker[chosen])
+            result = precision_of_vectors(vectors, store.word_id[chosen], store.speaker[chosen])
         except UserError as too_few:
-            log.info("not watched: %s", too_few)
+            log.info("same-different is not measured: %s", too_few)
             return {}
         values = {
             "same_different_ap": result.all_pairs.ap,
@@ -97,7 +94,9 @@ class Monitor:
 
 
 def write_projector(run: Path, vectors: WordVectors) -> None:
-    """Write word vectors as TensorBoard's embedding projector reads them; those of an earlier epoch are replaced.
+    """Write word vectors for TensorBoard's embedding projector, replacing those of an earlier epoch.
+
+    `SummaryWriter.add_embedding` would keep them all, in a new folder for each epoch.
 
     https://www.tensorflow.org/tensorboard/tensorboard_projector_plugin
     """
@@ -115,7 +114,7 @@ def write_projector(run: Path, vectors: WordVectors) -> None:
 
 
 def decoded_figure(model: Speech2Vec, store: Store, rows: np.ndarray) -> Figure:
-    """A held-out neighbour, decoded beside true: a picture of what the model has learned to expect."""
+    """The MFCC of a held-out neighbour, true and as the decoder generates it."""
     centre, context = neighbour_pairs(store.utterance[rows], window=1)
     longest = int(np.argmax(store.n_frames[rows[context]]))
     predicted, true = decode_pair(model, store, int(rows[centre[longest]]), int(rows[context[longest]]))

@@ -1,355 +1,283 @@
-"""Same-different word discrimination: do two instances of one word lie closer than instances of two words?
+"""Same-different word discrimination: are two instances of one word closer than instances of two words?
 
-Every pair of instances is ranked by its similarity and the ranking is scored by its average precision, with the
-pairs of one word as the relevant ones (Carlin et al. 2011, "Rapid evaluation of speech representations for spoken
-term discovery"). No classifier is trained, so the measure tells about the representation alone.
+Every pair of instances is ranked by similarity, and the ranking is scored by its average precision with the pairs of
+one word as the relevant ones (Carlin et al. 2011, "Rapid evaluation of speech representations for spoken term
+discovery"). No classifier is trained, so the measure is about the vectors alone.
 
-The instance-level measures of a run, each beside the controls that give it a meaning.
-
-A representation is anything that turns rows of a store into vectors; every measure takes several and treats them
-alike: the trained encoder, the same encoder untrained, the mean of the MFCC frames.
+A run's trained encoder is compared with its controls on the same instances: the encoder untrained, the mean MFCC frame
+and, on a sample, dynamic time warping.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speech2vec.evaluation.average_precision import (
+    PairPrecision,
     Precision,
-    average_precision,
-    count_by_word,
-    different_word_pairs,
-    drawn_precisions,
-    levels_of,
-    precision_of_counts,
-    same_word_pairs,
+    precision_of_distances,
+    precision_of_vectors,
 )
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.dtw import dtw_distances
 from speech2vec.features.store import Store
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.progress import Tracker
+from speech2vec.runtime.progress import track
 from speech2vec.runtime.seeds import WARPED_SAMPLE, generator
-from speech2vec.training.run import Run
+from speech2vec.training.run import LAST, Run
 from speech2vec.training.sampler import split
-from speech2vec.vectors.instances import TRAINED, UNTRAINED, InstanceEncoder, encoders_of
-from speech2vec.vectors.word_vectors import unit_length
+from speech2vec.vectors.instances import TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
 
-# As in the studies that follow Carlin et al. (Kamper et al. 2016, for one): short words are too easily confused.
-MIN_CHARACTERS = 5
-
-
-MIN_SECONDS = 0.5
-
-
-MAX_INSTANCES = 10_000
-
-
-@dataclass(frozen=True)
-class SameDifferent:
-    """Average precision of telling pairs of one word from pairs of two.
-
-    Parameters
-    ----------
-    n_instances : int
-    all_pairs : Precision
-        Over all pairs of instances.
-    across_speakers : Precision
-        Over the pairs of two speakers only, same and different word alike.
-    """
-
-    n_instances: int
-    all_pairs: Precision
-    across_speakers: Precision
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON takes it: None for NaN."""
-        row: dict[str, Any] = {"n_instances": self.n_instances}
-        for over, precision in (("", self.all_pairs), ("_cross_speaker", self.across_speakers)):
-            for name in ("ap", "low", "high", "n_same", "n_different", "chance"):
-                row[f"{name}{over}"] = getattr(precision, name)
-        return {key: None if value != value else value for key, value in row.items()}
-
-
-def select_instances(
-    types: Sequence[str],
-    word_id: np.ndarray,
-    seconds: np.ndarray,
-    min_characters: int = MIN_CHARACTERS,
-    min_seconds: float = MIN_SECONDS,
-    max_instances: int | None = MAX_INSTANCES,
-    seed: int = 0,
-) -> np.ndarray:
-    """The instances that are compared: long words that are said at least twice, at most `max_instances` of them.
-
-    Parameters
-    ----------
-    types : sequence of str
-        The vocabulary.
-    word_id : ndarray [shape=(n_words,)], int
-        Each instance's index in `types`.
-    seconds : ndarray [shape=(n_words,)]
-        Each instance's duration.
-    min_characters : int
-        Letters of the spelling, apostrophes not counted.
-    min_seconds : float, seconds
-    max_instances : int or None
-        A seeded random sample is drawn where there are more.
-
-    Returns
-    -------
-    ndarray [shape=(n_instances,)], int64
-        Indices of instances, ascending.
-    """
-    word_id, seconds = np.asarray(word_id), np.asarray(seconds)
-    long_enough = np.array([len(word.replace("'", "")) >= min_characters for word in types], dtype=bool)
-    # Word times are multiples of a hop: a word of exactly 0.5 s must not be lost to 0.49999999.
-    candidates = np.flatnonzero(long_enough[word_id] & (seconds >= min_seconds - 1e-6))
-    counts = np.bincount(word_id[candidates], minlength=len(types))
-    candidates = candidates[counts[word_id[candidates]] >= 2]
-    if max_instances is not None and len(candidates) > max_instances:
-        candidates = np.sort(generator(seed).choice(candidates, max_instances, replace=False))
-    return candidates.astype(np.int64)
-
-
-def same_different(vectors: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0) -> SameDifferent:
-    """Same-different average precision by cosine over all pairs of instances.
-
-    Memory stays at some two hundred megabytes, whatever the number of instances.
-
-    Parameters
-    ----------
-    vectors : ndarray [shape=(n_instances, vector_size)]
-    word_id : ndarray [shape=(n_instances,)], int
-    speaker : ndarray [shape=(n_instances,)], int
-    seed : int
-        Of the interval.
-
-    Raises
-    ------
-    ValueError
-        The numbers of vectors, words and speakers differ.
-    UserError
-        No two instances are of one word, or all are: nothing can be told apart. Or a vector is not a finite number.
-
-    Examples
-    --------
-    >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    >>> same_different(vectors, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])).all_pairs.ap
-    1.0
-    """
-    vectors, word_id, speaker = np.asarray(vectors), np.asarray(word_id), np.asarray(speaker)
-    if not len(vectors) == len(word_id) == len(speaker):
-        raise ValueError(f"{len(vectors)} vectors, {len(word_id)} words and {len(speaker)} speakers differ in number")
-    if not np.isfinite(vectors).all():
-        raise UserError("some instances' vectors are not finite numbers: the model they come from has diverged")
-    # By word, so that the pairs of one word are blocks on the diagonal.
-    order = np.argsort(word_id, kind="stable")
-    unit, speaker = vectors[order].astype(np.float64), speaker[order]
-    unit_length(unit)
-    types, starts, word = np.unique(word_id[order], return_index=True, return_inverse=True)
-    if len(types) in (0, 1, len(unit)):
-        raise UserError(
-            f"same-different needs words that are said at least twice, and at least two words; "
-            f"here {len(unit)} instances are of {len(types)} words"
-        )
-    same = same_word_pairs(unit, speaker, starts)
-    thresholds, at_threshold = np.unique(same.similarity, return_inverse=True)
-    levels = levels_of(same.similarity)
-    level = np.searchsorted(levels, same.similarity, side="right")
-    different, one_speaker = different_word_pairs(unit, word, speaker, starts, thresholds, levels)
-
-    def precision(chosen: np.ndarray, above: np.ndarray, by_word: np.ndarray, n_different: int) -> Precision:
-        ap = precision_of_counts(np.bincount(at_threshold[chosen], minlength=len(thresholds)), above)
-        of_one = count_by_word(same.word[chosen], level[chosen], len(types), len(levels))
-        return Precision(ap, int(chosen.sum()), n_different, drawn_precisions(ap, of_one, by_word, seed))
-
-    return SameDifferent(
-        n_instances=len(unit),
-        all_pairs=precision(np.ones_like(same.is_cross), different.above, different.by_word, different.n),
-        across_speakers=precision(
-            same.is_cross,
-            different.above - one_speaker.above,
-            different.by_word - one_speaker.by_word,
-            different.n - one_speaker.n,
-        ),
-    )
-
-
-def same_different_from_distances(
-    distances: np.ndarray, word_id: np.ndarray, speaker: np.ndarray, seed: int = 0
-) -> SameDifferent:
-    """The same measure from distances computed elsewhere (dynamic time warping).
-
-    Parameters
-    ----------
-    distances : ndarray [shape=(n_instances * (n_instances - 1) / 2,)]
-        Of the pairs in the order of ``numpy.triu_indices(n_instances, 1)``.
-    word_id, speaker : ndarray [shape=(n_instances,)], int
-    seed : int
-        Of the interval.
-
-    Raises
-    ------
-    UserError
-        No two instances are of one word, or all are.
-    """
-    rows, columns = np.triu_indices(len(word_id), k=1)
-    same, cross = word_id[rows] == word_id[columns], speaker[rows] != speaker[columns]
-    if not same.any() or same.all():
-        raise UserError("same-different needs words that are said at least twice, and at least two words")
-    similarity = -np.asarray(distances)
-    types, word = np.unique(word_id, return_inverse=True)
-    levels = levels_of(similarity[same])
-    level = np.searchsorted(levels, similarity, side="right")
-
-    def precision(chosen: np.ndarray) -> Precision:
-        ap = average_precision(similarity[chosen], same[chosen])
-        first, second, other = chosen & same, chosen & ~same, (len(types), len(levels))
-        of_two = [count_by_word(word[of][second], level[second], *other) for of in (rows, columns)]
-        of_one = count_by_word(word[rows][first], level[first], *other)
-        drawn = drawn_precisions(ap, of_one, of_two[0] + of_two[1], seed)
-        return Precision(ap, int(first.sum()), int(second.sum()), drawn)
-
-    return SameDifferent(len(word_id), precision(np.ones_like(cross)), precision(cross))
-
-
-WARPING = "DTW on MFCC"
+DTW = "DTW on MFCC"
 
 
 @dataclass(frozen=True)
 class InstanceFilter:
-    """Which instances same-different compares; see `discrimination.select_instances`."""
+    """Which instances are compared: long words with at least two long instances.
 
-    min_characters: int = MIN_CHARACTERS
-    min_seconds: float = MIN_SECONDS
-    max_instances: int = MAX_INSTANCES
+    Parameters
+    ----------
+    min_characters : int
+        Letters of the spelling, apostrophes not counted. Five, as in the studies that follow Carlin et al. (Kamper et
+        al. 2016, for one): short words are too easily confused.
+    min_seconds : float, seconds
+        Shorter instances are left out.
+    max_instances : int
+        Subsample (seeded) above this many.
+    """
 
-    def of(self, store: Store, rows: np.ndarray, seed: int) -> np.ndarray:
+    min_characters: int = 5
+    min_seconds: float = 0.5
+    max_instances: int = 10_000
+
+    def select(self, types: Sequence[str], word_id: np.ndarray, seconds: np.ndarray, seed: int = 0) -> np.ndarray:
+        """Indices of the chosen instances [shape=(n_chosen,)], int64, ascending.
+
+        Parameters
+        ----------
+        types : sequence of str
+            The vocabulary.
+        word_id : ndarray [shape=(n_instances,)], int
+            Index of each instance's word in `types`.
+        seconds : ndarray [shape=(n_instances,)]
+            Duration of each instance.
+        seed : int
+        """
+        long_enough = np.array([len(word.replace("'", "")) >= self.min_characters for word in types], dtype=bool)
+        # Word times are multiples of a hop: a word of exactly 0.5 s must not be lost to 0.49999999.
+        candidates = np.flatnonzero(long_enough[word_id] & (seconds >= self.min_seconds - 1e-6))
+        counts = np.bincount(word_id[candidates], minlength=len(types))
+        candidates = candidates[counts[word_id[candidates]] >= 2]
+        if len(candidates) > self.max_instances:
+            candidates = np.sort(generator(seed).choice(candidates, self.max_instances, replace=False))
+        return candidates.astype(np.int64)
+
+    def select_rows(self, store: Store, rows: np.ndarray, seed: int = 0) -> np.ndarray:
         """The chosen ones among some rows of a store."""
-        seconds = store.end[rows] - store.start[rows]
-        chosen = select_instances(
-            store.types,
-            store.word_id[rows],
-            seconds,
-            self.min_characters,
-            self.min_seconds,
-            self.max_instances,
-            seed,
-        )
-        return rows[chosen]
+        return rows[self.select(store.types, store.word_id[rows], store.end[rows] - store.start[rows], seed)]
 
     def __str__(self) -> str:
-        return f"words of {self.min_characters} letters and {self.min_seconds:g} s or more, said at least twice"
+        return f"words of {self.min_characters} letters and {self.min_seconds:g} s or more, with two instances or more"
 
 
 @dataclass(frozen=True)
-class SameDifferentResult:
-    """Representations compared on the same instances.
+class Comparison:
+    """Encoders compared on the same instances.
 
     Parameters
     ----------
     name : str
+        Which instances.
     n_speakers : int
-    results : mapping
-        Representation -> `SameDifferent`.
+    results : mapping of str to PairPrecision
+        By encoder.
     """
 
     name: str
     n_speakers: int
-    results: Mapping[str, SameDifferent]
+    results: Mapping[str, PairPrecision]
 
     def gains(self) -> tuple[Estimate | None, Estimate | None]:
-        """Trained less untrained, over all pairs and across speakers; None without an interval."""
+        """Trained minus untrained, over all pairs and across speakers; None without an interval."""
         trained, untrained = self.results[TRAINED], self.results[UNTRAINED]
         return (
             trained.all_pairs.difference(untrained.all_pairs),
             trained.across_speakers.difference(untrained.across_speakers),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        results = {name: result.to_json() for name, result in self.results.items()}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         all_pairs, across = (None if gain is None else asdict(gain) for gain in self.gains())
         return {
             "name": self.name,
             "n_speakers": self.n_speakers,
-            "results": results,
+            "results": {name: result.to_dict() for name, result in self.results.items()},
             "trained_less_untrained": all_pairs,
             "trained_less_untrained_cross_speaker": across,
         }
 
+    def table(self) -> Table:
+        """Average precision of each encoder, the gain of training, and chance."""
+        first = next(iter(self.results.values()))
+        rows = [["", "all pairs", "across speakers"]]
+        for name, result in self.results.items():
+            rows.append([name, _text(result.all_pairs), _text(result.across_speakers)])
+        gains = ["-" if gain is None else gain.text(4, signed=True) for gain in self.gains()]
+        rows.append(["trained minus untrained", *gains])
+        over = (first.all_pairs, first.across_speakers)
+        rows.append(["chance", *(f"{precision.chance:.4f}" if precision.n_same else "-" for precision in over)])
+        title = (
+            f"{self.name}: {first.n_instances:,} instances of {self.n_speakers} speaker(s), "
+            f"{first.all_pairs.n_same:,} same and {first.all_pairs.n_different:,} different pairs"
+        )
+        return Table(rows, title, widths=(24, 26, 26), indent="  ")
 
-def measure_same_different(
-    loaded: Run,
-    selection: InstanceFilter | None = None,
-    warped_instances: int = 300,
-    seed: int = 0,
-    quiet: bool = False,
-) -> list[SameDifferentResult]:
-    """Same-different average precision on all speakers, on the held-out ones, and on a sample against warping.
+
+def _text(precision: Precision) -> str:
+    if not precision.n_same:
+        return "-"
+    shown = f"{precision.ap:.4f}"
+    return f"{shown} [{precision.low:.4f}, {precision.high:.4f}]" if len(precision.drawn) else shown
+
+
+@dataclass(frozen=True)
+class SameDifferentResult(Displayed):
+    """Same-different average precision of a run.
 
     Parameters
     ----------
-    loaded : LoadedRun
-    selection : Selection or None
-        None is the default one.
-    warped_instances : int
-        Instances in the sample on which dynamic time warping is the further baseline; 0 leaves it out.
+    run, store : Path
+    synthetic : bool
+        Whether the speech is synthetic.
+    epoch : int or None
+        Of the checkpoint.
+    selection : InstanceFilter
+    seed : int
+    parts : list of Comparison
+        On all speakers; on the held-out ones, if they have enough words; on a sample with DTW, if asked for.
+    """
+
+    run: Path
+    store: Path
+    synthetic: bool
+    epoch: int | None
+    selection: InstanceFilter
+    seed: int
+    parts: list[Comparison]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "run": str(self.run),
+            "store": str(self.store),
+            "synthetic": self.synthetic,
+            "epoch": self.epoch,
+            "selection": asdict(self.selection),
+            "seed": self.seed,
+            "parts": [part.to_dict() for part in self.parts],
+        }
+
+    def display_parts(self) -> list[str | Table]:
+        """A table for each set of instances."""
+        return [
+            f"same-different average precision{' on SYNTHETIC speech' if self.synthetic else ''} ({self.selection})",
+            *(part.table() for part in self.parts),
+            "[95 % bootstrap interval over words; none under ten words]",
+        ]
+
+
+def same_different(
+    run: Run | str | Path,
+    *,
+    store: Path | None = None,
+    checkpoint: str = LAST,
+    selection: InstanceFilter | None = None,
+    dtw_instances: int = 300,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = False,
+    encoders: Mapping[str, InstanceEncoder] | None = None,
+) -> SameDifferentResult:
+    """Measure a run's same-different average precision beside its controls.
+
+    Parameters
+    ----------
+    run : Run or path
+    store, checkpoint, device
+        How to open the run, if it is a path (see `Run.load`).
+    selection : InstanceFilter or None
+        Which instances are compared.
+    dtw_instances : int
+        Instances of the sample on which dynamic time warping is a further control; 0 disables it.
     seed : int
     quiet : bool
-
-    Returns
-    -------
-    list of SameDifferentPart
-        The first is on all speakers; the held-out part is absent where it holds too few words to tell apart.
+        No progress.
+    encoders : mapping or None
+        Those of the run, if they are built already (see `encoders_of`).
 
     Raises
     ------
     UserError
-        Too few words are selected.
+        The run cannot be opened, or too few words are selected.
     """
-    selection = selection or InstanceFilter()
-    store, by_name = loaded.store, encoders_of(loaded)
-    everyone = selection.of(store, np.arange(store.n_words), seed)
+    run = open_run(run, store, device=device, checkpoint=checkpoint)
+    encoders, selection = encoders or encoders_of(run), selection or InstanceFilter()
+    everyone = selection.select_rows(run.store, np.arange(run.store.n_words), seed)
     try:
-        parts = [_compare("all speakers", store, by_name, everyone, seed)]
+        parts = [_compare("all speakers", run.store, encoders, everyone, seed)]
     except UserError as error:
-        raise UserError(f"{error} ({selection}); smaller --min-characters and --min-seconds take more words") from error
-    held_out = split(store, loaded.settings.data.held_out, loaded.settings.seed)
-    chosen = selection.of(store, held_out.held_out, seed)
-    if len(np.unique(store.word_id[chosen])) > 1:
-        parts.append(_compare(f"held-out {held_out.by}", store, by_name, chosen, seed))
-    if warped_instances:
-        sample = sample_whole_words(store.word_id[everyone], warped_instances, seed)
-        parts.append(_compare_with_warping(store, by_name, everyone[sample], seed, quiet))
-    return parts
+        raise UserError(f"{error} ({selection}); lower --min-characters and --min-seconds to keep more") from error
+    held_out = split(run.store, run.settings.data.held_out, run.settings.seed)
+    chosen = selection.select_rows(run.store, held_out.held_out, seed)
+    if len(np.unique(run.store.word_id[chosen])) > 1:
+        parts.append(_compare(f"held-out {held_out.by}", run.store, encoders, chosen, seed))
+    if dtw_instances:
+        sample = sample_whole_words(run.store.word_id[everyone], dtw_instances, seed)
+        parts.append(_compare_with_dtw(run.store, encoders, everyone[sample], seed, quiet))
+    epoch: Any = run.progress.get("epoch")
+    return SameDifferentResult(run.path, run.store.path, run.store.synthetic, epoch, selection, seed, parts)
 
 
 def _compare(
-    name: str, store: Store, by_name: Mapping[str, InstanceEncoder], rows: np.ndarray, seed: int
-) -> SameDifferentResult:
+    name: str, store: Store, encoders: Mapping[str, InstanceEncoder], rows: np.ndarray, seed: int
+) -> Comparison:
     word_id, speaker = store.word_id[rows], store.speaker[rows]
-    results = {key: same_different(encode(rows), word_id, speaker, seed) for key, encode in by_name.items()}
-    return SameDifferentResult(name, len(np.unique(speaker)), results)
+    results = {key: precision_of_vectors(encode(rows), word_id, speaker, seed) for key, encode in encoders.items()}
+    return Comparison(name, len(np.unique(speaker)), results)
+
+
+def _compare_with_dtw(
+    store: Store, encoders: Mapping[str, InstanceEncoder], rows: np.ndarray, seed: int, quiet: bool
+) -> Comparison:
+    part = _compare("a sample, with time warping", store, encoders, rows, seed)
+    n_pairs = len(rows) * (len(rows) - 1) // 2
+    pairs = track(combinations(range(len(rows)), 2), "warping", n_pairs, "pairs", quiet)
+    distances = dtw_distances([store.segment(int(row)) for row in rows], pairs)
+    warped = precision_of_distances(distances, store.word_id[rows], store.speaker[rows], seed)
+    return Comparison(part.name, part.n_speakers, {**part.results, DTW: warped})
 
 
 def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np.ndarray:
-    """A sample that keeps words whole, so that it has same-word pairs to find: word after word in seeded order.
+    """A sample that has same-word pairs: all instances of one word after another, in seeded order.
 
     Parameters
     ----------
     word_id : ndarray [shape=(n_instances,)], int
     max_instances : int
-        A tenth of it at most is of one word.
+        At most a tenth of them are of one word.
+    seed : int
 
     Returns
     -------
     ndarray [shape=(n_chosen,)], int64
-        Ascending positions.
+        Ascending indices.
     """
     draw = generator(seed, WARPED_SAMPLE)
     most = max(2, max_instances // 10)
@@ -362,56 +290,3 @@ def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np
         chosen.append(rows)
         left -= len(rows)
     return np.sort(np.concatenate(chosen))
-
-
-def _compare_with_warping(
-    store: Store, by_name: Mapping[str, InstanceEncoder], rows: np.ndarray, seed: int, quiet: bool
-) -> SameDifferentResult:
-    part = _compare("a sample, with time warping", store, by_name, rows, seed)
-    pairs = np.column_stack(np.triu_indices(len(rows), k=1))
-    with Tracker("warping", len(pairs), "pairs", quiet) as tracker:
-        distances = dtw_distances([store.segment(int(row)) for row in rows], pairs, tracker.advance)
-    warped = same_different_from_distances(distances, store.word_id[rows], store.speaker[rows], seed)
-    return SameDifferentResult(part.name, part.n_speakers, {**part.results, WARPING: warped})
-
-
-def format_same_different(parts: list[SameDifferentResult], selection: InstanceFilter, synthetic: bool) -> str:
-    """The measure as a table for the terminal."""
-    lines = [f"same-different average precision{' on SYNTHETIC speech' if synthetic else ''} ({selection})"]
-    for part in parts:
-        first = next(iter(part.results.values()))
-        lines += [
-            "",
-            f"{part.name}: {first.n_instances:,} instances of {part.n_speakers} speaker(s), "
-            f"{first.all_pairs.n_same:,} same and {first.all_pairs.n_different:,} different pairs",
-            f"  {'':<24}{'all pairs':>28}{'across speakers':>28}",
-        ]
-        lines += [
-            f"  {name:<24}{_precision_text(result.all_pairs):>28}{_precision_text(result.across_speakers):>28}"
-            for name, result in part.results.items()
-        ]
-        gains = ("-" if gain is None else gain.text(4, signed=True) for gain in part.gains())
-        lines.append("  {:<24}{:>28}{:>28}".format("trained less untrained", *gains))
-        chances = (f"{p.chance:.4f}" if p.n_same else "-" for p in (first.all_pairs, first.across_speakers))
-        lines.append("  {:<24}{:>28}{:>28}".format("chance", *chances))
-    lines += ["", "[95 % bootstrap interval over words; none under ten words]"]
-    return "\n".join(lines)
-
-
-def _precision_text(precision: Precision) -> str:
-    if not precision.n_same:
-        return "-"
-    shown = f"{precision.ap:.4f}"
-    return f"{shown} [{precision.low:.4f}, {precision.high:.4f}]" if len(precision.drawn) else shown
-
-
-def settings_json(loaded: Run, selection: InstanceFilter, seed: int) -> dict[str, Any]:
-    """What a measure's file says about how it was made."""
-    return {
-        "run": str(loaded.path),
-        "store": str(loaded.store.path),
-        "synthetic": loaded.store.synthetic,
-        "epoch": loaded.progress.get("epoch"),
-        "selection": asdict(selection),
-        "seed": seed,
-    }

@@ -1,7 +1,7 @@
 """Word similarity: Spearman's rho of cosines and human ratings, with coverage and interval.
 
-A score is nothing without how many of the pairs it covers and how far chance alone would carry it; so a `Score`
-holds both, and models with different vocabularies are also scored over the pairs that all of them cover.
+A score means little without the number of pairs that it covers and its interval, so a `Score` holds both; models with
+different vocabularies are also scored over the pairs that all of them cover.
 """
 
 from __future__ import annotations
@@ -18,23 +18,15 @@ from speech2vec.runtime.seeds import generator
 from speech2vec.vectors.word_vectors import WordVectors
 
 HEADLINE = "MEN"
-
-
-MIN_PAIRS = 3  # fewer pairs have no rank correlation worth the name
-
-
+MIN_PAIRS = 3  # fewer pairs have no meaningful rank correlation
 MIN_RESAMPLED = 10  # resamples of fewer pairs are so alike that their spread says nothing
-
-
-DRAWS = 100
-
-
-_BLOCK = 1 << 19  # elements that the bootstrap holds at a time
+DRAWS = 100  # of random vectors
+_VALUES_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
 class Score:
-    """What vectors score on one benchmark, or on all of them together.
+    """The score of vectors on one benchmark, or the mean over all of them.
 
     Parameters
     ----------
@@ -42,11 +34,11 @@ class Score:
     n_pairs : int
         Pairs in the benchmark.
     n_covered : int
-        Pairs with a vector for both words: what the score is measured on.
+        Pairs with a vector for both words, over which the score is measured.
     rho : float or None
-        Spearman's rank correlation of cosines and ratings; None under three pairs or where one side is constant.
+        Spearman's rank correlation of cosines and ratings; None under three pairs or if one side is constant.
     low, high : float or None
-        Bootstrap percentile interval of rho (95 %), pairs resampled; the uninformative [-1, 1] under ten pairs.
+        95 % bootstrap interval of rho over pairs; the uninformative [-1, 1] under ten pairs.
     missing : list of str
         Words without a vector.
     """
@@ -62,7 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's scores: over the pairs it covers, and over those that every compared model covers."""
+    """The scores of one model: over the pairs that it covers, and over those that all compared models cover."""
 
     n_words: int
     vector_size: int
@@ -73,7 +65,7 @@ class ModelScores:
 
 
 def folded_index(vectors: WordVectors) -> dict[str, int]:
-    """Case-folded word -> row; the first of equal words counts, and zero vectors are left out."""
+    """Case-folded word -> row; the first of equal words is kept, and zero vectors are left out."""
     index: dict[str, int] = {}
     for row in np.flatnonzero(vectors.has_direction).tolist():
         index.setdefault(vectors.words[row].casefold(), row)
@@ -81,9 +73,9 @@ def folded_index(vectors: WordVectors) -> dict[str, int]:
 
 
 def cosines(vectors: WordVectors, benchmark: Benchmark, index: Mapping[str, int]) -> np.ndarray:
-    """Cosine of each pair's vectors, NaN where a word has none [shape=(n_pairs,)].
+    """Cosine of each pair's vectors, NaN if a word has none [shape=(n_pairs,)].
 
-    Unit vectors and their products are float32 by BLAS, as gensim computes them, so that near ties rank alike.
+    Unit vectors and their products are float32, as in gensim, so that near ties rank alike.
     """
     rows = np.array([(index.get(a, -1), index.get(b, -1)) for a, b in benchmark.pairs], dtype=np.int64)
     covered = np.all(rows >= 0, axis=1)
@@ -93,54 +85,26 @@ def cosines(vectors: WordVectors, benchmark: Benchmark, index: Mapping[str, int]
     return result
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rho: Pearson's correlation of ranks, equal values sharing their mean rank; NaN if one is constant."""
-    ranks = np.stack([rankdata(x), rankdata(y)]) - (len(x) + 1) / 2
-    squares = np.sqrt((ranks**2).sum(axis=1))
-    if squares.min() == 0:
-        return float("nan")
-    return float(np.clip((ranks[0] / squares[0]) @ (ranks[1] / squares[1]), -1.0, 1.0))
+def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's rho over the last axis: the correlation of ranks, equal values sharing their mean rank.
+
+    As `scipy.stats.spearmanr`, for many samples at once, and NaN without a warning if one side is constant.
+    """
+    middle = (x.shape[-1] + 1) / 2
+    a, b = rankdata(x, axis=-1) - middle, rankdata(y, axis=-1) - middle
+    with np.errstate(invalid="ignore"):
+        rho = (a * b).sum(axis=-1) / np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    return np.clip(rho, -1.0, 1.0)
 
 
 def bootstrap_spearman(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Spearman's rho of `resamples` samples of the pairs, drawn with replacement [shape=(resamples,)].
-
-    A sample is how often each pair was drawn; ranks then follow from running sums over the pairs in sorted order,
-    the same as ranking each sample anew, without sorting it. NaN where a sample is constant.
-    """
-    n = len(x)
-    ranked = [_Groups(x), _Groups(y)]
-    result = np.empty(resamples)
-    step = max(1, _BLOCK // n)
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        drawn = rng.integers(0, n, size=(size, n)) + np.arange(size)[:, None] * n
-        times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        centred = [groups.ranks(times) - (n + 1) / 2 for groups in ranked]
-        weighted = [times * ranks for ranks in centred]
-        products = np.einsum("rn,rn->r", weighted[0], centred[1])
-        squares = [np.einsum("rn,rn->r", w, ranks) for w, ranks in zip(weighted, centred, strict=True)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            result[start : start + size] = products / np.sqrt(squares[0] * squares[1])
-    return result
-
-
-class _Groups:
-    """Values sorted once: which are equal, and where each lies."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.order = np.argsort(values, kind="stable")
-        in_order = values[self.order]
-        is_last = np.append(in_order[1:] != in_order[:-1], True)
-        self.last = np.flatnonzero(is_last)
-        self.group = np.empty(len(values), dtype=np.int64)
-        self.group[self.order] = np.concatenate([[0], np.cumsum(is_last)[:-1]])
-
-    def ranks(self, times: np.ndarray) -> np.ndarray:
-        """Mean rank of each value in samples that hold it `times` times [shape=(n_samples, n_values)]."""
-        up_to = np.cumsum(times[:, self.order], axis=1)[:, self.last]
-        before = np.concatenate([np.zeros((len(times), 1), dtype=up_to.dtype), up_to[:, :-1]], axis=1)
-        return ((before + up_to + 1) / 2)[:, self.group]
+    """Spearman's rho of `resamples` samples of the pairs, drawn with replacement [shape=(resamples,)]."""
+    size = max(1, _VALUES_AT_ONCE // len(x))
+    result = []
+    for start in range(0, resamples, size):
+        drawn = rng.integers(0, len(x), size=(min(size, resamples - start), len(x)))
+        result.append(spearman(x[drawn], y[drawn]))
+    return np.concatenate(result)
 
 
 def _score(
@@ -150,11 +114,11 @@ def _score(
     covered = ~np.isnan(similarity)
     n_covered = int(covered.sum())
     x, y = similarity[covered], benchmark.ratings[covered]
-    rho = spearman(x, y) if n_covered >= MIN_PAIRS else float("nan")
+    rho = float(spearman(x, y)) if n_covered >= MIN_PAIRS else float("nan")
     if np.isnan(rho):
         empty = Score(benchmark.name, len(benchmark), n_covered, None, None, None, missing)
         return empty, np.full(resamples, np.nan)
-    # Seeded by the benchmark's name: a score does not depend on which other benchmarks are there.
+    # Seeded by the benchmark's name, so that a score does not depend on the other benchmarks.
     rng = generator(seed, *benchmark.name.encode())
     sample = bootstrap_spearman(x, y, rng, resamples)
     low, high = _interval(sample) if n_covered >= MIN_RESAMPLED else (-1.0, 1.0)
@@ -169,7 +133,7 @@ def _interval(sample: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def _weighted_mean(scores: Sequence[Score], samples: Sequence[np.ndarray]) -> Score:
-    """Mean rho over all benchmarks that have one, weighted by covered pairs; the interval takes them as independent."""
+    """Mean rho over the benchmarks that have one, weighted by covered pairs; the interval assumes independence."""
     n_pairs, name = sum(score.n_pairs for score in scores), f"mean of {len(scores)}"
     used = [(score, sample) for score, sample in zip(scores, samples, strict=True) if score.rho is not None]
     n_covered = sum(score.n_covered for score, _ in used)
@@ -178,7 +142,7 @@ def _weighted_mean(scores: Sequence[Score], samples: Sequence[np.ndarray]) -> Sc
     weights = np.array([score.n_covered for score, _ in used], dtype=float)
     weights /= weights.sum()
     rho = float(weights @ np.array([score.rho for score, _ in used]))
-    # A sample that drew one pair over and over has no rho; chance is then the neutral value.
+    # A sample of one pair repeated has no rho; 0 is then the neutral value.
     stacked = np.nan_to_num(np.stack([sample for _, sample in used]))
     low, high = _interval(weights @ stacked)
     return Score(name, n_pairs, n_covered, rho, low, high)
@@ -187,10 +151,10 @@ def _weighted_mean(scores: Sequence[Score], samples: Sequence[np.ndarray]) -> Sc
 def chance_scores(
     vocabulary: Collection[str], vector_size: int, benchmarks: Sequence[Benchmark], seed: int = 0, draws: int = DRAWS
 ) -> tuple[list[Score], Score]:
-    """What random vectors score: the mean over `draws` sets of them, and the range of the middle 95 % of draws.
+    """The scores of random vectors: the mean over `draws` sets of them, and the middle 95 % of draws as the interval.
 
-    A benchmark's pairs share words, so scores of vectors that know nothing scatter more widely than as many
-    independent pairs would; this range is what chance reaches on these very pairs.
+    A benchmark's pairs share words, so scores of random vectors vary more than as many independent pairs would; this
+    interval is the chance level of these very pairs.
 
     Parameters
     ----------
@@ -239,10 +203,10 @@ def chance_scores(
 def evaluate_vectors(
     models: Mapping[str, WordVectors], benchmarks: Sequence[Benchmark], seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, ModelScores]:
-    """Score every model on every benchmark, over its own pairs and over the pairs that all models cover.
+    """Score every model on every benchmark, over the pairs that it covers and over those that all models cover.
 
-    Words are compared case folded. The same seed resamples the same pairs for every model, so that over common pairs
-    differences between models are not differences between draws.
+    Words are compared case folded. All models share their resamples, so that over common pairs differences between
+    models are not differences between draws.
     """
     similarities: dict[str, list[np.ndarray]] = {}
     missing: dict[str, list[list[str]]] = {}

@@ -1,10 +1,9 @@
-"""How instances of one word differ: the variance study by frequency, and how much of a vector is its speaker."""
+"""How instances of one word vary: their spread by word frequency, and how well their vectors tell the speaker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
@@ -16,28 +15,29 @@ from speech2vec.evaluation.bootstrap import draw_groups, percentile_interval
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import PROBE_BOOTSTRAP, PROBE_SPLIT, generator
 from speech2vec.training.run import Run
-from speech2vec.vectors.instances import TRAINED, UNTRAINED, at_most_each, encoders_of
+from speech2vec.vectors.instances import TRAINED, UNTRAINED, InstanceEncoder, at_most_each
 
-# The bins of Chung & Glass (2018): instances of a word in the corpus.
+# The bins of Chung & Glass (2018): how often a word occurs in the corpus.
 BINS: tuple[tuple[int, int | None], ...] = ((5, 99), (100, 999), (1_000, 9_999), (10_000, None))
+_INSTANCES_PER_WORD = 1_000  # subsample a word's instances above this many
 
 
 @dataclass(frozen=True)
 class VariabilityBin:
-    """Words of like frequency.
+    """Words of similar frequency.
 
     Parameters
     ----------
     low, high : int
-        Instances of a word in the corpus; a `high` of None is no limit.
+        How often a word occurs in the corpus; None is no upper limit.
     n_words : int
     deviation : float or None
-        The paper's measure: for a word, the standard deviation across its instances, averaged over dimensions; then
-        the mean over the bin's words. None in an empty bin.
+        The paper's measure: the standard deviation across a word's instances, averaged over dimensions, then over the
+        bin's words. None in an empty bin.
     relative : float or None
-        The same, each dimension divided by its standard deviation across all instances of all words: 1 means that
-        instances of one word vary as much as any, 0 that they are all alike. Comparable between models, and between
-        bins: that a standard deviation falls short of the true one with few instances is made up for.
+        The same with each dimension divided by its standard deviation across all instances of all words: 1 if instances
+        of one word vary as much as any, 0 if they are identical. Comparable between models, and between bins, as the
+        bias of the standard deviation of few instances is corrected.
     """
 
     low: int
@@ -50,9 +50,6 @@ class VariabilityBin:
     def label(self) -> str:
         return f"≥ {self.low:,}" if self.high is None else f"{self.low:,}–{self.high:,}"
 
-    def to_json(self) -> dict[str, Any]:
-        return {"label": self.label, **asdict(self)}
-
 
 def variability_by_frequency(
     instances: np.ndarray,
@@ -60,7 +57,7 @@ def variability_by_frequency(
     counts: np.ndarray,
     bins: Sequence[tuple[int, int | None]] = BINS,
 ) -> list[VariabilityBin]:
-    """The variance study of Chung & Glass (2018).
+    """The spread of a word's instances by its frequency (Chung & Glass 2018).
 
     Parameters
     ----------
@@ -68,7 +65,7 @@ def variability_by_frequency(
         May be a sample of a frequent word's instances.
     word_id : ndarray [shape=(n_instances,)], int
     counts : ndarray [shape=(n_types,)], int
-        Instances of each word in the corpus, which decide on its bin.
+        How often each word occurs in the corpus, which decides its bin.
     bins : sequence of (int, int or None)
     """
     instances = np.asarray(instances, dtype=np.float64)
@@ -81,7 +78,7 @@ def variability_by_frequency(
     n_dimensions = instances.shape[1]
     centre = instances.mean(axis=0)
     for dimension in range(n_dimensions):
-        # Centred first: the variance as a difference of squares would lose what small deviations are made of.
+        # Centred first: a difference of squares would lose the digits of small deviations.
         values = instances[:, dimension] - centre[dimension]
         mean = np.bincount(word_id, values, n_types) / np.maximum(n, 1)
         spread = np.sqrt(np.bincount(word_id, (values - mean[word_id]) ** 2, n_types) / np.maximum(n, 1))
@@ -105,18 +102,18 @@ def variability_by_frequency(
 
 
 def _expected_deviation(n: np.ndarray) -> np.ndarray:
-    """What the standard deviation of n normal values (2 or more, divided by n) is expected to be, of the true one."""
+    """Expected standard deviation of n >= 2 normal values (normalised by n) with a true one of 1."""
     return np.sqrt(2 / n) * np.exp(gammaln(n / 2) - gammaln((n - 1) / 2))
 
 
 @dataclass(frozen=True)
 class SpeakerProbe:
-    """How well a linear classifier names the speaker from one word's vector.
+    """How well a linear classifier identifies the speaker from the vector of one word.
 
     Parameters
     ----------
     accuracy : float
-        On words of utterances that the classifier has not seen; speakers weigh alike.
+        On words of utterances that it was not trained on; all speakers have the same weight.
     low, high : float
         95 % interval (bootstrap over utterances).
     chance : float
@@ -132,13 +129,10 @@ class SpeakerProbe:
     n_train: int
     n_test: int
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class ProbeSplit:
-    """The instances a probe learns from and those it is tested on [shape=(n,)], int64: the same for all it compares."""
+    """The instances that probes are trained and tested on [shape=(n,)], int64."""
 
     train: np.ndarray
     test: np.ndarray
@@ -152,20 +146,20 @@ def probe_split(
     min_instances: int = 20,
     seed: int = 0,
 ) -> ProbeSplit:
-    """Split every speaker's utterances, about a third for the test, so that no utterance lies on both sides.
+    """Split each speaker's utterances, about a third for the test, so that no utterance is on both sides.
 
     Parameters
     ----------
     speaker, utterance : ndarray [shape=(n_instances,)], int
     max_speakers, max_instances : int
-        Seeded samples are drawn where there are more (of one speaker's instances).
+        Subsample (seeded) above this many speakers, and instances of one speaker.
     min_instances : int
-        Speakers with fewer on the training side, or with one utterance only, are left out.
+        Speakers with fewer training instances, or with one utterance only, are left out.
 
     Raises
     ------
     UserError
-        Fewer than two speakers are left.
+        Fewer than two speakers remain.
     """
     draw = generator(seed, PROBE_SPLIT)
     train: list[np.ndarray] = []
@@ -173,10 +167,10 @@ def probe_split(
     order = np.argsort(speaker, kind="stable")
     by_speaker = np.split(order, np.flatnonzero(np.diff(speaker[order])) + 1)
     for rows in (by_speaker[i] for i in draw.permutation(len(by_speaker))):
-        said = np.unique(utterance[rows])
-        if len(said) < 2:
+        utterances = np.unique(utterance[rows])
+        if len(utterances) < 2:
             continue
-        held_out = draw.choice(said, max(1, len(said) // 3), replace=False)
+        held_out = draw.choice(utterances, max(1, len(utterances) // 3), replace=False)
         is_test = np.isin(utterance[rows], held_out)
         sides = [draw.permutation(rows[~is_test])[:max_instances], draw.permutation(rows[is_test])[:max_instances]]
         if len(sides[0]) < min_instances:
@@ -196,7 +190,7 @@ def probe_split(
 def probe_speaker(
     instances: np.ndarray, speaker: np.ndarray, utterance: np.ndarray, split: ProbeSplit, seed: int = 0
 ) -> SpeakerProbe:
-    """Train a logistic regression on standardised vectors to name the speaker, and test it.
+    """Train a logistic regression on standardised vectors to identify the speaker, and test it.
 
     Parameters
     ----------
@@ -208,14 +202,14 @@ def probe_speaker(
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000, C=1.0))
     probe.fit(instances[split.train], speaker[split.train])
     right = (probe.predict(instances[split.test]) == speaker[split.test]).astype(float)
-    # Utterances and not words are drawn again: the words of one share its channel and its mood.
+    # Utterances and not words are resampled: the words of one share its channel and its mood.
     member, times = draw_groups(utterance[split.test], generator(seed, PROBE_BOOTSTRAP))
     weights = np.concatenate([np.ones((1, len(right))), times[:, member]])
     _, who = np.unique(speaker[split.test], return_inverse=True)
     is_speaker = np.eye(int(who.max()) + 1)[who]  # n_test, n_speakers
     total = weights @ is_speaker
     share = np.divide((weights * right) @ is_speaker, total, out=np.full(total.shape, np.nan), where=total > 0)
-    accuracy = np.nanmean(share, axis=1)  # a speaker whose utterances were not drawn says nothing
+    accuracy = np.nanmean(share, axis=1)  # leaves out speakers whose utterances were not drawn
     low, high = percentile_interval(accuracy[1:])
     return SpeakerProbe(
         accuracy=float(accuracy[0]),
@@ -228,47 +222,42 @@ def probe_speaker(
     )
 
 
-# Where a word has more instances, its spread is measured on a sample of this many.
-_INSTANCES_A_WORD = 1_000
+def measure_variability(
+    run: Run, encoders: Mapping[str, InstanceEncoder], seed: int = 0
+) -> dict[str, list[VariabilityBin]]:
+    """The spread of words' instances by frequency, for the trained and the untrained encoder.
 
-
-def measure_variability(loaded: Run, seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """The variance study by frequency, for each representation: a list of bins.
-
-    The mean MFCC is left out: the study is about the dimensions of learned vectors.
+    The mean MFCC is left out: the measure is about the dimensions of learned vectors.
 
     Raises
     ------
     UserError
-        No word is said often enough for the first bin.
+        No word occurs often enough for the first bin.
     """
-    store = loaded.store
+    store = run.store
     frequent = np.flatnonzero(store.counts[store.word_id] >= BINS[0][0])
-    rows = at_most_each(store.word_id, frequent, _INSTANCES_A_WORD, seed)
+    rows = at_most_each(store.word_id, frequent, _INSTANCES_PER_WORD, seed)
     if len(rows) == 0:
-        raise UserError(f"no word is said {BINS[0][0]} times or more: the variance study needs a larger corpus")
-    by_name = encoders_of(loaded)
+        raise UserError(f"no word occurs {BINS[0][0]} times or more: the variance study needs a larger corpus")
     return {
-        name: [
-            one.to_json() for one in variability_by_frequency(by_name[name](rows), store.word_id[rows], store.counts)
-        ]
+        name: variability_by_frequency(encoders[name](rows), store.word_id[rows], store.counts)
         for name in (TRAINED, UNTRAINED)
     }
 
 
-def measure_speaker(loaded: Run, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """How well a linear probe names the speaker from one word, for each representation, on the same split.
+def measure_speaker(run: Run, encoders: Mapping[str, InstanceEncoder], seed: int = 0) -> dict[str, SpeakerProbe]:
+    """How well a linear probe identifies the speaker from one word, for each encoder, on the same split.
 
     Raises
     ------
     UserError
         Fewer than two speakers have two utterances and enough words.
     """
-    store = loaded.store
+    store = run.store
     sides = probe_split(store.speaker, store.utterance, seed=seed)
     rows = np.concatenate([sides.train, sides.test])
     local = ProbeSplit(np.arange(len(sides.train)), np.arange(len(sides.train), len(rows)))
     return {
-        name: probe_speaker(encode(rows), store.speaker[rows], store.utterance[rows], local, seed).to_json()
-        for name, encode in encoders_of(loaded).items()
+        name: probe_speaker(encode(rows), store.speaker[rows], store.utterance[rows], local, seed)
+        for name, encode in encoders.items()
     }

@@ -1,1 +1,1 @@
-"""From words in time to frames: MFCC, and the store that holds them."""
+"""From aligned words to feature frames: MFCC, and the store of the frames."""

@@ -1,8 +1,8 @@
-"""From an ALIGNED folder to a store: MFCC over whole utterances, cut at the words, normalised, in several processes.
+"""From an ALIGNED folder to a feature store, in several processes or on several machines.
 
-The work is cut into parts of some utterances. A worker writes each part whole or not at all, so an interrupted
-extraction goes on where it stopped, and the parts that several machines made (``--shard K/N``) are joined by `merge`.
-Normalisation needs all words of a speaker, so it comes last, when the parts are copied into the store.
+The work is divided into parts (`features.parts`), each written completely or not at all, so that an interrupted
+extraction continues where it stopped. `merge` joins the parts from several machines (``--shard K/N``). Normalisation
+needs all words of a speaker, so it comes last, when the parts are copied into the store.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker
 
 PARTS = "parts"
-
-
-_MARKS = (META_FILE, PARTS)  # what a store holds, whole or not
+_STORE_ENTRIES = (META_FILE, PARTS)  # one of them is in every store, finished or not
 
 
 def extract(
@@ -59,56 +57,56 @@ def extract(
     aligned, store : Path
     settings : MfccSettings
     jobs : int
-        Processes.
+        Number of processes.
     shard : (K, N) or None
-        Only the K-th of N interleaved shares of the parts, from 1; `merge` makes the store of all of them.
+        Compute only every N-th part, starting with the K-th (from 1); `merge` builds the store from all shards.
     quiet : bool
     force, resume : bool
-        What becomes of what is already there: it goes, or its parts are kept and the others added.
+        Replace an existing store, or keep its parts and add the missing ones.
 
     Returns
     -------
     Extraction
-        With every utterance of which nothing, or not all, could be used.
+        Including every utterance that could not be used, or only in part.
 
     Raises
     ------
     UserError
-        Before anything is written or removed, if the input cannot be used; also if no word of it could be.
+        If the input is invalid (before anything is written or removed), or none of its words could be used.
     """
     plan = Plan(aligned)
-    described = plan.describe(settings, shard or (1, 1))
+    plan_json = plan.describe(settings, shard or (1, 1))
     with only_writer(store):
-        claim_output(store, force=force, resume=resume, inputs=[aligned], folder_with=_MARKS)
-        if resume and (whole := _resumed(store, described, shard)):
-            return whole
-        return _extract(plan, described, store, settings, jobs, shard, quiet)
+        claim_output(store, force=force, resume=resume, inputs=[aligned], folder_with=_STORE_ENTRIES)
+        if resume and (finished := _resume(store, plan_json, shard)):
+            return finished
+        return _extract(plan, plan_json, store, settings, jobs, shard, quiet)
 
 
 def _extract(
     plan: Plan,
-    described: dict[str, Any],
+    plan_json: dict[str, Any],
     store: Path,
     settings: MfccSettings,
     jobs: int,
     shard: tuple[int, int] | None,
     quiet: bool,
 ) -> Extraction:
-    """Make what is missing of the parts, and of all of them the store."""
+    """Compute the missing parts, then build the store from all parts."""
     parts = store / PARTS
     if not (parts / PLAN_FILE).exists():
-        write_json(parts / PLAN_FILE, described)
+        write_json(parts / PLAN_FILE, plan_json)
     k, n = shard or (1, 1)
     numbers = range(k - 1, len(plan), n)
-    left = [number for number in numbers if not part_file(parts, number).exists()]
-    with Tracker("features", sum(map(plan.n_utterances, left)), "utterances", quiet) as tracker:
+    missing = [number for number in numbers if not part_file(parts, number).exists()]
+    with Tracker("features", sum(map(plan.n_utterances, missing)), "utterances", quiet) as tracker:
         work = partial(extract_part, settings=settings, parts=parts)
-        for done in in_processes(work, map(plan.part, left), min(jobs, len(left))):
+        for done in in_processes(work, map(plan.part, missing), min(jobs, len(missing))):
             tracker.advance(done)
     files = [part_file(parts, number) for number in numbers]
     if shard is not None:
         return read_parts(files)[0]
-    result = _finish(store, files, described)
+    result = _finish(store, files, plan_json)
     shutil.rmtree(parts)
     return result
 
@@ -119,67 +117,66 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
     Raises
     ------
     UserError
-        If a folder is no shard, a shard is missing or doubled, or they are of different extractions.
+        If a folder is not a shard, a shard is missing or duplicated, or the shards are of different extractions.
     """
     plans = []
     for shard in shards:
         file = shard / PARTS / PLAN_FILE
         if not file.exists():
             raise UserError(
-                f"{shard} is no shard of a feature extraction ('speech2vec features --shard K/N' makes one)"
+                f"{shard} is not a shard of a feature extraction ('speech2vec features --shard K/N' makes one)"
             )
         plans.append(read_plan(file))
     first = plans[0]
     for shard, plan in zip(shards, plans, strict=True):
         if any(plan[key] != first[key] for key in ("fingerprint", "aligned", "n_parts")):
-            raise UserError(f"{shard} and {shards[0]} are not shards of one extraction (other settings or words)")
+            raise UserError(f"{shard} and {shards[0]} are shards of different extractions (other settings or words)")
         if plan["shard"][1] != len(shards):
             raise UserError(
                 f"{shard} is shard {plan['shard'][0]} of {plan['shard'][1]}, but {len(shards)} folder(s) were given"
             )
     given = sorted(plan["shard"][0] for plan in plans)
     if given != list(range(1, len(shards) + 1)):
-        raise UserError(f"shards {given} were given; each of 1..{len(shards)} is needed once")
+        raise UserError(f"shards {given} were given; each of 1 to {len(shards)} is needed once")
     folder_of = {plan["shard"][0]: shard for shard, plan in zip(shards, plans, strict=True)}
     files = [part_file(folder_of[i % len(shards) + 1] / PARTS, i) for i in range(first["n_parts"])]
     for file in files:
         if not file.exists():
             raise UserError(
-                f"{file.parent.parent} is not finished: run its 'speech2vec features ... --resume' to the end first"
+                f"{file.parent.parent} is not finished: complete it first with 'speech2vec features ... --resume'"
             )
-    claim_output(store, force=force, inputs=shards, folder_with=_MARKS)
+    claim_output(store, force=force, inputs=shards, folder_with=_STORE_ENTRIES)
     return _finish(store, files, first)
 
 
-def _resumed(store: Path, described: dict[str, Any], shard: tuple[int, int] | None) -> Extraction | None:
-    """What is at `store` already: all of it, or a part that can be gone on with (None), or else an error."""
+def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | None) -> Extraction | None:
+    """The result of a finished store; None if the extraction can be continued, else a `UserError`."""
     plan = store / PARTS / PLAN_FILE
     if plan.exists():
-        if read_plan(plan) != described:
+        if read_plan(plan) != plan_json:
             raise UserError(
-                f"{store} holds parts of another extraction (other settings, words or shard); --force starts anew"
+                f"{store} contains parts of another extraction (other settings, words or shard); --force starts over"
             )
-        # What a killed run was writing; its processes ended with it.
-        for half in (*store.glob(".*.tmp"), *plan.parent.glob(".*.tmp")):
-            half.unlink()
+        # Partial files of a killed run, whose processes ended with it.
+        for partial_file in (*store.glob(".*.tmp"), *plan.parent.glob(".*.tmp")):
+            partial_file.unlink()
         return None
     if (store / META_FILE).exists():
         meta = read_meta(store)
-        of = {"fingerprint": meta["fingerprint"], "aligned": meta.get("aligned")}
-        if shard is not None or any(of[key] != described[key] for key in of):
-            raise UserError(f"{store} is a store made with other settings or words; --force starts anew")
+        if shard is not None or any(meta.get(key) != plan_json[key] for key in ("fingerprint", "aligned")):
+            raise UserError(f"{store} is a store made with other settings or words; --force starts over")
         counts = meta["n_words"], meta["n_frames"], meta["seconds_of_audio"], meta["short_words"]
         return Extraction(*counts, meta["shortened_words"], meta["failed"])
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
-        raise UserError(f"{store} holds no extraction to resume; --force replaces what is there")
+        raise UserError(f"{store} contains no extraction to resume; --force replaces it")
     return None
 
 
 def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
-    """Normalise the parts into a store."""
+    """Normalise the parts and write the store."""
     result, tables = read_parts(files)
     if not result.n_words:
-        raise UserError(f"no word could be used: {result.failed[0]['detail'] if result.failed else 'no parts'}")
+        raise UserError(f"no word can be used: {result.failed[0]['detail'] if result.failed else 'no parts'}")
     settings = validate_settings(MfccSettings, plan["settings"])
     words = pa.concat_tables(tables).unify_dictionaries()
     n_frames = words["n_frames"].to_numpy().astype(np.int64)
@@ -201,8 +198,8 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
             frames /= deviation[group_of_frame]
             yield frames
 
-    # An utterance's moments are of no use to another recording; a speaker's are.
-    kept = zip(names, mean, deviation, strict=True) if settings.normalise in ("speaker", "corpus") else ()
+    # Stored for other recordings of a speaker or corpus; moments of an utterance apply to no other recording.
+    moments = zip(names, mean, deviation, strict=True) if settings.normalise in ("speaker", "corpus") else ()
     write_store(
         store,
         words,
@@ -211,7 +208,7 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
         plan["settings"],
         aligned=plan["aligned"],
         synthetic=plan["synthetic"],
-        normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in kept},
+        normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in moments},
         seconds_of_audio=result.seconds,
         short_words=result.short_words,
         shortened_words=result.shortened_words,
@@ -231,14 +228,14 @@ def _groups(words: pa.Table, settings: MfccSettings) -> tuple[np.ndarray, list[s
 def _moments(
     files: list[Path], tables: list[pa.Table], groups_of: list[np.ndarray], n_groups: int, n_mfcc: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each group's frames, [shape=(n_groups, n_mfcc)] float32, summed in float64."""
+    """Mean and standard deviation per group [shape=(n_groups, n_mfcc)], float32, summed in float64."""
     count = np.zeros((n_groups, 1))
     total, squares = np.zeros((n_groups, n_mfcc)), np.zeros((n_groups, n_mfcc))
     for file, table, group in zip(files, tables, groups_of, strict=True):
         if not len(table):
             continue
         frames = read_frames(file, table).astype(np.float64)
-        # Words of one group lie together, so that sums over runs of them are few.
+        # Words of one group are mostly contiguous: sum over runs of them.
         runs = starts_of_runs(group)
         first = table["first_frame"].to_numpy()[runs]
         np.add.at(count, group[runs], np.diff(np.append(first, len(frames)))[:, None])
@@ -253,6 +250,6 @@ def mean_and_deviation(
     """Mean and standard deviation (float32) from the number of frames, their sum and their sum of squares."""
     mean = total / np.maximum(count, 1)
     variance = squares / np.maximum(count, 1) - mean**2
-    # A coefficient that never varies stays zero instead of exploding.
+    # A constant coefficient becomes zero instead of being divided by a tiny deviation.
     deviation = np.sqrt(np.where(variance > 1e-8, variance, 1.0))
     return mean.astype(np.float32), deviation.astype(np.float32)

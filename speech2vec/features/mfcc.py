@@ -1,9 +1,9 @@
-"""MFCC with every convention written down (docs/mfcc.md), in NumPy: no loop over frames.
+"""MFCC in NumPy, with every convention documented (docs/mfcc.md).
 
-Frame i is centred at sample ``i * hop_length`` (zeros beyond the ends), so that its time is ``i * hop_length /
-sampling_rate`` whatever the window; a periodic Hann window; power spectrum; triangular mel filters on Slaney's scale
-with unit area; natural logarithm of max(energy, log_floor); orthonormal DCT-II, coefficient 0 included; neither
-pre-emphasis nor liftering. The numbers are those of `librosa.feature.mfcc` on such a log-mel spectrogram.
+Frame i is centred at sample ``i * hop_length`` (zero padding beyond the ends), so that its time is ``i * hop_length /
+sampling_rate`` for any window; periodic Hann window; power spectrum; triangular mel filters on Slaney's scale with unit
+area; natural logarithm of max(energy, log_floor); orthonormal DCT-II including coefficient 0; no pre-emphasis, no
+liftering. The values equal those of `librosa.feature.mfcc` for the same log-mel spectrogram.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pydantic import Field, model_validator
 
 from speech2vec.runtime.config import Settings
 
-# Frames computed at once. So few that they stay in a core's cache: three times as fast as a long utterance at once.
+# Frames per block: few enough for the cache of a core, which is three times as fast as a long utterance at once.
 _CHUNK = 128
 
 
 class MfccSettings(Settings):
-    """Settings of the features.
+    """Settings of the MFCC features.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class MfccSettings(Settings):
     hop_length, win_length : int, samples
         10 ms and 25 ms at 16 kHz.
     n_fft : int, samples
-        Even; the window is padded with zeros to it.
+        Even; the window is zero-padded to this length.
     n_mels : int
     fmin, fmax : float, Hz
-        Edges of the mel filter bank; fmax None is half the sampling rate.
+        Edges of the mel filter bank; None is half the sampling rate.
     log_floor : float
-        The least filter energy whose logarithm is taken.
+        Lower bound of the filter energies before the logarithm.
     normalise : str
-        Frames get zero mean and unit variance in each coefficient, over all the words of a `speaker`, of an
-        `utterance`, of the whole `corpus`, or not at all (`none`). Silence between words does not count.
+        Scope within which each coefficient is normalised to zero mean and unit variance: `speaker`, `utterance`,
+        `corpus` or `none`. Only frames of words count, not the silence between them.
     max_frames : int or None
-        Of a longer word only the first so many frames are kept.
+        Longer words are truncated to this many frames.
     """
 
     sampling_rate: int = Field(16000, ge=1000)
@@ -59,18 +59,18 @@ class MfccSettings(Settings):
     max_frames: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
-    def _consistent(self) -> MfccSettings:
+    def _check_consistency(self) -> MfccSettings:
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length {self.win_length} exceeds n_fft {self.n_fft}")
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc {self.n_mfcc} exceeds n_mels {self.n_mels}")
         if not self.fmin < (self.fmax or self.sampling_rate / 2) <= self.sampling_rate / 2:
-            raise ValueError("fmin < fmax <= sampling_rate / 2 must hold")
+            raise ValueError("fmin < fmax <= sampling_rate / 2 is required")
         return self
 
     @property
     def frame_shift(self) -> float:
-        """Seconds from frame to frame."""
+        """Seconds between frames."""
         return self.hop_length / self.sampling_rate
 
 
@@ -115,13 +115,13 @@ def mfcc(samples: np.ndarray, settings: MfccSettings | None = None) -> np.ndarra
     window, mel, dct = _tables(settings)
     hop, width, n_fft = settings.hop_length, settings.win_length, settings.n_fft
     n_frames = 1 + len(samples) // hop
-    # The window lies in the middle of the n_fft samples around a frame's centre, as in librosa.
+    # The window is centred within the n_fft samples around the frame centre, as in librosa.
     left = n_fft // 2 - (n_fft - width) // 2
     padded = np.zeros((n_frames - 1) * hop + width, dtype=np.float32)
     kept = min(len(samples), len(padded) - left)
     padded[left : left + kept] = samples[:kept]
     frames = np.lib.stride_tricks.sliding_window_view(padded, width)[::hop]
-    # The transform in float64: in float32 the rounding of a loud band drowns the quiet ones that MP3 leaves behind.
+    # FFT in float64: in float32, rounding errors of loud bands mask quiet ones such as those that MP3 cuts off.
     windowed = np.zeros((min(_CHUNK, n_frames), n_fft))
     out = np.empty((n_frames, settings.n_mfcc), dtype=np.float32)
     for begin in range(0, n_frames, _CHUNK):
@@ -134,27 +134,27 @@ def mfcc(samples: np.ndarray, settings: MfccSettings | None = None) -> np.ndarra
 
 
 def frame_span(start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> tuple[np.ndarray, np.ndarray]:
-    """The frames whose centre lies in [start, end).
+    """The frames whose centres lie in [start, end).
 
     Parameters
     ----------
     start, end : ndarray [shape=(n_words,)], seconds
-        From the first sample that `mfcc` saw.
+        From the first sample given to `mfcc`.
 
     Returns
     -------
     first, last : ndarray [shape=(n_words,)], int64
-        Half open. A word so short that no centre falls into it gets the frame nearest to its middle.
+        Half-open ranges. A word too short to contain a frame centre gets the frame nearest to its middle.
 
     Examples
     --------
     >>> frame_span(np.array([0.02]), np.array([0.05]), MfccSettings())
     (array([2]), array([5]))
     """
-    # A microsecond of slack: 0.29 s is frame 29 although 0.29 / 0.01 is 28.999999999999996.
-    shift, slack = settings.frame_shift, 1e-6
-    first = np.ceil((start - slack) / shift).astype(np.int64)
-    last = np.ceil((end - slack) / shift).astype(np.int64)
+    # A tolerance of one microsecond: 0.29 s is frame 29 although 0.29 / 0.01 is 28.999999999999996.
+    shift, tolerance = settings.frame_shift, 1e-6
+    first = np.ceil((start - tolerance) / shift).astype(np.int64)
+    last = np.ceil((end - tolerance) / shift).astype(np.int64)
     empty = last <= first
     middle = np.round((start + end) / 2 / shift).astype(np.int64)
     first = np.maximum(np.where(empty, middle, first), 0)

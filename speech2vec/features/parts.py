@@ -1,13 +1,14 @@
-"""One part of an extraction: MFCC over its utterances, cut at the words; written whole or not at all.
+"""The parts of a feature extraction: planned from an ALIGNED folder, computed one by one, read back together.
 
-What of an ALIGNED folder is to be extracted, cut into parts that processes and machines share.
+A part is some utterances with their words. Processes and machines share the parts; each is written completely or not at
+all. `extract_part` computes MFCC over whole utterances and cuts the words out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +22,120 @@ from speech2vec.corpus.readers import is_synthetic
 from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
 from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json
 
-# A word may end this much (seconds) after its audio: aligners round, and MP3 changes a file's length.
+PLAN_FILE = "plan.json"
+UTTERANCES_PER_PART = 64  # some minutes of speech, about a second of work
+
+# Seconds by which a word may end after its audio: aligners round, and MP3 changes the length of a file.
 _OVERHANG = 0.1
-
-
-# Samples lie in [-1, 1], in floating-point files about so; the power of these would leave float32.
-_LOUDEST = 1e12
+# Samples lie in [-1, 1], in floating-point files roughly so; the power of larger ones would overflow float32.
+_MAX_SAMPLE = 1e12
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The words of one utterance, cut out.
+class Part:
+    """The utterances of one part, with their words.
 
     Parameters
     ----------
-    frames : ndarray [shape=(total_frames, n_mfcc)], float32
-        Not normalised, one word after the other.
-    n_frames : ndarray [shape=(n_words,)], int64
-        0 for a word that lies outside its audio.
-    seconds : float
-        Length of the utterance.
-    n_shortened : int
-        Words that are longer than `max_frames`.
+    number : int
+        Counted from 0.
+    utterances : list of Utterance
+    words : pyarrow.Table
+        Rows of ``words.parquet``, grouped by utterance.
+    n_words : list of int
+        Number of words of each utterance.
     """
 
-    frames: np.ndarray
-    n_frames: np.ndarray
-    seconds: float
-    n_shortened: int
+    number: int
+    utterances: list[Utterance]
+    words: pa.Table
+    n_words: list[int]
+
+
+class Plan:
+    """The division of an ALIGNED folder into parts.
+
+    Parameters
+    ----------
+    aligned : Path
+
+    Raises
+    ------
+    UserError
+        If the folder contains no words, or words that do not match its utterances.
+    """
+
+    def __init__(self, aligned: Path) -> None:
+        self._words = read_words(aligned)
+        if not len(self._words):
+            raise UserError(f"{aligned} contains no aligned words: see its {REPORT_FILE} for the reasons")
+        utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
+        ids = self._words["utterance_id"].combine_chunks().dictionary_encode()
+        index = ids.indices.to_numpy()
+        changes = np.flatnonzero(index[1:] != index[:-1]) + 1
+        self._offsets = np.concatenate([[0], changes, [len(index)]])
+        names = ids.dictionary.to_pylist()
+        if len(names) != len(self._offsets) - 1:
+            raise UserError(f"{aligned / WORDS_FILE}: the words of an utterance are not contiguous")
+        unknown = [name for name in names if name not in utterances]
+        if unknown:
+            raise UserError(
+                f"{aligned / WORDS_FILE} has words of utterances that {UTTERANCES_FILE} lacks, such as '{unknown[0]}'"
+            )
+        start = self._words["start"].to_numpy()
+        backwards = (start[1:] < start[:-1]) & (index[1:] == index[:-1])
+        if backwards.any():
+            name = names[index[int(backwards.argmax())]]
+            raise UserError(f"{aligned / WORDS_FILE}: the words of utterance '{name}' are not in time order")
+        self._utterances = [utterances[name] for name in names]
+        self.synthetic = any(is_synthetic(folder) for folder in {u.audio.parent for u in self._utterances})
+        self.hash = hashlib.sha256()
+        for name in (WORDS_FILE, UTTERANCES_FILE):
+            with (aligned / name).open("rb") as file:
+                while block := file.read(2**20):
+                    self.hash.update(block)
+
+    def __len__(self) -> int:
+        """The number of parts."""
+        return -(-len(self._utterances) // UTTERANCES_PER_PART)
+
+    def n_utterances(self, number: int) -> int:
+        return len(self._utterances[number * UTTERANCES_PER_PART : (number + 1) * UTTERANCES_PER_PART])
+
+    def part(self, number: int) -> Part:
+        utterances = self._utterances[number * UTTERANCES_PER_PART : (number + 1) * UTTERANCES_PER_PART]
+        offsets = self._offsets[number * UTTERANCES_PER_PART : number * UTTERANCES_PER_PART + len(utterances) + 1]
+        # `take` copies; pickling a slice would send the whole table to the other process.
+        words = self._words.take(np.arange(offsets[0], offsets[-1]))
+        return Part(number, utterances, words, np.diff(offsets).tolist())
+
+    def describe(self, settings: MfccSettings, shard: tuple[int, int]) -> dict[str, Any]:
+        """The contents of plan.json: only parts of equal settings, words and shard belong together."""
+        return {
+            "fingerprint": fingerprint(settings),
+            "settings": settings.model_dump(mode="json"),
+            "aligned": self.hash.hexdigest(),
+            "n_parts": len(self),
+            "shard": list(shard),
+            "synthetic": self.synthetic,
+        }
+
+
+def read_plan(file: Path) -> dict[str, Any]:
+    """Read a plan.json, which `Plan.describe` made when the extraction was started."""
+    plan = read_json(file)
+    if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
+        raise UserError(f"{file} is not the plan of a feature extraction")
+    return plan
 
 
 @dataclass
-class Extraction:
-    """What became of an extraction (or of a shard of one)."""
+class Extraction(Displayed):
+    """Result of an extraction (or of one shard of it): counts, and the utterances that failed or lost words."""
 
     n_words: int = 0
     n_frames: int = 0
@@ -65,16 +144,32 @@ class Extraction:
     shortened_words: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and failures, for JSON."""
+        return asdict(self)
+
+    def display_parts(self) -> list[str | Table]:
+        """The counts, then a line for each failure."""
+        text = (
+            f"{self.n_words:,} words, {self.n_frames:,} frames of {self.seconds / 3600:.2f} h of audio; "
+            f"{self.short_words} words shorter than a frame"
+        )
+        if self.shortened_words:
+            text += f"\n  {self.shortened_words:,} words are longer than max_frames and were cut"
+        for failure in self.failed:
+            text += f"\n  not (wholly) used: {failure['utterance_id']}: {failure['reason']} ({failure['detail']})"
+        return [text]
+
 
 def part_file(parts: Path, number: int) -> Path:
     return parts / f"{number:06d}.parquet"
 
 
 def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
-    """Write one part and return its number of utterances.
+    """Compute and write one part; returns its number of utterances.
 
-    It is ``NNNNNN.npy``, its frames as they come (not normalised), and then, which makes it whole,
-    ``NNNNNN.parquet``: its words, with what failed in the metadata.
+    The frames, not normalised, go to ``NNNNNN.npy``. The words, with the failures in the metadata, go to
+    ``NNNNNN.parquet``, which is written last and marks the part as complete.
     """
     start, end = part.words["start"].to_numpy(), part.words["end"].to_numpy()
     n_frames = np.zeros(len(start), dtype=np.int64)
@@ -123,8 +218,30 @@ def _failure(utterance: Utterance, reason: str, detail: str) -> dict[str, str]:
     return {"utterance_id": utterance.utterance_id, "reason": reason, "detail": detail}
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The frames of the words of one utterance.
+
+    Parameters
+    ----------
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+        Not normalised, word after word.
+    n_frames : ndarray [shape=(n_words,)], int64
+        0 for a word outside the audio.
+    seconds : float
+        Duration of the utterance.
+    n_shortened : int
+        Number of words longer than `max_frames`.
+    """
+
+    frames: np.ndarray
+    n_frames: np.ndarray
+    seconds: float
+    n_shortened: int
+
+
 def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
-    """Compute MFCC over an utterance, and cut its words out.
+    """Compute MFCC over a whole utterance and cut its words out.
 
     Parameters
     ----------
@@ -136,12 +253,12 @@ def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings
     Raises
     ------
     AudioError
-        If the audio cannot be read, or its samples are too large for features in float32.
+        If the audio cannot be read, or its samples are too large for float32 features.
     """
     samples = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
     peak = float(np.abs(samples).max())
-    if peak > _LOUDEST:
-        raise audio.AudioError(f"{utterance.audio}: samples too large to compute features (up to {peak:.1e}, not 1)")
+    if peak > _MAX_SAMPLE:
+        raise audio.AudioError(f"{utterance.audio}: its samples are too large (up to {peak:.1e}; the range is -1 to 1)")
     offset = utterance.start or 0.0
     return cut_samples(samples, start - offset, end - offset, settings)
 
@@ -153,15 +270,15 @@ def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, setting
     inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
     first, last = frame_span(start[inside], end[inside], settings)
     first = np.minimum(first, len(frames) - 1)
-    whole = np.clip(last, first + 1, len(frames)) - first
-    lengths = np.minimum(whole, settings.max_frames or len(frames))
+    full = np.clip(last, first + 1, len(frames)) - first
+    lengths = np.minimum(full, settings.max_frames or len(frames))
     n_frames = np.zeros(len(start), dtype=np.int64)
     n_frames[inside] = lengths
-    return Cut(frames[rows_of_ranges(first, lengths)], n_frames, seconds, int((lengths < whole).sum()))
+    return Cut(frames[rows_of_ranges(first, lengths)], n_frames, seconds, int((lengths < full).sum()))
 
 
 def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
-    """What became of the parts together, and the words of each."""
+    """The combined result of the parts, and the words of each."""
     result, tables = Extraction(), []
     for file in files:
         try:
@@ -180,7 +297,7 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
 
 
 def read_frames(file: Path, words: pa.Table) -> np.ndarray:
-    """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised."""
+    """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
     try:
         frames = np.load(file)
@@ -192,108 +309,4 @@ def read_frames(file: Path, words: pa.Table) -> np.ndarray:
 
 
 def _damaged(file: Path) -> UserError:
-    return UserError(f"{file} is missing or damaged (copied in part?): copy it again, or extract again with --force")
-
-
-PLAN_FILE = "plan.json"
-
-
-# Utterances to a part: some minutes of speech, a second of work.
-_PART = 64
-
-
-@dataclass(frozen=True)
-class Part:
-    """The utterances of one part, and their words.
-
-    Parameters
-    ----------
-    number : int
-    utterances : list of Utterance
-    words : pyarrow.Table
-        Rows of ``words.parquet``, those of one utterance after those of the other.
-    n_words : list of int
-        Of each utterance.
-    """
-
-    number: int
-    utterances: list[Utterance]
-    words: pa.Table
-    n_words: list[int]
-
-
-class Plan:
-    """What is to be extracted, cut into parts.
-
-    Parameters
-    ----------
-    aligned : Path
-
-    Raises
-    ------
-    UserError
-        If the folder holds no words, or words that do not fit its utterances.
-    """
-
-    def __init__(self, aligned: Path) -> None:
-        self._words = read_words(aligned)
-        if not len(self._words):
-            raise UserError(f"{aligned} holds no aligned words: its {REPORT_FILE} says why")
-        utterances = {utterance.utterance_id: utterance for utterance in read_utterances(aligned)}
-        ids = self._words["utterance_id"].combine_chunks().dictionary_encode()
-        index = ids.indices.to_numpy()
-        changes = np.flatnonzero(index[1:] != index[:-1]) + 1
-        self._begins = np.concatenate([[0], changes, [len(index)]])
-        names = ids.dictionary.to_pylist()
-        if len(names) != len(self._begins) - 1:
-            raise UserError(f"{aligned / WORDS_FILE}: the words of an utterance do not lie together")
-        unknown = [name for name in names if name not in utterances]
-        if unknown:
-            raise UserError(
-                f"{aligned / WORDS_FILE} names utterances that {UTTERANCES_FILE} lacks, '{unknown[0]}' for one"
-            )
-        start = self._words["start"].to_numpy()
-        backwards = (start[1:] < start[:-1]) & (index[1:] == index[:-1])
-        if backwards.any():
-            name = names[index[int(backwards.argmax())]]
-            raise UserError(f"{aligned / WORDS_FILE}: the words of utterance '{name}' are not in order of time")
-        self._utterances = [utterances[name] for name in names]
-        self.synthetic = any(is_synthetic(folder) for folder in {u.audio.parent for u in self._utterances})
-        self.hash = hashlib.sha256()
-        for name in (WORDS_FILE, UTTERANCES_FILE):
-            with (aligned / name).open("rb") as file:
-                while block := file.read(2**20):
-                    self.hash.update(block)
-
-    def __len__(self) -> int:
-        """The number of parts."""
-        return -(-len(self._utterances) // _PART)
-
-    def n_utterances(self, number: int) -> int:
-        return len(self._utterances[number * _PART : (number + 1) * _PART])
-
-    def part(self, number: int) -> Part:
-        utterances = self._utterances[number * _PART : (number + 1) * _PART]
-        begins = self._begins[number * _PART : number * _PART + len(utterances) + 1]
-        # `take` copies: a slice would carry the whole table along to another process.
-        words = self._words.take(np.arange(begins[0], begins[-1]))
-        return Part(number, utterances, words, np.diff(begins).tolist())
-
-    def describe(self, settings: MfccSettings, shard: tuple[int, int]) -> dict[str, Any]:
-        """What the parts in a folder are of; those of other settings, words or shard do not belong with them."""
-        return {
-            "fingerprint": fingerprint(settings),
-            "settings": settings.model_dump(mode="json"),
-            "aligned": self.hash.hexdigest(),
-            "n_parts": len(self),
-            "shard": list(shard),
-            "synthetic": self.synthetic,
-        }
-
-
-def read_plan(file: Path) -> dict[str, Any]:
-    """What `Plan.describe` said when the parts were begun."""
-    plan = read_json(file)
-    if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
-        raise UserError(f"{file} is not the plan of a feature extraction")
-    return plan
+    return UserError(f"{file} is missing or damaged (incomplete copy?): copy it again, or extract again with --force")

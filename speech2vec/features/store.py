@@ -1,10 +1,10 @@
 """The feature store: the frames of all words in one memory-mapped array, with an index of the words.
 
-``frames.npy`` [shape=(total_frames, n_mfcc)] float32, normalised; ``words.parquet``: a row for each word instance in
-corpus order; ``meta.json``: settings, fingerprint, normalisation. Only the frames of words are kept, one word after the
-other; ``meta.json`` is written last, so a folder without it is not (yet) a store.
+``frames.npy`` [shape=(total_frames, n_mfcc)], float32, normalised: the frames of words only, word after word.
+``words.parquet``: one row per word instance, in corpus order. ``meta.json``: settings, fingerprint, normalisation;
+written last, so that a folder without it is not (yet) a store.
 
-Rows that lie together: where each run of equal values begins, and the rows of many ranges at once.
+`starts_of_runs` and `rows_of_ranges` index such contiguous rows without loops.
 """
 
 from __future__ import annotations
@@ -27,14 +27,9 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
 
 FRAMES_FILE = "frames.npy"
-
-
 META_FILE = "meta.json"
 
-
 _NAME = pa.dictionary(pa.int32(), pa.string())
-
-
 STORE_SCHEMA = pa.schema(
     [
         ("utterance_id", _NAME),
@@ -51,7 +46,7 @@ STORE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """A store opened for reading; the frames stay on disk until they are touched.
+    """A store opened for reading; the frames are read from disk on access.
 
     Parameters
     ----------
@@ -59,10 +54,10 @@ class Store:
     frames : ndarray [shape=(total_frames, n_mfcc)], float32
         Memory-mapped, normalised.
     types : list of str
-        The vocabulary, most frequent word first (ties in alphabetical order).
+        The vocabulary, sorted by descending frequency, then alphabetically.
     counts : ndarray [shape=(n_types,)], int64
     word_id, utterance, speaker : ndarray [shape=(n_words,)], int32
-        Indices into `types`, `utterance_ids` and `speakers`; the words of an utterance lie together, in time order.
+        Indices into `types`, `utterance_ids` and `speakers`; the words of an utterance are contiguous, in time order.
     start, end : ndarray [shape=(n_words,)], seconds
     first_frame : ndarray [shape=(n_words,)], int64
     n_frames : ndarray [shape=(n_words,)], int32
@@ -71,7 +66,7 @@ class Store:
         The `MfccSettings` that made it.
     fingerprint : str
     meta : dict
-        All of meta.json.
+        The contents of meta.json.
     """
 
     path: Path
@@ -101,28 +96,28 @@ class Store:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the speech was synthesised: every figure from it must say so."""
+        """Whether the speech is synthetic, in which case all results must be labelled so."""
         return bool(self.meta.get("synthetic"))
 
     def segment(self, index: int) -> np.ndarray:
-        """The frames of one word [shape=(n_frames, n_mfcc)], without a copy."""
+        """The frames of one word [shape=(n_frames, n_mfcc)], as a view."""
         first = int(self.first_frame[index])
         return self.frames[first : first + int(self.n_frames[index])]
 
     def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The frames of some words, one word after the other [shape=(their frames, n_mfcc)], copied (to `out`).
+        """The frames of some words, word after word [shape=(total_frames, n_mfcc)], copied (to `out`).
 
-        What lies together is asked for at once, and nothing is read on behind it: words and utterances are drawn from
-        all over a file that may be larger than the memory.
+        Contiguous words are prefetched in one request, and read-ahead is off: words and utterances are drawn at random
+        from a file that may be larger than memory.
         """
         n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
         self._prefetch(first, first + n)
-        taken: np.ndarray = np.take(self._scattered, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
+        taken: np.ndarray = np.take(self._random_access_frames, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
         return taken
 
     def _prefetch(self, first: np.ndarray, end: np.ndarray) -> None:
-        """Tell the system which frames will be read: words from `first` to `end` [shape=(n_words,)]."""
-        mapped = self._scattered.base
+        """Announce to the system the frames to be read, from `first` to `end` [shape=(n_words,)]."""
+        mapped = self._random_access_frames.base
         if not len(first) or not isinstance(mapped, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
             return
         apart = first[1:] != end[:-1]
@@ -134,25 +129,25 @@ class Store:
             mapped.madvise(mmap.MADV_WILLNEED, begin, length)
 
     @cached_property
-    def _scattered(self) -> np.ndarray:
-        """The frames mapped once more, for words from all over the file."""
+    def _random_access_frames(self) -> np.ndarray:
+        """A second memory map of the frames, without read-ahead."""
         frames: np.ndarray = np.load(self.path / FRAMES_FILE, mmap_mode="r")
         if isinstance(frames.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
             frames.base.madvise(mmap.MADV_RANDOM)
         return frames
 
-    def find_non_finite(self, at_once: int = 1_000_000) -> int | None:
-        """The first row whose frames hold NaN or infinity; None where all are numbers. Reads all frames."""
-        for begin in range(0, len(self.frames), at_once):
-            wrong = np.flatnonzero(~np.isfinite(self.frames[begin : begin + at_once]).all(axis=1))
-            if len(wrong):
-                frame = begin + int(wrong[0])
+    def find_non_finite(self, block_size: int = 1_000_000) -> int | None:
+        """Index of the first word with NaN or infinity in its frames, or None. Reads all frames."""
+        for begin in range(0, len(self.frames), block_size):
+            non_finite = np.flatnonzero(~np.isfinite(self.frames[begin : begin + block_size]).all(axis=1))
+            if len(non_finite):
+                frame = begin + int(non_finite[0])
                 inside = (self.first_frame <= frame) & (frame < self.first_frame + self.n_frames)
                 return int(inside.argmax())
         return None
 
     def words(self) -> list[str]:
-        """The word of each instance, spelled out."""
+        """The spelling of each word instance."""
         return [self.types[i] for i in self.word_id]
 
     @classmethod
@@ -162,7 +157,7 @@ class Store:
         Raises
         ------
         UserError
-            If the folder is no whole store, or its parts do not fit each other.
+            If the folder is not a complete store, or its files do not match.
         """
         path = Path(path)
         meta = read_meta(path)
@@ -181,11 +176,11 @@ class Store:
         if wrong:
             raise UserError(f"{path / WORDS_FILE} has a column of the wrong type: {', '.join(wrong)}")
         if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"] or frames.dtype != np.float32:
-            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, not what a store holds")
+            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, which no store contains")
         n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
         first_frame = table["first_frame"].to_numpy()
         if len(n_frames) == 0:
-            raise UserError(f"store {path} holds no words")
+            raise UserError(f"store {path} contains no words")
         if n_frames.min() < 1:
             word = table["word"][int(n_frames.argmin())].as_py()
             raise UserError(f"store {path}: the word '{word}' in row {int(n_frames.argmin())} has no frames")
@@ -220,23 +215,23 @@ class Store:
 
 
 def _unreadable(file: Path, kind: str, error: Exception) -> UserError:
-    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is no whole {kind}"
-    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' makes the store anew")
+    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is not a complete {kind}"
+    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' rebuilds the store")
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """The meta.json of a store, or a `UserError` that says why the folder is none."""
+    """The meta.json of a store; a `UserError` says why the folder is not a store."""
     file = path / META_FILE
     if not file.exists():
-        reason = "there is no such folder" if not path.exists() else f"it holds no {META_FILE}"
-        raise UserError(f"{path} is no store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
+        reason = "no such folder" if not path.exists() else f"it contains no {META_FILE}"
+        raise UserError(f"{path} is not a store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
     meta = read_json(file)
     try:
         settings, stored, _ = meta["settings"], meta["fingerprint"], meta["settings"]["n_mfcc"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{file} is not the {META_FILE} of a store: it lacks {error}") from error
     if fingerprint(settings) != stored:
-        raise UserError(f"{file}: its settings do not have its fingerprint {stored}: it was changed by hand")
+        raise UserError(f"{file}: its settings do not match its fingerprint {stored}: it was edited by hand")
     return meta
 
 
@@ -244,7 +239,7 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # a column of no or several chunks, by version
+    if isinstance(array, pa.ChunkedArray):  # for a column of no or several chunks, depending on the version
         array = array.unify_dictionaries().combine_chunks() if array.num_chunks > 1 else array.chunk(0)
     return array.dictionary.to_pylist(), array.indices.to_numpy().astype(np.int32, copy=False)
 
@@ -252,7 +247,7 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
 def write_store(
     path: Path, words: pa.Table, frames: Iterable[np.ndarray], n_mfcc: int, settings: dict[str, Any], **meta: Any
 ) -> None:
-    """Write a store: the frames first, ``meta.json`` (which makes it one) last; that of an older store goes first.
+    """Write a store, ``meta.json`` last; the one of an older store is removed first.
 
     Parameters
     ----------
@@ -260,11 +255,11 @@ def write_store(
     words : pyarrow.Table
         Columns of `STORE_SCHEMA`.
     frames : iterable of ndarray [shape=(n, n_mfcc)]
-        Blocks that follow one another.
+        Consecutive blocks.
     n_mfcc : int
     settings : dict
     **meta
-        More for meta.json.
+        Further entries of meta.json.
     """
     path.mkdir(parents=True, exist_ok=True)
     (path / META_FILE).unlink(missing_ok=True)
@@ -277,12 +272,12 @@ def write_store(
 
 
 def write_frames(file: Path, n_frames: int, n_mfcc: int, blocks: Iterable[np.ndarray]) -> None:
-    """Write a ``.npy`` file [shape=(n_frames, n_mfcc)], float32, from blocks that follow one another.
+    """Write a ``.npy`` file [shape=(n_frames, n_mfcc)], float32, from consecutive blocks.
 
     Raises
     ------
     OSError
-        If the disk is full. A memory map would end the process there, and `numpy.save` not say what is wrong.
+        If the disk is full. (Writing through a memory map would crash, and `numpy.save` hides the reason.)
     """
     header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, n_mfcc)}
     written = 0
@@ -292,11 +287,11 @@ def write_frames(file: Path, n_frames: int, n_mfcc: int, blocks: Iterable[np.nda
             out.write(np.ascontiguousarray(block, dtype="<f4").data)
             written += len(block)
         if written != n_frames:
-            raise ValueError(f"{written} frames were given for words of {n_frames}")
+            raise ValueError(f"{written} frames were given, the words have {n_frames}")
 
 
 def starts_of_runs(values: np.ndarray) -> np.ndarray:
-    """Where values that differ from the one before begin [shape=(n_runs,)], int64.
+    """Start index of each run of equal values [shape=(n_runs,)], int64.
 
     Examples
     --------
@@ -307,7 +302,7 @@ def starts_of_runs(values: np.ndarray) -> np.ndarray:
 
 
 def rows_of_ranges(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The rows of ranges, one range after the other [shape=(sum of lengths,)], int64.
+    """The indices of all rows in some ranges, range after range [shape=(lengths.sum(),)], int64.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""What every program needs and no speech: errors, files, settings, processes, progress, the terminal."""
+"""Foundations without any speech in them: errors, files, settings, processes, progress, command lines."""

@@ -1,20 +1,20 @@
 """Settings: pydantic models filled from a TOML file and from ``--set key.sub=value``, and their fingerprint.
 
-Only what changes the result is a setting; how it is executed (jobs, device, quiet) is an option of the command
-and never enters a fingerprint. A setting that says how is excluded (`Field(exclude=True)`): it is left out of
-fingerprints, of differences and of what is written.
+A setting changes the result. How a command is executed (jobs, device, quiet) is an option of the command and never
+part of a fingerprint. A setting of how to compute is excluded (`Field(exclude=True)`): it stays out of fingerprints,
+differences and files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from speech2vec.runtime.errors import UserError
@@ -26,17 +26,17 @@ else:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused, types checked."""
+    """Base class of all settings: frozen, type-checked, without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and info.field_name:
-            kind = cls.model_fields[info.field_name].annotation
-            if {int, float} & {kind, *get_args(kind)} and bool not in get_args(kind):
-                raise ValueError("a number is needed")
+    def _reject_bool_for_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name:  # pydantic would read true as 1
+            annotation = cls.model_fields[info.field_name].annotation
+            if {int, float} & {annotation, *get_args(annotation)} and bool not in get_args(annotation):
+                raise ValueError("must be a number")
         return value
 
 
@@ -44,7 +44,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file, or say in one line what is wrong with it."""
+    """Read a TOML file; a `UserError` names the file that is missing or invalid."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -54,10 +54,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
-    """``model.vector_size=100`` -> (["model", "vector_size"], 100); a value that is no TOML is a string."""
+    """``model.vector_size=100`` -> (["model", "vector_size"], 100); a value that is not TOML is a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"--set takes key=value (for one, model.vector_size=100), not '{text}'")
+        raise UserError(f"--set takes key=value (for example model.vector_size=100), not '{text}'")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -65,9 +65,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     return [part.strip() for part in key.split(".")], parsed
 
 
-def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
-    for key, value in more.items():
+    for key, value in update.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
             merged[key] = _merge(dict(merged[key]), value)
         else:
@@ -82,23 +82,23 @@ def load_settings(
     preset: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> S:
-    """Settings of `kind`: its defaults, then `preset`, then `file`, then `given`, then `overrides`.
+    """Build settings from the defaults of `kind`, `preset`, `file`, `given` and `overrides`; later sources win.
 
     Parameters
     ----------
-    kind : type of Settings
+    kind : subclass of Settings
     file : Path or None
         A TOML file (``--config``).
     overrides : sequence of str
-        Texts ``key.sub=value`` (``--set``).
+        Strings ``key.sub=value`` (``--set``).
     preset : mapping or None
     given : mapping or None
-        Settings that a command has options of its own for, by their dotted keys; None where the option was not given.
+        Values of a command's own options, by dotted key; None where the option was not given.
 
     Raises
     ------
     UserError
-        One line that names the key that is unknown or of the wrong type.
+        Naming every key that is unknown or has a value of the wrong type.
     """
     values: dict[str, Any] = dict(preset or {})
     if file is not None:
@@ -113,66 +113,47 @@ def load_settings(
 
 
 def validate_settings(kind: type[S], values: Mapping[str, Any]) -> S:
-    """`values` as settings of `kind`, or a `UserError` naming every key at fault."""
+    """`values` as settings of `kind`; a `UserError` names every invalid key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        faults = []
+        problems = []
         for item in error.errors():
             key = ".".join(str(part) for part in item["loc"]) or kind.__name__
             if item["type"] == "extra_forbidden":
-                faults.append(f"unknown setting '{key}'")
+                problems.append(f"unknown setting '{key}'")
             else:
-                faults.append(f"setting '{key}': {item['msg']} (got {item['input']!r})")
-        raise UserError("; ".join(faults)) from error
+                problems.append(f"setting '{key}': {item['msg']} (got {item['input']!r})")
+        raise UserError("; ".join(problems)) from error
 
 
 def fingerprint(settings: Settings | Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that are equal exactly when the settings are."""
+    """Hash of the settings: 12 hexadecimal digits of the SHA-256 of their canonical JSON."""
     values = settings.model_dump(mode="json") if isinstance(settings, Settings) else settings
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def differences(before: Settings, now: Settings) -> list[str]:
-    """What differs between two settings of a kind, as ``key.sub 1, not 2``."""
-    return [f"{key} {_toml_value(old)}, not {_toml_value(new)}" for key, old, new in _differing(before, now)]
+    """The settings that differ between two instances of one class, each as ``key.sub 1, not 2``."""
+    return [f"{key} {_shown(old)}, not {_shown(new)}" for key, old, new in _differing(before, now)]
 
 
-def _differing(before: Settings, now: Settings, within: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differing(before: Settings, now: Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     for key, field in type(now).model_fields.items():
         if field.exclude:
             continue
         old, new = getattr(before, key), getattr(now, key)
         if isinstance(old, Settings) and isinstance(new, Settings):
-            yield from _differing(old, new, f"{within}{key}.")
+            yield from _differing(old, new, f"{prefix}{key}.")
         elif old != new:
-            yield within + key, old, new
+            yield prefix + key, old, new
 
 
-def _toml_value(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(value)  # with a point or an exponent, and inf and nan, as in TOML
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_toml_key(k)} = {_toml_value(v)}' for k, v in value.items() if v is not None)}}}"
-    # What JSON escapes is a TOML string's escape as well; TOML wants one more.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def to_toml(settings: Settings) -> str:
-    """Settings as TOML that `read_toml` gives back; None is left out (it is the default where it is allowed)."""
-    plain: list[str] = []
-    tables: list[str] = []
-    for key, value in settings.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            lines = [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None]
-            tables.append("\n".join([f"\n[{_toml_key(key)}]", *lines]))
-        elif value is not None:
-            plain.append(f"{_toml_key(key)} = {_toml_value(value)}")
-    return "\n".join([*plain, *tables]) + "\n"
+    """Settings as TOML for `read_toml`. None, which TOML lacks, is left out: where it is allowed, it is the default."""
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))

@@ -1,4 +1,4 @@
-"""What all command lines share: options, progress, log lines, one-line errors with exit codes."""
+"""What all command lines share: options, one-line errors and exit codes. Only command lines import it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import traceback
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import click
 import typer
@@ -15,92 +15,49 @@ import typer
 from speech2vec.runtime.errors import BUG, DONE, INTERRUPTED, USER_ERROR, UserError
 from speech2vec.runtime.seeds import LARGEST_SEED
 
-T = TypeVar("T")
-
 
 class Device(str, Enum):
-    """Where tensors live; auto is CUDA where there is one."""
+    """The device to compute on; auto is CUDA if available."""
 
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
 
 
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where the result is written.")]
-
-
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Where to write the result.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings from a TOML file.")]
-
-
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: key.sub=value (repeatable).")]
-
-
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random choice.")]
-
-
 SeedSettingOption = Annotated[
     int | None,
-    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Every random choice; short for --set seed."),
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random choice; short for --set seed=N."),
 ]
-
-
-JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Processes; 0 is one a core.")]
-
-
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
-
-
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Only errors and the result.")]
-
-
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already at the output.")]
-
-
+JobsOption = Annotated[int, typer.Option("--jobs", min=0, help="Number of processes; 0 uses one per core.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Device to compute on.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show only errors and the result.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 ShardOption = Annotated[
-    str | None, typer.Option("--shard", metavar="K/N", help="Only part K of N; 'merge' joins the parts.")
+    str | None, typer.Option("--shard", metavar="K/N", help="Process only part K of N; 'merge' joins the parts.")
 ]
-
-
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
-
-
-def count_jobs(jobs: int) -> int:
-    """The number of processes that ``--jobs`` asks for; 0 is one for each core this process may use."""
-    if jobs:
-        return jobs
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/8`` -> (2, 8).
-
-    Raises
-    ------
-    UserError
-        If it is not K/N with 1 <= K <= N.
-    """
-    k, slash, n = text.partition("/")
-    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
-        raise UserError(f"--shard takes K/N with K from 1 to N (2/8, say), not '{text}'")
-    return int(k), int(n)
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where it stopped.")]
 
 
 def exit_with_error(message: str, code: int = USER_ERROR) -> NoReturn:
-    """End the program with one line on standard error."""
+    """Exit with one line on standard error."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(code)
 
 
 def _exit_on_broken_pipe() -> NoReturn:
-    """The reader went away (`... | head`): nothing is wrong, and nothing more can be said."""
+    """Exit without an error when the reader of a pipe is gone (`... | head`)."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     raise SystemExit(DONE) from None
 
 
 def run_app(app: click.Command | typer.Typer) -> None:
-    """Run a command line: a user's error becomes one line and exit code 2, an interrupt exit code 130.
+    """Run a command line: a `UserError` becomes one line and exit code 2, an interrupt exit code 130.
 
-    Anything else is a fault of the program: a traceback and exit code 70 (Python's own 1 is "done with failures").
+    Any other exception is a bug: a traceback and exit code 70 (Python's own 1 means "done with failures" here).
     """
     try:
         code = app(standalone_mode=False)
@@ -109,7 +66,7 @@ def run_app(app: click.Command | typer.Typer) -> None:
     except click.Abort:
         exit_with_error("interrupted", INTERRUPTED)
     except click.ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 on
+        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later
             error.show()
             raise SystemExit(USER_ERROR) from None
         exit_with_error(error.format_message())
@@ -118,15 +75,15 @@ def run_app(app: click.Command | typer.Typer) -> None:
     except BrokenPipeError:
         _exit_on_broken_pipe()
     except SystemExit:
-        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # what typer makes of a broken pipe, with code 1
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # how typer handles a broken pipe, with code 1
             _exit_on_broken_pipe()
         raise
     except OSError as error:
-        # A full disk, a folder that may not be written to; a bug would not come as an error of the system.
-        exit_with_error(f"{error.filename or 'writing'}: {error.strerror or error}")
+        # A full disk or a folder without write permission, not a bug.
+        exit_with_error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
     except Exception:
         traceback.print_exc()
         raise SystemExit(BUG) from None
-    if code == INTERRUPTED:  # some versions of typer make Ctrl-C this exit code
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this exit code
         exit_with_error("interrupted", INTERRUPTED)
     raise SystemExit(code if isinstance(code, int) else DONE)

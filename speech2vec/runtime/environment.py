@@ -1,14 +1,17 @@
-"""What a result depends on beyond its settings: machine, Python, the versions of what computes."""
+"""What a result depends on besides its settings: the machine, Python and the versions of the libraries."""
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from speech2vec.runtime.processes import count_jobs
+
+VERSION = "0.1.0"
 
 REPORTED_PACKAGES = (
     "speech2vec-emotion",
@@ -25,7 +28,7 @@ REPORTED_PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """What a result depends on beyond its settings: machine, Python, the versions of what computes."""
+    """The machine, Python, the versions of the libraries and the command line, for ``environment.json``."""
     versions: dict[str, str | None] = {}
     for name in REPORTED_PACKAGES:
         try:
@@ -37,14 +40,14 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": machine_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": count_jobs(0),
         "packages": versions,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 
 def machine_name() -> str:
-    """The processor's name as the machine gives it."""
+    """The model name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(errors="replace").splitlines():

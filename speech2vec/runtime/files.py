@@ -1,28 +1,31 @@
-"""Files that are written whole or not at all, and JSON.
-
-One writer at a time: a second program that would write to the same place is told so.
-"""
+"""Files that are written completely or not at all, JSON, and the lock that keeps a second writer out."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from speech2vec.runtime.errors import UserError
+
+# What a file system without locks (some network and FUSE mounts) answers to flock.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it into place when the block ends well.
+    """Yield a temporary path next to `path`, and rename it to `path` when the block succeeds.
 
-    A run that is killed leaves the old file or the new one, never a half. After an error the half is removed.
+    A killed process leaves either the old file or the new one, never a partial file. After an error the partial file
+    is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say what it has no room for
+        error.filename = error.filename or str(path)  # "No space left on device" names no file
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -41,7 +44,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """As `atomic_path`, for a folder: `path` is replaced by the new folder once that is whole."""
+    """Like `atomic_path`, for a folder: the new folder replaces `path` once it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -61,13 +64,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. NaN is refused: a report must be readable anywhere."""
+    """Write `value` as indented JSON, atomically. NaN raises ValueError: standard JSON has no such value."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, or say in one line what is wrong with it."""
+    """Read a JSON file; a `UserError` names the file that is missing or invalid."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -77,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one line to a .jsonl file (metrics): a line is written whole, by one call."""
+    """Append one line to a .jsonl file (metrics), in a single write."""
     line = json.dumps(value, ensure_ascii=False) + "\n"
     with Path(path).open("a", encoding="utf-8") as out:
         out.write(line)
@@ -85,50 +88,39 @@ def append_json_line(path: Path, value: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """Write to `path` as long as nobody else does: two runs in one folder would mix their files.
+    """Hold the write lock of `path`: two processes that write to one folder would mix their files.
 
-    The lock lies beside it, is free when this process ends, however it does, and holds on a shared file system too,
-    where that knows locks.
+    The lock is the file ``.NAME.lock`` next to `path`. The system releases it when the process ends, however it ends.
+    On a file system without locks nothing is locked.
 
     Raises
     ------
     UserError
-        If another process holds it.
+        If another process holds the lock, or the lock file is a symbolic link.
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    held = _held(lock, path)
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file, blocking=False, fallback_to_soft=False, on_acquired=_write_owner)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        owner = ""
+        with contextlib.suppress(OSError):  # released since
+            owner = file.read_text(encoding="utf-8")
+        raise UserError(f"{path} is being written by {owner or 'another process'}: wait for it, or stop it") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # never followed: somebody else's file would be overwritten through it
+            raise UserError(f"{file}, the lock of {path}, is a symbolic link: remove it") from error
+        if error.errno not in _NO_LOCKS:
+            raise
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        held.close()
+        file.unlink(missing_ok=True)  # while it is locked, so that no new owner loses its own
+        lock.release()
 
 
-def _held(lock: Path, path: Path) -> TextIO:
-    while True:
-        file = lock.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read() or "another process"
-            file.close()
-            raise UserError(f"{path} is being written by {owner}: wait for it, or stop it") from None
-        except OSError:  # a file system without locks
-            return file
-        if _is_there(lock, file):
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            return file
-        file.close()
-
-
-def _is_there(lock: Path, file: TextIO) -> bool:
-    """Whether the open file is still the lock: its last owner may have taken it away before it was locked."""
-    try:
-        return os.path.samestat(lock.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+def _write_owner(descriptor: int) -> None:
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Outputs that already exist: refused, replaced (``--force``) or kept and completed (``--resume``)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ def claim_output(
     inputs: Iterable[str | Path | None] = (),
     folder_with: Iterable[str] = (),
 ) -> None:
-    """Refuse to write over what is there, unless the user says ``--force`` (it goes) or ``--resume`` (it stays).
+    """Refuse to overwrite an existing output, unless ``--force`` (remove it) or ``--resume`` (keep it) is given.
 
-    Call it once the input is known to be good: what is there is lost only for something better.
+    Call it after the input has been checked, so that invalid input never costs an existing output.
 
     Parameters
     ----------
     path : Path
     force : bool
     resume : bool or None
-        None: the command has no such option.
+        None if the command has no such option.
     inputs : iterable of path or None
-        None of them may be the output or lie in it.
+        Paths that must not be the output or lie in it; None entries are skipped.
     folder_with : iterable of str
-        If the output is a folder: patterns of names, at least one of which is found in it if the command wrote it.
-        Other folders are not replaced. Where none is given, the output is a file, and folders stay.
+        For an output folder: glob patterns, at least one of which matches in every folder that the command wrote;
+        other folders are never removed. Empty if the output is a file.
+
+    Raises
+    ------
+    UserError
+        If the output exists and must not be overwritten.
     """
     check_output(path, force=force, resume=resume, inputs=inputs, folder_with=folder_with)
-    if not force or not _holds_something(path):
+    if not force or not _has_content(path):
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -51,31 +56,31 @@ def check_output(
     folder_with: Iterable[str] = (),
     option: str = "-o/--output",
 ) -> None:
-    """The refusals of `claim_output` alone: for what replaces its output itself, once the new one is whole.
+    """The checks of `claim_output` without removing anything, for code that replaces its output once complete.
 
-    `option` is how the command line calls the path.
+    `option` is the name of the path on the command line.
     """
     if force and resume:
-        raise UserError("--force starts anew and --resume goes on: give one of the two")
+        raise UserError("--force starts over and --resume continues: use one of the two")
     for given in inputs:
-        if given is not None and path.resolve() in ((whole := Path(given).resolve()), *whole.parents):
-            raise UserError(f"{option} {path} is or holds the input {given}: give another")
+        if given is not None and path.resolve() in ((resolved := Path(given).resolve()), *resolved.parents):
+            raise UserError(f"{option} {path} is or contains the input {given}: use another path")
     patterns = list(folder_with)
     if path.is_dir() and not patterns:
-        raise UserError(f"{path} is a folder: {option} takes a file here")
+        raise UserError(f"{path} is a folder, but {option} must be a file")
     if path.is_file() and patterns:
-        raise UserError(f"{path} is a file: {option} takes a folder here")
-    if not _holds_something(path):
+        raise UserError(f"{path} is a file, but {option} must be a folder")
+    if not _has_content(path):
         return
     if not (force or resume):
-        go_on = "" if resume is None else "--resume goes on with it, "
-        raise UserError(f"{path} is already there; {go_on}--force replaces it, another {option} keeps it")
+        continue_ = "" if resume is None else "--resume continues it, "
+        raise UserError(f"{path} already exists; {continue_}--force replaces it, another {option} keeps it")
     if force and patterns and not path.is_symlink() and not any(any(path.glob(pattern)) for pattern in patterns):
         raise UserError(
-            f"{path} does not look like what this command writes (no {' or '.join(patterns)} in it), so --force does "
-            f"not remove it: give another {option}, or remove it yourself"
+            f"{path} was not written by this command (it contains no {' or '.join(patterns)}), so --force does not "
+            f"remove it: use another {option}, or remove it yourself"
         )
 
 
-def _holds_something(path: Path) -> bool:
+def _has_content(path: Path) -> bool:
     return any(path.iterdir()) if path.is_dir() else path.exists()

@@ -1,7 +1,7 @@
-"""Work spread over processes: one computing thread in each, none outlives its parent, an interrupt ends them all.
+"""Work spread over processes of one computing thread each; none outlives its parent, an interrupt ends them all.
 
-`in_processes` is for work whose processes live; `stream_from_processes` is for work that may kill its process (a fault
-in a library, no memory left): it says which item did, and goes on with the others.
+`in_processes` is for work that does not crash. `stream_from_processes` is for work that may kill its process (a
+segmentation fault in a library, out of memory): it reports the item that did, and continues with the others.
 """
 
 from __future__ import annotations
@@ -24,17 +24,35 @@ from threadpoolctl import threadpool_limits
 from speech2vec.runtime.errors import UserError
 
 Item = TypeVar("Item")
-
-
 Result = TypeVar("Result")
 
+_SECONDS_TO_CLEAN_UP = 5.0
 
-_PATIENCE = 5.0  # seconds that a process has to clean up after itself
+
+def count_jobs(jobs: int) -> int:
+    """The number of processes that ``--jobs`` asks for; 0 means one per core that this process may use."""
+    if jobs:
+        return jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/8`` -> (2, 8).
+
+    Raises
+    ------
+    UserError
+        If `text` is not K/N with 1 <= K <= N.
+    """
+    k, slash, n = text.partition("/")
+    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
+        raise UserError(f"--shard takes K/N with K from 1 to N (for example 2/8), not '{text}'")
+    return int(k), int(n)
 
 
 @dataclass(frozen=True)
 class Answer(Generic[Result]):
-    """A result of the item that is the `number`-th of all, from 0."""
+    """One result of the item with index `number` (from 0)."""
 
     number: int
     result: Result
@@ -42,15 +60,15 @@ class Answer(Generic[Result]):
 
 @dataclass(frozen=True)
 class Died(Generic[Item]):
-    """A process ended in the middle of an item.
+    """A process that ended while it worked on an item.
 
     Parameters
     ----------
     item
     exit_code : int
-        Where it is negative, the signal that ended the process.
+        Negative: the number of the signal that ended the process.
     started : bool
-        False where it had not come to any item yet: no fault of this one.
+        False if the process ended before it worked on any item, so that `item` is not the cause.
     """
 
     item: Item
@@ -60,7 +78,7 @@ class Died(Generic[Item]):
 
 @dataclass(frozen=True)
 class _Started:
-    """The process has made its function."""
+    """The process has created its function."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +90,19 @@ class _Sent:
 
 @dataclass(frozen=True)
 class _Done:
-    """All results of an item were sent."""
+    """All results of an item have been sent."""
 
 
 @dataclass(frozen=True)
 class _Raised:
-    """What the function raised, and where."""
+    """The exception that the function raised, and its traceback."""
 
     error: Exception
     trace: str
 
 
 class _RemoteError(Exception):
-    """The other process's traceback, shown as the cause of its error."""
+    """The traceback of the other process, shown as the cause of its exception."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -93,23 +111,23 @@ class _RemoteError(Exception):
 def in_processes(
     function: Callable[[Item], Result], items: Iterable[Item], jobs: int, in_order: bool = False
 ) -> Iterator[Result]:
-    """``function(item)`` of every item.
+    """Yield ``function(item)`` for every item.
 
     Parameters
     ----------
     function : callable
-        Of a module's top level, so that another process can import it.
+        At the top level of a module, so that another process can import it.
     items : iterable
-        Taken as they are needed: a long or costly one is never whole in memory.
+        Consumed as needed: a long or costly iterable is never held in memory as a whole.
     jobs : int
-        Processes; with 1 the work is done here.
+        Number of processes; 1 works in this process.
     in_order : bool
-        Results come in the order of `items`, else as they are done.
+        Yield results in the order of `items`, not in the order of completion.
 
     Raises
     ------
     UserError
-        A process died (most often: out of memory). What `function` raises is raised here, and ends the work.
+        If a process died (usually out of memory). An exception of `function` is raised here and ends the work.
     """
     if jobs <= 1:
         with threadpool_limits(1):
@@ -118,11 +136,11 @@ def in_processes(
         return
     early: dict[int, Result] = {}
     following = 0
-    # In order, a slow item holds back the results of those behind it: only so many are begun.
+    # In order, results wait for the slowest item before them: this bounds how many.
     make = partial(_one_result, function)
     for answer in stream_from_processes(make, items, jobs, ahead=4 * jobs if in_order else None):
         if isinstance(answer, Died):
-            raise UserError("a process died (out of memory?): try fewer --jobs")
+            raise UserError("a worker process died (out of memory?): use fewer --jobs")
         if not in_order:
             yield answer.result
             continue
@@ -139,40 +157,40 @@ def stream_from_processes(
     threads: int | None = 1,
     ahead: int | None = None,
 ) -> Iterator[Answer[Result] | Died[Item]]:
-    """The results of every item, each as soon as it is there; for an item that killed its process, a `Died`.
+    """Yield the results of every item as soon as they arrive, and a `Died` for an item that killed its process.
 
     Parameters
     ----------
     make : callable
-        Of a module's top level. Called once in each process; the function that it gives is called with each item,
-        and gives the item's results one after another.
+        At the top level of a module. Called once in each process; the function that it returns is called with each
+        item and yields that item's results.
     items : iterable
-        Taken as they are needed.
+        Consumed as needed.
     jobs : int
-        Processes; each is started when there is an item for it.
+        Number of processes; each is started when there is an item for it.
     threads : int or None
-        Computing threads in each; None leaves them as they are.
+        Computing threads per process; None keeps the libraries' defaults.
     ahead : int or None
-        Items that are begun beyond the first one that is not done.
+        At most this many items are started beyond the first unfinished one; None sets no limit.
 
     Raises
     ------
     Exception
-        What the functions raise, which ends the work.
+        Any exception of the functions, which ends the work.
     """
-    left = enumerate(items)
-    begun = 0
+    remaining = enumerate(items)
+    n_started = 0
     idle: list[_Worker] = []
     busy: list[_Worker] = []  # in the order of their items
     try:
         while True:
-            while len(busy) < jobs and not (ahead and busy and begun - busy[0].number >= ahead):
-                following = next(left, None)
+            while len(busy) < jobs and not (ahead and busy and n_started - busy[0].number >= ahead):
+                following = next(remaining, None)
                 if following is None:
                     break
                 busy.append(idle.pop() if idle else _Worker(make, threads))
                 busy[-1].give(*following)
-                begun += 1
+                n_started += 1
             if not busy:
                 return
             for pipe in connection.wait([worker.pipe for worker in busy]):
@@ -200,27 +218,27 @@ def stream_from_processes(
 
 
 class _Worker:
-    """A process, the pipe to it, and what it is at."""
+    """A process, the pipe to it and its current item."""
 
     def __init__(self, make: Callable[[], Callable[[Any], Iterable[Any]]], threads: int | None) -> None:
-        # Spawned, not forked: threads of the parent (a progress bar, BLAS) do not survive a fork, which may then hang.
+        # Spawned, not forked: a child forked while threads of the parent (progress bar, BLAS) hold locks may hang.
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(make, threads, theirs))
+        self.pipe, remote = context.Pipe()
+        self.process = context.Process(target=_work, args=(make, threads, remote))
         self.process.start()
-        theirs.close()  # so that its end is noticed here
+        remote.close()  # so that the end of the process closes the pipe
         self.started = False
         self.number = -1
         self.item: Any = None
 
     def give(self, number: int, item: Any) -> None:
         self.number, self.item = number, item
-        with contextlib.suppress(OSError):  # it has died: reading from it will say so
+        with contextlib.suppress(OSError):  # the process has died: the next read reports it
             self.pipe.send(item)
 
     def end(self) -> int:
-        """Wait for its end, and give its exit code."""
-        self.process.join(_PATIENCE)
+        """Wait for the process to end and return its exit code."""
+        self.process.join(_SECONDS_TO_CLEAN_UP)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -236,14 +254,14 @@ def _one_result(function: Callable[[Item], Result]) -> Callable[[Item], Iterator
 
 
 def _work(make: Callable[[], Callable[[Any], Iterable[Any]]], threads: int | None, pipe: connection.Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's affair
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles interrupts
+    signal.signal(signal.SIGTERM, _exit_cleanly)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         function = make()
         pipe.send(_Started())
         for item in _received(pipe):
-            # Only now are the libraries that compute sure to be loaded.
+            # Set here because the limit applies to loaded libraries only, and the function may load them late.
             with threadpool_limits(threads):
                 for result in function(item):
                     pipe.send(_Sent(result))
@@ -251,22 +269,22 @@ def _work(make: Callable[[], Callable[[Any], Iterable[Any]]], threads: int | Non
     except Exception as error:
         pipe.send(_Raised(error, traceback.format_exc()))
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # already exiting
 
 
 def _received(pipe: connection.Connection) -> Iterator[Any]:
-    with contextlib.suppress(EOFError):  # the parent has no more
+    with contextlib.suppress(EOFError):  # the parent closed the pipe: no more items
         while True:
             yield pipe.recv()
 
 
-def _leave(*_: object) -> NoReturn:
-    """Ended by the parent: half-written files are removed and programs it started are stopped on the way out."""
+def _exit_cleanly(*_: object) -> NoReturn:
+    """Terminated by the parent: exit through the ``finally`` blocks that remove partial files and stop programs."""
     sys.exit(1)
 
 
 def _die_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
+    """Exit when the parent is killed; the process would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Log lines and progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -19,47 +20,21 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from speech2vec.runtime.console import T
+T = TypeVar("T")
 
 log = logging.getLogger("speech2vec")
 
+_SECONDS_BETWEEN_LINES = 15.0
+
 
 def set_up_logging(quiet: bool) -> None:
-    """Log lines go to standard error, so that standard output holds results only; of libraries, warnings only."""
+    """Send log messages to standard error, so that standard output holds results only; warnings only from libraries."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.1f} {task.fields.get('unit', '')}/s" if speed else "", style="dim")
-
-
-class _Elapsed:
-    """Plain progress lines for logs and pipes: at most one every `every` seconds."""
-
-    def __init__(self, description: str, total: int | None, unit: str, every: float = 15.0) -> None:
-        self.description, self.total, self.unit, self.every = description, total, unit, every
-        self.started = self.last = time.monotonic()
-        self.done = 0
-
-    def advance(self, steps: int = 1) -> None:
-        self.done += steps
-        now = time.monotonic()
-        if now - self.last >= self.every:
-            self.last = now
-            self.line(now)
-
-    def line(self, now: float) -> None:
-        rate = self.done / max(now - self.started, 1e-9)
-        left = f", {(self.total - self.done) / rate:,.0f} s left" if self.total and rate else ""
-        total = f" of {self.total:,}" if self.total else ""
-        log.info("%s: %s%s %s, %.1f/s%s", self.description, f"{self.done:,}", total, self.unit, rate, left)
-
-
 class Tracker:
-    """Progress with rate and time left: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+    """Progress with rate and time left: a bar on a terminal, log lines every 15 s elsewhere, nothing when quiet.
 
     Examples
     --------
@@ -69,47 +44,59 @@ class Tracker:
     """
 
     def __init__(self, description: str, total: int | None, unit: str = "", quiet: bool = False) -> None:
-        self._bar: Progress | None = None
-        self._lines: _Elapsed | None = None
-        if quiet:
-            return
         console = Console(stderr=True)
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                _Rate(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-            )
-            self._task = self._bar.add_task(description, total=total, unit=unit, note="")
-        else:
-            self._lines = _Elapsed(description, total, unit)
+        self._quiet, self._lines = quiet, not console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=quiet or self._lines,
+            get_time=time.monotonic,
+        )
+        self._id = self._progress.add_task(description, total=total, unit=unit, note="")
+        self._logged = time.monotonic()
 
     def __enter__(self) -> Tracker:
-        if self._bar:
-            self._bar.start()
+        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._progress.stop()
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Count `steps` more; `note` is shown at the end of the bar (a running loss, say)."""
-        if self._bar:
-            self._bar.advance(self._task, steps)
-            if note is not None:
-                self._bar.update(self._task, note=note)
-        elif self._lines:
-            self._lines.advance(steps)
+        """Count `steps` more; `note` is shown at the end of the bar (the current loss, for example)."""
+        if self._quiet:
+            return
+        self._progress.advance(self._id, steps)
+        if note is not None:
+            self._progress.update(self._id, note=note)
+        if self._lines and time.monotonic() - self._logged >= _SECONDS_BETWEEN_LINES:
+            self._logged = time.monotonic()
+            _log(self._progress.tasks[0])
 
 
 def track(items: Iterable[T], description: str, total: int, unit: str = "", quiet: bool = False) -> Iterator[T]:
-    """`items`, with progress shown."""
+    """Yield `items` and show the progress."""
     with Tracker(description, total, unit, quiet) as tracker:
         for item in items:
             yield item
             tracker.advance()
+
+
+class _Rate(ProgressColumn):
+    """Items per second: rich's own columns show it for bytes, or only where there is no total."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", style="dim")
+
+
+def _log(task: Task) -> None:
+    rate = task.completed / max(task.elapsed or 0.0, 1e-9)
+    total = f" of {task.total:,}" if task.total else ""
+    left = f", {(task.total - task.completed) / rate:,.0f} s left" if task.total and rate else ""
+    log.info("%s: %s%s %s, %.1f/s%s", task.description, f"{task.completed:,}", total, task.fields["unit"], rate, left)

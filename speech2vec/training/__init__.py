@@ -1,1 +1,1 @@
-"""Training: pairs, batches, one step, the loop, checkpoints, the run folder."""
+"""Training: pairs and batches, the training step and loop, held-out loss, checkpoints, the run folder."""

@@ -1,12 +1,11 @@
-"""Batches where the model computes: a store's words gathered on a device, with no wait for it and no loop over words.
+"""Batches on the device: the words of a store gathered without waiting for the device and without a loop over words.
 
-On a GPU whose memory holds the frames of the store they are copied there once, and a batch is index arithmetic on the
-device. Otherwise the rows are gathered from the memory map into pinned memory and copied beside the computation.
+Where a GPU's memory holds all frames of the store they are copied there once, and a batch is index arithmetic on the
+device. Elsewhere frames are gathered from the memory map into pinned memory, and copied while the device computes.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,22 +15,16 @@ from torch import Tensor
 from speech2vec.features.store import Store
 from speech2vec.model.encoder import Segments
 from speech2vec.model.recurrence.packing import running_sequences
+from speech2vec.runtime.progress import log
 from speech2vec.training.sampler import Batch
 
-log = logging.getLogger("speech2vec")
-
-
-# Share of a GPU's free memory that frames may take; the rest is for activations.
-_ROOM = 0.5
-
-
-# Frames copied to the device at once.
-_CHUNK = 1_000_000
+FRAMES_SHARE = 0.5  # of a GPU's free memory; the rest is for activations
+CHUNK_FRAMES = 1_000_000  # copied to the device at once
 
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """A batch as the model takes it.
+    """A batch on the device: the model's input.
 
     Parameters
     ----------
@@ -39,9 +32,9 @@ class DeviceBatch:
     centre, context : Tensor [shape=(n_pairs,)], int64
         Positions in `words`.
     n_rows : int
-        Frames of all contexts.
+        Total number of frames of all contexts.
     running : list of int or None
-        Contexts that are longer than 0 frames, than 1, and so on.
+        How many contexts are longer than 0 frames, than 1, and so on.
     """
 
     words: Segments
@@ -56,36 +49,36 @@ class DeviceBatch:
 
 
 class DeviceStore:
-    """The words of a store, as segments on a device.
+    """The words of a store as segments on a device.
 
     Parameters
     ----------
     store : Store
     device : torch.device
     resident : bool or None
-        Keep all frames on the device; None: on a GPU on which they fit into half of the free memory.
+        Keep all frames on the device. None: if it is a GPU and they fit into half of its free memory.
     """
 
     def __init__(self, store: Store, device: torch.device, resident: bool | None = None) -> None:
         self.store, self.device = store, device
-        self.resident = _fits(store, device) if resident is None else resident
+        self.resident = fits_on_device(store, device) if resident is None else resident
         if self.resident:
-            self._frames = _copied(store.frames, device)
+            self._frames = _copy_frames(store.frames, device)
             self._first_frame, self._n_frames = (
                 torch.from_numpy(column.astype(np.int64)).to(device) for column in (store.first_frame, store.n_frames)
             )
             if device.type == "cuda":
-                log.info("%.1f GB of frames are kept on the device", store.frames.nbytes / 1e9)
+                log.info("%.1f GB of frames kept on the device", store.frames.nbytes / 1e9)
 
     def segments(self, rows: np.ndarray) -> Segments:
-        """The frames of some words [shape=(n_words,)]."""
+        """The frames of the words in `rows` [shape=(n_words,)]."""
         n = self.store.n_frames[rows].astype(np.int64)
         longest, total, running = int(n.max(initial=0)), int(n.sum()), running_sequences(n)
         if self.resident:
             taken = self._put(rows)
             lengths = self._n_frames[taken]
             first = torch.cumsum(lengths, 0) - lengths
-            # The number of rows is known here, so nothing waits for the device to say it.
+            # output_size is known on the host: without it repeat_interleave would wait for the device.
             offset = torch.repeat_interleave(self._first_frame[taken] - first, lengths, output_size=total)
             index = offset + torch.arange(total, device=self.device)
             return Segments(self._frames.index_select(0, index), first, lengths, longest, total, running)
@@ -107,15 +100,16 @@ class DeviceStore:
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
 
-def _fits(store: Store, device: torch.device) -> bool:
+def fits_on_device(store: Store, device: torch.device) -> bool:
+    """Whether the device is a GPU, and its free memory holds the frames of the store beside activations."""
     if device.type != "cuda":
-        return False  # the memory map is in main memory already, as far as that goes
+        return False  # nothing to gain: the memory map is in main memory
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(store.frames.nbytes < _ROOM * free)
+    return bool(store.frames.nbytes < FRAMES_SHARE * free)
 
 
-def _copied(frames: np.ndarray, device: torch.device) -> Tensor:
+def _copy_frames(frames: np.ndarray, device: torch.device) -> Tensor:
     out = torch.empty(frames.shape, device=device)
-    for begin in range(0, len(frames), _CHUNK):
-        out[begin : begin + _CHUNK] = torch.from_numpy(np.array(frames[begin : begin + _CHUNK]))
+    for begin in range(0, len(frames), CHUNK_FRAMES):
+        out[begin : begin + CHUNK_FRAMES] = torch.from_numpy(np.array(frames[begin : begin + CHUNK_FRAMES]))
     return out

@@ -1,7 +1,7 @@
-"""Several processes, one training: what `torchrun` starts, and how they agree.
+"""Training in several processes, started by `torchrun`.
 
-Each process (rank) has a share of every batch and a copy of the model; gradients are summed over all. Only the first
-writes files, logs and shows progress. Without `torchrun` there is one process, and none of this costs anything.
+Each process has a copy of the model and a share of every batch; gradients are summed over all processes. Only the first
+writes files, logs and shows progress. Without `torchrun` there is one process, and all of this is skipped.
 """
 
 from __future__ import annotations
@@ -24,24 +24,20 @@ from speech2vec.runtime.errors import INTERRUPTED, UserError
 
 T = TypeVar("T")
 
-
-# The others wait as long as the first measures the held-out loss and evaluates.
-_PATIENCE = timedelta(hours=2)
-
-
-# Seconds that a failing process gives the first one to say the same.
-_PAUSE = 20.0
+_TIMEOUT = timedelta(hours=2)  # the others wait while the first measures the held-out loss and evaluates
+_REPORT_DELAY = 20.0  # seconds that a failing process leaves the first one to report the same failure
 
 
 @dataclass(frozen=True)
 class World:
-    """A process among those of a training.
+    """The processes of a training run, as one of them sees them.
 
     Parameters
     ----------
     rank : int
+        Of this process.
     size : int
-        Processes in all.
+        Number of processes.
     """
 
     rank: int = 0
@@ -49,47 +45,53 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes, logs and measures."""
+        """Whether this process is the one that writes files, logs and evaluates."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """`values` summed over all processes, in place."""
+        """Sum `values` over all processes, in place."""
         if self.size > 1:
-            with _said_clearly():
+            with _explain_lost_process():
                 dist.all_reduce(values)
         return values
 
     @contextlib.contextmanager
     def collective_errors(self) -> Iterator[None]:
-        """Around an exchange that torch makes: if another process is lost there, say so in a line."""
+        """Explain in one line that another process was lost, around a collective operation that torch starts itself.
+
+        Raises
+        ------
+        UserError
+            In place of torch's error.
+        """
         try:
             yield
         except RuntimeError as error:
             if self.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise
-            raise _lost(error) from error
+            raise _process_lost(error) from error
 
     def broadcast(self, value: T) -> T:
-        """What the first process has; it may be anything that can be pickled."""
+        """Send the first process's value (anything that can be pickled) to all processes."""
         if self.size == 1:
             return value
         box: list[T] = [value]
-        with _said_clearly():
+        with _explain_lost_process():
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def share(self, group: np.ndarray) -> slice:
-        """The centres of a batch that are this rank's: whole groups, about as many centres for each rank.
+        """The share of this process in the centres of a batch: whole groups, about as many centres in each process.
 
         Parameters
         ----------
         group : ndarray [shape=(n_centres,)]
-            What is kept together (an utterance); a group's centres lie together.
+            The group (utterance) of each centre; those of a group are adjacent, and stay in one process.
 
         Returns
         -------
         slice
-            Empty for some where a batch has fewer groups than there are ranks.
+            Empty in some processes where a batch has fewer groups than there are processes.
 
         Examples
         --------
@@ -98,7 +100,7 @@ class World:
         """
         begin = starts_of_runs(group)
         bounds = np.append(begin, len(group))
-        owner = (bounds[:-1] + bounds[1:]) * self.size // (2 * len(group))  # the rank in whose part the middle lies
+        owner = (bounds[:-1] + bounds[1:]) * self.size // (2 * len(group))  # the process whose part holds its middle
         return slice(*(int(bounds[np.searchsorted(owner, rank)]) for rank in (self.rank, self.rank + 1)))
 
 
@@ -106,24 +108,24 @@ SINGLE_PROCESS = World()
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The device of this process: each process on a machine has a GPU of its own.
+    """The device of this process: where `torchrun` started it, a GPU of its own.
 
     Raises
     ------
     UserError
-        If `torchrun` started more processes than there are GPUs.
+        If there are more processes than GPUs.
     """
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if number >= count:
-        raise UserError(f"process {number} of a machine with {count} GPU(s) has none: --nproc-per-node {count} at most")
+        raise UserError(f"no GPU for process {number}: this machine has {count}; use --nproc-per-node {count} or fewer")
     return torch.device("cuda", number)
 
 
 @contextlib.contextmanager
 def init_distributed(device: torch.device) -> Iterator[World]:
-    """Join the processes that `torchrun` started: over nccl where they compute on GPUs, gloo elsewhere.
+    """Join the processes that `torchrun` started, over NCCL on GPUs and Gloo elsewhere.
 
     Raises
     ------
@@ -137,17 +139,17 @@ def init_distributed(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         backend = "nccl"
-    with _said_clearly():
-        dist.init_process_group(backend, timeout=_PATIENCE)
+    with _explain_lost_process():
+        dist.init_process_group(backend, timeout=_TIMEOUT)
     yield World(dist.get_rank(), dist.get_world_size())
-    dist.destroy_process_group()  # after an error the process ends, and does not wait for others that may hang
+    dist.destroy_process_group()  # not after an error: it would wait for processes that may hang
 
 
 @contextlib.contextmanager
 def report_once() -> Iterator[None]:
-    """What goes wrong in all processes is said once, by the first; what goes wrong in another alone, by that one.
+    """Report a failure of all processes once, from the first; a failure of one of the others from that one.
 
-    A process other than the first waits before it fails: if the first fails too, `torchrun` ends the others meanwhile.
+    The others wait before they fail: if the first fails too, `torchrun` ends them in the meantime.
     """
     rank = int(os.environ.get("RANK", "0"))
     try:
@@ -158,23 +160,23 @@ def report_once() -> Iterator[None]:
         raise
     except UserError as error:
         if rank:
-            time.sleep(_PAUSE)
+            time.sleep(_REPORT_DELAY)
             raise UserError(f"process {rank}: {error}") from error
         raise
     except Exception:
         if rank:
-            time.sleep(_PAUSE)
+            time.sleep(_REPORT_DELAY)
         raise
 
 
 @contextlib.contextmanager
-def _said_clearly() -> Iterator[None]:
+def _explain_lost_process() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise _lost(error) from error
+        raise _process_lost(error) from error
 
 
-def _lost(error: Exception) -> UserError:
+def _process_lost(error: Exception) -> UserError:
     reason = str(error).splitlines()[0]
-    return UserError(f"another process of this training ended or cannot be reached ({reason})")
+    return UserError(f"another process of this training run ended or cannot be reached ({reason})")

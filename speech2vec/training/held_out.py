@@ -1,8 +1,7 @@
-"""Speakers held out of training, and the loss on them beside the controls that give it a meaning."""
+"""The loss on held-out speakers, and the controls that it is compared with."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,31 +12,33 @@ from speech2vec.features.store import Store, starts_of_runs
 from speech2vec.model.encoding import segments_of
 from speech2vec.model.speech2vec import Decoded, Speech2Vec
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import HELD_OUT, generator
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.sampler import Sampler
 
-log = logging.getLogger("speech2vec")
-
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """Mean squared error per real frame and coefficient on held-out speech, and its controls.
+    """Mean squared error per frame and coefficient on held-out speech, and its controls.
 
     Parameters
     ----------
     loss : float
-        The model's.
+        Of the model.
     shuffled : float
-        The model's, with each z that of a random word of another utterance, most often of another speaker: what z is
-        worth. Where the held-out part is one utterance there is none: a warning says so, and it is `shuffled_within`.
+        Of the model when each z is replaced by that of a random word of another utterance, usually of another speaker:
+        the difference to `loss` is what z contributes. If the held-out part is a single utterance this equals
+        `shuffled_within`, with a warning.
     shuffled_within : float
-        The same with z of another word of the same utterance: what the word in z is worth, speaker and channel apart.
+        The same with z of another word of the same utterance: what the word in z contributes, apart from speaker and
+        channel.
     previous_frame : float
-        Each frame predicted by the one before (zeros before the first): what teacher forcing gives away.
+        Of predicting each frame by the previous one (the first by zeros): what teacher forcing reveals.
     mean_frame : float
-        Each frame predicted by the mean frame of the training part.
+        Of predicting each frame by the mean frame of the training part.
     n_pairs, n_frames : int
+        What the means are taken over.
     """
 
     loss: float
@@ -50,10 +51,10 @@ class HeldOutLoss:
 
 
 def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: int = 100) -> np.ndarray:
-    """The mean frame of some rows [shape=(n_mfcc,)].
+    """The mean frame of the words in `rows` [shape=(n_mfcc,)].
 
-    Of more than `most` rows, `n_stretches` evenly spaced stretches stand for all: words that lie together are read from
-    a disk at once; reading each word by itself would wait for the disk each time.
+    More than `most` rows are represented by `n_stretches` evenly spaced stretches: adjacent words are read from disk at
+    once, random ones would each cost a seek.
     """
     if len(rows) > most:
         begin = np.linspace(0, len(rows), n_stretches, endpoint=False, dtype=np.int64)
@@ -61,8 +62,10 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     return segments_of(store, rows).frames.double().mean(0).float().numpy()
 
 
-def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000) -> np.ndarray:
-    """The held-out rows that a loss is measured on: all of them, or of many a seeded sample of whole utterances.
+def held_out_sampler(
+    store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000, batch_size: int = 512
+) -> Sampler:
+    """Batches to measure the loss on: of all held-out rows, or of a seeded sample of whole utterances.
 
     Parameters
     ----------
@@ -71,40 +74,38 @@ def rows_to_measure(store: Store, held_out: np.ndarray, window: int, seed: int, 
         Ascending rows.
     window, seed : int
     most_pairs : int
-        Utterances are drawn until they have so many pairs.
-
-    Returns
-    -------
-    ndarray of int64
-        Ascending.
+        Utterances are sampled, until they have this many pairs, where there are more.
+    batch_size : int
+        Pairs per batch; not the setting of training, so that losses compare between runs.
     """
     utterance = store.utterance[held_out]
     neighbours = [utterance[:-o][utterance[:-o] == utterance[o:]] for o in range(1, window + 1)]
     n_pairs = 2 * np.bincount(np.concatenate(neighbours), minlength=1)
     drawn = generator(seed, HELD_OUT, 1).permutation(np.flatnonzero(n_pairs))
     needed = 1 + int(np.searchsorted(np.cumsum(n_pairs[drawn]), most_pairs))
-    return held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
+    rows = held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
+    return Sampler.from_store(store, rows, window=window, batch_size=batch_size, seed=seed)
 
 
 def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each word the first position and the length of its utterance [shape=(n_words,)], int64."""
+    """The first position and the length of each word's utterance [shape=(n_words,)], int64."""
     begin = starts_of_runs(utterance)
     length = np.diff(np.append(begin, len(utterance)))
     return np.repeat(begin, length), np.repeat(length, length)
 
 
-def _elsewhere(utterance: np.ndarray, seed: int) -> np.ndarray | None:
-    """For each word a seeded random one of another utterance [shape=(n_words,)]; None if there is only one."""
+def words_of_other_utterances(utterance: np.ndarray, seed: int) -> np.ndarray | None:
+    """For each word the position of a random one of another utterance [shape=(n_words,)]; None if there is only one."""
     start, length = _utterances(utterance)
     others = len(utterance) - length
     if not others.all():
         return None
-    place = (generator(seed, HELD_OUT, 2).random(len(utterance)) * others).astype(np.int64)  # among the words of others
+    place = (generator(seed, HELD_OUT, 2).random(len(utterance)) * others).astype(np.int64)  # among all other words
     return place + length * (place >= start)
 
 
-def _within(utterance: np.ndarray) -> np.ndarray:
-    """For each word another word of its utterance: half the utterance away."""
+def words_of_same_utterance(utterance: np.ndarray) -> np.ndarray:
+    """For each word the position of another word of its utterance, half the utterance away [shape=(n_words,)]."""
     start, n = _utterances(utterance)
     return start + (np.arange(len(utterance)) - start + n // 2) % n
 
@@ -113,31 +114,40 @@ def _within(utterance: np.ndarray) -> np.ndarray:
 def held_out_loss(model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean: np.ndarray) -> HeldOutLoss:
     """Measure the loss and its controls on the pairs of a sampler.
 
+    Parameters
+    ----------
+    model : Speech2Vec
+    frames : DeviceStore
+    sampler : Sampler
+        Of the held-out rows.
+    mean : ndarray [shape=(n_mfcc,)]
+        Mean frame of the training part.
+
     Raises
     ------
     UserError
-        The sampler has no pair.
+        If the sampler has no pairs.
     """
     device = frames.device
     names = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
     sums = torch.zeros(len(names), dtype=torch.float64, device=device)
     n_values = n_pairs = 0
     average, longest = torch.from_numpy(mean).to(device), int(frames.store.n_frames.max())
-    elsewhere = _elsewhere(sampler.utterance, sampler.seed)
-    if elsewhere is None:
-        log.warning("the held-out part is one utterance: its words get the z of each other, not of another utterance")
+    others = words_of_other_utterances(sampler.utterance, sampler.seed)
+    if others is None:
+        log.warning("the held-out part is a single utterance: z is shuffled within it, not across utterances")
     model.eval()
     for batch in sampler:
         given = frames.batch(batch)
         encoded = model.encoder(given.words)
-        within = encoded[torch.from_numpy(_within(batch.utterance)).to(device)]
+        within = encoded[torch.from_numpy(words_of_same_utterance(batch.utterance)).to(device)]
         other = within
-        if elsewhere is not None:
+        if others is not None:
             positions = np.searchsorted(sampler.rows, batch.words)
-            other = model.encoder(frames.segments(sampler.rows[elsewhere[positions]]))
+            other = model.encoder(frames.segments(sampler.rows[others[positions]]))
         errors = []
-        for of_words in (encoded, other, within):
-            decoded = model.decode(of_words, given.words, given.centre, given.context, given.n_rows)
+        for z in (encoded, other, within):
+            decoded = model.decode(z, given.words, given.centre, given.context, given.n_rows)
             errors.append(decoded.squared_error().double())
         errors.append(_previous_frame_error(decoded, longest))
         errors.append((decoded.target - average).double().square().sum())
@@ -146,7 +156,7 @@ def held_out_loss(model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean
         n_pairs += decoded.n_sequences
     model.train()
     if not n_values:
-        raise UserError("the held-out part has no pair of neighbouring words: nothing to measure on")
+        raise UserError("the held-out part has no pairs of neighbouring words to measure the loss on")
     return HeldOutLoss(
         **dict(zip(names, (sums / n_values).tolist(), strict=True)),
         n_pairs=n_pairs,

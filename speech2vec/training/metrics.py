@@ -1,7 +1,4 @@
-"""What happens when an epoch ends: the held-out loss, what the caller plugged in, and where it is written.
-
-How far a run has come, and what its steps said: read from the device now and then, checked, summed, shown.
-"""
+"""What a training run logs: of its steps and of its epochs, to metrics.jsonl, TensorBoard and the progress display."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,121 +18,36 @@ from speech2vec.features.store import Store
 from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.files import append_json_line
 from speech2vec.runtime.progress import Tracker, log
-from speech2vec.training import run as run_folder
-from speech2vec.training.batches import DeviceStore
-from speech2vec.training.held_out import HeldOutLoss, held_out_loss, mean_frame
+from speech2vec.training.checkpoint import TrainState
 from speech2vec.training.presets import TrainSettings
-from speech2vec.training.sampler import Sampler, Split
-
-
-@dataclass
-class TrainState:
-    """How far a run has come; what a checkpoint holds beside tensors."""
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    squared_error: float = 0.0
-    n_values: int = 0
-    n_pairs: int = 0
-    gradient_norm: float = 0.0
-    seconds: float = 0.0
-    best_loss: float = math.inf
-
-    def start_epoch(self) -> None:
-        self.step_in_epoch = self.n_values = self.n_pairs = 0
-        self.squared_error = self.gradient_norm = self.seconds = 0.0
+from speech2vec.training.run import METRICS_FILE, truncate_metrics
+from speech2vec.training.sampler import Split
 
 
 class DivergedError(Exception):
-    """A step's loss or gradient is no longer a number."""
+    """A loss, gradient or vector is not finite."""
 
     def __init__(self, what: str, value: float, step: int) -> None:
         super().__init__(f"{what} became {value} at step {step}")
 
 
-@dataclass
-class StepLogger:
-    """The steps that were made since the device was last asked; reading them is what waits for it.
-
-    Parameters
-    ----------
-    progress : Progress
-    tracker : Tracker
-        Shows pairs and the loss.
-    writer : SummaryWriter or None
-        Gets loss, pairs a second and gradient norm of the steps read together.
-    """
-
-    progress: TrainState
-    tracker: Tracker
-    writer: SummaryWriter | None = None
-    pending: list[Tensor] = field(default_factory=list)
-    started: float = field(default_factory=time.perf_counter)
-
-    def add(self, sums: Tensor) -> None:
-        """Count a step; `sums` is what `train_step` returns."""
-        self.pending.append(sums)
-        self.progress.step_in_epoch += 1
-        self.progress.step += 1
-
-    def read(self, rate: float) -> None:
-        """Read and show the steps since the last time; `rate` is the learning rate.
-
-        Raises
-        ------
-        DivergedError
-            If a step's loss or gradient is no longer a number.
-        """
-        progress = self.progress
-        rows = torch.stack(self.pending).tolist()
-        before = progress.step - len(rows)
-        self.pending.clear()
-        for step, (error, n_values, n_pairs, norm) in enumerate(rows, start=before + 1):
-            for what, value in (("the loss", error), ("the gradient", norm)):
-                if not math.isfinite(value):
-                    raise DivergedError(what, value, step)
-            progress.squared_error += error
-            progress.n_values += int(n_values)
-            progress.n_pairs += int(n_pairs)
-            progress.gradient_norm += norm
-        now = time.perf_counter()
-        seconds, self.started = now - self.started, now
-        progress.seconds += seconds
-        errors, values, pairs, norms = (sum(column) for column in zip(*rows, strict=True))
-        if self.writer:
-            shown = {
-                "loss": errors / values,
-                "pairs_per_second": pairs / seconds,
-                "gradient_norm": norms / len(rows),
-                "learning_rate": rate,
-            }
-            for name, value in shown.items():
-                self.writer.add_scalar(f"step/{name}", value, progress.step)
-        self.tracker.advance(int(pairs), note=f"loss {errors / values:.4f}")
-
-    def reset_timer(self) -> None:
-        """Leave out of the time what was done since the last reading (a checkpoint, an evaluation)."""
-        self.started = time.perf_counter()
-
-
 @dataclass(frozen=True)
 class EpochState:
-    """What a caller may look at when an epoch has ended; what it returns joins the metrics.
+    """What an epoch callback is given; the values that it returns are logged with the epoch's.
 
     Parameters
     ----------
     epoch : int
-        Epochs that are done; 0 before the first.
+        Completed epochs; 0 before training.
     step : int
-        Steps that are done: what TensorBoard counts in.
+        Completed steps: the x-axis in TensorBoard.
     model : Speech2Vec
     settings : TrainSettings
     store : Store
     split : Split
     writer : SummaryWriter
     last : bool
-        Whether it was the last epoch.
+        Whether this was the last epoch.
     """
 
     epoch: int
@@ -151,81 +63,118 @@ class EpochState:
 EpochCallback = Callable[[EpochState], dict[str, float]]
 
 
-class EpochLogger:
-    """What is measured and written when an epoch ends, by one process for all."""
+class MetricsLogger:
+    """Sums the values of the steps, and logs them and those of the epochs.
 
-    def __init__(
-        self,
-        run: Path,
-        progress: TrainState,
-        frames: DeviceStore,
-        sampler: Sampler,
-        parts: Split,
-        settings: TrainSettings,
-        on_epoch_end: EpochCallback | None,
-    ) -> None:
-        self.run, self.progress, self.frames, self.sampler, self.parts = run, progress, frames, sampler, parts
-        self.settings, self.on_epoch_end = settings, on_epoch_end
-        self.mean = mean_frame(frames.store, parts.train)
-        self.metrics = run_folder.truncate_metrics(run, progress.epoch)
-        # What was shown after the checkpoint that a run goes on from will be shown again.
-        threading.excepthook = _writer_thread_failed
-        self.writer = SummaryWriter(str(run), purge_step=progress.step + 1 if self.metrics else None)
+    Steps leave their values on the device. Reading one waits for the device, so several steps are read at once.
 
-    def measure(self, epoch: int, model: Speech2Vec, optimiser: torch.optim.Optimizer) -> HeldOutLoss:
-        """Measure the held-out loss and what the caller plugged in, and write it down.
+    Parameters
+    ----------
+    run : Path or None
+        Folder to write to. None writes nothing: all processes sum and check the same values, only the first logs them.
+    state : TrainState
+        Counts steps and holds the sums of the current epoch.
+    """
+
+    def __init__(self, run: Path | None, state: TrainState) -> None:
+        self.run, self.state = run, state
+        self.pending: list[Tensor] = []
+        self._tracker = Tracker("training", None, quiet=True)
+        self._started = time.perf_counter()
+        self.n_epochs = 0
+        self.writer: SummaryWriter | None = None
+        if run is not None:
+            self.n_epochs = len(truncate_metrics(run, state.epoch))
+            threading.excepthook = _writer_thread_failed
+            # Steps after the checkpoint that a run is resumed from are made, and shown, again.
+            self.writer = SummaryWriter(str(run), purge_step=state.step + 1 if self.n_epochs else None)
+
+    def start(self, tracker: Tracker) -> None:
+        """Time the steps from here on, and show them as progress."""
+        self._tracker = tracker
+        self.restart_timer()
+
+    def restart_timer(self) -> None:
+        """Leave out of the steps' time what was done since they were read (a checkpoint, an evaluation)."""
+        self._started = time.perf_counter()
+
+    def add_step(self, sums: Tensor) -> None:
+        """Count a step; `sums` is what `train_step` returns."""
+        self.pending.append(sums)
+        self.state.step_in_epoch += 1
+        self.state.step += 1
+
+    def log_steps(self, learning_rate: float) -> None:
+        """Read the steps since the last call, and log their means.
 
         Raises
         ------
         DivergedError
-            If the held-out loss is not a number.
+            If the loss or the gradient of a step is not finite.
         """
-        progress = self.progress
-        held_out = held_out_loss(model, self.frames, self.sampler, self.mean)
-        if not math.isfinite(held_out.loss):
-            raise DivergedError("the held-out loss", held_out.loss, progress.step)
-        values: dict[str, Any] = {"epoch": epoch, "step": progress.step}
-        if progress.n_values:
-            values |= {
-                "train_loss": progress.squared_error / progress.n_values,
-                "pairs_per_second": progress.n_pairs / max(progress.seconds, 1e-9),
-                "gradient_norm": progress.gradient_norm / max(progress.step_in_epoch, 1),
-                "learning_rate": optimiser.param_groups[0]["lr"],
-                "seconds": progress.seconds,
+        if not self.pending:
+            return
+        state = self.state
+        rows = torch.stack(self.pending).tolist()
+        self.pending.clear()
+        for step, (squared_error, n_values, n_pairs, norm) in enumerate(rows, start=state.step - len(rows) + 1):
+            for what, value in (("the loss", squared_error), ("the gradient", norm)):
+                if not math.isfinite(value):
+                    raise DivergedError(what, value, step)
+            state.squared_error += squared_error
+            state.n_values += int(n_values)
+            state.n_pairs += int(n_pairs)
+            state.gradient_norm += norm
+        now = time.perf_counter()
+        seconds, self._started = now - self._started, now
+        state.seconds += seconds
+        squared_errors, values, pairs, norms = (sum(column) for column in zip(*rows, strict=True))
+        self._add_scalars(
+            {
+                "step/loss": squared_errors / values,
+                "step/pairs_per_second": pairs / seconds,
+                "step/gradient_norm": norms / len(rows),
+                "step/learning_rate": learning_rate,
             }
-        values |= {f"dev_{name}": value for name, value in asdict(held_out).items()}
-        if self.on_epoch_end:
-            values |= self.on_epoch_end(
-                EpochState(
-                    epoch=epoch,
-                    step=progress.step,
-                    model=model,
-                    settings=self.settings,
-                    store=self.frames.store,
-                    split=self.parts,
-                    writer=self.writer,
-                    last=epoch == self.settings.optimiser.epochs,
-                )
-            )
-            model.train()
-        append_json_line(self.run / run_folder.METRICS_FILE, values)
-        self.metrics.append(values)
-        for name, value in values.items():
-            if name not in ("epoch", "step"):
-                self.writer.add_scalar(name, value, progress.step)
+        )
+        self._tracker.advance(int(pairs), note=f"loss {squared_errors / values:.4f}")
+
+    def log_epoch(self, values: dict[str, float], learning_rate: float) -> None:
+        """Log what was measured after `state.epoch` epochs, beside the means of the last one's steps."""
+        if self.run is None or self.writer is None:
+            return
+        state = self.state
+        steps: dict[str, Any] = {}
+        if state.n_values:
+            steps = {
+                "train_loss": state.squared_error / state.n_values,
+                "pairs_per_second": state.n_pairs / max(state.seconds, 1e-9),
+                "gradient_norm": state.gradient_norm / max(state.step_in_epoch, 1),
+                "learning_rate": learning_rate,
+                "seconds": state.seconds,
+            }
+        append_json_line(self.run / METRICS_FILE, {"epoch": state.epoch, "step": state.step, **steps, **values})
+        self._add_scalars({**steps, **values})
         self.writer.flush()
         log.info(
             "epoch %d: loss %s held out %.4f (z shuffled %.4f, mean frame %.4f)",
-            epoch,
-            f"{values['train_loss']:.4f}," if "train_loss" in values else "before training,",
-            held_out.loss,
-            held_out.shuffled,
-            held_out.mean_frame,
+            state.epoch,
+            f"{steps['train_loss']:.4f}," if steps else "before training,",
+            *(values[f"dev_{name}"] for name in ("loss", "shuffled", "mean_frame")),
         )
-        return held_out
+
+    def _add_scalars(self, values: dict[str, float]) -> None:
+        if self.writer:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, self.state.step)
+
+    def close(self) -> None:
+        """Write what TensorBoard's writer still holds."""
+        if self.writer:
+            self.writer.close()
 
 
 def _writer_thread_failed(details: threading.ExceptHookArgs) -> None:
-    """TensorBoard's thread hands its error of the disk to the next call, which says it; it need not print it too."""
+    """Print no traceback for a disk error in TensorBoard's thread: the next call to the writer raises it."""
     if not (details.exc_type and issubclass(details.exc_type, OSError)):
         threading.__excepthook__(details)

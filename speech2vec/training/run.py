@@ -1,15 +1,11 @@
-"""The folder of a run: what its files are called, what is written when it begins and read when it is resumed.
-
-A run that is opened to be used: its model at a checkpoint, beside the store that it was trained on.
-"""
+"""The folder of a training run: its files, how one is created, resumed, and loaded for use."""
 
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,112 +17,99 @@ from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
 from speech2vec.runtime.output import claim_output
-from speech2vec.training import checkpoint as checkpoints
-from speech2vec.training.checkpoint import Checkpoint
+from speech2vec.runtime.progress import log
+from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
 from speech2vec.training.presets import TrainSettings
 
-log = logging.getLogger("speech2vec")
-
-
 CONFIG_FILE = "config.toml"
-
-
 ORIGIN_FILE = "store.json"
-
-
 METRICS_FILE = "metrics.jsonl"
-
-
 ENVIRONMENT_FILE = "environment.json"
+RUN_MARKS = (CONFIG_FILE, ORIGIN_FILE)  # files that distinguish a run, complete or not, from other folders
 
-
-LAST, BEST = "last", "best"  # checkpoints: after the last step; of the epoch with the lowest held-out loss
-
-
-RUN_MARKS = (CONFIG_FILE, ORIGIN_FILE)  # what tells a run, whole or not, from other folders
+LAST, BEST = "last", "best"  # checkpoints: after the last step; after the epoch with the lowest held-out loss
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:
-    """Where a run keeps its checkpoint `LAST` or `BEST`."""
+    """Path of a run's checkpoint `LAST` or `BEST`."""
     return Path(run) / "checkpoints" / f"{name}.safetensors"
 
 
-def begin(
+def is_run(folder: Path) -> bool:
+    """Whether the folder holds a run, which may have been stopped before its first checkpoint."""
+    return (folder / CONFIG_FILE).exists()
+
+
+def create_run(
     run: Path, store: Store, settings: TrainSettings, device: str, n_processes: int = 1, force: bool = False
 ) -> None:
-    """Write what a new run is made of: settings, store, machine; with `force`, in place of a run that is there."""
+    """Write what describes a new run: settings, store, machine; `force` replaces an existing run."""
     if force:
         claim_output(run, force=force, inputs=[store.path], folder_with=RUN_MARKS)
     run.mkdir(parents=True, exist_ok=True)
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
     write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})
     write_json(run / ENVIRONMENT_FILE, {**environment(), "device": device, "processes": n_processes})
-    with atomic_path(run / CONFIG_FILE) as temporary:  # last: what holds it is a run
+    with atomic_path(run / CONFIG_FILE) as temporary:  # last: this file makes the folder a run
         temporary.write_text(to_toml(settings), encoding="utf-8")
 
 
-def resume(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None:
-    """The checkpoint that a run goes on from; None if it was killed before the first.
+def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None:
+    """The checkpoint from which a run continues; None if it was stopped before the first.
 
     Raises
     ------
     UserError
-        If it was begun with other settings or on another store, or its checkpoint cannot be read.
+        If it was started with other settings or on another store, or its checkpoint cannot be read.
     """
     before = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
     if fingerprint(before) != fingerprint(settings):
         raise UserError(
-            f"{run} was begun with other settings ({', '.join(differences(before, settings))}): resume with those, or "
-            "start anew"
+            f"{run} was started with other settings ({', '.join(differences(before, settings))}): resume with those, "
+            "or start a new run"
         )
     origin = read_json(run / ORIGIN_FILE)
     if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
-        raise UserError(f"{run} was begun on another store ({origin.get('path')}) than {store.path}")
+        raise UserError(f"{run} was started on another store ({origin.get('path')}) than {store.path}")
     last = checkpoint_file(run, LAST)
-    for half in last.parent.glob(".*.tmp"):  # of a run that was killed as it wrote
-        half.unlink()
-    return checkpoints.load(last) if last.exists() else None
-
-
-def is_begun(run: Path) -> bool:
-    """Whether there is a run to go on with."""
-    return (run / CONFIG_FILE).exists()
+    for partial_file in last.parent.glob(".*.tmp"):  # left by a process that was killed while writing
+        partial_file.unlink()
+    return load_checkpoint(last) if last.exists() else None
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl, one for each epoch; an incomplete last line is skipped (a run that
-    is still writing).
+    """The lines of a run's metrics.jsonl, one per epoch; an incomplete last line (of a run in progress) is skipped.
 
     Raises
     ------
     UserError
-        Another line cannot be read.
+        If any other line cannot be read.
     """
     rows, unreadable, n_lines = _metrics(run)
     if unreadable and unreadable[0] < n_lines:
         raise UserError(
-            f"{run / METRICS_FILE}, line {unreadable[0]}: no JSON object with an epoch; take the line out, or "
-            "'speech2vec train --resume' does"
+            f"{run / METRICS_FILE}, line {unreadable[0]}: not a JSON object with an epoch; remove the line, or "
+            "let 'speech2vec train --resume' do so"
         )
     return rows
 
 
 def truncate_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
-    """Take out of a run's metrics.jsonl what a run that goes on after `epoch` epochs will write again.
+    """Remove from metrics.jsonl the epochs that a run resumed after `epoch` epochs will write again.
 
-    Those are the epochs after its checkpoint, written by a run that was killed before the next. Lines that cannot be
-    read are taken out too, with a warning.
+    They were written after its last checkpoint, by a process that was killed before the next one. Unreadable lines are
+    removed too, with a warning.
 
     Returns
     -------
     list of dict
-        What is left.
+        The remaining lines.
     """
     rows, unreadable, n_lines = _metrics(run)
     kept = [values for values in rows if values["epoch"] <= epoch]
     if unreadable:
         log.warning(
-            "%s: %d lines cannot be read and are taken out (first: line %d)",
+            "%s: %d unreadable lines removed (first: line %d)",
             *(run / METRICS_FILE, len(unreadable), unreadable[0]),
         )
     if len(kept) < n_lines:
@@ -136,7 +119,7 @@ def truncate_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
 
 
 def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
-    """The readable lines of metrics.jsonl, the numbers of the others, and how many there are."""
+    """The readable lines of metrics.jsonl, the line numbers of the others, and the number of all lines."""
     file = run / METRICS_FILE
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
     rows, unreadable = [], []
@@ -153,65 +136,83 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device as its maker calls it."""
+    """Name of the GPU model, or the CPU's number of threads."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+
+R = TypeVar("R", bound="Run")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's model beside the store that it was trained on."""
+    """A run's model, and the store that it was trained on.
+
+    Parameters
+    ----------
+    path : Path
+    model : Speech2Vec
+        In evaluation mode.
+    settings : TrainSettings
+    store : Store
+    progress : dict
+        Epoch, step and running sums of the checkpoint; empty for an untrained model.
+    """
 
     path: Path
     model: Speech2Vec
     settings: TrainSettings
     store: Store
-    progress: dict[str, object]
+    progress: dict[str, Any]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The values of each epoch, from before training on (`read_metrics`)."""
+        return read_metrics(self.path)
 
     @classmethod
     def load(
-        cls,
+        cls: type[R],
         run: Path,
         store: Path | None = None,
         *,
         device: str = "cpu",
         trained: bool = True,
         checkpoint: str = LAST,
-    ) -> Run:
+    ) -> R:
         """Load a run's model and open its store.
 
         Parameters
         ----------
         run : Path
         store : Path or None
-            In place of the store that the run records.
+            Used instead of the store that the run records (which may have moved).
         device : str
         trained : bool
             False gives the same network at its seeded initial weights: the control.
         checkpoint : str
-            `last` (after the last step; the default of every command) or `best` (of the epoch with the lowest
+            `last` (after the last step; the default of every command) or `best` (after the epoch with the lowest
             held-out loss).
 
         Raises
         ------
         UserError
-            If the folder is no run, or its store was made with other settings.
+            If the folder is not a run, or the store was made with other settings.
         """
         run = Path(run)
-        if not (run / CONFIG_FILE).exists():
-            raise UserError(f"{run} is no run (it holds no {CONFIG_FILE}); 'speech2vec train STORE -o RUN' makes one")
+        if not is_run(run):
+            raise UserError(f"{run} is not a run (no {CONFIG_FILE} in it); create one: speech2vec train STORE -o RUN")
         settings = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
         origin = read_json(run / ORIGIN_FILE)
         opened = Store.open(Path(store) if store is not None else Path(origin["path"]))
         if opened.fingerprint != origin["fingerprint"]:
             raise UserError(
                 f"the run {run} was trained on a store with other settings ({origin['fingerprint']}, "
-                f"{opened.path} has {opened.fingerprint}): its vectors would mean nothing"
+                f"{opened.path} has {opened.fingerprint}): its vectors would be meaningless"
             )
         model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
-        progress: dict[str, object] = {}
+        progress: dict[str, Any] = {}
         if trained:
-            file = checkpoint_file(run, checkpoint)
-            loaded = checkpoints.load(file)
-            checkpoints.restore_weights(model, loaded, file)
+            loaded = load_checkpoint(checkpoint_file(run, checkpoint))
+            loaded.restore_weights(model)
             progress = loaded.progress
         return cls(run, model.to(choose_device(device)).eval(), settings, opened, progress)

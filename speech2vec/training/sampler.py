@@ -1,10 +1,10 @@
-"""Centres and contexts: which words are paired, and which of them make a batch.
+"""Pairs of centre and context words, and batches of them.
 
-A batch is made of whole utterances: every word in it is a centre and the context of its neighbours, so the encoder runs
-once for each word and not once for each pair. Where windows run across utterances it is made of a stretch of the text,
-whose first and last words have some of their neighbours in the next stretch: those are there as context only.
+A batch consists of whole utterances: every word in it is a centre, and a context of its neighbours, so the encoder runs
+once per word and not once per pair. Where windows cross utterances a batch is a contiguous part of the text; neighbours
+of its first and last words that lie in the adjacent parts are included as context only.
 
-Which word instances take part: min_count and subsampling, in gensim's words and by its formula.
+min_count and subsampling decide which word instances take part, as in gensim.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from speech2vec.runtime.seeds import EPOCH, HELD_OUT, generator
 
 
 def keep_probability(counts: np.ndarray, min_count: int = 1, sample: float = 0.0) -> np.ndarray:
-    """The probability with which an instance of each word is kept.
+    """The probability of keeping an instance of each word.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def keep_probability(counts: np.ndarray, min_count: int = 1, sample: float = 0.0
     min_count : int
         Rarer words are left out.
     sample : float
-        Threshold of subsampling: a word of relative frequency f is kept with probability
-        ``sqrt(sample / f) + sample / f`` (Mikolov et al. 2013, as word2vec computes it); 0 keeps all.
+        Subsampling threshold: a word of relative frequency f is kept with probability
+        ``sqrt(sample / f) + sample / f`` (Mikolov et al. 2013, as word2vec computes it); 0 disables subsampling.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def keep_probability(counts: np.ndarray, min_count: int = 1, sample: float = 0.0
 
 
 def subsample(word_id: np.ndarray, probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw which instances are kept [shape=(n_words,)], bool."""
+    """Draw which instances are kept [shape=(n_words,)], bool, given the probability of each word type."""
     chance = probability[word_id]
     if chance.min(initial=1.0) >= 1.0:
         return np.ones(len(word_id), dtype=bool)
@@ -60,12 +60,12 @@ def subsample(word_id: np.ndarray, probability: np.ndarray, generator: np.random
 
 @dataclass(frozen=True)
 class Batch:
-    """Some utterances' words, and which of them are neighbours.
+    """Words of some utterances, and the pairs of neighbours among them.
 
     Parameters
     ----------
     words : ndarray [shape=(n_words,)], int64
-        Rows of the store, utterance after utterance.
+        Rows of the store; those of an utterance are adjacent.
     utterance : ndarray [shape=(n_words,)], int32
     centre, context : ndarray [shape=(n_pairs,)], int64
         Positions in `words`.
@@ -83,14 +83,14 @@ def neighbour_pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.
     Parameters
     ----------
     utterance : ndarray [shape=(n_words,)]
-        Of each word; an utterance's words lie together.
+        Of each word; the words of an utterance are adjacent.
     window : int
         Words to either side.
 
     Returns
     -------
     centre, context : ndarray [shape=(n_pairs,)], int64
-        Each pair of neighbours comes twice, once in each role.
+        Positions; each pair of neighbours is listed twice, once in each role.
 
     Examples
     --------
@@ -105,16 +105,17 @@ def neighbour_pairs(utterance: np.ndarray, window: int) -> tuple[np.ndarray, np.
 
 @dataclass(frozen=True)
 class BatchIndices:
-    """What a batch is made of, before its words are paired.
+    """The words of a batch, not yet paired.
 
     Parameters
     ----------
     positions : ndarray [shape=(n_words,)], int64
-        The words, as positions in the rows of a `Sampler`.
+        Positions in the rows of a `Sampler`.
     centres : ndarray [shape=(n_centres,)], int64
         Positions in `positions`, ascending: the words whose pairs are in this batch; the others are context only.
     group : ndarray [shape=(n_centres,)]
-        What of the centres is best kept together when a batch is shared out: utterances, as far as windows know them.
+        Centres to keep in one process where processes share the batch: those of an utterance, or each by itself where
+        windows cross utterances.
     """
 
     positions: np.ndarray
@@ -122,13 +123,13 @@ class BatchIndices:
     group: np.ndarray
 
     def __getitem__(self, part: slice) -> BatchIndices:
-        """A part of the centres, with all of their pairs."""
+        """Some of the centres, with all of their pairs."""
         return BatchIndices(self.positions, self.centres[part], self.group[part])
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Batches of the pairs of some rows of a store, in an order that epoch and seed alone determine.
+    """Batches of pairs from some rows of a store, in an order determined by seed and epoch alone.
 
     Parameters
     ----------
@@ -137,16 +138,16 @@ class Sampler:
     word_id, utterance : ndarray [shape=(n_rows,)]
         Of these instances.
     keep : ndarray [shape=(n_types,)]
-        Probability that an instance of each word takes part in an epoch.
+        Probability of keeping an instance of each word in an epoch.
     window : int
     batch_size : int
-        Approximate number of pairs a batch: it ends with the utterance that fills it.
+        Approximate number of pairs per batch: a batch ends with the utterance that fills it.
     seed : int
     subsample : str
-        What `keep` is drawn for: `words`, which leave the text before windows are taken, as in word2vec; or `centres`,
-        which stay in the text as the context of others. Words of probability 0 leave the text in both cases.
+        What is subsampled: `words` are removed from the text before windows are taken, as in word2vec; `centres`
+        remain in the text as the context of others. Words of probability 0 are removed in both cases.
     across_utterances : bool
-        Windows run on from an utterance's end to the beginning of the next one.
+        Windows continue from the end of an utterance into the next one.
     """
 
     rows: np.ndarray
@@ -172,23 +173,23 @@ class Sampler:
         subsample: Literal["words", "centres"] = "words",
         across_utterances: bool = False,
     ) -> Sampler:
-        """A sampler over `rows` of `store`; counts are those of these rows."""
+        """A sampler over `rows` of `store`; words are counted in these rows."""
         counts = np.bincount(store.word_id[rows], minlength=len(store.types))
         keep = keep_probability(counts, min_count, sample)
         word_id, utterance = store.word_id[rows], store.utterance[rows]
         return cls(rows, word_id, utterance, keep, window, batch_size, seed, subsample, across_utterances)
 
     def n_pairs(self) -> int:
-        """Pairs of an epoch in which every instance of probability > 0 takes part."""
+        """Number of pairs in an epoch that keeps every instance of probability > 0."""
         text = self._text(np.flatnonzero(self.keep[self.word_id] > 0))
         return sum(2 * int((text[:-o] == text[o:]).sum()) for o in range(1, self.window + 1))
 
     def n_singletons(self) -> int:
-        """Words without a neighbour in their utterance: they are in no pair."""
+        """Number of words without a neighbour in their utterance, which are in no pair."""
         return int((np.bincount(self._text(np.flatnonzero(self.keep[self.word_id] > 0))) == 1).sum())
 
     def _text(self, positions: np.ndarray) -> np.ndarray:
-        """What windows do not reach beyond: each word's utterance, or all in one."""
+        """The unit that windows do not cross, of each word: its utterance, or the whole text."""
         return np.zeros(len(positions), np.int32) if self.across_utterances else self.utterance[positions]
 
     def epoch(self, epoch: int, shuffle: bool = True) -> list[BatchIndices]:
@@ -204,7 +205,7 @@ class Sampler:
         length = np.diff(np.append(begin, len(kept)))
         before = np.arange(len(kept)) - np.repeat(begin, length)
         after = np.repeat(length, length) - 1 - before
-        count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs of each centre
+        count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs per centre
         if self.across_utterances:
             return self._contiguous_batches(kept, is_centre, count, draw if shuffle else None)
         order = draw.permutation(len(begin)) if shuffle else np.arange(len(begin))
@@ -219,10 +220,10 @@ class Sampler:
         return batches
 
     def epochs(self, first: int, end: int) -> Iterator[list[BatchIndices]]:
-        """The batches of each epoch from `first` to before `end`.
+        """The batches of each epoch from `first` up to `end` (exclusive).
 
-        Those of the next are chosen while one is trained on: of a corpus of full size that takes half a second, in
-        which a GPU would wait.
+        Those of the next epoch are drawn in a thread: on a full corpus that takes half a second, in which a GPU would
+        be idle.
         """
         with ThreadPoolExecutor(1, "epoch") as thread:
             following = thread.submit(self.epoch, first)
@@ -233,13 +234,13 @@ class Sampler:
                 yield batches
 
     def _cuts(self, counts: np.ndarray) -> np.ndarray:
-        """Where to cut a sequence of things of so many pairs each into batches."""
+        """Where to cut a sequence of items with these counts of pairs into batches."""
         return np.flatnonzero(np.diff((np.cumsum(counts) - counts) // self.batch_size)) + 1
 
     def _contiguous_batches(
         self, kept: np.ndarray, is_centre: np.ndarray, count: np.ndarray, draw: np.random.Generator | None
     ) -> list[BatchIndices]:
-        """The text cut into stretches, each with the words to either side that its windows reach."""
+        """Contiguous parts of the text, each with the words on either side that its windows reach."""
         if not count.any():
             return []
         bounds = np.concatenate([[0], self._cuts(count), [len(kept)]])
@@ -253,7 +254,7 @@ class Sampler:
         return batches
 
     def batch(self, chosen: BatchIndices) -> Batch:
-        """Words and pairs of one of the batches of `epoch`, or of a part of it."""
+        """The words and pairs of a batch of `epoch`, or of a part of one."""
         positions, centres = chosen.positions, chosen.centres
         centre, context = neighbour_pairs(self._text(positions), self.window)
         if len(centres) < len(positions):
@@ -267,14 +268,22 @@ class Sampler:
         return Batch(self.rows[positions], self.utterance[positions], centre, context)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches in store order, each instance of probability 1 once (for evaluation)."""
+        """The batches in store order, for evaluation."""
         for chosen in self.epoch(0, shuffle=False):
             yield self.batch(chosen)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of a store to train on and rows held out [shape=(n,)], int64, and what they differ in."""
+    """Training and held-out rows of a store.
+
+    Parameters
+    ----------
+    train, held_out : ndarray [shape=(n,)], int64
+        Ascending rows.
+    by : str
+        What is either trained on or held out as a whole: `speakers` or `utterances`.
+    """
 
     train: np.ndarray
     held_out: np.ndarray
@@ -282,26 +291,26 @@ class Split:
 
 
 def split(store: Store, share: float, seed: int) -> Split:
-    """Hold out speakers, drawn until they have said `share` of the words; utterances where there is one speaker.
+    """Hold out random speakers, or utterances where there is only one speaker.
 
     Parameters
     ----------
     store : Store
     share : float
-        Of the words, between 0 and 1; whatever it is, one speaker (utterance) at least is on each side.
+        Fraction of the words to hold out, between 0 and 1; at least one speaker (utterance) is on each side.
     seed : int
 
     Raises
     ------
     UserError
-        The store holds one utterance: nothing can be held out.
+        If the store holds a single utterance.
     """
     by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
-    said = np.bincount(of)
-    groups = np.flatnonzero(said)
+    n_words = np.bincount(of)
+    groups = np.flatnonzero(n_words)
     if len(groups) < 2:
-        raise UserError(f"store {store.path} holds one utterance: nothing can be held out to measure on")
+        raise UserError(f"store {store.path} holds a single utterance: nothing can be held out to measure the loss on")
     order = generator(seed, HELD_OUT).permutation(groups)
-    count = 1 + int(np.searchsorted(np.cumsum(said[order]), share * len(of)))
+    count = 1 + int(np.searchsorted(np.cumsum(n_words[order]), share * len(of)))
     chosen = np.isin(of, order[: min(count, len(groups) - 1)])
     return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)

@@ -1,12 +1,11 @@
-"""Text baselines: Word2Vec and fastText trained on the words that the speech says, in the same windows.
+"""Text baselines: Word2Vec and fastText, trained on the words of the same speech.
 
-What a model of sound could know of meaning is bounded by what the same words know as text. Both are gensim's, with its
-defaults where the settings say nothing else: negative sampling, and windows whose width is drawn anew for each word.
+They show how much of meaning can be learned from these words as text. Both are gensim's, with its defaults except for
+the settings: negative sampling, and a window width drawn anew for each word.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +25,6 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import LARGEST_SEED
 from speech2vec.vectors.word_vectors import WordVectors
 
-log = logging.getLogger("speech2vec")
-
 
 class BaselineSettings(Settings):
     """How a text baseline is trained.
@@ -40,16 +37,16 @@ class BaselineSettings(Settings):
         `skipgram` or `cbow`.
     vector_size : int
     window : int
-        Neighbours to either side at most (k in the Speech2Vec paper).
+        Maximum number of neighbours on either side (k in the Speech2Vec paper).
     min_count : int
         Rarer words are left out before windows are taken.
     sample : float
-        Subsampling threshold of frequent words; 0 is none.
+        Subsampling threshold of frequent words; 0 disables it.
     negative : int
         Noise words for each pair.
     epochs : int
     buckets : int
-        fastText only: rows of the table that letter n-grams are hashed into.
+        fastText only: rows of the table into which letter n-grams are hashed.
     seed : int
     """
 
@@ -77,7 +74,7 @@ def read_sentences(source: Path) -> list[list[str]]:
     Raises
     ------
     UserError
-        When `source` is none of these, or holds no words.
+        `source` is none of these, or holds no words.
     """
     source = Path(source)
     if (source / META_FILE).is_file():
@@ -95,7 +92,7 @@ def read_sentences(source: Path) -> list[list[str]]:
         sentences = list(_read_text(source))
     else:
         raise UserError(
-            f"{source} is no store, no ALIGNED folder, no utterances.jsonl and no .text file of 'utterance_id WORDS'"
+            f"{source} is not a store, an ALIGNED folder, an utterances.jsonl or a .text file of 'utterance_id WORDS'"
         )
     sentences = [sentence for sentence in sentences if sentence]
     if not sentences:
@@ -129,7 +126,7 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
         Windows never cross from one to the next.
     settings : BaselineSettings
     jobs : int
-        Threads; with more than one the result is no longer the same every time.
+        Threads; with more than one the result is not reproducible.
 
     Returns
     -------
@@ -139,7 +136,7 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
     Raises
     ------
     UserError
-        When no word is frequent enough.
+        No word is frequent enough.
     """
     options = {
         "sentences": sentences,
@@ -159,10 +156,8 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
         else:
             vectors = Word2Vec(**options).wv
     except RuntimeError as error:
-        # gensim's word for an empty vocabulary: "you must first build vocabulary before training the model"
+        # gensim's message for an empty vocabulary: "you must first build vocabulary before training the model"
         if "vocabulary" not in str(error):
             raise
-        raise UserError(f"no word comes {settings.min_count} times or more: lower --min-count") from error
-    words = list(vectors.index_to_key)
-    counts = np.array([vectors.get_vecattr(word, "count") for word in words], dtype=np.int64)
-    return WordVectors(words, np.asarray(vectors.vectors, dtype=np.float32), counts)
+        raise UserError(f"no word occurs {settings.min_count} times or more: lower --min-count") from error
+    return WordVectors.from_keyed_vectors(vectors)

@@ -1,8 +1,10 @@
-"""The instances of a run's words as vectors: by the trained encoder and its controls, all or a sample of them."""
+"""Vectors of the word instances of a run, by its trained encoder and by the controls; words as means of instances."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,26 +15,31 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import INSTANCES, generator
 from speech2vec.training.presets import VectorSettings
-from speech2vec.training.run import Run
+from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.word_vectors import WordVectors, average_instances, unit_length
 
 InstanceEncoder = Callable[[np.ndarray], np.ndarray]
-
-
 TRAINED, UNTRAINED, MEAN_MFCC = "trained", "untrained", "mean MFCC"
+_INSTANCES_PER_WORD = 400  # subsample a word's instances above this many
 
 
-# Where a word has more instances, means of them are taken over a sample of this many.
-_INSTANCES_A_WORD = 400
+def open_run(run: Run | str | Path, store: Path | None = None, *, device: str = "cpu", checkpoint: str = LAST) -> Run:
+    """A run as it is, or loaded from its folder (see `Run.load`)."""
+    return run if isinstance(run, Run) else Run.load(Path(run), store, device=device, checkpoint=checkpoint)
 
 
-def encoders_of(loaded: Run) -> dict[str, InstanceEncoder]:
-    """The run's encoder and its two controls: each takes rows of the store and gives their vectors."""
-    store, settings = loaded.store, loaded.settings
-    untrained = seeded_model(store.n_mfcc, settings.model, settings.seed).to(loaded.model.device).eval()
+def untrained(run: Run) -> Run:
+    """The run with the same network at its seeded initial weights: the control."""
+    model = seeded_model(run.store.n_mfcc, run.settings.model, run.settings.seed)
+    return replace(run, model=model.to(run.model.device).eval(), progress={})
+
+
+def encoders_of(run: Run) -> dict[str, InstanceEncoder]:
+    """The run's encoder and its two controls: each maps rows of the store to their vectors."""
+    store, control = run.store, untrained(run).model
     return {
-        TRAINED: lambda rows: encode_instances(loaded.model, store, rows),
-        UNTRAINED: lambda rows: encode_instances(untrained, store, rows),
+        TRAINED: lambda rows: encode_instances(run.model, store, rows),
+        UNTRAINED: lambda rows: encode_instances(control, store, rows),
         MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
 
@@ -40,29 +47,28 @@ def encoders_of(loaded: Run) -> dict[str, InstanceEncoder]:
 def instance_vectors(
     model: Speech2Vec, store: Store, vectors: VectorSettings, rows: np.ndarray | None = None
 ) -> np.ndarray:
-    """As `encode_instances`; of length 1 each if the run's settings say so."""
+    """As `encode_instances`; scaled to length 1 if the run's settings ask for it."""
     instances = encode_instances(model, store, rows)
     if vectors.unit_instances:
         unit_length(instances)
     return instances
 
 
-def word_vectors(loaded: Run, min_count: int = 1) -> WordVectors:
-    """The vectors of a run's words: the mean over a word's instances, of length 1 each if the run's settings say so.
+def word_vectors(run: Run, min_count: int = 1) -> WordVectors:
+    """The vectors of a run's words: the mean over each word's instances (see `instance_vectors`).
 
     Parameters
     ----------
-    loaded : LoadedRun
+    run : Run
     min_count : int
         Words with fewer instances get no vector.
     """
-    store = loaded.store
-    instances = instance_vectors(loaded.model, store, loaded.settings.vectors)
-    return average_instances(instances, store.word_id, store.types, min_count)
+    instances = instance_vectors(run.model, run.store, run.settings.vectors)
+    return average_instances(instances, run.store.word_id, run.store.types, min_count)
 
 
 def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` seeded random rows of each word, ascending."""
+    """At most `most` rows of each word, a seeded random sample, ascending."""
     shuffled = generator(seed, INSTANCES).permutation(rows)
     by_word = shuffled[np.argsort(word_id[shuffled], kind="stable")]
     words = word_id[by_word]
@@ -71,45 +77,48 @@ def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) ->
 
 
 def with_counts(words: WordVectors, store: Store) -> WordVectors:
-    """The vectors of the words that a store holds, with its counts, most frequent first.
+    """The vectors of the words that occur in a store, with its counts, most frequent first.
 
     Raises
     ------
     UserError
-        The store holds none of them.
+        None of them occurs in the store.
     """
     counts = dict(zip(store.types, store.counts.tolist(), strict=True))
     known = [row for row, word in enumerate(words.words) if word in counts]
     if not known:
-        raise UserError(f"none of the {len(words):,} words is in the store {store.path}: is it another run's?")
+        raise UserError(
+            f"none of the {len(words):,} words occurs in the store {store.path}: the vectors are of another run"
+        )
     if len(known) < len(words):
-        log.warning("%d words are not in the store %s and take no part", len(words) - len(known), store.path)
+        log.warning("%d words do not occur in the store %s and are left out", len(words) - len(known), store.path)
     known.sort(key=lambda row: -counts[words.words[row]])
-    spelled = [words.words[row] for row in known]
-    return WordVectors(spelled, words.vectors[known], np.array([counts[word] for word in spelled]))
+    names = [words.words[row] for row in known]
+    return WordVectors(names, words.vectors[known], np.array([counts[word] for word in names]))
 
 
-def instances_by_row(loaded: Run, words: WordVectors, rows: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
-    """The vectors of the instances of some words, a seeded sample of the most frequent words'.
+def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
+    """The vectors of the instances of some words; of very frequent words, of a seeded sample of them.
 
     Parameters
     ----------
-    loaded : LoadedRun
+    run : Run
     words : WordVectors
-        Of words that the run's store holds.
+        All of which occur in the run's store.
     rows : ndarray [shape=(n,)], int
         Rows of `words`.
 
     Returns
     -------
     dict of int to ndarray [shape=(n_instances, vector_size)]
+        By row.
     """
-    store = loaded.store
+    store = run.store
     type_of = {word: number for number, word in enumerate(store.types)}
     row_of = np.full(len(store.types), -1)
     row_of[[type_of[words.words[row]] for row in rows]] = rows
-    chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_A_WORD, seed)
-    encoded = instance_vectors(loaded.model, store, loaded.settings.vectors, chosen)
+    chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_PER_WORD, seed)
+    encoded = instance_vectors(run.model, store, run.settings.vectors, chosen)
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)
@@ -117,7 +126,7 @@ def instances_by_row(loaded: Run, words: WordVectors, rows: np.ndarray, seed: in
 
 
 def mean_frames(frames: np.ndarray, first_frame: np.ndarray, n_frames: np.ndarray) -> np.ndarray:
-    """The baseline that hears no order: each instance as the mean of its MFCC frames.
+    """The control that ignores the order of frames: each instance as the mean of its MFCC.
 
     Parameters
     ----------

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from gensim.models import KeyedVectors
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
 from speech2vec.vectors.word2vec_format import read_word2vec, write_word2vec
-
-log = logging.getLogger("speech2vec")
 
 
 @dataclass(frozen=True, eq=False)
 class WordVectors:
-    """Words and their vectors; the vectors are never changed by what is asked of them.
+    """Words and their vectors, which no method changes.
 
     Parameters
     ----------
     words : list of str
-        Unique, most frequent first where frequencies are known.
+        Unique, most frequent first if frequencies are known.
     vectors : np.ndarray [shape=(n_words, vector_size)], float32
     counts : np.ndarray [shape=(n_words,)] or None
-        How many instances each word has; word2vec files do not say.
+        How many instances each word has; None for vectors from a word2vec file.
     """
 
     words: list[str]
@@ -51,6 +50,23 @@ class WordVectors:
     def __getitem__(self, word: str) -> np.ndarray:
         return self.vectors[self.index[word]]
 
+    @classmethod
+    def from_keyed_vectors(cls, keyed: KeyedVectors) -> WordVectors:
+        """Take over gensim's vectors, with the counts if it has the attribute "count"."""
+        words = list(keyed.index_to_key)
+        counts = keyed.expandos.get("count")
+        vectors = np.asarray(keyed.vectors, dtype=np.float32)
+        return cls(words, vectors, None if counts is None else np.asarray(counts, dtype=np.int64))
+
+    def to_keyed_vectors(self) -> KeyedVectors:
+        """As gensim's KeyedVectors, with the counts as its attribute "count"."""
+        keyed = KeyedVectors(self.vector_size)
+        keyed.add_vectors(self.words, self.vectors)
+        if self.counts is not None:
+            for word, count in zip(self.words, self.counts.tolist(), strict=True):
+                keyed.set_vecattr(word, "count", count)  # `add_vectors` of gensim 4.3 fails on such extras
+        return keyed
+
     @property
     def vector_size(self) -> int:
         return int(self.vectors.shape[1])
@@ -62,13 +78,13 @@ class WordVectors:
 
     @cached_property
     def has_direction(self) -> np.ndarray:
-        """False for zero vectors, whose cosine with anything is undefined [shape=(n_words,)]."""
+        """False for zero vectors, whose cosines are undefined [shape=(n_words,)]."""
         return np.any(self.vectors != 0, axis=1)
 
     def unit(self, rows: np.ndarray) -> np.ndarray:
-        """Copies of some rows, scaled to length 1 (zero vectors stay zero) [shape=(n_rows, vector_size)], float32."""
+        """Some rows scaled to length 1; zero vectors stay zero [shape=(n_rows, vector_size)], float32."""
         chosen = self.vectors[rows].astype(np.float64)
-        # Scaled by the largest entry first: squares of tiny or huge numbers would leave what float64 can hold.
+        # Scaled by the largest entry first: squares of tiny or huge numbers would leave the range of float64.
         largest = np.abs(chosen).max(axis=1, keepdims=True, initial=0.0)
         chosen /= np.where(largest > 0, largest, 1.0)
         norms = np.linalg.norm(chosen, axis=1, keepdims=True)
@@ -80,7 +96,7 @@ class WordVectors:
         Raises
         ------
         UserError
-            When `word` has no vector, or a zero vector.
+            `word` has no vector, or a zero vector.
         """
         row = self.index.get(word, self.index.get(word.lower()))
         if row is None:
@@ -88,7 +104,7 @@ class WordVectors:
             hint = f"; close in spelling: {', '.join(close)}" if close else ""
             raise UserError(f"'{word}' is not among the {len(self):,} words{hint}")
         if not self.has_direction[row]:
-            raise UserError(f"the vector of '{self.words[row]}' is zero: it has no neighbours")
+            raise UserError(f"the vector of '{self.words[row]}' is zero, so it has no neighbours")
         target = self.unit(np.array([row]))[0]
         cosines = np.empty(len(self), dtype=np.float32)
         for start in range(0, len(self), 65536):  # a block at a time: no second copy of a large vocabulary
@@ -148,28 +164,28 @@ def average_instances(
 def write_vectors(path: Path, vectors: WordVectors, binary: bool = False) -> None:
     """Write a word2vec file, atomically; gensim's ``KeyedVectors.load_word2vec_format`` opens it.
 
-    The text form holds nine significant digits, which give every float32 back exactly.
+    The text form has nine significant digits, which restore every float32 exactly.
 
     Raises
     ------
     UserError
-        When a word is empty or holds white space: the format has no way to say so.
+        A word is empty or holds white space, which the format cannot represent.
     """
     write_word2vec(Path(path), vectors.words, vectors.vectors, binary)
 
 
 def read_vectors(path: Path) -> WordVectors:
-    """Read a word2vec file, text or binary: which of the two is seen from its content.
+    """Read a word2vec file, text or binary as its content tells.
 
     The file is streamed into the array of its vectors, so that memory holds them once. Words may hold spaces (in a
-    binary file: where its rows end with a newline, as the original word2vec writes them). Of a word that comes twice
-    the first is kept; bytes that are not UTF-8 are read as Latin-1; both are told in the log, and so are zero vectors.
+    binary file only if its rows end with a newline, as the original word2vec writes them). Of a duplicated word the
+    first vector is kept; bytes that are not UTF-8 are read as Latin-1; both are logged, and so are zero vectors.
 
     Raises
     ------
     UserError
-        Naming file and line (in a binary file: the number of the word): no header, a header that promises more or
-        fewer words than there are, a row with too few numbers or with NaN, a truncated file.
+        Naming file and line (in a binary file the number of the word): no header, a header with more or fewer words
+        than the file has, a row with too few numbers or with NaN, a truncated file.
     """
     words, vectors = read_word2vec(Path(path))
     result = WordVectors(words, vectors)
@@ -182,3 +198,10 @@ def read_vectors(path: Path) -> WordVectors:
             words[zeros[0]],
         )
     return result
+
+
+def as_word_vectors(vectors: str | Path | WordVectors | KeyedVectors) -> WordVectors:
+    """Word vectors from a word2vec file, from gensim, or as they are."""
+    if isinstance(vectors, WordVectors):
+        return vectors
+    return WordVectors.from_keyed_vectors(vectors) if isinstance(vectors, KeyedVectors) else read_vectors(Path(vectors))

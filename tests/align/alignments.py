@@ -8,7 +8,7 @@ from pathlib import Path
 from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.formats import textgrid
 from align.formats.tracks import Interval
-from align.importing import ImportSettings, Tally, import_alignments
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus.manifest import Utterance
 
 
@@ -26,7 +26,7 @@ def run(
     utterances: Sequence[Utterance], source: Path, tally: Tally | None = None, format_name: str | None = None
 ) -> dict[str, AlignmentResult]:
     """All outcomes by utterance; each utterance has exactly one."""
-    found = list(import_alignments(utterances, source, ImportSettings(format=format_name), tally or Tally()))
+    found = list(read_alignments(utterances, source, ImportSettings(format=format_name), tally or Tally()))
     names = [outcome.utterance_id for outcome in found]
     assert sorted(names) == sorted(u.utterance_id for u in utterances)
     return dict(zip(names, found, strict=True))

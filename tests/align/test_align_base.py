@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
 from align.base import Aligned, AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
-from speech2vec.corpus import readers as corpora
+from speech2vec.corpus import readers
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
+from speech2vec.runtime.config import Settings
 
 
 def utterance(name: str, text: str = "a b") -> Utterance:
@@ -87,17 +88,17 @@ def test_reasons_of_answers():
 
 @pytest.mark.parametrize("names", [["u", "u"], ["other"]])
 def test_an_answer_nobody_asked_for_stops_the_run(names):
-    with pytest.raises(AlignmentError, match="the aligner answered"):
+    with pytest.raises(AlignmentError, match="the aligner returned"):
         list(check_results([utterance("u")], iter([aligned(name, (0.0, 1.0)) for name in names])))
 
 
 def test_every_problem_of_a_corpus_has_a_reason():
     named = {
-        corpora.NO_AUDIO,
-        corpora.NO_TRANSCRIPT,
-        corpora.EMPTY_TRANSCRIPT,
-        corpora.BAD_TRANSCRIPT,
-        corpora.DUPLICATE,
+        readers.NO_AUDIO,
+        readers.NO_TRANSCRIPT,
+        readers.EMPTY_TRANSCRIPT,
+        readers.BAD_TRANSCRIPT,
+        readers.DUPLICATE,
     }
     assert {Reason(text).value for text in named} == named
 
@@ -108,7 +109,7 @@ def test_every_problem_of_a_corpus_has_a_reason():
         ("nonsense", "there is no aligner 'nonsense'"),
         ("no_such_module:Thing", "cannot be imported"),
         ("align.base:Nothing", "has no class Nothing"),
-        ("align.base:Word", "no class with a method align"),
+        ("align.base:Word", "not a class with a method align"),
     ],
 )
 def test_unknown_aligners_are_named(name, message):
@@ -117,6 +118,12 @@ def test_unknown_aligners_are_named(name, message):
 
 
 def test_a_module_in_the_working_folder_is_found(tmp_path, monkeypatch):
-    (tmp_path / "own_aligner_here.py").write_text("class Mine:\n    def align(self, utterances): ...\n")
+    (tmp_path / "own_aligner_here.py").write_text(
+        "class Mine:\n    parallel = False\n    def __init__(self, settings, *, jobs, device): self.jobs = jobs\n"
+        "    def align(self, utterances): ...\n"
+    )
     monkeypatch.chdir(tmp_path)
-    assert load_aligner("own_aligner_here:Mine").__name__ == "Mine"
+    kind = load_aligner("own_aligner_here:Mine")
+    assert kind.__name__ == "Mine" and kind(None, jobs=3, device="cpu").jobs == 3
+    # What it does not define is the default of the base class.
+    assert (kind.settings_type, kind.whole_corpus, kind.parallel, kind.takes_device) == (Settings, False, False, True)

@@ -21,13 +21,13 @@ from align.aligned import iterate_aligned, merge_aligned, read_report
 from align.base import Aligned, AlignmentError, Failure, Reason
 from align.cli.app import app
 from align.journal import JOURNAL_FILE, Journal
-from align.run import UTTERANCES_PER_PART, align_corpus, shard_of
+from align.runner import UTTERANCES_PER_BATCH, align_corpus, shard_of
 from speech2vec.corpus.manifest import Utterance, Word, read_words, write_utterances
 from speech2vec.corpus.readers import Corpus, Problem
 from speech2vec.runtime.config import Settings
-from speech2vec.runtime.console import parse_shard
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.processes import parse_shard
 
 OWN = '''
 import os, time
@@ -123,7 +123,7 @@ def test_an_empty_corpus_is_refused_before_anything_is_written(own, tmp_path):
     for command in (["run", "--aligner", own], ["import", "--alignments", str(tmp_path)]):
         refused = CliRunner().invoke(app, [*command, "empty.jsonl", "-o", "out"])
         assert isinstance(refused.exception, UserError)
-        assert str(refused.exception) == "empty.jsonl holds no utterances: nothing can be aligned"
+        assert str(refused.exception) == "empty.jsonl contains no utterances: there is nothing to align"
         assert not (tmp_path / "out").exists()
 
 
@@ -150,7 +150,7 @@ def test_killed_and_resumed_nothing_is_done_twice_or_lost(own, tmp_path):
     (tmp_path / "done.txt").write_text("")
 
     neither = CliRunner().invoke(app, command[3:])
-    assert "out is already there; --resume goes on with it, --force replaces it" in str(neither.exception)
+    assert "out already exists; --resume continues it, --force replaces it" in str(neither.exception)
     again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
     second = (tmp_path / "done.txt").read_text().split()
@@ -175,10 +175,10 @@ def test_another_corpus_or_other_settings_are_not_mixed_in(own, tmp_path):
     align_corpus(corpus("a"), tmp_path / "out", own, Settings())
     with pytest.raises(UserError, match="another corpus: --force"):
         align_corpus(corpus("a", "b"), tmp_path / "out", own, Settings())
-    with Journal(tmp_path / "begun" / JOURNAL_FILE, {"settings": {"aligner": "mfa"}, "corpus": "x"}):
+    with Journal(tmp_path / "started" / JOURNAL_FILE, {"settings": {"aligner": "mfa"}, "corpus": "x"}):
         pass
-    with pytest.raises(UserError, match="begun with another corpus and settings"):
-        align_corpus(corpus("a"), tmp_path / "begun", own, Settings())
+    with pytest.raises(UserError, match="started with another corpus and settings"):
+        align_corpus(corpus("a"), tmp_path / "started", own, Settings())
 
 
 @settings(deadline=None)
@@ -202,7 +202,7 @@ def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path_factory, kinds, c
         assert len(journal) == lines
         for outcome in outcomes[lines:]:
             journal.add(outcome)
-        assert list(journal.outcomes(utterances)) == outcomes
+        assert list(journal.results(utterances)) == outcomes
 
 
 @given(st.integers(0, 30), st.integers(0, 7), st.integers(1, 6))
@@ -246,7 +246,7 @@ def test_the_command_says_what_failed_and_ends_with_its_code(own, tmp_path):
     assert run.exit_code == 1
     assert "1 of 2 utterances aligned" in run.output and "not aligned: u001: no alignment found" in run.output
     again = CliRunner().invoke(app, ["run", "some.jsonl", "-o", "out", "--aligner", own, "--jobs", "1"])
-    assert isinstance(again.exception, UserError) and "already there" in str(again.exception)
+    assert isinstance(again.exception, UserError) and "already exists" in str(again.exception)
     nothing = CliRunner().invoke(app, ["run", "none.jsonl", "-o", "out2", "--aligner", own, "--jobs", "1"])
     assert isinstance(nothing.exception, UserError) and "no utterance was aligned" in str(nothing.exception)
     assert read_report(tmp_path / "out2")["asked"] == 2
@@ -274,7 +274,7 @@ def test_a_device_that_an_aligner_cannot_use_is_said(own, tmp_path, monkeypatch)
         app, ["run", "all.jsonl", "-o", "out", "--aligner", "cpu_aligner:Mine", "--device", "cuda"]
     )
     assert done.exit_code == 0 and Path("device.txt").read_text() == "cpu"
-    assert "--device cuda changes nothing: the aligner cpu_aligner:Mine computes on the CPU" in done.stderr
+    assert "device cuda is ignored: the aligner cpu_aligner:Mine computes on the CPU" in done.stderr
 
 
 def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, tmp_path):
@@ -303,7 +303,7 @@ def test_the_documented_aligner_of_ones_own_runs(tmp_path, monkeypatch):
 
 def test_memory_does_not_grow_with_the_corpus(own, tmp_path):
     """The parent keeps a place in the journal for each utterance, not its words."""
-    assert UTTERANCES_PER_PART < 100
+    assert UTTERANCES_PER_BATCH < 100
     with Journal(tmp_path / JOURNAL_FILE, {}) as journal:
         journal.add(Aligned("u", tuple(Word("u", "w", float(i), float(i + 1)) for i in range(1000))))
         assert [value for value in vars(journal).values() if isinstance(value, dict)] == [{"u": 3}]

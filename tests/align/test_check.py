@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from align.aligned import read_report, write_aligned
 from align.base import Aligned, AlignmentResult, Failure, Reason
-from align.check import Checker, Kind
+from align.checker import Checker, IssueKind
 from align.cli.app import app
-from align.compare import compare, pair_words
+from align.comparison import compare, pair_words
 from speech2vec.corpus.manifest import Utterance, Word, read_words, write_words
 from speech2vec.runtime.errors import UserError
 
@@ -57,22 +57,22 @@ def folder(tmp_path) -> Path:
 def test_every_kind_is_found_where_it_is(folder):
     checker = Checker(folder)
     checker.lowest_score = -10.0  # so few words have no usual score
-    found = [(f.kind, f.utterance_id, f.position) for f in checker.findings()]
+    found = [(f.kind, f.utterance_id, f.position) for f in checker.issues()]
     assert sorted(found, key=str) == sorted(
         [
-            (Kind.WORDS_DIFFER, "differs", None),
-            (Kind.OUTSIDE, "bad", 0),
-            (Kind.DURATION, "bad", 0),
-            (Kind.OUTSIDE, "bad", 1),
-            (Kind.OVERLAP, "bad", 1),
-            (Kind.ZERO_LENGTH, "bad", 2),
-            (Kind.DURATION, "bad", 3),
-            (Kind.OUTSIDE, "bad", 4),
-            (Kind.DURATION, "bad", 4),
-            (Kind.LOW_SCORE, "bad", 4),
-            (Kind.MISSING, "lost", None),
-            (Kind.MISSING, "failed", None),
-            (Kind.MISSING, "x", None),
+            (IssueKind.WORDS_DIFFER, "differs", None),
+            (IssueKind.OUTSIDE, "bad", 0),
+            (IssueKind.DURATION, "bad", 0),
+            (IssueKind.OUTSIDE, "bad", 1),
+            (IssueKind.OVERLAP, "bad", 1),
+            (IssueKind.ZERO_LENGTH, "bad", 2),
+            (IssueKind.DURATION, "bad", 3),
+            (IssueKind.OUTSIDE, "bad", 4),
+            (IssueKind.DURATION, "bad", 4),
+            (IssueKind.LOW_SCORE, "bad", 4),
+            (IssueKind.MISSING, "lost", None),
+            (IssueKind.MISSING, "failed", None),
+            (IssueKind.MISSING, "x", None),
         ],
         key=str,
     )
@@ -83,39 +83,39 @@ def test_low_scores_lie_far_below_the_usual(folder, tmp_path):
     entries = [("is", i * 1.0, i + 0.5, float(score)) for i, score in enumerate(rng.normal(-1, 0.2, 200))]
     entries[77] = ("is", 77.0, 77.5, -4.0)
     write_aligned(tmp_path / "b", [Utterance("u", Path("none.wav"), "is " * 200, "s")], [words("u", *entries)])
-    found = list(Checker(tmp_path / "b").findings())
-    assert [(f.position, f.kind) for f in found if f.kind is Kind.LOW_SCORE] == [(77, Kind.LOW_SCORE)]
-    assert [f.kind for f in found if f.position is None] == [Kind.UNREADABLE_AUDIO]
+    found = list(Checker(tmp_path / "b").issues())
+    assert [(f.position, f.kind) for f in found if f.kind is IssueKind.LOW_SCORE] == [(77, IssueKind.LOW_SCORE)]
+    assert [f.kind for f in found if f.position is None] == [IssueKind.UNREADABLE_AUDIO]
 
 
-def found_in(folder: Path, *entries: tuple) -> list[tuple[Kind, int | None]]:
+def found_in(folder: Path, *entries: tuple) -> list[tuple[IssueKind, int | None]]:
     """What is found in one utterance of these words."""
     text = " ".join(entry[0] for entry in entries)
     write_aligned(folder, [Utterance("u", Path("none.wav"), text, "s", end=100.0)], [words("u", *entries)])
-    return [(finding.kind, finding.position) for finding in Checker(folder).findings()]
+    return [(finding.kind, finding.position) for finding in Checker(folder).issues()]
 
 
 def test_each_word_under_a_long_one_overlaps_it(tmp_path):
     entries = [("is", 1.0, 2.0), ("is", 1.1, 1.3), ("is", 1.4, 1.6), ("is", 2.0, 2.2)]
-    assert found_in(tmp_path, *entries) == [(Kind.OVERLAP, 1), (Kind.OVERLAP, 2)]
+    assert found_in(tmp_path, *entries) == [(IssueKind.OVERLAP, 1), (IssueKind.OVERLAP, 2)]
 
 
 def test_four_phones_are_enough_to_be_too_short(tmp_path):
     """Each at 30 ms a phone: "cat" has three, "hello" four, "speech" four as well."""
     entries = [("cat", 1.0, 1.09), ("hello", 2.0, 2.12), ("speech", 3.0, 3.12), ("hello", 4.0, 4.14)]
-    assert found_in(tmp_path, *entries) == [(Kind.DURATION, 1), (Kind.DURATION, 2)]
+    assert found_in(tmp_path, *entries) == [(IssueKind.DURATION, 1), (IssueKind.DURATION, 2)]
 
 
 @pytest.mark.parametrize("n_words", [19, 20])
 def test_twenty_scores_are_enough_to_know_the_usual(tmp_path, n_words):
     entries = [("is", float(i), i + 0.5, -1.0 - i % 3 / 10) for i in range(n_words)]
     entries[7] = ("is", 7.0, 7.5, -50.0)
-    assert found_in(tmp_path, *entries) == ([] if n_words == 19 else [(Kind.LOW_SCORE, 7)])
+    assert found_in(tmp_path, *entries) == ([] if n_words == 19 else [(IssueKind.LOW_SCORE, 7)])
 
 
 def test_dropping_keeps_the_sum_right(folder, tmp_path):
     arguments = ["check", str(folder), "-o", str(tmp_path / "new"), "--findings", str(tmp_path / "all.csv")]
-    for kind in (Kind.OUTSIDE, Kind.ZERO_LENGTH, Kind.DURATION, Kind.WORDS_DIFFER):
+    for kind in (IssueKind.OUTSIDE, IssueKind.ZERO_LENGTH, IssueKind.DURATION, IssueKind.WORDS_DIFFER):
         arguments += ["--drop", kind.value]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1, result.output
@@ -141,7 +141,7 @@ def test_what_is_not_aligned_is_counted_and_named(tmp_path):
         Failure("failed", Reason.NO_ALIGNMENT, "no path"),
     ]
     write_aligned(tmp_path / "a", asked, outcomes, problems=problems)
-    found = [(f.utterance_id, f.detail) for f in Checker(tmp_path / "a").findings() if f.kind is Kind.MISSING]
+    found = [(f.utterance_id, f.detail) for f in Checker(tmp_path / "a").issues() if f.kind is IssueKind.MISSING]
     assert sorted(found) == [
         ("failed", "no alignment found: no path"),
         ("good", "duplicate id: b.wav"),
@@ -153,23 +153,25 @@ def test_what_is_not_aligned_is_counted_and_named(tmp_path):
 
 
 def test_what_was_dropped_is_no_fault_afterwards(folder, tmp_path):
-    def check(before: str, after: str, *kinds: Kind):
+    def check(before: str, after: str, *kinds: IssueKind):
         dropped = [option for kind in kinds for option in ("--drop", kind.value)]
         CliRunner().invoke(app, ["check", str(tmp_path / before), *dropped, "-o", str(tmp_path / after)])
-        found = Checker(tmp_path / after).findings()
-        return {(f.kind, f.utterance_id, f.detail) for f in found if f.kind in (Kind.LEFT_OUT, Kind.WORDS_DIFFER)}
+        found = Checker(tmp_path / after).issues()
+        return {
+            (f.kind, f.utterance_id, f.detail) for f in found if f.kind in (IssueKind.LEFT_OUT, IssueKind.WORDS_DIFFER)
+        }
 
-    differs = (Kind.WORDS_DIFFER, "differs", "word 2 is 'is', the transcript says 'was'")
-    assert check("aligned", "once", Kind.OUTSIDE) == {
+    differs = (IssueKind.WORDS_DIFFER, "differs", "word 2 is 'is', the transcript has 'was'")
+    assert check("aligned", "once", IssueKind.OUTSIDE) == {
         differs,
-        (Kind.LEFT_OUT, "bad", "3 of 5 words, by an earlier check"),
+        (IssueKind.LEFT_OUT, "bad", "3 of 5 words, by an earlier check"),
     }
-    assert check("once", "twice", Kind.ZERO_LENGTH, Kind.WORDS_DIFFER) == {
-        (Kind.LEFT_OUT, "differs", "dropped by check: words-differ"),
-        (Kind.LEFT_OUT, "bad", "4 of 5 words, by an earlier check"),
+    assert check("once", "twice", IssueKind.ZERO_LENGTH, IssueKind.WORDS_DIFFER) == {
+        (IssueKind.LEFT_OUT, "differs", "dropped by check: words-differ"),
+        (IssueKind.LEFT_OUT, "bad", "4 of 5 words, by an earlier check"),
     }
     write_words(tmp_path / "twice" / "words.parquet", read_words(tmp_path / "twice").slice(1))
-    assert Kind.WORDS_DIFFER in {finding.kind for finding in Checker(tmp_path / "twice").findings()}
+    assert IssueKind.WORDS_DIFFER in {finding.kind for finding in Checker(tmp_path / "twice").issues()}
 
 
 def test_known_differences_are_measured(tmp_path):
@@ -216,11 +218,11 @@ def test_files_that_are_there_are_not_overwritten(folder, tmp_path):
         file.write_text("kept")
         refused = check(option, str(file))
         assert isinstance(refused.exception, UserError) and file.read_text() == "kept"
-        assert f"{file} is already there; --force replaces it, another {option} keeps it" in str(refused.exception)
+        assert f"{file} already exists; --force replaces it, another {option} keeps it" in str(refused.exception)
         assert check(option, str(file), "--force").exit_code == 1
         assert file.read_bytes() != b"kept"
         inside = check(option, str(folder), "--force")
-        assert isinstance(inside.exception, UserError) and f"{option} {folder} is or holds" in str(inside.exception)
+        assert isinstance(inside.exception, UserError) and f"{option} {folder} is or contains" in str(inside.exception)
 
 
 def test_what_is_there_stays_where_the_input_is_none(tmp_path):
@@ -241,5 +243,5 @@ def test_strangers_are_not_compared(folder, tmp_path):
     write_aligned(tmp_path / "other", [Utterance("o", Path("a"), "a", "s")], [words("o", ("a", 0.0, 1.0))])
     with pytest.raises(UserError, match="no utterance in common"):
         compare(folder, tmp_path / "other")
-    with pytest.raises(UserError, match="no finished alignment"):
+    with pytest.raises(UserError, match="not a finished alignment"):
         read_report(tmp_path / "nothing")

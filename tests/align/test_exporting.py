@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from align.aligned import write_aligned
 from align.base import Aligned
-from align.exporting import Exported, ExportFormat, export_aligned
-from align.formats import tracks
-from align.importing import ImportSettings, Tally, import_alignments
+from align.exporting import ExportFormat, ExportReport, export_aligned
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.runtime.files import atomic_folder
 
@@ -51,7 +50,7 @@ def test_what_is_exported_comes_back(
     folder = tmp_path_factory.mktemp("round")
     utterances = [u for u, _ in corpus]
     write_aligned(folder / "aligned", utterances, [Aligned(u.utterance_id, tuple(words)) for u, words in corpus])
-    done = Exported()
+    done = ExportReport(folder / "out")
     assert len(list(export_aligned(folder / "aligned", kind, folder / "out", done))) == len(corpus)
     assert not done.failed
     assert done.n_words == sum(len(words) for _, words in corpus)
@@ -68,27 +67,29 @@ def test_what_is_exported_comes_back(
 
 
 @pytest.mark.parametrize("kind", [ExportFormat.ctm, ExportFormat.csv, ExportFormat.alignment_txt])
-@pytest.mark.parametrize(("limit", "most"), [("MAX_BYTES", 1000), ("MAX_WORDS", 20), ("MAX_TRACKS", 4)])
-def test_what_is_too_long_for_one_file_comes_back_from_several(
-    kind: ExportFormat, limit: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracks, limit, most)
+def test_many_utterances_are_one_file_and_keep_their_order(kind: ExportFormat, tmp_path: Path) -> None:
     corpus = [utterance(f"ümläut/{k}", "one two three four") for k in range(100)]
     aligned = [
         Aligned(u.utterance_id, tuple(Word(u.utterance_id, w, i, i + 1.0) for i, w in enumerate(u.text.split())))
         for u in corpus
     ]
     write_aligned(tmp_path / "aligned", corpus, aligned)
-    done = Exported()
+    done = ExportReport(tmp_path / "out")
     list(export_aligned(tmp_path / "aligned", kind, tmp_path / "out", done))
-    files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files[:2] == [f"words.{kind.value}", f"words.part002.{kind.value}"]
-    assert (len(files), done.n_words, done.failed) == (done.n_files, 400, [])
-    assert len(files) == 25 if limit == "MAX_TRACKS" else len(files) < 30
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"words.{kind.value}"]
+    assert (done.n_files, done.n_words, done.failed) == (1, 400, [])
     tally = Tally()
-    # In the order they had, too.
-    assert list(import_alignments(corpus, tmp_path / "out", ImportSettings(), tally)) == aligned
+    assert list(read_alignments(corpus, tmp_path / "out", ImportSettings(), tally)) == aligned
     assert not (tally.unreadable or tally.ignored or tally.differing)
+
+
+def test_two_ids_of_the_same_path_do_not_share_a_file(tmp_path: Path) -> None:
+    corpus = [utterance("a/b", "one"), utterance("a/./b", "one")]
+    aligned = [Aligned(u.utterance_id, (Word(u.utterance_id, "one", 0.0, 1.0),)) for u in corpus]
+    write_aligned(tmp_path / "aligned", corpus, aligned)
+    done = ExportReport(tmp_path / "out")
+    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", done))
+    assert (done.n_files, done.failed) == (1, [("a/./b", "a/b.TextGrid is the file of another utterance")])
 
 
 @given(frames=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 40)), min_size=1, max_size=5))
@@ -106,7 +107,7 @@ def test_wdseg_comes_back_within_a_frame(
     first = run(corpus, folder)["x"]
     write_aligned(folder / "aligned", corpus, [first])
     for kind in ExportFormat:
-        for _ in export_aligned(folder / "aligned", kind, folder / kind.value, Exported()):
+        for _ in export_aligned(folder / "aligned", kind, folder / kind.value, ExportReport(folder)):
             pass
         np.testing.assert_allclose(
             [t[1:] for t in times(run(corpus, folder / kind.value)["x"])], [t[1:] for t in times(first)], atol=0.01
@@ -117,12 +118,12 @@ def test_overlaps_are_clipped_and_words_without_length_named(tmp_path: Path) -> 
     words = (Word("x", "one", 0.0, 1.0), Word("x", "two", 0.5, 1.5), Word("x", "three", 1.5, 1.5))
     corpus = [utterance("x", "one two three")]
     write_aligned(tmp_path / "aligned", corpus, [Aligned("x", words)])
-    done = Exported()
+    done = ExportReport(tmp_path)
     list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", done))
     assert (done.n_words, done.n_clipped, done.left_out) == (2, 1, ["x: three"])
     assert times(run(corpus, tmp_path / "out")["x"]) == [("one", 0.0, 1.0), ("two", 1.0, 1.5)]
     for kind in (ExportFormat.ctm, ExportFormat.csv):
-        list(export_aligned(tmp_path / "aligned", kind, tmp_path / kind.value, Exported()))
+        list(export_aligned(tmp_path / "aligned", kind, tmp_path / kind.value, ExportReport(tmp_path)))
         assert times(run(corpus, tmp_path / kind.value)["x"]) == [(w.word, w.start, w.end) for w in words]
 
 
@@ -130,7 +131,7 @@ def test_a_tier_ends_with_the_part_of_the_recording_that_was_asked_for(tmp_path:
     sf.write(tmp_path / "a.wav", np.zeros(5 * 8000), 8000)
     corpus = [Utterance("x", tmp_path / "a.wav", "one", "s", start=2.0)]
     write_aligned(tmp_path / "aligned", corpus, [Aligned("x", (Word("x", "one", 2.5, 3.0),))])
-    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", Exported()))
+    list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "out", ExportReport(tmp_path)))
     text = (tmp_path / "out" / "x.TextGrid").read_text()
     assert {float(time) for time in re.findall(r"xmax = (\S+)", text)} == {0.5, 1.0, 3.0}
     assert times(run(corpus, tmp_path / "out")["x"]) == [("one", 2.5, 3.0)]
@@ -140,7 +141,7 @@ def test_an_id_never_leads_out_of_the_output_folder(tmp_path: Path) -> None:
     corpus = [utterance("../../evil", "one"), utterance("/abs", "one"), utterance("good", "one")]
     aligned = [Aligned(u.utterance_id, (Word(u.utterance_id, "one", 0.0, 1.0),)) for u in corpus]
     write_aligned(tmp_path / "aligned", corpus, aligned)
-    done = Exported()
+    done = ExportReport(tmp_path)
     list(export_aligned(tmp_path / "aligned", ExportFormat.textgrid, tmp_path / "deep" / "out", done))
     assert [name for name, _ in done.failed] == ["../../evil", "/abs"]
     assert [path.name for path in tmp_path.rglob("*.TextGrid")] == ["good.TextGrid"]

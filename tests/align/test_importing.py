@@ -12,9 +12,8 @@ from alignments import reason, run, times, utterance, write_textgrid
 from align.base import Aligned, Reason, check_results
 from align.cli.export import export
 from align.cli.import_ import import_
-from align.exporting import ExportFormat
 from align.formats import textgrid, tracks
-from align.importing import ImportSettings, Tally, import_alignments
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus.manifest import Utterance, read_words, write_utterances
 from speech2vec.runtime.errors import UserError
 
@@ -139,7 +138,7 @@ def test_impossible_times_fail_their_utterance_only(tmp_path: Path, start: str, 
 def test_a_score_that_is_no_number_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.ctm").write_text("x 1 0 1 one nan\nx 1 1 1 two 0.5\n")
     corpus = [utterance("x")]
-    (outcome,) = check_results(corpus, import_alignments(corpus, tmp_path, ImportSettings(), Tally()))
+    (outcome,) = check_results(corpus, read_alignments(corpus, tmp_path, ImportSettings(), Tally()))
     assert isinstance(outcome, Aligned)
     assert [word.score for word in outcome.words] == [None, 0.5]
 
@@ -193,7 +192,7 @@ def test_scores_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_nothing_to_import_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         run([utterance("x")], tmp_path / "nothing")
-    with pytest.raises(UserError, match="holds no alignment"):
+    with pytest.raises(UserError, match="contains no alignment"):
         run([utterance("x")], tmp_path)
     write_textgrid(tmp_path / "x.TextGrid", "one", "two")
     with pytest.raises(UserError, match="no format 'elan'"):
@@ -203,16 +202,16 @@ def test_nothing_to_import_is_the_users_error(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_the_reason_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracks, "MAX_BYTES", 2**20)
     (tmp_path / "words.ctm").write_text("x 1 0 1 one\nx 1 1 1 two\n" * 2**16)
-    with pytest.raises(UserError, match=r"no alignment that can be read: words\.ctm: more than 1 MB: give it in parts"):
+    with pytest.raises(UserError, match=r"no alignment that can be read: words\.ctm: more than 1 MB, too long"):
         run([utterance("x")], tmp_path)
-    with pytest.raises(UserError, match=r"words\.ctm: more than 1 MB: give it in parts"):
+    with pytest.raises(UserError, match=r"words\.ctm: more than 1 MB, too long"):
         run([utterance("x")], tmp_path / "words.ctm")
     # Nobody knows whom it speaks of, so that it is named where an utterance is missed.
     (tmp_path / "y.ctm").write_text("y 1 0 1 one\ny 1 1 1 two\n")
     outcomes = run([utterance("x"), utterance("y")], tmp_path)
     assert isinstance(outcomes["y"], Aligned)
     assert reason(outcomes["x"]) is Reason.NO_ALIGNMENT_FILE
-    assert "words.ctm: more than 1 MB: give it in parts" in outcomes["x"].detail  # type: ignore[union-attr]
+    assert "words.ctm: more than 1 MB, too long for the memory: split it into several files" in outcomes["x"].detail  # type: ignore[union-attr]
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,11 +233,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         with pytest.raises(UserError):
             import_(corpus, tmp_path / "nothing", tmp_path / "aligned", quiet=True, force=force)
     assert read_words(tmp_path / "aligned").num_rows == 2
-    export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
+    export(tmp_path / "aligned", tmp_path / "out", "ctm", quiet=True)
     assert (tmp_path / "out" / "words.ctm").read_text().startswith("x 1 0.000000 1.000000 one\n")
-    with pytest.raises(UserError, match="already there"):
-        export(tmp_path / "aligned", tmp_path / "out", ExportFormat.ctm, quiet=True)
-    with pytest.raises(UserError, match="no finished alignment"):
+    with pytest.raises(UserError, match="already exists"):
+        export(tmp_path / "aligned", tmp_path / "out", "ctm", quiet=True)
+    with pytest.raises(UserError, match="not a finished alignment"):
         export(tmp_path / "in", tmp_path / "out2", quiet=True)
 
 

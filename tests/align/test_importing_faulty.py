@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from align.aligned import write_aligned
 from align.base import Aligned, Failure, Reason, check_results
 from align.formats.recognise import READERS
-from align.importing import ImportSettings, Tally, import_alignments
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus.manifest import Utterance
 
 names = st.text(st.sampled_from("ab-/_."), min_size=1, max_size=6).filter(
@@ -103,7 +103,7 @@ def test_every_utterance_ends_in_exactly_one_place(
     ]
     # Most files go by another format's rules, if one is given for all.
     given = ImportSettings(format=data.draw(st.sampled_from([None, None, "textgrid"])))
-    outcomes = list(check_results(corpus, import_alignments(corpus, folder, given, Tally())))
+    outcomes = list(check_results(corpus, read_alignments(corpus, folder, given, Tally())))
     assert sorted(outcome.utterance_id for outcome in outcomes) == sorted(ids)
     assert not [o for o in outcomes if isinstance(o, Failure) and o.reason is Reason.ALIGNER_FAILED]
     report = write_aligned(folder / "aligned", corpus, outcomes)

@@ -19,11 +19,11 @@ def outcome(name: str) -> Aligned:
 
 @pytest.mark.parametrize(("name", "value"), [("settings", {"aligner": "b"}), ("corpus", "y"), ("shard", "1/2")])
 def test_an_unfinished_journal_of_something_else_is_refused(tmp_path, name, value):
-    with Journal(tmp_path / "begun" / JOURNAL_FILE, IDENTITY) as journal:
+    with Journal(tmp_path / "started" / JOURNAL_FILE, IDENTITY) as journal:
         journal.add(outcome("u0"))
-    with pytest.raises(UserError, match=f"begun was begun with another {name}: give the same again"):
-        Journal(tmp_path / "begun" / JOURNAL_FILE, {**IDENTITY, name: value})
-    with Journal(tmp_path / "begun" / JOURNAL_FILE, IDENTITY) as journal:
+    with pytest.raises(UserError, match=f"started was started with another {name}: use the same again"):
+        Journal(tmp_path / "started" / JOURNAL_FILE, {**IDENTITY, name: value})
+    with Journal(tmp_path / "started" / JOURNAL_FILE, IDENTITY) as journal:
         assert "u0" in journal and len(journal) == 1
 
 
@@ -46,4 +46,4 @@ def test_what_is_added_after_half_a_line_is_kept_by_the_next_kill_too(tmp_path):
     with Journal(path, IDENTITY) as journal:
         assert "u1" not in journal
         utterances = [Utterance(name, Path("a.wav"), "one", "s") for name in ("u2", "u0")]
-        assert list(journal.outcomes(utterances)) == [outcome("u2"), outcome("u0")]
+        assert list(journal.results(utterances)) == [outcome("u2"), outcome("u0")]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align.base import Failure, Reason
-from align.compare import pair_words
+from align.comparison import pair_words
 from align.formats.tracks import Interval
 from align.matching import UNKNOWN, Matching, common_words, match_enough, match_words
 from speech2vec.corpus.manifest import Word

@@ -84,9 +84,9 @@ def test_evaluate_writes_report_scores_and_figure(home, tmp_path):
     assert ua["by_utterance"]["low"] <= ua["mean"] <= ua["by_utterance"]["high"]
     assert f"{100 * ua['mean']:.1f} %" in text
     assert (home / "dual" / "evaluation" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(UserError, match="evaluation is already there; --force replaces it"):
+    with pytest.raises(UserError, match="evaluation already exists; --force replaces it"):
         invoke("evaluate", home / "dual", "--quiet")
-    with pytest.raises(UserError, match="is or holds the input"):
+    with pytest.raises(UserError, match="is or contains the input"):
         invoke("evaluate", home / "dual", "-o", home / "dual", "--force", "--quiet")
     assert invoke("evaluate", home / "dual", "--force", "--quiet") == text
     assert invoke("evaluate", home / "dual", "-o", tmp_path / "0", "--seed", 0, "--quiet") == text
@@ -101,7 +101,7 @@ def test_resume_trains_only_what_is_missing(home, tmp_path):
     before, lost = kept.stat().st_mtime_ns, (gone / "model.safetensors").read_bytes()
     for path in gone.iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="already there"):
+    with pytest.raises(UserError, match="already exists"):
         invoke(*command, "--seeds", 1)
     with pytest.raises(UserError, match="not trained to its end"):
         invoke("evaluate", tmp_path / "run", "--quiet")

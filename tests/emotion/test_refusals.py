@@ -194,8 +194,8 @@ def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home
     result = invoke("predict", home / "run", tmp_path, "--format", "json", "--quiet", code=1)
     assert [row["audio"] for row in json.loads(result.stdout)] == [str(tmp_path / "good.wav")]
     reasons = {
-        "empty.wav": "holds no samples",
-        "nan.wav": "holds samples that are not numbers (NaN or infinite)",
+        "empty.wav": "contains no samples",
+        "nan.wav": "contains samples that are NaN or infinite",
         "short.wav": "lasts 0.006 s, a window of the features 0.1 s",
     }
     for name, reason in reasons.items():

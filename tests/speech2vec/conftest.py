@@ -9,7 +9,7 @@ import pytest
 from aligned_folders import Program, make_aligned
 
 from speech2vec.cli.app import main
-from speech2vec.features import parts as extraction_plan
+from speech2vec.features import parts
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def aligned(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of two utterances, so that few utterances make several."""
-    monkeypatch.setattr(extraction_plan, "_PART", 2)
+    monkeypatch.setattr(parts, "UTTERANCES_PER_PART", 2)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_every_fault_of_a_corpus_ends_in_its_reason(mfa: Mfa) -> None:
     }
     # Resampled before it was handed over, so it took none of its speaker's files along.
     assert spoken(outcomes["8 kHz"]) == spoken(outcomes["good"])
-    assert failed(outcomes["silent"]).detail == "words without pronunciation: impossible"
+    assert failed(outcomes["silent"]).detail == "words without a pronunciation: impossible"
 
 
 def test_unknown_words_get_a_wider_beam_and_are_named(mfa: Mfa) -> None:
@@ -140,7 +140,7 @@ def test_training_from_the_command_line(mfa: Mfa, tmp_path: Path) -> None:
     settings = ("--set", f"program={mfa.program}", "--set", f"dictionary={mfa.dictionary}")
     command = ["run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out"), "--mfa-train", *settings]
     refused = CliRunner().invoke(app, command)
-    assert isinstance(refused.exception, UserError) and "--mfa-train goes with --aligner mfa" in str(refused.exception)
+    assert isinstance(refused.exception, UserError) and "--mfa-train needs --aligner mfa" in str(refused.exception)
     done = CliRunner().invoke(app, [*command, "--aligner", "mfa"])
     assert done.exit_code == 0, done.output
     assert [call["args"][0] for call in mfa.calls()] == ["train"]
@@ -172,7 +172,7 @@ def lose_tools(mfa: Mfa) -> None:
     ("harm", "message"),
     [
         (lambda mfa: mfa.model.unlink(), 'Could not find "'),
-        (lambda mfa: mfa.dictionary.unlink(), "does not take the dictionary or the model"),
+        (lambda mfa: mfa.dictionary.unlink(), "rejected the dictionary or the model"),
         (break_model, "ReadError"),
         (break_dictionary, "ValueError"),
         (lose_tools, "Could not find 'fstcompile'"),

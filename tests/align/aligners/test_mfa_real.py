@@ -15,9 +15,9 @@ from align.aligned import write_aligned
 from align.aligners.mfa import MfaAligner, MfaSettings
 from align.aligners.mfa_program import MfaProgram, _cause, user_root
 from align.base import Aligned, AlignmentResult, Failure, Reason, check_results
-from align.compare import compare
+from align.comparison import compare
 from align.formats import textgrid
-from align.importing import ImportSettings, Tally, import_alignments
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import read_corpus
 
@@ -118,7 +118,7 @@ def test_the_program_itself(program: MfaProgram, test_data: Path, librispeech: P
     outcomes = list(check_results(corpus, MfaAligner(MfaSettings(program=str(program.path)), jobs=2).align(corpus)))
     assert [reason for outcome in outcomes if (reason := getattr(outcome, "reason", None))] == []
     write_aligned(tmp_path / "own", corpus, outcomes)
-    earlier = import_alignments(corpus, test_data / "librispeech" / "mfa_textgrids", ImportSettings(), Tally())
+    earlier = read_alignments(corpus, test_data / "librispeech" / "mfa_textgrids", ImportSettings(), Tally())
     write_aligned(tmp_path / "earlier", corpus, list(earlier))
     comparison = compare(tmp_path / "own", tmp_path / "earlier")
     # Another version, or a speaker heard for longer, moves boundaries by a frame or two.

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from align.aligned import write_aligned
 from align.aligners.pocketsphinx import PocketSphinxAligner, PocketSphinxSettings
 from align.base import Aligned, AlignmentError, Failure, Reason, check_results
-from align.compare import compare
-from align.importing import ImportSettings, Tally, import_alignments
+from align.comparison import compare
+from align.importing import ImportSettings, Tally, read_alignments
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.readers import read_corpus
@@ -96,7 +96,7 @@ def test_missing_audio_and_channel(aligner, noise, tmp_path):
 
 def test_what_cannot_work_is_said_at_once(tmp_path):
     (tmp_path / "own.dict").write_text("hello NO SUCH PHONES\n")
-    with pytest.raises(AlignmentError, match="takes neither the model"):
+    with pytest.raises(AlignmentError, match="cannot use the model"):
         PocketSphinxAligner(PocketSphinxSettings(model=tmp_path))
 
 
@@ -134,7 +134,7 @@ def test_agrees_with_mfa_on_real_speech(aligner, speaker, test_data, tmp_path):
         assert all(-20 < word.score <= 0 for word in outcome.words)
     write_aligned(tmp_path / "own", some, outcomes)
     textgrids = test_data / "librispeech" / "mfa_textgrids" / "train-clean-100"
-    imported = import_alignments(some, textgrids, ImportSettings(), Tally())
+    imported = read_alignments(some, textgrids, ImportSettings(), Tally())
     write_aligned(tmp_path / "mfa", some, check_results(some, imported))
     comparison = compare(tmp_path / "own", tmp_path / "mfa")
     assert comparison.n_words > 250

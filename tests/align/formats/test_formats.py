@@ -114,10 +114,10 @@ def test_textgrid_another_tier_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LONG.replace("intervals: size = 3", "intervals: size = 99999999999999"), "says it has 99999999999999"),
-        (LONG.replace("size = 2\n", "size = 7\n"), "7 tiers and has 2"),
+        (LONG.replace("intervals: size = 3", "intervals: size = 99999999999999"), "declares 99999999999999 intervals"),
+        (LONG.replace("size = 2\n", "size = 7\n"), "declares 7 tiers, but has 2"),
         (LONG[: LONG.index('text = "a')], "a string in quotes was expected"),
-        (LONG[:-3], "never closed"),
+        (LONG[:-3], "not closed"),
         (LONG.replace('"words"', '"mots"'), "no tier of words; its tiers: mots, phones"),
         ('File type = "ooTextFile"\nObject class = "PitchTier"\n', "is a 'PitchTier'"),
         ('File type = "ooTextFile"\nObject class = "TextGrid"\n', "the file's end: a number was expected"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from align.pronunciation.dictionary import UNKNOWN_SPEECH, Pronunciations
 from align.pronunciation.g2p import JointNgram
-from align.pronunciation.numerals import cardinal, ordinal, read_digits
+from align.pronunciation.numerals import read_number
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
 
@@ -74,8 +74,31 @@ def test_every_word_of_every_text_has_a_pronunciation(english, text):
 @settings(deadline=None)
 @given(st.integers(0, 999_999_999_999))
 def test_numbers_are_words_of_the_dictionary(english, number):
-    words = [*cardinal(number), *read_digits(str(number)), *ordinal(cardinal(1 + number % 99))]
+    words = [*read_number(str(number)), *read_number(str(1 + number % 99), ordinal=True)]
     assert all(word in english for word in words)
+
+
+@pytest.mark.parametrize(
+    ("digits", "ordinal", "words"),
+    [
+        ("0", False, "zero"),
+        ("100", False, "one hundred"),
+        ("1005", False, "one thousand five"),
+        ("1907", False, "nineteen oh seven"),
+        ("1900", False, "nineteen hundred"),
+        ("2005", False, "two thousand five"),
+        ("2024", False, "twenty twenty four"),
+        ("123456789012", False, "one hundred twenty three billion four hundred fifty six million seven hundred "
+         "eighty nine thousand twelve"),
+        ("1" * 5000, False, "one " * 5000),
+        ("007", False, "zero zero seven"),
+        ("12", True, "twelfth"),
+        ("1900", True, "one thousand nine hundredth"),
+        ("0" * 5000, True, "zero " * 4999 + "zeroth"),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_read_them(digits, ordinal, words):
+    assert read_number(digits, ordinal=ordinal) == words.split()
 
 
 @settings(deadline=None, max_examples=60)

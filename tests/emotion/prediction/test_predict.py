@@ -89,7 +89,7 @@ def test_a_part_that_ends_at_zero_is_not_the_whole_recording(tmp_path):
     path = tmp_path / "hour.flac"
     sf.write(path, np.zeros(3600 * 16000, dtype=np.int16), 16000)
     done, (problem,) = recognise([Utterance("nothing", path, "", "s", 0.0, 0.0, extras={UNTRANSCRIBED: True})])
-    assert not done and problem.reason == BAD_AUDIO and "holds no samples" in problem.detail
+    assert not done and problem.reason == BAD_AUDIO and "contains no samples" in problem.detail
 
 
 def test_a_recording_goes_to_where_the_networks_are(tmp_path):

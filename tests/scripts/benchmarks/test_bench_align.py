@@ -14,7 +14,7 @@ from scripts.benchmarks import bench_align
 @pytest.mark.parametrize(
     ("corpus", "message"),
     [
-        ("nosuch", "error: nosuch: there is no such corpus folder or file"),
+        ("nosuch", "error: nosuch: no such corpus folder or file"),
         ("empty.jsonl", "error: empty.jsonl has no utterances to align"),
     ],
 )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 from aligned_folders import RATE, Program, make_aligned, one_error, speechlike
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from speech2vec.cli.app import app
 from speech2vec.corpus.readers import read_corpus
@@ -156,7 +156,7 @@ def test_if_nothing_can_be_aligned_the_first_reason_is_told(
     ended = program("embed", run, tmp_path / "new.wav", *options, "--aligner", "nobody")
     one_error("stopped with code 2: there is no aligner 'nobody'", ended)
     (tmp_path / "empty").mkdir()
-    one_error("is no corpus", program("embed", run, tmp_path / "empty", "-o", tmp_path / "out.npz"))
+    one_error("nor an utterances.jsonl", program("embed", run, tmp_path / "empty", "-o", tmp_path / "out.npz"))
 
 
 @pytest.mark.corpus

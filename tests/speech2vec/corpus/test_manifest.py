@@ -93,14 +93,14 @@ def test_any_bytes_are_read_or_refused_in_one_line(content: bytes) -> None:
         ({"audio": "a\0.wav"}, "null character"),
         ({"utterance_id": ""}, "'utterance_id' is empty"),
         ({"utterance_id": "\ud800"}, "surrogates not allowed"),
-        ({"start": -1}, "'start' must be a number of seconds"),
-        ({"start": float("nan")}, "'start' must be a number of seconds"),
-        ({"end": float("inf")}, "'end' must be a number of seconds"),
-        ({"end": True}, "'end' must be a number of seconds"),
-        ({"start": 2.0, "end": 1.0}, "must lie after 'start'"),
-        ({"end": 0}, "must lie after 'start'"),
-        ({"channel": 1.5}, "'channel' must be a whole number"),
-        ({"channel": -1}, "'channel' must be a whole number"),
+        ({"start": -1}, "'start' must be a non-negative number of seconds"),
+        ({"start": float("nan")}, "'start' must be a non-negative number of seconds"),
+        ({"end": float("inf")}, "'end' must be a non-negative number of seconds"),
+        ({"end": True}, "'end' must be a non-negative number of seconds"),
+        ({"start": 2.0, "end": 1.0}, "must be after 'start'"),
+        ({"end": 0}, "must be after 'start'"),
+        ({"channel": 1.5}, "'channel' must be a non-negative integer"),
+        ({"channel": -1}, "'channel' must be a non-negative integer"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, object], told: str) -> None:
@@ -121,7 +121,7 @@ def test_nested_beyond_reason_is_an_error_of_its_line(tmp_path: Path) -> None:
 def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "utterances.jsonl"
     file.write_text(2 * (json.dumps(GOOD) + "\n"))
-    with pytest.raises(UserError, match="line 2: utterance_id 'a' comes twice"):
+    with pytest.raises(UserError, match="line 2: utterance_id 'a' is duplicated"):
         read_utterances(file)
 
 
@@ -221,5 +221,5 @@ def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match="not a readable Parquet file"):
         read_words(file)
-    with pytest.raises(UserError, match="is not there; 'speech2vec-align run'"):
+    with pytest.raises(UserError, match="does not exist; 'speech2vec-align run'"):
         read_words(tmp_path / "other")

@@ -123,14 +123,14 @@ def test_a_transcript_that_is_not_utf8_is_a_problem_and_so_is_its_audio(tmp_path
 
 
 def test_what_is_no_corpus(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such corpus"):
+    with pytest.raises(UserError, match="no such corpus"):
         read_corpus(tmp_path / "none")
-    with pytest.raises(UserError, match="is no corpus"):
+    with pytest.raises(UserError, match="is not a corpus"):
         read_corpus(tmp_path)
     touch(tmp_path, "notes.txt", "picture.png")
-    with pytest.raises(UserError, match="is no corpus"):
+    with pytest.raises(UserError, match="is not a corpus"):
         read_corpus(tmp_path)
-    with pytest.raises(UserError, match=r"a corpus is a folder or an utterances\.jsonl"):
+    with pytest.raises(UserError, match=r"is not a corpus: give a folder or an utterances\.jsonl"):
         read_corpus(tmp_path / "notes.txt")
 
 
@@ -153,7 +153,7 @@ def test_nothing_is_dropped_silently(entries: dict[str, str]) -> None:
             if what != "audio":
                 (folder / f"{stem}.txt").write_text("" if what == "empty" else "hello")
         if not set(entries.values()) - {"text"}:
-            with pytest.raises(UserError, match="is no corpus"):
+            with pytest.raises(UserError, match="is not a corpus"):
                 read_corpus(folder)
             return
         corpus = read_corpus(folder)
@@ -168,3 +168,11 @@ def test_real_librispeech(librispeech: Path) -> None:
     assert len(corpus.utterances) == 1313 + 304
     assert len({utterance.speaker for utterance in corpus.utterances}) == 20 + 245
     assert not corpus.problems
+
+
+def test_a_link_does_not_hide_that_speech_is_synthetic(tmp_path: Path) -> None:
+    (tmp_path / "made" / "subset").mkdir(parents=True)
+    (tmp_path / "made" / "synthetic.json").write_text("{}")
+    (tmp_path / "corpus").symlink_to(tmp_path / "made" / "subset")
+    assert is_synthetic(tmp_path / "made" / "subset") and is_synthetic(tmp_path / "corpus")
+    assert not is_synthetic(tmp_path)

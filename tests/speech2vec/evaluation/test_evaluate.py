@@ -16,11 +16,14 @@ from speech2vec.evaluation.evaluate import (
     RANDOM,
     NamedVectors,
     distinct_names,
+    evaluate,
     evaluate_levels,
     find_run,
     keep_frequent,
     only_words,
 )
+from speech2vec.evaluation.scores import read_evaluation, write_evaluation
+from speech2vec.training.run import Run
 from speech2vec.vectors.word_vectors import write_vectors
 
 
@@ -101,7 +104,6 @@ class TestEvaluate:
         from speech2vec.evaluation.benchmarks import read_benchmarks
         from speech2vec.evaluation.similarity import evaluate_vectors
         from speech2vec.model.encoding import encode_instances
-        from speech2vec.training.run import Run
         from speech2vec.vectors.word_vectors import average_instances
 
         out = tmp_path / "out"
@@ -135,7 +137,7 @@ class TestEvaluate:
         (tmp_path / "store").rename(tmp_path / "moved")
         arguments = ("evaluate", run_folder / "vectors.txt", "--wordsim", wordsim)
         assert run(*arguments, "-o", tmp_path / "a") == 0
-        assert "no untrained encoder and no counts stand beside 'vectors'" in capsys.readouterr().err
+        assert "no untrained encoder and no word counts for 'vectors'" in capsys.readouterr().err
         assert run(*arguments, "-o", tmp_path / "b", "--run", run_folder) == 2
         assert run(*arguments, "-o", tmp_path / "c", "--store", tmp_path / "moved") == 0
         result = json.loads((tmp_path / "c" / "evaluation.json").read_text())
@@ -164,7 +166,7 @@ class TestEvaluate:
             "untrained run": 20,
             "untrained other": 5,
         }
-        warned = "comes from no run, and the runs are of different corpora"
+        warned = "is of no run, and the runs are of different corpora"
         assert warned in capsys.readouterr().err
         assert words_at_five(run_folder / "vectors.txt", text) == {"vectors": 20, "text": 20, "untrained run": 20}
         assert warned not in capsys.readouterr().err
@@ -177,7 +179,7 @@ class TestEvaluate:
         assert run("evaluate", tmp_path / "lies.txt", "-o", out) == 2
         assert "the header promises 5 words" in capsys.readouterr().err
         assert run("evaluate", good, "--min-count", 5, "-o", out) == 2
-        assert "--min-count needs the corpus' counts" in capsys.readouterr().err
+        assert "--min-count needs the word counts of a run" in capsys.readouterr().err
         (wordsim / "bad.txt").write_text("a b 1\na b\n")
         assert run("evaluate", good, "--wordsim", wordsim, "-o", out) == 2
         assert "bad.txt, line 2" in capsys.readouterr().err
@@ -206,6 +208,34 @@ class TestEvaluate:
         assert find_run(run_folder / "vectors.txt") == run_folder
         assert find_run(run_folder / "evaluation" / "vectors.txt") == run_folder
         assert find_run(tmp_path / "vectors.txt") is None
+
+
+def test_vectors_of_any_kind_are_scored_alike(tmp_path: Path, wordsim: Path) -> None:
+    vectors = random_vectors([f"w{i}" for i in range(30)], 8)
+    write_vectors(tmp_path / "file.txt", vectors)
+    given = {"file": tmp_path / "file.txt", "here": vectors, "gensim": vectors.to_keyed_vectors()}
+    evaluation = evaluate(given, wordsim=wordsim, resamples=100)
+    (level,) = evaluation.levels
+    assert [model.name for model in evaluation.models] == [*given, RANDOM]
+    assert level.results["file"] == level.results["here"] == level.results["gensim"]
+    # One alone, and several without names.
+    alone = evaluate(vectors, wordsim=wordsim, resamples=100).levels[0].results["vectors 1"]
+    assert alone.scores == level.results["here"].scores
+    assert [model.name for model in evaluate([vectors, tmp_path / "file.txt"], resamples=10).models] == [
+        "vectors 1",
+        "file",
+        RANDOM,
+    ]
+
+
+def test_an_evaluation_is_read_back_as_it_was_written(tmp_path: Path, run_folder: Path, wordsim: Path) -> None:
+    opened = Run.load(run_folder, trained=False)
+    vectors = random_vectors([f"w{i}" for i in range(30)], 8)
+    evaluation = evaluate(vectors, run=opened, wordsim=wordsim, resamples=100)
+    assert [model.kind for model in evaluation.models] == ["file", "untrained", "random"]
+    write_evaluation(tmp_path / "out", evaluation)
+    assert read_evaluation(tmp_path / "out" / "evaluation.json") == evaluation
+    assert "SYNTHETIC" in str(evaluation) and "Headline" in str(evaluation)
 
 
 def test_random_vectors_are_compared_over_the_pairs_that_all_models_cover() -> None:

@@ -14,7 +14,8 @@ from scipy.stats import mannwhitneyu
 from speech2vec.corpus.pronunciations import first_pronunciations, homophone_groups, one_phone_apart, read_dictionary
 from speech2vec.evaluation.benchmarks import Benchmark
 from speech2vec.evaluation.bootstrap import Estimate, draw_groups
-from speech2vec.evaluation.homophones import Pairs, _verdict, check_homophones, homophone_pairs, match_pairs
+from speech2vec.evaluation.homophones import HomophoneCheck, check_homophones, homophone_pairs
+from speech2vec.evaluation.matched_pairs import Pairs, match_pairs
 from speech2vec.evaluation.near_homophones import near_homophones, synonym_pairs
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import generator
@@ -63,7 +64,7 @@ def test_vectors_from_sound_pass_with_and_without_instances(dictionary) -> None:
     assert from_file.split_halves is None and from_file.auc_split is None
     assert from_file.auc_random.value > 0.99
     assert "halves" not in from_file.verdict
-    json.dumps(check.to_json(), allow_nan=False)
+    json.dumps(check.to_dict(), allow_nan=False)
 
 
 def test_vectors_from_spelling_fail(dictionary) -> None:
@@ -168,7 +169,8 @@ def test_a_word_as_near_as_the_homophone_does_not_stand_before_it() -> None:
 )
 def test_the_verdict_is_that_of_the_whole_interval(interval: tuple[float, float], start: str) -> None:
     cosine, auc = Estimate(0.5, 0.4, 0.6), Estimate(0.85, *interval)
-    assert _verdict(30, cosine, cosine, None, auc, None, 2.0, 100).startswith(start)
+    check = HomophoneCheck(30, 30, 100, False, cosine, cosine, None, auc, None, 2.0, 0.5, 0.9, [])
+    assert check.verdict.startswith(start)
 
 
 def test_the_interval_of_an_auc_is_that_of_groups_drawn_again() -> None:
@@ -242,7 +244,7 @@ def test_phonetic_and_semantic_vectors_are_told_apart(dictionary) -> None:
         table = near_homophones(WordVectors(words, vectors.astype(np.float32), counts), dictionary, [benchmark])
         assert table.sentence.startswith(start)
         assert {row.kind: row.auc_random.value > 0.9 for row in table.kinds}[kind]
-        json.dumps(table.to_json(), allow_nan=False)
+        json.dumps(table.to_dict(), allow_nan=False)
 
 
 def test_a_handful_of_synonyms_decides_nothing(dictionary) -> None:

@@ -26,7 +26,7 @@ from speech2vec.model.encoding import encode_instances
 from speech2vec.model.settings import ModelSettings
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 from speech2vec.vectors.word_vectors import WordVectors
 
 
@@ -51,7 +51,14 @@ def run(rated: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
         monitor = Monitor(2)
     store = made_up_store(folder / "store")
     long_enough = dataclasses.replace(store, end=store.start + 0.6)  # for same-different
-    train(long_enough, folder / "run", settings, torch.device("cpu"), on_epoch_end=monitor, log_every=4, quiet=True)
+    train(
+        long_enough,
+        folder / "run",
+        settings,
+        torch.device("cpu"),
+        TrainOptions(log_every=4, quiet=True),
+        on_epoch_end=monitor,
+    )
     return folder / "run"
 
 

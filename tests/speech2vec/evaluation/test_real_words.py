@@ -11,13 +11,9 @@ import pytest
 
 from speech2vec.corpus.manifest import write_utterances
 from speech2vec.corpus.readers import read_corpus
+from speech2vec.evaluation.average_precision import precision_of_distances, precision_of_vectors
 from speech2vec.evaluation.dtw import dtw_distances
-from speech2vec.evaluation.same_different import (
-    same_different,
-    same_different_from_distances,
-    sample_whole_words,
-    select_instances,
-)
+from speech2vec.evaluation.same_different import InstanceFilter, sample_whole_words
 from speech2vec.features.store import Store
 from speech2vec.vectors.instances import mean_frames
 
@@ -38,13 +34,15 @@ def test_warping_beats_the_mean_frame_which_beats_chance(test_data: Path, tmp_pa
         assert done.returncode == 0, done.stderr
 
     store = Store.open(tmp_path / "store")
-    chosen = select_instances(store.types, store.word_id, store.end - store.start, min_seconds=0.4)
+    chosen = InstanceFilter(min_seconds=0.4).select_rows(store, np.arange(store.n_words))
     rows = chosen[sample_whole_words(store.word_id[chosen], 150, seed=0)]
     word_id, speaker = store.word_id[rows], store.speaker[rows]
-    mean = same_different(mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]), word_id, speaker)
+    mean = precision_of_vectors(
+        mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]), word_id, speaker
+    )
     pairs = np.column_stack(np.triu_indices(len(rows), 1))
     distances = dtw_distances([store.segment(int(row)) for row in rows], pairs)
-    warped = same_different_from_distances(distances, word_id, speaker)
+    warped = precision_of_distances(distances, word_id, speaker)
     assert mean.across_speakers.n_same >= 30
     assert mean.across_speakers.ap > 3 * mean.across_speakers.chance
     assert warped.across_speakers.ap > 2 * mean.across_speakers.ap

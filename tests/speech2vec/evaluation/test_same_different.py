@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from fakes import made_up_store, untrained_run
 
-from speech2vec.evaluation.same_different import InstanceFilter, measure_same_different
+from speech2vec.evaluation.same_different import DTW, InstanceFilter, same_different
 from speech2vec.model.settings import ModelSettings
 from speech2vec.training.presets import DataSettings, TrainSettings
 from speech2vec.training.sampler import split
@@ -17,7 +17,11 @@ def test_same_different_is_measured_on_all_speakers_and_on_those_held_out(tmp_pa
     store = made_up_store(tmp_path / "store")
     settings = TrainSettings(seed=3, model=ModelSettings(vector_size=8), data=DataSettings(held_out=0.4))
     every_word = InstanceFilter(min_characters=1, min_seconds=0.0)
-    parts = measure_same_different(untrained_run(store, settings), every_word, warped_instances=0, quiet=True)
+    run = untrained_run(store, settings)
+    result = same_different(run, selection=every_word, dtw_instances=20, quiet=True)
+    *parts, sample = result.parts
+    assert set(sample.results) == {"trained", "untrained", "mean MFCC", DTW}
+    assert all(part.name in str(result) and part.name in result._repr_html_() for part in result.parts)
     held_out = split(store, 0.4, seed=3).held_out
     assert [part.name for part in parts] == ["all speakers", "held-out speakers"]
     for part, rows in zip(parts, (np.arange(store.n_words), held_out), strict=True):

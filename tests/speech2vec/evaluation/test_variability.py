@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -27,7 +26,6 @@ def test_deviation_is_the_mean_over_words_of_the_mean_over_dimensions() -> None:
     assert bins[1].deviation == pytest.approx(of_word[0])
     assert bins[2].deviation is None
     assert [b.label for b in bins] == ["5–99", "100–999", "1,000–9,999", "≥ 10,000"]
-    json.dumps([b.to_json() for b in bins], allow_nan=False)
 
 
 def test_a_sampled_word_keeps_the_bin_of_its_corpus_count() -> None:
@@ -87,7 +85,6 @@ def test_the_probe_finds_a_speaker_who_is_there_and_none_who_is_not() -> None:
     assert probe.chance == pytest.approx(1 / 6)
     nobody = probe_speaker(random.normal(size=(720, 8)), speaker, utterance, split)
     assert nobody.low < nobody.chance < nobody.high
-    json.dumps(probe.to_json(), allow_nan=False)
 
 
 def test_what_belongs_to_the_utterance_alone_does_not_count_as_speaker() -> None:

@@ -19,7 +19,7 @@ from scipy.signal import resample
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, write_utterances, write_words
-from speech2vec.features import parts as extraction_parts
+from speech2vec.features import parts
 from speech2vec.features.extraction import extract, merge
 from speech2vec.features.mfcc import MfccSettings, mfcc
 from speech2vec.features.parts import Plan, cut_words
@@ -84,7 +84,7 @@ def test_a_coefficient_that_hardly_varies_does_not_explode(
         frames[:, 0] = 7 + 2e-5 * (-1.0) ** np.arange(len(frames))
         return frames
 
-    monkeypatch.setattr(extraction_parts, "mfcc", first_all_but_constant)
+    monkeypatch.setattr(parts, "mfcc", first_all_but_constant)
     extract(aligned, tmp_path / "store", MfccSettings(normalise="corpus"), quiet=True)
     frames = Store.open(tmp_path / "store").frames
     assert np.abs(frames[:, 0]).max() < 1e-4
@@ -132,23 +132,23 @@ def corrupt(what: str, file: Path) -> str:
     samples = speechlike(1.0, 0)
     if what == "missing":
         file.unlink()
-        return "there is no such audio file"
+        return "no such audio file"
     if what == "empty":
         sf.write(file, samples[:0], RATE, format="WAV")
-        return "holds no samples"
+        return "contains no samples"
     if what == "nan":
         samples[100] = np.nan
         sf.write(file, samples, RATE, format="WAV", subtype="FLOAT")
-        return "not numbers"
+        return "NaN or infinite"
     if what == "huge":
         sf.write(file, samples * np.float32(1e30), RATE, format="WAV", subtype="FLOAT")
-        return "samples too large"
+        return "samples are too large"
     if what == "text":
         file.write_text("not sound" * 50)
         return "not a readable audio file"
     sf.write(file, samples, RATE, format=what)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    return {"FLAC": "cannot be decoded to its end"}.get(what, "truncated")
+    return {"FLAC": "cannot be decoded to the end"}.get(what, "truncated")
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "nan", "huge", "text", "WAV", "FLAC", "MP3", "OGG"])
@@ -175,7 +175,7 @@ def test_failures_are_printed_and_the_exit_code_is_1(tmp_path: Path, aligned: Pa
         assert lines[2].endswith(": late)")
     for name in range(5):
         (aligned / f"u{name:04d}.flac").write_bytes(b"")
-    one_error("no word could be used: ", program("features", aligned, "-o", tmp_path / "none"))
+    one_error("no word can be used: ", program("features", aligned, "-o", tmp_path / "none"))
     assert not (tmp_path / "none" / "meta.json").exists()
 
 
@@ -221,15 +221,15 @@ def test_parts_of_files_and_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda p: write_words(p / "words.parquet", []), "holds no aligned words"),
-        (lambda p: (p / "words.parquet").unlink(), "is not there; 'speech2vec-align run'"),
+        (lambda p: write_words(p / "words.parquet", []), "contains no aligned words"),
+        (lambda p: (p / "words.parquet").unlink(), "does not exist; 'speech2vec-align run'"),
         (lambda p: (p / "words.parquet").write_bytes(b"PAR1"), "is not a readable Parquet file"),
         (lambda p: (p / "utterances.jsonl").unlink(), "cannot be read: No such file"),
         (lambda p: (p / "utterances.jsonl").write_text("{}"), "line 1: 'utterance_id' is missing"),
         (lambda p: (p / "utterances.jsonl").write_bytes(b"\xff"), "is not UTF-8"),
-        (lambda p: (p / "utterances.jsonl").write_text(""), "'u0000' for one"),
-        (lambda p: change_words(p, lambda w: [*w[1:], w[0]]), "do not lie together"),
-        (lambda p: change_words(p, lambda w: [w[1], w[0], *w[2:]]), "'u0000' are not in order of time"),
+        (lambda p: (p / "utterances.jsonl").write_text(""), "such as 'u0000'"),
+        (lambda p: change_words(p, lambda w: [*w[1:], w[0]]), "are not contiguous"),
+        (lambda p: change_words(p, lambda w: [w[1], w[0], *w[2:]]), "'u0000' are not in time order"),
         (lambda p: change_words(p, lambda w: [Word("u", "x", float("nan"), 1.0)]), "'start' is not a number"),
     ],
 )

@@ -134,7 +134,7 @@ def test_killed_while_the_store_is_written(tmp_path: Path, aligned: Path, monkey
     monkeypatch.setattr(extraction, "write_store", killed)
     with pytest.raises(KeyboardInterrupt):
         extract(aligned, store, SETTINGS, quiet=True)
-    with pytest.raises(UserError, match="is no store"):
+    with pytest.raises(UserError, match="is not a store"):
         Store.open(store)
     monkeypatch.setattr(extraction, "write_store", write_store)
     extract(aligned, store, SETTINGS, quiet=True, resume=True)
@@ -147,15 +147,15 @@ def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Progra
     assert (code, err) == (0, "") and out.startswith(f"store {store}: 25 words, ")
     before = contents(store)
     to_store = ("-o", store, "--force")
-    one_error("is already there; --resume goes on with it, --force", program("features", aligned, "-o", store))
-    one_error("is not there; 'speech2vec-align run'", program("features", tmp_path, *to_store))
+    one_error("already exists; --resume continues it, --force", program("features", aligned, "-o", store))
+    one_error("does not exist; 'speech2vec-align run'", program("features", tmp_path, *to_store))
     one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
     one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
-    one_error("is or holds the input", program("features", aligned, "-o", aligned, "--force"))
-    one_error("give one of the two", program("features", aligned, *to_store, "--resume"))
+    one_error("is or contains the input", program("features", aligned, "-o", aligned, "--force"))
+    one_error("use one of the two", program("features", aligned, *to_store, "--resume"))
     one_error("other settings or words", program("features", aligned, "-o", store, "--resume", "--set", "n_mfcc=12"))
-    one_error("is no shard", program("merge", store, *to_store))
-    one_error("holds no extraction to resume", program("features", aligned, "-o", Path(__file__).parent, "--resume"))
+    one_error("is not a shard", program("merge", store, *to_store))
+    one_error("contains no extraction to resume", program("features", aligned, "-o", Path(__file__).parent, "--resume"))
     assert contents(store) == before
     assert program("features", aligned, *to_store, "--set", "n_mfcc=12", "--quiet")[0] == 0
     assert Store.open(store).n_mfcc == 12
@@ -180,16 +180,16 @@ def test_shards_that_do_not_belong_together(
     for given_shards, told in (
         ([one], "is shard 1 of 2, but 1 folder"),
         ([one, one], r"shards \[1, 1\] were given"),
-        ([one, tmp_path / "other"], "are not shards of one extraction"),
+        ([one, tmp_path / "other"], "are shards of different extractions"),
         ([one, tmp_path / "third"], "is shard 3 of 3, but 2 folder"),
-        ([one, aligned], "is no shard of a feature extraction"),
-        ([one, tmp_path / "none"], "is no shard of a feature extraction"),
+        ([one, aligned], "is not a shard of a feature extraction"),
+        ([one, tmp_path / "none"], "is not a shard of a feature extraction"),
     ):
         with pytest.raises(UserError, match=told):
             merge(given_shards, tmp_path / "store", force=True)
-    with pytest.raises(UserError, match="is or holds the input"):
+    with pytest.raises(UserError, match="is or contains the input"):
         merge(shards, one, force=True)
-    with pytest.raises(UserError, match="is already there"):
+    with pytest.raises(UserError, match="already exists"):
         merge(shards, tmp_path / "store")
     assert (tmp_path / "store" / "meta.json").read_text() == "kept"
     merge(shards, tmp_path / "store", force=True)
@@ -202,7 +202,7 @@ def test_shards_of_other_words_do_not_belong_together(
 ) -> None:
     change_words(aligned, lambda words: words[1:])  # as many parts, under the same settings
     extract(aligned, tmp_path / "other", SETTINGS, shard=(2, 2), quiet=True)
-    with pytest.raises(UserError, match="are not shards of one extraction"):
+    with pytest.raises(UserError, match="are shards of different extractions"):
         merge([shards[0], tmp_path / "other"], tmp_path / "store")
 
 

@@ -1,4 +1,4 @@
-"""The store: what is written is what is read, and a folder that is no whole store is refused in one line."""
+"""The store: what is written is what is read, and a folder that is not a complete store is refused in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from speech2vec.features.store import FRAMES_FILE, META_FILE, STORE_SCHEMA, Store, write_store
+from speech2vec.features.store import (
+    FRAMES_FILE,
+    META_FILE,
+    STORE_SCHEMA,
+    Store,
+    rows_of_ranges,
+    starts_of_runs,
+    write_store,
+)
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
 
@@ -118,9 +126,9 @@ def test_meta_is_carried(tmp_path: Path) -> None:
 
 def test_frames_that_do_not_fit_the_words_leave_no_store(tmp_path: Path) -> None:
     write(tmp_path, [("a", 2)])
-    with pytest.raises(ValueError, match="1 frames were given for words of 2"):
+    with pytest.raises(ValueError, match="1 frames were given, the words have 2"):
         write_store(tmp_path, words_of([("a", 2)]), [np.zeros((1, 3), np.float32)], 3, SETTINGS)
-    with pytest.raises(UserError, match="is no store"):
+    with pytest.raises(UserError, match="is not a store"):
         Store.open(tmp_path)
     assert not list(tmp_path.glob(".*"))
 
@@ -176,24 +184,27 @@ def cut(folder: Path, name: str, n_bytes: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda p: (p / META_FILE).unlink(), "is no store .it holds no meta.json."),
+        (lambda p: (p / META_FILE).unlink(), "is not a store .it contains no meta.json."),
         (lambda p: (p / META_FILE).write_text("{"), "is not valid JSON"),
         (lambda p: (p / META_FILE).write_text("[]"), "is not the meta.json of a store"),
         (lambda p: (p / META_FILE).write_text("{}"), "it lacks 'settings'"),
-        (lambda p: change_meta(p, settings={"n_mfcc": 3, "sampling_rate": 8000}), "changed by hand"),
-        (lambda p: change_meta(p, fingerprint="0" * 12), "changed by hand"),
+        (lambda p: change_meta(p, settings={"n_mfcc": 3, "sampling_rate": 8000}), "edited by hand"),
+        (lambda p: change_meta(p, fingerprint="0" * 12), "edited by hand"),
         (lambda p: change_meta(p, settings={"n_mfcc": 4}, fingerprint=fingerprint({"n_mfcc": 4})), "of shape"),
         (lambda p: (p / FRAMES_FILE).unlink(), "frames.npy is missing: 'speech2vec features ALIGNED -o"),
-        (lambda p: cut(p, FRAMES_FILE, 13), "frames.npy is no whole array"),
-        (lambda p: cut(p, "words.parquet", 13), "words.parquet is no whole Parquet file"),
-        (lambda p: (p / FRAMES_FILE).write_bytes(b""), "frames.npy is no whole array"),
+        (lambda p: cut(p, FRAMES_FILE, 13), "frames.npy is not a complete array"),
+        (lambda p: cut(p, "words.parquet", 13), "words.parquet is not a complete Parquet file"),
+        (lambda p: (p / FRAMES_FILE).write_bytes(b""), "frames.npy is not a complete array"),
         (lambda p: np.save(p / FRAMES_FILE, np.zeros((4, 3), np.float32)), "points beyond the 4 frames"),
         (lambda p: np.save(p / FRAMES_FILE, np.zeros(15, np.float32)), "of shape"),
         (lambda p: np.save(p / FRAMES_FILE, np.zeros((5, 3))), "float64"),
-        (lambda p: np.save(p / FRAMES_FILE, np.array([[object()] * 3] * 5), allow_pickle=True), "is no whole array"),
+        (
+            lambda p: np.save(p / FRAMES_FILE, np.array([[object()] * 3] * 5), allow_pickle=True),
+            "is not a complete array",
+        ),
         (lambda p: change_words(p, n_frames=pa.array([0, 2], pa.int32())), "the word 'a' in row 0 has no frames"),
         (lambda p: change_words(p, first_frame=pa.array([-1, 2])), "points beyond"),
-        (lambda p: pq.write_table(words_of([]), p / "words.parquet"), "holds no words"),
+        (lambda p: pq.write_table(words_of([]), p / "words.parquet"), "contains no words"),
         (lambda p: pq.write_table(pa.table({"word": ["a"]}), p / "words.parquet"), "lacks the column"),
         (lambda p: change_words(p, n_frames=pa.array(["2", "3"])), "wrong type"),
     ],
@@ -207,5 +218,17 @@ def test_what_is_no_whole_store_is_refused(tmp_path: Path, damage, told: str) ->
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         Store.open(tmp_path / "none")
+
+
+@given(st.lists(st.integers(0, 2), max_size=20))
+def test_a_run_starts_where_the_value_changes(values: list[int]) -> None:
+    expected = [i for i in range(len(values)) if i == 0 or values[i] != values[i - 1]]
+    assert starts_of_runs(np.array(values, dtype=np.int64)).tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=10))
+def test_the_rows_of_ranges_are_those_of_each(ranges: list[tuple[int, int]]) -> None:
+    first, lengths = (np.array([row[side] for row in ranges], dtype=np.int64) for side in (0, 1))
+    assert rows_of_ranges(first, lengths).tolist() == [row for start, n in ranges for row in range(start, start + n)]

@@ -28,7 +28,7 @@ def test_an_error_ends_the_work(jobs: int) -> None:
 
 
 def test_a_process_that_dies_is_a_clear_error() -> None:
-    with pytest.raises(UserError, match="a process died"):
+    with pytest.raises(UserError, match="a worker process died"):
         list(in_processes(os._exit, [3, 3], 2))
 
 

@@ -18,7 +18,7 @@ from speech2vec.training.batches import DeviceStore
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.sampler import Sampler
 from speech2vec.training.step import BatchLoss, make_optimiser, train_step
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 CPU = torch.device("cpu")
 
@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_frames_on_the_device_make_the_same_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_CHUNK", 1000)  # several pieces, the last one shorter
+    monkeypatch.setattr(batches, "CHUNK_FRAMES", 1000)  # several pieces, the last one shorter
     mapped, resident = DeviceStore(store, CPU), DeviceStore(store, CPU, resident=True)
     assert not mapped.resident and resident.resident
     sampler = Sampler.from_store(store, np.arange(store.n_words)[::-1][::2][::-1], 3, 50, seed=0)
@@ -76,7 +76,7 @@ def test_bfloat16_learns_as_float32_does(store: Store, tmp_path: Path) -> None:
             data=DataSettings(held_out=0.2, window=1),
             optimiser=OptimiserSettings(epochs=3, learning_rate=1e-2, batch_size=30, precision=precision),  # type: ignore[arg-type]
         )
-        last[precision] = train(store, tmp_path / precision, settings, CPU, quiet=True).metrics[-1]
+        last[precision] = train(store, tmp_path / precision, settings, CPU, TrainOptions(quiet=True)).metrics[-1]
     assert last["bfloat16"]["dev_loss"] < 0.9 * last["bfloat16"]["dev_mean_frame"]
     assert last["bfloat16"]["dev_loss"] == pytest.approx(last["float32"]["dev_loss"], rel=0.05)
     assert last["bfloat16"]["dev_loss"] != last["float32"]["dev_loss"]
@@ -91,11 +91,11 @@ def test_a_gpu_takes_the_same_batches_and_steps(store: Store, resident: bool) ->
     sums = {}
     for device in (CPU, torch.device("cuda")):
         frames = DeviceStore(store, device, resident if device.type == "cuda" else False)
-        error = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
-        optimiser = make_optimiser(error, settings)
+        loss = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
+        optimiser = make_optimiser(loss, settings)
         steps = [frames.batch(sampler.batch(chosen)) for chosen in sampler.epoch(0)]
         assert all(batch.words.frames.device.type == device.type for batch in steps)
-        sums[device.type] = torch.stack([train_step(error, optimiser, batch, settings) for batch in steps]).cpu()
+        sums[device.type] = torch.stack([train_step(loss, optimiser, batch, settings) for batch in steps]).cpu()
     torch.testing.assert_close(sums["cuda"], sums["cpu"], rtol=1e-3, atol=0)
 
 
@@ -108,11 +108,11 @@ def test_a_step_on_a_gpu_waits_for_nothing(store: Store, resident: bool) -> None
         Sampler.from_store(store, np.arange(store.n_words), 3, 50, seed=0),
         DeviceStore(store, device, resident),
     )
-    error = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
-    optimiser = make_optimiser(error, settings)
+    loss = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=16), 0), settings, 20).to(device)
+    optimiser = make_optimiser(loss, settings)
     for number, chosen in enumerate(sampler.epoch(0)):
         torch.cuda.set_sync_debug_mode("error" if number else "default")  # the first step makes what all share
         try:
-            train_step(error, optimiser, frames.batch(sampler.batch(chosen)), settings)
+            train_step(loss, optimiser, frames.batch(sampler.batch(chosen)), settings)
         finally:
             torch.cuda.set_sync_debug_mode("default")

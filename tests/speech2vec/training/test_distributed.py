@@ -30,7 +30,7 @@ from speech2vec.training.distributed import World, local_device
 from speech2vec.training.presets import OptimiserSettings, TrainSettings
 from speech2vec.training.sampler import Batch, Sampler
 from speech2vec.training.step import BatchLoss, make_optimiser, train_step
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 CHOSEN = (
     "model.vector_size=8",
@@ -111,7 +111,7 @@ def test_two_processes_have_the_losses_of_one(store: Store, tmp_path: Path, devi
     if device == "cuda" and torch.cuda.device_count() < 2:
         pytest.skip("each process needs a CUDA device of its own, and there are not two")
     settings = load_settings(TrainSettings, overrides=CHOSEN)
-    one = train(store, tmp_path / "one", settings, torch.device(device), quiet=True, log_every=1).metrics
+    one = train(store, tmp_path / "one", settings, torch.device(device), TrainOptions(quiet=True, log_every=1)).metrics
     answer = start(2, store.path, tmp_path / "two", device=device)
     assert answer.returncode == 0, answer.stderr
     assert len(answer.stdout.splitlines()) == 1 and answer.stderr.count("epoch 4:") == 1  # the first process alone
@@ -152,10 +152,10 @@ def test_gradients_of_shares_add_up_to_those_of_the_batch(store: Store, reductio
     frames = DeviceStore(store, torch.device("cpu"))
     chosen, longest = sampler.epoch(0)[0], int(store.n_frames.max())
 
-    def gradients(batch: DeviceBatch, ranks: World) -> tuple[list[torch.Tensor], torch.Tensor]:
-        error = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0), settings, longest)
-        sums = train_step(error, make_optimiser(error, settings), batch, settings, ranks)
-        return [weights.grad for weights in error.parameters() if weights.grad is not None], sums
+    def gradients(batch: DeviceBatch, world: World) -> tuple[list[torch.Tensor], torch.Tensor]:
+        loss = BatchLoss(seeded_model(store.n_mfcc, ModelSettings(vector_size=8), 0), settings, longest)
+        sums = train_step(loss, make_optimiser(loss, settings), batch, settings, world)
+        return [weights.grad for weights in loss.parameters() if weights.grad is not None], sums
 
     whole, sums = gradients(frames.batch(sampler.batch(chosen)), World())
     shares = [frames.batch(sampler.batch(chosen[World(rank, size).share(chosen.group)])) for rank in range(size)]
@@ -181,7 +181,7 @@ def test_a_process_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError("[gloo/tcp/pair.cc] Connection closed by peer [127.0.0.1]:1234\nand more")
 
     monkeypatch.setattr("torch.distributed.all_reduce", closed)
-    with pytest.raises(UserError, match=r"another process of this training ended .*closed by peer"):
+    with pytest.raises(UserError, match=r"another process of this training run ended .*closed by peer"):
         World(0, 2).sum(torch.zeros(1))
 
 
@@ -226,7 +226,7 @@ def test_a_process_that_goes_in_the_middle_of_a_step_is_one_line(store: Store, t
     second.communicate(timeout=300)
     assert first.returncode == 2
     assert [line for line in said.splitlines() if line.startswith("error:")] == said.splitlines()[-1:]
-    assert "error: another process of this training ended or cannot be reached" in said
+    assert "error: another process of this training run ended or cannot be reached" in said
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,5 +236,5 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert local_device(cuda) == torch.device("cuda", 1) and local_device(cpu) == cpu
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(UserError, match=r"process 2 of a machine with 2 .* has none: --nproc-per-node 2 at most"):
+    with pytest.raises(UserError, match=r"no GPU for process 2: this machine has 2; use --nproc-per-node 2 or fewer"):
         local_device(cuda)

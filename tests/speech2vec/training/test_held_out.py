@@ -17,7 +17,13 @@ from speech2vec.model.encoding import segments_of
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.training.batches import DeviceStore
-from speech2vec.training.held_out import _elsewhere, _within, held_out_loss, mean_frame, rows_to_measure
+from speech2vec.training.held_out import (
+    held_out_loss,
+    held_out_sampler,
+    mean_frame,
+    words_of_other_utterances,
+    words_of_same_utterance,
+)
 from speech2vec.training.sampler import Sampler, split
 
 
@@ -61,17 +67,17 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 @given(LENGTHS, st.integers(0, 100))
 def test_each_word_is_given_one_of_another_utterance(lengths: list[int], seed: int) -> None:
     utterance = utterances(lengths)
-    order = _elsewhere(utterance, seed)
+    order = words_of_other_utterances(utterance, seed)
     assert order is not None
     assert (utterance[order] != utterance).all()
-    np.testing.assert_array_equal(order, _elsewhere(utterance, seed))
+    np.testing.assert_array_equal(order, words_of_other_utterances(utterance, seed))
 
 
 def test_any_word_of_another_utterance_may_be_given() -> None:
     utterance = utterances([2, 3, 1])
     given = np.zeros((6, 6), dtype=int)
     for seed in range(600):
-        order = _elsewhere(utterance, seed)
+        order = words_of_other_utterances(utterance, seed)
         given[np.arange(6), order] += 1
     expected = 600 * (utterance[:, None] != utterance) / (utterance[:, None] != utterance).sum(axis=1, keepdims=True)
     assert ((given > 0) == (expected > 0)).all()
@@ -79,27 +85,27 @@ def test_any_word_of_another_utterance_may_be_given() -> None:
 
 
 def test_of_one_utterance_there_is_no_other() -> None:
-    assert _elsewhere(utterances([4]), 0) is None
+    assert words_of_other_utterances(utterances([4]), 0) is None
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=8))
 def test_each_word_is_given_another_of_its_own_utterance(lengths: list[int]) -> None:
     utterance = utterances(lengths)
-    order = _within(utterance)
+    order = words_of_same_utterance(utterance)
     assert (utterance[order] == utterance).all() and (order != np.arange(sum(lengths))).all()
 
 
 def test_of_many_held_out_words_whole_utterances_of_all_speakers_are_measured(tmp_path: Path) -> None:
     store = made_up_store(tmp_path / "store", speakers=4, utterances=40)  # an utterance of six words has 24 pairs
     held_out = np.flatnonzero(store.speaker > 0)
-    np.testing.assert_array_equal(rows_to_measure(store, held_out, 3, seed=0), held_out)
-    some = rows_to_measure(store, held_out, 3, seed=0, most_pairs=30 * 24)
+    np.testing.assert_array_equal(held_out_sampler(store, held_out, 3, seed=0).rows, held_out)
+    some = held_out_sampler(store, held_out, 3, seed=0, most_pairs=30 * 24).rows
     assert (np.diff(some) > 0).all() and np.isin(some, held_out).all()
     chosen = np.isin(store.utterance[held_out], store.utterance[some])
     np.testing.assert_array_equal(held_out[chosen], some)  # utterances are whole
     assert len(np.unique(store.utterance[some])) == 30
     assert set(store.speaker[some]) == {1, 2, 3}
-    assert not np.array_equal(some, rows_to_measure(store, held_out, 3, seed=1, most_pairs=30 * 24))
+    assert not np.array_equal(some, held_out_sampler(store, held_out, 3, seed=1, most_pairs=30 * 24).rows)
 
 
 def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:
@@ -114,10 +120,14 @@ def test_what_z_is_worth_equals_decoding_all_at_once(tmp_path: Path) -> None:
     (whole,) = Sampler.from_store(store, rows, 3, 10_000, 5)
     np.testing.assert_array_equal(whole.words, rows)
     given = frames.batch(whole)
-    other = _elsewhere(store.utterance[rows], 5)
+    other = words_of_other_utterances(store.utterance[rows], 5)
     with torch.inference_mode():
         encoded = model.encoder(given.words)
-        for name, order in (("loss", None), ("shuffled", other), ("shuffled_within", _within(whole.utterance))):
+        for name, order in (
+            ("loss", None),
+            ("shuffled", other),
+            ("shuffled_within", words_of_same_utterance(whole.utterance)),
+        ):
             z = encoded if order is None else encoded[torch.from_numpy(order)]
             decoded = model.decode(z, given.words, given.centre, given.context)
             expected = float(decoded.squared_error()) / decoded.target.numel()
@@ -135,5 +145,5 @@ def test_the_z_of_another_utterance_of_one_is_that_of_another_word(
         result = held_out_loss(
             model, frames, Sampler.from_store(store, one, 3, 100, 0), np.zeros(store.n_mfcc, np.float32)
         )
-    assert "the held-out part is one utterance" in caplog.text
+    assert "the held-out part is a single utterance" in caplog.text
     assert result.shuffled == result.shuffled_within

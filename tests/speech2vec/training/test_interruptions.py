@@ -16,11 +16,11 @@ from fakes import made_up_store
 
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import load_settings
-from speech2vec.training import checkpoint as checkpoints
+from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import checkpoint_file
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 CPU = torch.device("cpu")
 CHOSEN = ("model.vector_size=16", "optimiser.epochs=2", "optimiser.batch_size=30", "data.held_out=0.2")
@@ -35,7 +35,7 @@ from speech2vec.training import checkpoint
 from speech2vec.runtime.config import load_settings
 from speech2vec.training.presets import TrainSettings
 from speech2vec.features.store import Store
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 store, folder, every, *writes = sys.argv[1:]
 chosen = os.environ["CHOSEN"].split()
@@ -56,7 +56,8 @@ for write in writes:
         left = int(write)
         settings = load_settings(TrainSettings, overrides=chosen)
         run = Path(folder) / write
-        train(Store.open(Path(store)), run, settings, torch.device("cpu"), checkpoint_every=int(every), quiet=True)
+        options = TrainOptions(checkpoint_every=int(every), quiet=True)
+        train(Store.open(Path(store)), run, settings, torch.device("cpu"), options)
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 """
@@ -68,20 +69,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def whole(store: Store, tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
+def whole(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The end of a training that nothing interrupted."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    train(store, run, load_settings(TrainSettings, overrides=CHOSEN), CPU, checkpoint_every=EVERY, quiet=True)
-    return checkpoints.load(checkpoint_file(run))
+    train(
+        store,
+        run,
+        load_settings(TrainSettings, overrides=CHOSEN),
+        CPU,
+        TrainOptions(checkpoint_every=EVERY, quiet=True),
+    )
+    return load_checkpoint(checkpoint_file(run))
 
 
-def resumed(store: Store, run: Path) -> checkpoints.Checkpoint:
+def resumed(store: Store, run: Path) -> Checkpoint:
     settings = load_settings(TrainSettings, overrides=CHOSEN)
-    train(store, run, settings, CPU, resume=True, checkpoint_every=EVERY, quiet=True)
-    return checkpoints.load(checkpoint_file(run))
+    train(store, run, settings, CPU, TrainOptions(resume=True, checkpoint_every=EVERY, quiet=True))
+    return load_checkpoint(checkpoint_file(run))
 
 
-def assert_same_bits(one: checkpoints.Checkpoint, two: checkpoints.Checkpoint) -> None:
+def assert_same_bits(one: Checkpoint, two: Checkpoint) -> None:
     for ours, theirs in ((one.weights, two.weights), (one.optimiser, two.optimiser)):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -89,7 +96,7 @@ def assert_same_bits(one: checkpoints.Checkpoint, two: checkpoints.Checkpoint) -
 
 
 def test_killed_in_the_middle_of_a_write_it_resumes_to_the_same_bits(
-    store: Store, whole: checkpoints.Checkpoint, tmp_path: Path
+    store: Store, whole: Checkpoint, tmp_path: Path
 ) -> None:
     writes = ["1", "2", "4", "5"]  # the first of all, one within an epoch, an epoch's best and its last
     subprocess.run(
@@ -103,10 +110,10 @@ def test_killed_in_the_middle_of_a_write_it_resumes_to_the_same_bits(
         assert list((run / "checkpoints").glob(".*.tmp")), "it was not killed as it wrote"
         assert checkpoint_file(run).exists() == (write != "1")
         if write != "1":
-            checkpoints.load(checkpoint_file(run))  # whole
+            load_checkpoint(checkpoint_file(run))  # whole
         assert_same_bits(resumed(store, run), whole)
         assert not list((run / "checkpoints").glob(".*.tmp"))
-        assert checkpoints.load(checkpoint_file(run, "best")).progress["epoch"] == 2
+        assert load_checkpoint(checkpoint_file(run, "best")).progress["epoch"] == 2
 
 
 def command(store: Store, run: Path, *more: str) -> list[str]:
@@ -129,7 +136,7 @@ def with_small_files(limit: int, command: list[str]) -> subprocess.CompletedProc
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
-    store: Store, whole: checkpoints.Checkpoint, tmp_path: Path
+    store: Store, whole: Checkpoint, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     settings = load_settings(TrainSettings, overrides=CHOSEN)
@@ -143,14 +150,14 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
         return {}
 
     with pytest.raises(StoppedError):
-        train(store, run, settings, CPU, on_epoch_end=stop, checkpoint_every=EVERY, quiet=True)
+        train(store, run, settings, CPU, TrainOptions(checkpoint_every=EVERY, quiet=True), on_epoch_end=stop)
     before = checkpoint_file(run).read_bytes()
     limit = len(before) // 2  # no file may grow beyond it: the write of the next checkpoint fails half-way
 
     answer = with_small_files(limit, command(store, run, "--resume"))
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1, answer.stderr
-    assert "cannot be written" in answer.stderr and "the last one is whole" in answer.stderr
+    assert "cannot be written" in answer.stderr and "the previous one is intact" in answer.stderr
     assert checkpoint_file(run).read_bytes() == before
     assert not list((run / "checkpoints").glob(".*.tmp"))
     assert_same_bits(resumed(store, run), whole)
@@ -161,10 +168,10 @@ def test_a_disk_that_is_full_for_the_curves_is_one_line_too(store: Store, tmp_pa
     answer = with_small_files(2500, command(store, run, "--log-every", "1", "--checkpoint-every", "99"))
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1, answer.stderr
-    assert f"{run} cannot be written to (File too large); no checkpoint" in answer.stderr
+    assert f"{run} cannot be written (File too large); no checkpoint" in answer.stderr
 
 
-def test_ctrl_c_is_one_line_and_the_run_goes_on(store: Store, whole: checkpoints.Checkpoint, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_line_and_the_run_goes_on(store: Store, whole: Checkpoint, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
         command(store, run), env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True

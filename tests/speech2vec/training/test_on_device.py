@@ -13,13 +13,12 @@ from fakes import made_up_store
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
 from speech2vec.model.settings import ModelSettings
-from speech2vec.training import batches
-from speech2vec.training import checkpoint as checkpoints
-from speech2vec.training.batches import DeviceStore
+from speech2vec.training.batches import DeviceStore, fits_on_device
+from speech2vec.training.checkpoint import load_checkpoint
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 pytestmark = pytest.mark.gpu
@@ -57,8 +56,8 @@ def test_it_trains_as_step_by_step_on_the_cpu(store: Store, tmp_path: Path, mode
     losses = []
     for name, device in (("steps", torch.device("cpu")), ("there", DEVICE)):
         chosen = {**model, "engine": "steps"} if name == "steps" else model
-        metrics = train(store, tmp_path / name, settings_of(epochs=8, **chosen), device, quiet=True).metrics
-        losses.append([values["dev_loss"] for values in metrics])
+        run = train(store, tmp_path / name, settings_of(epochs=8, **chosen), device, TrainOptions(quiet=True))
+        losses.append([values["dev_loss"] for values in run.metrics])
     assert losses[0][-1] < 0.98 * losses[0][0]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
     runs = [Run.load(tmp_path / "steps"), Run.load(tmp_path / "there", device=DEVICE.type)]
@@ -78,11 +77,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(store: Store, tmp_path: Path, pr
             raise StoppedError
         return {}
 
-    train(store, tmp_path / "whole", settings, DEVICE, quiet=True)
+    train(store, tmp_path / "whole", settings, DEVICE, TrainOptions(quiet=True))
     with pytest.raises(StoppedError):
-        train(store, tmp_path / "stopped", settings, DEVICE, on_epoch_end=stop, checkpoint_every=3, quiet=True)
-    train(store, tmp_path / "stopped", settings, DEVICE, resume=True, quiet=True)
-    whole, stopped = (checkpoints.load(checkpoint_file(tmp_path / name)) for name in ("whole", "stopped"))
+        train(
+            store,
+            tmp_path / "stopped",
+            settings,
+            DEVICE,
+            TrainOptions(checkpoint_every=3, quiet=True),
+            on_epoch_end=stop,
+        )
+    train(store, tmp_path / "stopped", settings, DEVICE, TrainOptions(resume=True, quiet=True))
+    whole, stopped = (load_checkpoint(checkpoint_file(tmp_path / name)) for name in ("whole", "stopped"))
     assert whole.progress["step"] == stopped.progress["step"]
     tolerance = 1e-3 if precision == "float32" else 5e-2
     for name, weights in whole.weights.items():
@@ -91,8 +97,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(store: Store, tmp_path: Path, pr
 
 def test_two_runs_of_one_seed_are_the_same(store: Store, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        train(store, tmp_path / name, settings_of(), DEVICE, quiet=True)
-    one, two = (checkpoints.load(checkpoint_file(tmp_path / name)).weights for name in ("one", "two"))
+        train(store, tmp_path / name, settings_of(), DEVICE, TrainOptions(quiet=True))
+    one, two = (load_checkpoint(checkpoint_file(tmp_path / name)).weights for name in ("one", "two"))
     for name, weights in one.items():
         assert float((two[name] - weights).norm() / weights.norm()) < 1e-4, name
 
@@ -102,6 +108,6 @@ def test_frames_that_do_not_fit_stay_in_main_memory(store: Store, monkeypatch: p
     fits = {}
     for name, free in sizes.items():
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2**40))
-        fits[name] = batches._fits(store, torch.device("cuda"))
+        fits[name] = fits_on_device(store, torch.device("cuda"))
     assert fits == {"none": False, "less than twice": False, "enough": True}
     assert not DeviceStore(store, torch.device("cpu")).resident

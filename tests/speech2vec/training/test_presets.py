@@ -23,11 +23,11 @@ from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
 from speech2vec.model.recurrence import gru_steps, layers, lstm_steps
 from speech2vec.runtime.config import fingerprint, validate_settings
-from speech2vec.training import checkpoint as checkpoints
+from speech2vec.training.checkpoint import load_checkpoint
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
-from speech2vec.training.trainer import train
+from speech2vec.training.trainer import TrainOptions, train
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import average_instances, read_vectors
 
@@ -107,13 +107,13 @@ def test_any_choice_trains_resumes_exactly_and_gives_vectors(store: Store, choic
 
     with tempfile.TemporaryDirectory() as name:
         whole, killed = Path(name) / "whole", Path(name) / "killed"
-        metrics = train(store, whole, chosen, CPU, quiet=True).metrics
+        metrics = train(store, whole, chosen, CPU, TrainOptions(quiet=True)).metrics
         assert all(np.isfinite(values["dev_loss"]) for values in metrics)
         assert np.isfinite(metrics[-1]["train_loss"]) and metrics[-1]["gradient_norm"] > 0
         with pytest.raises(KilledError):
-            train(store, killed, chosen, CPU, on_epoch_end=stop, checkpoint_every=2, quiet=True)
-        train(store, killed, chosen, CPU, resume=True, quiet=True)
-        one, other = (checkpoints.load(checkpoint_file(run, "last")).weights for run in (whole, killed))
+            train(store, killed, chosen, CPU, TrainOptions(checkpoint_every=2, quiet=True), on_epoch_end=stop)
+        train(store, killed, chosen, CPU, TrainOptions(resume=True, quiet=True))
+        one, other = (load_checkpoint(checkpoint_file(run, "last")).weights for run in (whole, killed))
         assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
         loaded = Run.load(whole, checkpoint="last")

@@ -50,4 +50,4 @@ def test_lines_behind_one_that_cannot_be_read_are_kept(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING, "speech2vec"):
         assert epochs(truncate_metrics(tmp_path, 5)) == [0, 2]
     assert file.read_text() == line(0) + line(2)
-    assert "2 lines cannot be read and are taken out (first: line 2)" in caplog.text
+    assert "2 unreadable lines removed (first: line 2)" in caplog.text

@@ -45,8 +45,8 @@ def two_steps(
 ) -> None:
     settings = OptimiserSettings(batch_size=N_PAIRS, **optimiser)
     with FakeTensorMode():
-        error = BatchLoss(Speech2Vec(13, validate_settings(ModelSettings, model)), settings, LONGEST)
-        weights = make_optimiser(error, settings)
+        loss = BatchLoss(Speech2Vec(13, validate_settings(ModelSettings, model)), settings, LONGEST)
+        weights = make_optimiser(loss, settings)
         lengths = torch.empty(N_WORDS, dtype=torch.int64)
         running = [N_WORDS] * (N_FRAMES // N_WORDS), [N_PAIRS] * (N_ROWS // N_PAIRS)
         of_words, of_contexts = running if known else (None, None)
@@ -54,7 +54,7 @@ def two_steps(
         words = Segments(torch.empty(N_FRAMES, 13), first, lengths, LONGEST, N_FRAMES, of_words)
         centre, context = torch.empty(2, N_PAIRS, dtype=torch.int64).unbind(0)
         for _ in range(2):  # the first makes what the optimiser keeps
-            train_step(error, weights, DeviceBatch(words, centre, context, n_rows, of_contexts), settings)  # type: ignore[arg-type]
+            train_step(loss, weights, DeviceBatch(words, centre, context, n_rows, of_contexts), settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,9 @@ class TestBaseline:
     def test_faults(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         store = make_store(tmp_path / "store", SENTENCES)
         assert run("baseline", store, "--min-count", 50, "-o", tmp_path / "v") == 2
-        assert "no word comes 50 times or more" in capsys.readouterr().err
+        assert "no word occurs 50 times or more" in capsys.readouterr().err
         assert run("baseline", tmp_path, "-o", tmp_path / "v") == 2
-        assert "is no store, no ALIGNED folder" in capsys.readouterr().err
+        assert "is not a store, an ALIGNED folder" in capsys.readouterr().err
         assert run("baseline", store, "--vector-size", 0, "-o", tmp_path / "v") == 2
         assert "vector_size" in capsys.readouterr().err
         empty = tmp_path / "empty.text"

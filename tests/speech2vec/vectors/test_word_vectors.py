@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.vectors.word_vectors import WordVectors, average_instances, read_vectors, write_vectors
+from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors, average_instances, read_vectors, write_vectors
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
@@ -177,7 +177,7 @@ class TestFiles:
             (b"the 0.1 x\n", "line 1: a word2vec file starts with"),
             (b"2 1\nthe 1 2 3\ncat 4 5 6\n", "line 1: the header says 1 numbers for a word, but more follow"),
             (b"the 0.1 0.2\ncat 0.3\n", "line 2: 1 numbers instead of 2"),
-            (b"3 0\n", "line 1: a vector size of 0"),
+            (b"3 0\n", "line 1: the vector size is 0"),
             (b"2 2\nthe 1 2\ncat 1\n", "line 3: 1 numbers instead of 2"),
             (b"2 2\nthe 1 2\ncat 1 x\n", "line 3: b?'x' is not a number"),
             (b"2 2\nthe 1 2\ncat nan 1\n", "line 3: the vector of 'cat' holds NaN"),
@@ -236,6 +236,28 @@ class TestFiles:
         tracemalloc.stop()
         words = 400 * len(read)  # the strings, their set and their index
         assert peak < read.vectors.nbytes + words
+
+
+class TestGensim:
+    def test_there_and_back(self) -> None:
+        vectors = WordVectors(["often", "rare"], np.eye(2, dtype=np.float32), np.array([7, 2]))
+        keyed = vectors.to_keyed_vectors()
+        assert keyed.get_vecattr("often", "count") == 7 and keyed.get_vecattr("rare", "count") == 2
+        back = WordVectors.from_keyed_vectors(keyed)
+        assert back.words == vectors.words and back.counts is not None and back.counts.tolist() == [7, 2]
+        np.testing.assert_array_equal(back.vectors, vectors.vectors)
+
+    def test_without_counts(self) -> None:
+        assert WordVectors.from_keyed_vectors(some_vectors().to_keyed_vectors()).counts is None
+
+    def test_vectors_of_every_kind_are_taken(self, tmp_path: Path) -> None:
+        vectors = some_vectors()
+        write_vectors(tmp_path / "v.txt", vectors)
+        assert as_word_vectors(vectors) is vectors
+        for one in (tmp_path / "v.txt", str(tmp_path / "v.txt"), vectors.to_keyed_vectors()):
+            taken = as_word_vectors(one)
+            assert taken.words == vectors.words
+            np.testing.assert_array_equal(taken.vectors, vectors.vectors)
 
 
 class TestNeighbours:

@@ -20,7 +20,7 @@ fused = pytest.importorskip(
     "speech2vec.model.recurrence.fused", reason="this build of torch comes without Triton", exc_type=ImportError
 )
 from speech2vec.model.recurrence import lstm_gpu  # noqa: E402
-from speech2vec.training.trainer import train  # noqa: E402
+from speech2vec.training.trainer import TrainOptions, train  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_an_engine_is_asked_for_before_anything_is_written(tmp_path: Path, monke
     store = made_up_store(tmp_path / "store")
     settings = TrainSettings(model=ModelSettings(engine="triton"))
     with pytest.raises(UserError, match="does not run here: the device is the CPU"):
-        train(store, tmp_path / "run", settings, torch.device("cpu"), quiet=True)
+        train(store, tmp_path / "run", settings, torch.device("cpu"), TrainOptions(quiet=True))
     assert not (tmp_path / "run").exists()
 
 
@@ -124,5 +124,5 @@ def test_the_engine_is_no_part_of_the_result(tmp_path: Path) -> None:
     )
     assert fingerprint(first) == fingerprint(then) and differences(first, then) == []
     assert "engine" not in to_toml(first)
-    train(store, tmp_path / "run", first, cpu, quiet=True)
-    assert len(train(store, tmp_path / "run", then, cpu, resume=True, quiet=True).metrics) == 3
+    train(store, tmp_path / "run", first, cpu, TrainOptions(quiet=True))
+    assert len(train(store, tmp_path / "run", then, cpu, TrainOptions(resume=True, quiet=True)).metrics) == 3

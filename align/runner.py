@@ -1,0 +1,238 @@
+"""Align a corpus into an ALIGNED folder: resumable, in shards, in several processes.
+
+Each result goes into a journal first, so that an interrupted run can be continued. Aligners run in processes of their
+own: if one crashes, only the utterance that caused it is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from align.aligned import failures_of_corpus, read_report, write_aligned
+from align.base import AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
+from align.journal import JOURNAL_FILE, Journal
+from speech2vec.corpus.manifest import REPORT_FILE, Utterance
+from speech2vec.corpus.readers import Corpus
+from speech2vec.runtime.config import Settings, validate_settings
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.processes import Answer, stream_from_processes
+from speech2vec.runtime.progress import Tracker, log
+
+# Every folder that a run has written to contains one of these.
+WRITTEN = (REPORT_FILE, JOURNAL_FILE)
+
+# Large enough to hide the overhead of a batch, small enough that all processes end at about the same time.
+UTTERANCES_PER_BATCH = 32
+
+
+def refuse_empty(corpus: Corpus, path: Path) -> None:
+    """Refuse a corpus without utterances.
+
+    Raises
+    ------
+    UserError
+        With the path that it was read from.
+    """
+    if not corpus.utterances and not corpus.problems:
+        raise UserError(f"{path} contains no utterances: there is nothing to align")
+
+
+def refuse_composite(corpus: Corpus) -> None:
+    """Refuse utterances whose text belongs to another recording (COMPOSITE sets of ``speech2vec-emotion prepare``).
+
+    Raises
+    ------
+    UserError
+        With their number and the first id.
+    """
+    composite = [utterance.utterance_id for utterance in corpus.utterances if utterance.extras.get("composite")]
+    if composite:
+        raise UserError(
+            f"{len(composite)} of {len(corpus.utterances)} utterances are COMPOSITE (first: {composite[0]}): their "
+            "texts were not spoken in their audio, so they cannot be aligned"
+        )
+
+
+def shard_of(corpus: Corpus, k: int, n: int) -> Corpus:
+    """Return shard `k` of `n`, counted from 1; the utterances of a speaker stay together where possible."""
+    utterances = sorted(corpus.utterances, key=lambda u: (u.speaker, u.utterance_id))
+    problems = sorted(corpus.problems, key=lambda p: (p.utterance_id, p.reason, p.detail))
+    return Corpus(
+        utterances[len(utterances) * (k - 1) // n : len(utterances) * k // n],
+        problems[len(problems) * (k - 1) // n : len(problems) * k // n],
+    )
+
+
+def align_corpus(
+    corpus: Corpus,
+    output: Path,
+    aligner: str,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    device: str = "cpu",
+    shard: str | None = None,
+    quiet: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Align a corpus into an ALIGNED folder, continuing an interrupted run if there is one.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Only the shard, if there is one.
+    output : Path
+    aligner : str
+        See `align.base.load_aligner`.
+    settings : Settings
+        An instance of the aligner's `settings_type`.
+    jobs : int
+        Number of processes.
+    device : str
+        cpu or cuda; must exist (see `speech2vec.runtime.devices.choose_device`).
+    shard : str or None
+        Which shard this is, for the report.
+    quiet : bool
+        Show no progress.
+    force : bool
+        Delete what is in the folder, once the aligner has started.
+
+    Returns
+    -------
+    dict
+        The report (see `align.aligned.write_aligned`).
+
+    Raises
+    ------
+    UserError
+        If the folder holds a run with another corpus or other settings, or another process writes to it.
+    AlignmentError
+        If the aligner cannot work at all.
+    """
+    recorded = {"aligner": aligner, **settings.model_dump(mode="json")}
+    identity = {"settings": recorded, "corpus": _digest(corpus), "shard": shard}
+    with only_writer(output):
+        if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists() and not force:
+            return _finished_report(output, identity)
+        recipe = Recipe(aligner, settings.model_dump(), device)
+        return _align(corpus, output, recipe, identity, jobs=jobs, quiet=quiet, force=force)
+
+
+def _digest(corpus: Corpus) -> str:
+    """A hash of the utterances, their texts, and the paths of their audio."""
+    digest = hashlib.sha256()
+    for utterance in corpus.utterances:
+        row = {**utterance.to_json(), "audio": str(Path(utterance.audio).absolute())}
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
+    for problem in corpus.problems:
+        digest.update(repr(problem).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def _finished_report(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    report = read_report(output)
+    changed = sorted(key for key, value in identity.items() if report.get(key) != value)
+    if changed:
+        raise UserError(
+            f"{output} holds a finished alignment with another {' and '.join(changed)}: --force replaces it"
+        )
+    log.info("%s is already finished", output)
+    return report
+
+
+def _align(
+    corpus: Corpus, output: Path, recipe: Recipe, identity: dict[str, Any], *, jobs: int, quiet: bool, force: bool
+) -> dict[str, Any]:
+    path = output / JOURNAL_FILE
+    left = corpus.utterances
+    if path.exists() and not force:
+        with Journal(path, identity) as journal:
+            left = [utterance for utterance in left if utterance.utterance_id not in journal]
+        log.info("%d of %d utterances are already done", len(corpus.utterances) - len(left), len(corpus.utterances))
+    with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
+        results = _start(align_in_processes(left, recipe, jobs))
+        if force:
+            claim_output(output, force=force, folder_with=WRITTEN)
+        with Journal(path, identity) as journal:
+            for result in results:
+                journal.add(result)
+                tracker.advance()
+            report = write_aligned(
+                output,
+                corpus.utterances,
+                journal.results(corpus.utterances),
+                problems=failures_of_corpus(corpus.problems),
+                settings=identity["settings"],
+                extra={"corpus": identity["corpus"], "shard": identity["shard"]},
+            )
+            journal.remove()
+    return report
+
+
+def _start(results: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
+    """Compute the first result now: an aligner that cannot start then leaves the output as it was."""
+    return itertools.chain(list(itertools.islice(results, 1)), results)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a process needs to construct its aligner: the parameters of `align_corpus`."""
+
+    aligner: str
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+
+
+def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: int) -> Iterator[AlignmentResult]:
+    """Yield one result for each utterance, as soon as it is known.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    recipe : Recipe
+    jobs : int
+        Number of processes. An aligner that uses several cores by itself runs in one process and is given `jobs`.
+
+    Raises
+    ------
+    AlignmentError
+        If the aligner cannot work at all.
+    """
+    kind = load_aligner(recipe.aligner)
+    alone = kind.whole_corpus or not kind.parallel
+    make = partial(_make_aligner, recipe, jobs if alone else 1)
+    size = len(utterances) if kind.whole_corpus else UTTERANCES_PER_BATCH
+    batches = [utterances[i : i + size] for i in range(0, len(utterances), size or 1)]
+    waiting = {utterance.utterance_id for utterance in utterances}
+    while batches:
+        # A batch that crashed its process is aligned again one by one: the next crash shows the utterance at fault.
+        suspects: list[Utterance] = []
+        for answer in stream_from_processes(make, batches, 1 if alone else jobs, threads=None if alone else 1):
+            if isinstance(answer, Answer):
+                waiting.remove(answer.result.utterance_id)
+                yield answer.result
+                continue
+            ended = f"process ended with exit code {answer.exit_code}"
+            if not answer.started:
+                raise AlignmentError(f"the aligner's {ended} while it was starting")
+            left = [utterance for utterance in answer.item if utterance.utterance_id in waiting]
+            if kind.whole_corpus or len(left) == 1:
+                yield from (Failure(u.utterance_id, Reason.ALIGNER_CRASHED, f"its {ended}") for u in left)
+            else:
+                suspects += left
+        batches = [[utterance] for utterance in suspects]
+
+
+def _make_aligner(recipe: Recipe, jobs: int) -> Callable[[Sequence[Utterance]], Iterator[AlignmentResult]]:
+    kind = load_aligner(recipe.aligner)
+    aligner = kind(validate_settings(kind.settings_type, recipe.settings), jobs=jobs, device=recipe.device)
+    return lambda batch: check_results(batch, aligner.align(batch))

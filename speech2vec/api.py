@@ -1,0 +1,282 @@
+"""The Python interface: what a notebook calls, and the command line too (docs/python.md).
+
+Paths may be given as strings. Results print as a table, show as one in a notebook and have `to_dict()`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speech2vec.evaluation.evaluate import evaluate
+from speech2vec.evaluation.homophones import homophones
+from speech2vec.evaluation.monitor import Monitor
+from speech2vec.evaluation.same_different import same_different
+from speech2vec.features.extraction import extract as extract_features
+from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.parts import Extraction
+from speech2vec.features.store import Store
+from speech2vec.reporting.comparison import compare
+from speech2vec.reporting.page import report
+from speech2vec.runtime.config import load_settings
+from speech2vec.runtime.devices import choose_device
+from speech2vec.runtime.files import only_writer
+from speech2vec.runtime.output import check_output
+from speech2vec.runtime.processes import count_jobs
+from speech2vec.runtime.progress import log
+from speech2vec.training import run as runs
+from speech2vec.training import trainer
+from speech2vec.training.distributed import init_distributed, local_device, report_once
+from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings, other_features, preset_of
+from speech2vec.training.run import RUN_MARKS
+from speech2vec.training.trainer import TrainOptions
+from speech2vec.vectors.embeddings import Embeddings
+from speech2vec.vectors.portable import embed as embed_recordings
+from speech2vec.vectors.trained_run import Run
+
+__all__ = [
+    "Run",
+    "compare",
+    "embed",
+    "evaluate",
+    "extract",
+    "homophones",
+    "load",
+    "report",
+    "same_different",
+    "train",
+]
+
+_FILLS_A_GPU = 16_384  # pairs per batch: enough sequences for every multiprocessor of a large card
+
+
+def extract(
+    aligned: str | Path,
+    store: str | Path,
+    *,
+    preset: str = "default",
+    settings: MfccSettings | Mapping[str, Any] | None = None,
+    jobs: int = 0,
+    shard: tuple[int, int] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+) -> Extraction:
+    """Compute the MFCC of every aligned word into a store.
+
+    Parameters
+    ----------
+    aligned : path
+        What ``speech2vec-align`` or `align.run` wrote.
+    store : path
+        Folder to write.
+    preset : str
+        `default`, `paper` or `reality-check`.
+    settings : MfccSettings, or mapping of keys to values, or None
+        Changes of the preset; an instance replaces it.
+    jobs : int
+        Processes; 0 uses one for each core.
+    shard : (K, N) or None
+        Compute only part K of N.
+    resume, force : bool
+        Continue an extraction that was interrupted, or replace a store.
+    quiet : bool
+        Show no progress.
+
+    Returns
+    -------
+    Extraction
+        Counts, and every utterance that failed or lost words.
+
+    Raises
+    ------
+    UserError
+        If the input is not an alignment, the store exists, or no word can be used.
+    """
+    if not isinstance(settings, MfccSettings):
+        settings = load_settings(MfccSettings, preset=preset_of(FEATURES, preset), given=settings)
+    return extract_features(
+        Path(aligned),
+        Path(store),
+        settings,
+        jobs=count_jobs(jobs),
+        shard=shard,
+        quiet=quiet,
+        force=force,
+        resume=resume,
+    )
+
+
+def train(
+    store: str | Path,
+    run: str | Path,
+    *,
+    preset: str = "default",
+    epochs: int | None = None,
+    vector_size: int | None = None,
+    seed: int | None = None,
+    settings: TrainSettings | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    evaluate_every: int = 5,
+    checkpoint_every: int = 500,
+    log_every: int = 50,
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Train Speech2Vec on a store; held-out speakers give the loss and its controls after every epoch.
+
+    Started by ``torchrun``, all processes call it and share the batches.
+
+    Parameters
+    ----------
+    store : path
+        What `extract` wrote.
+    run : path
+        Folder to write.
+    preset : str
+        `default`, `large-batch`, `paper` or `reality-check`.
+    epochs, vector_size, seed : int or None
+        Short for the settings ``optimiser.epochs``, ``model.vector_size`` and ``seed``.
+    settings : TrainSettings, or mapping of dotted keys to values, or None
+        Changes of the preset, such as ``{"model.cell": "gru"}``; an instance replaces it.
+    device : {"auto", "cpu", "cuda"}
+    evaluate_every : int
+        Epochs between evaluations of the vectors; 0 disables them.
+    checkpoint_every, log_every : int
+        Steps between checkpoints, and between points in TensorBoard.
+    resume, force : bool
+        Continue an interrupted run with the same settings; replace a run.
+    quiet : bool
+        Show no progress.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    UserError
+        If there is nothing to train on, the run exists, or training fails; the last checkpoint is kept.
+    """
+    store, run = Path(store), Path(run)
+    with report_once(), contextlib.ExitStack() as until_done:
+        if not isinstance(settings, TrainSettings):
+            short = {"optimiser.epochs": epochs, "model.vector_size": vector_size, "seed": seed}
+            settings = load_settings(
+                TrainSettings, preset=preset_of(PRESETS, preset), given={**short, **(settings or {})}
+            )
+        opened = Store.open(store)
+        chosen = local_device(choose_device(device))
+        with init_distributed(chosen) as world:
+            monitor = None
+            if world.first:
+                until_done.enter_context(only_writer(run))
+                check_output(run, force=force, resume=resume, inputs=[store], folder_with=RUN_MARKS)
+                _advise(preset, settings, opened, chosen.type, world.size)
+                monitor = Monitor(evaluate_every) if evaluate_every else None
+            options = TrainOptions(
+                resume=resume,
+                force=force,
+                checkpoint_every=checkpoint_every,
+                log_every=log_every,
+                quiet=quiet or not world.first,
+            )
+            trained = trainer.train(opened, run, settings, chosen, options, monitor, world)
+    return Run(trained.path, trained.model, trained.settings, trained.store, trained.progress)
+
+
+def _advise(preset: str, settings: TrainSettings, store: Store, device: str, n_processes: int) -> None:
+    """Log what the user may not have meant."""
+    if others := other_features(preset, store.settings):
+        log.warning(
+            "preset %s expects features with %s: 'speech2vec features ALIGNED -o STORE --preset %s' computes them",
+            *(preset, ", ".join(others), preset),
+        )
+    if device == "cuda" and preset == "default" and settings.optimiser.batch_size < _FILLS_A_GPU * n_processes:
+        log.info(
+            "batches of %s pairs do not fill a GPU; --preset large-batch is for large corpora on a GPU",
+            f"{settings.optimiser.batch_size:,}",
+        )
+
+
+def load(
+    run: str | Path,
+    store: str | Path | None = None,
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    trained: bool = True,
+) -> Run:
+    """Open a run.
+
+    Parameters
+    ----------
+    run : path
+        What `train` or ``speech2vec train`` wrote.
+    store : path or None
+        Used instead of the store that the run records (which may have moved).
+    checkpoint : {"last", "best"}
+        `best` is that of the epoch with the lowest held-out loss.
+    device : {"auto", "cpu", "cuda"}
+    trained : bool
+        False gives the same network at its initial weights: the control.
+
+    Raises
+    ------
+    UserError
+        If the folder is not a run, or its store is not found.
+    """
+    where = None if store is None else Path(store)
+    return Run.load(Path(run), where, device=device, trained=trained, checkpoint=checkpoint)
+
+
+def embed(
+    run: runs.Run | str | Path,
+    source: str | Path,
+    *,
+    text: str | None = None,
+    aligner: str = "pocketsphinx",
+    keep_aligned: str | Path | None = None,
+    jobs: int = 0,
+    quiet: bool = False,
+) -> Embeddings:
+    """A vector for every spoken word of new recordings; words without times are aligned first.
+
+    Parameters
+    ----------
+    run : Run or path
+    source : path
+        An audio file, a folder of recordings with transcripts, or a folder that ``speech2vec-align`` wrote.
+    text : str or None
+        Transcript of one audio file [the .txt or .lab file beside it].
+    aligner : str
+        As ``speech2vec-align run --aligner``.
+    keep_aligned : path or None
+        Where the alignment is kept.
+    jobs : int
+        Processes; 0 uses one for each core.
+    quiet : bool
+        Show no progress.
+
+    Returns
+    -------
+    Embeddings
+        Words, times and vectors; `Embeddings.save` writes Parquet or NumPy files.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to encode.
+    """
+    return embed_recordings(
+        run if isinstance(run, runs.Run) else load(run),
+        Path(source),
+        text=text,
+        aligner=aligner,
+        keep_aligned=None if keep_aligned is None else Path(keep_aligned),
+        jobs=count_jobs(jobs),
+        quiet=quiet,
+    )

@@ -1,0 +1,109 @@
+"""Pairs of words matched by frequency with random pairs: the control of every claim about pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from speech2vec.corpus.pronunciations import Phones
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.seeds import RANDOM_PAIRS, generator
+from speech2vec.vectors.word_vectors import WordVectors
+
+MIN_COUNT = 5
+MAX_PAIRS = 2_000
+RANDOM_PER_PAIR = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of words (rows of the vectors) with random pairs matched to them by frequency.
+
+    Parameters
+    ----------
+    first, second : ndarray [shape=(n_pairs,)], int
+        The more frequent word, and the less frequent.
+    random : ndarray [shape=(n_pairs, n_random)], int
+        Words about as frequent as `second`, to pair with `first`.
+    group : ndarray [shape=(n_pairs,)], int
+        Pairs of one pronunciation share a group, as they are not independent.
+    n_found : int
+        Number of pairs before subsampling.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    random: np.ndarray
+    group: np.ndarray
+    n_found: int
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def rows(self) -> np.ndarray:
+        """All rows of the vectors that occur in pairs, ascending."""
+        return np.unique(np.concatenate([self.first, self.second, self.random.ravel()]))
+
+    def subset(self, kept: np.ndarray) -> Pairs:
+        """Some of the pairs, by mask or index."""
+        return Pairs(self.first[kept], self.second[kept], self.random[kept], self.group[kept], self.n_found)
+
+
+def match_pairs(
+    candidates: np.ndarray, usable: np.ndarray, group: np.ndarray, max_pairs: int = MAX_PAIRS, seed: int = 0
+) -> Pairs:
+    """Match each pair with random words: from the usable rows near the second word's, which are about as frequent.
+
+    Parameters
+    ----------
+    candidates : ndarray [shape=(n_pairs, 2)], int
+        Rows of the vectors, which are sorted by frequency.
+    usable : ndarray [shape=(n_usable,)], int
+        Rows that may be drawn, ascending.
+    group : ndarray [shape=(n_pairs,)], int
+    max_pairs : int
+        Subsample (seeded) above this many.
+    seed : int
+
+    Raises
+    ------
+    UserError
+        Too few words: all those about as frequent as a pair's second word are partners of its first.
+    """
+    draw = generator(seed, RANDOM_PAIRS)
+    n_found = len(candidates)
+    if n_found > max_pairs:
+        chosen = np.sort(draw.choice(n_found, max_pairs, replace=False))
+        candidates, group = candidates[chosen], group[chosen]
+    pairs = np.sort(candidates.reshape(-1, 2), axis=1)
+    partners: dict[int, set[int]] = {}
+    for first, second in pairs.tolist():
+        partners.setdefault(first, {first}).add(second)
+    position = np.searchsorted(usable, pairs[:, 1])
+    random = np.empty((len(pairs), RANDOM_PER_PAIR), dtype=np.int64)
+    for i, first in enumerate(pairs[:, 0].tolist()):
+        reach = max(25, int(position[i]) // 10)
+        nearby = usable[max(0, position[i] - reach) : position[i] + reach + 1]
+        allowed = nearby[~np.isin(nearby, list(partners[first]))]
+        if len(allowed) == 0:
+            raise UserError(f"{len(usable)} words are too few to match pairs of words with random pairs")
+        random[i] = draw.choice(allowed, RANDOM_PER_PAIR, replace=len(allowed) < RANDOM_PER_PAIR)
+    return Pairs(pairs[:, 0], pairs[:, 1], random, np.asarray(group), n_found)
+
+
+def usable_rows(vectors: WordVectors, pronunciations: Mapping[str, Phones], min_count: int) -> np.ndarray:
+    """Rows with a nonzero vector, a pronunciation and, if counts are known, at least `min_count` instances."""
+    usable = vectors.has_direction & np.array([word in pronunciations for word in vectors.words], dtype=bool)
+    if vectors.counts is not None:
+        usable &= vectors.counts >= min_count
+    return np.flatnonzero(usable)
+
+
+def pair_cosines(vectors: WordVectors, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of the pairs [shape=(n_pairs,)] and of their random pairs [shape=(n_pairs, n_random)]."""
+    first, second = vectors.unit(pairs.first), vectors.unit(pairs.second)
+    cosine = (first * second).sum(axis=1)
+    random = np.stack([(first * vectors.unit(column)).sum(axis=1) for column in pairs.random.T], axis=1)
+    return cosine, random

@@ -1,0 +1,163 @@
+"""Everything that a report shows of a run: what was trained on what, its scores, its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from speech2vec.corpus.pronunciations import first_pronunciations
+from speech2vec.evaluation.benchmarks import read_benchmarks
+from speech2vec.evaluation.homophones import HomophoneCheck, check_homophones, homophone_pairs
+from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
+from speech2vec.evaluation.same_different import SameDifferentResult, same_different
+from speech2vec.evaluation.scores import EVALUATION_FILE, Evaluation, read_evaluation
+from speech2vec.evaluation.variability import SpeakerProbe, VariabilityBin, measure_speaker, measure_variability
+from speech2vec.reporting.word_map import (
+    DecodedExample,
+    Neighbours,
+    WordMap,
+    decoded_examples,
+    nearest_words,
+    project_words,
+)
+from speech2vec.runtime.config import read_toml
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import read_json
+from speech2vec.runtime.progress import log
+from speech2vec.training.run import CONFIG_FILE, ENVIRONMENT_FILE, Run, read_metrics
+from speech2vec.vectors.instances import encoders_of, instances_by_row, word_vectors
+
+EVALUATION_PATH = Path("evaluation") / EVALUATION_FILE
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Result(Generic[T]):
+    """A measured value, or the reason why there is none."""
+
+    value: T | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, measure: Callable[[], T]) -> Result[T]:
+        """Measure; if the input does not allow it (too few words, one speaker), that is the reason."""
+        try:
+            return cls(measure())
+        except UserError as error:
+            log.warning("left out of the report: %s", error)
+            return cls(None, str(error))
+
+
+@dataclass(frozen=True)
+class CorpusSummary:
+    """What a run was trained on."""
+
+    label: str
+    synthetic: bool
+    n_words: int
+    n_types: int
+    n_speakers: int
+    n_utterances: int
+    hours_of_words: float
+    hours_of_audio: float | None
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """Everything that was measured on one run."""
+
+    name: str
+    settings: dict[str, Any]
+    store_settings: dict[str, Any]
+    environment: dict[str, Any]
+    corpus: CorpusSummary
+    metrics: list[dict[str, Any]]
+    epoch: int | None
+    evaluation: Evaluation | None
+    same_different: Result[SameDifferentResult]
+    variability: Result[Mapping[str, list[VariabilityBin]]]
+    speaker: Result[Mapping[str, SpeakerProbe]]
+    homophones: Result[HomophoneCheck]
+    near_homophones: Result[NearHomophones]
+    decoded: list[DecodedExample] = field(default_factory=list)
+    word_map: WordMap | None = None
+    neighbours: Neighbours | None = None
+
+
+def gather(
+    run: Run,
+    *,
+    wordsim: Path | None = None,
+    map_words: int = 1_000,
+    searchable_words: int = 5_000,
+    dtw_instances: int = 300,
+    seed: int = 0,
+    quiet: bool = False,
+    with_words: bool = True,
+) -> RunResults:
+    """Measure everything that a report shows.
+
+    Parameters
+    ----------
+    run : Run
+    wordsim : Path or None
+        Folder of rated pairs, for synonyms; None is the two sets that gensim ships.
+    map_words, searchable_words : int
+        Number of most frequent words on the map, and among the neighbours.
+    dtw_instances : int
+        Instances compared by dynamic time warping; 0 disables it.
+    seed : int
+    quiet : bool
+    with_words : bool
+        False leaves out the map, the neighbours and the decoded frames (for a comparison of runs).
+    """
+    folder = run.path
+    log.info("encoding %s words", f"{run.store.n_words:,}")
+    vectors, encoders = word_vectors(run), encoders_of(run)
+    pronunciations = first_pronunciations()
+
+    def homophones() -> HomophoneCheck:
+        pairs = homophone_pairs(vectors, pronunciations, seed=seed)
+        return check_homophones(vectors, pairs, instances_by_row(run, vectors, pairs.rows(), seed), seed)
+
+    log.info("measuring same-different, variance, speaker and homophones")
+    return RunResults(
+        name=folder.resolve().name,
+        settings=read_toml(folder / CONFIG_FILE),
+        store_settings=run.store.settings,
+        environment=read_json(folder / ENVIRONMENT_FILE) if (folder / ENVIRONMENT_FILE).exists() else {},
+        corpus=_corpus(run),
+        metrics=read_metrics(folder),
+        epoch=epoch if isinstance(epoch := run.progress.get("epoch"), int) else None,
+        evaluation=read_evaluation(folder / EVALUATION_PATH) if (folder / EVALUATION_PATH).exists() else None,
+        same_different=Result.of(
+            lambda: same_different(run, dtw_instances=dtw_instances, seed=seed, quiet=quiet, encoders=encoders)
+        ),
+        variability=Result.of(lambda: measure_variability(run, encoders, seed)),
+        speaker=Result.of(lambda: measure_speaker(run, encoders, seed)),
+        homophones=Result.of(homophones),
+        near_homophones=Result.of(
+            lambda: near_homophones(vectors, pronunciations, read_benchmarks(wordsim), seed=seed)
+        ),
+        decoded=decoded_examples(run, seed=seed) if with_words else [],
+        word_map=project_words(run, vectors, map_words, seed) if with_words else None,
+        neighbours=nearest_words(vectors, searchable_words) if with_words else None,
+    )
+
+
+def _corpus(run: Run) -> CorpusSummary:
+    store = run.store
+    audio = store.meta.get("seconds_of_audio")
+    return CorpusSummary(
+        label=store.path.name,
+        synthetic=store.synthetic,
+        n_words=store.n_words,
+        n_types=len(store.types),
+        n_speakers=len(store.speakers),
+        n_utterances=len(store.utterance_ids),
+        hours_of_words=float((store.end - store.start).sum() / 3600),
+        hours_of_audio=float(audio) / 3600 if audio else None,
+    )

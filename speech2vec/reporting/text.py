@@ -1,0 +1,210 @@
+"""A run's results in sentences and key numbers, each by a fixed rule from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speech2vec.evaluation.bootstrap import Estimate
+from speech2vec.evaluation.same_different import Comparison
+from speech2vec.reporting.charts import headline_scores
+from speech2vec.reporting.findings import RunResults
+from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
+
+# The decoder uses z if at least this share of its gain over the mean frame is lost with z of another word.
+_USED = 0.1
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number at the top of the report, and what to compare it with."""
+
+    name: str
+    value: str
+    beside: str
+
+
+def summary(found: RunResults) -> str:
+    """One sentence: what was trained on what."""
+    model, corpus = found.settings.get("model", {}), found.corpus
+    epochs = f"{found.epoch} epoch{'' if found.epoch == 1 else 's'}" if found.epoch is not None else "some epochs"
+    audio = f" from {corpus.hours_of_audio:.1f} h of audio" if corpus.hours_of_audio else ""
+    kind = "SYNTHETIC speech" if corpus.synthetic else "speech"
+    return (
+        f"A Speech2Vec {model.get('objective', '')} model of {model.get('vector_size', '?')} dimensions, trained for "
+        f"{epochs} on {corpus.n_words:,} spoken words ({corpus.n_types:,} different ones, {corpus.n_speakers:,} "
+        f"speakers){audio}: {kind}; corpus: {corpus.label}."
+    )
+
+
+def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nested settings as (dotted key, text)."""
+    rows: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{key}.{inner}", text) for inner, text in flat_settings(value)]
+        else:
+            rows.append((key, "none" if value is None else str(value)))
+    return rows
+
+
+def training_facts(found: RunResults) -> list[tuple[str, str]]:
+    """Machine, time and speed of the training."""
+    epochs = [row for row in found.metrics if "seconds" in row]
+    environment = found.environment
+    packages = environment.get("packages", {})
+    facts = [
+        ("epochs trained", f"{found.epoch} of {found.settings.get('optimiser', {}).get('epochs', '?')}"),
+        ("started", environment.get("started")),
+        ("time in training steps", _duration(sum(row["seconds"] for row in epochs)) if epochs else None),
+        ("pairs a second", f"{np.mean([row['pairs_per_second'] for row in epochs]):,.0f}" if epochs else None),
+        ("machine", environment.get("machine")),
+        ("cores", environment.get("cores")),
+        ("device", environment.get("device")),
+        ("Python, torch", ", ".join(str(v) for v in (environment.get("python"), packages.get("torch")) if v) or None),
+        ("command", " ".join(environment.get("command", [])) or None),
+    ]
+    return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _measured(found: RunResults) -> Mapping[str, Any]:
+    """The metrics of the epoch that the report is about."""
+    rows = [row for row in found.metrics if row["epoch"] == found.epoch]
+    return rows[-1] if rows else {}
+
+
+def key_figures(found: RunResults) -> list[KeyNumber]:
+    """The most important numbers, each with what to compare it with."""
+    figures = []
+    row = _measured(found)
+    if "dev_loss" in row:
+        figures.append(
+            KeyNumber(
+                "held-out loss",
+                f"{row['dev_loss']:.4f}",
+                f"{row['dev_shuffled']:.4f} with z of other utterances, {row['dev_mean_frame']:.4f} for the mean frame",
+            )
+        )
+    if found.same_different.value:
+        results = found.same_different.value.parts[0].results
+        trained, untrained, mean = (results[name].all_pairs for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+        interval = f"95 % interval {trained.low:.4f} to {trained.high:.4f}; " if len(trained.drawn) else ""
+        figures.append(
+            KeyNumber(
+                "same-different average precision",
+                f"{trained.ap:.4f}",
+                f"{interval}{untrained.ap:.4f} untrained, {mean.ap:.3f} mean MFCC, {trained.chance:.4f} chance",
+            )
+        )
+    score, control = headline_scores(found.evaluation)
+    if score is not None:
+        figures.append(
+            KeyNumber(
+                f"Spearman's ρ on {score.benchmark}",
+                f"{score.rho:.3f}",
+                f"95 % interval {score.low:.2f} to {score.high:.2f}, {score.n_covered:,} of {score.n_pairs:,} pairs"
+                + (f"; {control.rho:.3f} untrained" if control else ""),
+            )
+        )
+    check = found.homophones.value
+    if check is not None:
+        beside = f"against random pairs, interval {check.auc_random.low:.2f} to {check.auc_random.high:.2f}"
+        figures.append(KeyNumber("homophones' AUC", f"{check.auc_random.value:.2f}", f"{beside}; 1 if from sound"))
+    return figures
+
+
+def statements(found: RunResults) -> list[str]:
+    """The results in words: each sentence follows from the numbers in it by a fixed rule."""
+    sentences = []
+    row = _measured(found)
+    if "dev_loss" in row:
+        sentences.append(
+            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
+        )
+    if found.same_different.value:
+        sentences += _same_different(found.same_different.value.parts[0])
+    if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
+        sentences.append(
+            f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
+            "whatever epoch they are of."
+        )
+    score, control = headline_scores(found.evaluation)
+    if score is not None:
+        assert score.low is not None and score.high is not None
+        relation = "above" if score.low > 0 else "below" if score.high < 0 else "not distinguishable from"
+        sentences.append(
+            f"Similarity as judged by people: Spearman's ρ on {score.benchmark} is {score.rho:.3f} "
+            f"[{score.low:.2f}, {score.high:.2f}], {relation} chance, "
+            f"on {score.n_covered:,} of {score.n_pairs:,} pairs"
+            + (f"; {control.rho:.3f} by the same encoder untrained." if control else ".")
+        )
+    if found.homophones.value is not None:
+        sentences.append(found.homophones.value.verdict)
+    if found.near_homophones.value is not None:
+        sentences.append(found.near_homophones.value.sentence)
+    return sentences
+
+
+def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) -> str:
+    """Does the decoder use the word's vector, and what of it?
+
+    Held-out losses: with the word's z, with z of a word of another utterance, of another word of the same utterance,
+    and of the mean frame.
+    """
+    if loss >= mean_frame:
+        return (
+            f"The model predicts held-out frames no better than the mean frame does ({loss:.4f}, {mean_frame:.4f}), "
+            "which tells nothing about the word's vector."
+        )
+    share, of_word = ((other - loss) / (mean_frame - loss) for other in (shuffled, within))
+    return (
+        f"The word's vector {'is' if share >= _USED else 'is hardly'} used by the decoder: with the vector of a word "
+        f"of another utterance the held-out loss changes by {100 * (shuffled / loss - 1):+.2f} %, which is "
+        f"{100 * share:.0f} % of what the model gains over the mean frame; with that of another word of the same "
+        f"utterance by {100 * (within / loss - 1):+.2f} % ({100 * of_word:.0f} %): that part is the word, the rest "
+        "is voice and channel."
+    )
+
+
+def _same_different(part: Comparison) -> list[str]:
+    """Did training help to tell words apart? Only if the interval of the difference excludes 0."""
+    trained, untrained, mean = (part.results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+    gain, gain_across = part.gains()
+    before, after, average = untrained.all_pairs.ap, trained.all_pairs.ap, mean.all_pairs.ap
+    best = max(after, before, average)
+    leader = "the trained encoder" if best == after else "the untrained one" if best == before else MEAN_MFCC
+    sentences = [
+        f"Training made {_change(gain)}: average precision {before:.4f} before, {after:.4f} after{_difference(gain)}, "
+        f"{average:.4f} by the mean of the MFCC frames; the best of the three is {leader}."
+    ]
+    if trained.across_speakers.n_same:
+        sentences.append(
+            f"Across speakers it made {_change(gain_across)}: {untrained.across_speakers.ap:.4f} before, "
+            f"{trained.across_speakers.ap:.4f} after{_difference(gain_across)}."
+        )
+    return sentences
+
+
+def _change(gain: Estimate | None) -> str:
+    if gain is None:
+        return "a difference that so few words cannot show"
+    if gain.low > 0:
+        return "instances easier to tell apart by word"
+    if gain.high < 0:
+        return "instances harder to tell apart by word"
+    return "no clear difference to telling instances apart by word"
+
+
+def _difference(gain: Estimate | None) -> str:
+    return "" if gain is None else f" ({gain.text(4, signed=True)})"

@@ -1,0 +1,54 @@
+"""Failures of a training run, each explained in one line: what happened, which checkpoint is left, what to do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from speech2vec.features.store import Store
+from speech2vec.runtime.errors import UserError
+from speech2vec.training.distributed import World
+from speech2vec.training.metrics import DivergedError
+from speech2vec.training.presets import TrainSettings
+from speech2vec.training.run import LAST, checkpoint_file, device_name
+
+
+@contextlib.contextmanager
+def explain_failures(
+    store: Store, run: Path, settings: TrainSettings, device: torch.device, world: World
+) -> Iterator[None]:
+    """Turn divergence, a full GPU and a full disk into errors for the user.
+
+    Raises
+    ------
+    UserError
+        In place of `DivergedError`, torch's out-of-memory errors, and `OSError`.
+    """
+    try:
+        yield
+    except DivergedError as diverged:
+        row = store.find_non_finite() if world.first else None
+        if row is None:
+            reason = "training has diverged; try a smaller optimiser.learning_rate"
+        else:
+            word = store.types[store.word_id[row]]
+            reason = f"the store {store.path} holds NaN or infinite frames, first in '{word}' (row {row}): rebuild it"
+        raise UserError(f"{diverged}: {reason}; {checkpoint_left(run)}") from diverged
+    except RuntimeError as full:  # of torch's allocator, or of CUDA where another program has filled the GPU
+        if "out of memory" not in str(full):
+            raise
+        raise UserError(
+            f"{device_name(device)} is out of memory: start a new run with optimiser.batch_size below "
+            f"{settings.optimiser.batch_size}, or stop other programs that use its memory; {checkpoint_left(run)}"
+        ) from full
+    except OSError as failed:
+        raise UserError(f"{run} cannot be written ({failed.strerror or failed}); {checkpoint_left(run)}") from failed
+
+
+def checkpoint_left(run: Path) -> str:
+    """The end of an error message: which checkpoint there is to resume from."""
+    last = checkpoint_file(run, LAST)
+    return f"the last good checkpoint is {last}" if last.exists() else "no checkpoint has been written yet"

@@ -1,0 +1,91 @@
+"""A run as users of the Python interface hold it: its word vectors, and vectors of words of new audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gensim.models import KeyedVectors
+
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Word
+from speech2vec.runtime.display import Displayed, Table
+from speech2vec.training import run as runs
+from speech2vec.vectors.instances import word_vectors
+from speech2vec.vectors.portable import PortableEncoder
+
+
+class Run(runs.Run, Displayed):
+    """A trained run: its model, its store and its metrics; see `speech2vec.load`.
+
+    Examples
+    --------
+    >>> import speech2vec as s2v
+    >>> run = s2v.load("run")                                   # doctest: +SKIP
+    >>> run.word_vectors().most_similar("house")                # doctest: +SKIP
+    """
+
+    def word_vectors(self, min_count: int = 1) -> KeyedVectors:
+        """The vector of each word, the mean over its instances, as gensim's `KeyedVectors` with counts.
+
+        Parameters
+        ----------
+        min_count : int
+            Words with fewer instances get no vector.
+        """
+        return word_vectors(self, min_count).to_keyed_vectors()
+
+    def encode(self, recording: str | Path, words: Sequence[Word] | Sequence[tuple[float, float]]) -> np.ndarray:
+        """The vectors of spoken words of a recording.
+
+        Parameters
+        ----------
+        recording : path
+            An audio file.
+        words : sequence of Word, or of (start, end) in seconds
+            At least one. The recording is normalised over these words.
+
+        Returns
+        -------
+        ndarray [shape=(n_words, vector_size)], float32
+
+        Raises
+        ------
+        UserError
+            If the audio cannot be read, or a word lies outside it.
+        """
+        path = Path(recording)
+        spans = [(word.start, word.end) if isinstance(word, Word) else word for word in words]
+        samples, rate = audio.load(path, sampling_rate=None), audio.info(path).sampling_rate
+        return PortableEncoder.from_run(self).encode(samples, rate, spans)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Path, settings, progress and the metrics of each epoch."""
+        return {
+            "run": str(self.path),
+            "store": str(self.store.path),
+            "synthetic": self.store.synthetic,
+            "settings": self.settings.model_dump(),
+            "progress": self.progress,
+            "metrics": self.metrics,
+        }
+
+    def display_parts(self) -> list[str | Table]:
+        """The held-out loss beside its controls, and what training changed."""
+        metrics = self.metrics
+        if not metrics:
+            return [f"run {self.path}: not trained yet"]
+        first, last = metrics[0], metrics[-1]
+        text = (
+            f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
+            f"on {'SYNTHETIC speech' if self.store.synthetic else 'speech'} (z shuffled {last['dev_shuffled']:.4f}, "
+            f"within the utterance {last['dev_shuffled_within']:.4f}, "
+            f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
+        )
+        for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
+            if name in last and name in first:
+                change = f"untrained {first[name]:.4f} -> {last[name]:.4f}"
+                text += f"\n  same-different average precision, {label}: {change}"
+        return [text]

@@ -1,0 +1,162 @@
+"""What the report says in words follows from its numbers, and claims no more than they show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from speech2vec.evaluation.average_precision import PairPrecision, Precision
+from speech2vec.evaluation.same_different import Comparison, InstanceFilter, SameDifferentResult
+from speech2vec.evaluation.scores import Evaluation, Level, ScoredModel
+from speech2vec.evaluation.similarity import ModelScores, Score
+from speech2vec.reporting.charts import z_ablation
+from speech2vec.reporting.findings import CorpusSummary, Result, RunResults
+from speech2vec.reporting.text import key_figures, statements
+from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
+
+NAN = float("nan")
+
+
+def findings(**fields: Any) -> RunResults:
+    nothing: Result[Any] = Result(None, "not measured")
+    empty: dict[str, Any] = {
+        "name": "run",
+        "settings": {},
+        "store_settings": {},
+        "environment": {},
+        "corpus": CorpusSummary("store", False, 10, 5, 2, 3, 0.1, None),
+        "metrics": [],
+        "epoch": 3,
+        "evaluation": None,
+        **dict.fromkeys(("same_different", "variability", "speaker", "homophones", "near_homophones"), nothing),
+    }
+    return RunResults(**{**empty, **fields})
+
+
+def evaluated(kinds: dict[str, str], scores: dict[str, tuple[list[Score], Score]]) -> Evaluation:
+    """An evaluation of models of these kinds, with scores and their mean for some of them."""
+    results = {name: ModelScores(5, 2, of_sets, mean, of_sets, mean) for name, (of_sets, mean) in scores.items()}
+    models = [ScoredModel(name, kind, None, 5, 2) for name, kind in kinds.items()]
+    return Evaluation(False, {}, [], models, [Level(1, results)] if results else [])
+
+
+def losses(epoch: int, loss: float, shuffled: float, mean_frame: float) -> dict[str, Any]:
+    within = (loss + shuffled) / 2
+    measured = {"loss": loss, "shuffled": shuffled, "shuffled_within": within, "mean_frame": mean_frame}
+    return {"epoch": epoch, **{f"dev_{name}": value for name, value in measured.items()}}
+
+
+@pytest.mark.parametrize(
+    ("loss", "shuffled", "mean_frame", "said"),
+    [
+        (
+            0.98,
+            0.99,
+            1.0,
+            "is used by the decoder: with the vector of a word of another utterance the held-out loss changes by +1.0",
+        ),
+        (
+            0.98,
+            0.99,
+            1.0,
+            "which is 50 % of what the model gains over the mean frame; with that of another word of the ",
+        ),
+        (0.98, 0.99, 1.0, "same utterance by +0.51 % (25 %): that part is the word"),
+        (0.98, 0.981, 1.0, "is hardly used by the decoder"),
+        (0.98, 0.979, 1.0, "is hardly used by the decoder"),
+        (0.9966, 0.9967, 0.9965, "no better than the mean frame does (0.9966, 0.9965)"),
+    ],
+)
+def test_a_vector_counts_where_the_loss_is_worse_without_it(
+    loss: float, shuffled: float, mean_frame: float, said: str
+) -> None:
+    (sentence,) = statements(findings(metrics=[losses(3, loss, shuffled, mean_frame)]))
+    assert said in sentence
+
+
+def test_the_losses_are_those_of_the_epoch_that_is_shown() -> None:
+    found = findings(metrics=[losses(2, 0.90, 0.95, 1.0), losses(3, 0.80, 0.95, 1.0)], epoch=2)
+    assert key_figures(found)[0].value == "0.9000" and "+5.56 %" in statements(found)[0]
+    scores = evaluated({"a": "file"}, {})
+    assert "all else here is of epoch 2" in statements(replace(found, evaluation=scores))[-1].lower()
+    assert not any("all else" in said.lower() for said in statements(replace(found, evaluation=scores, epoch=3)))
+
+
+def part(before: float, after: float, gain: tuple[float, float] | None, across: bool = True) -> Result[Any]:
+    """Average precision before and after training with the interval of the gain; across speakers the other way."""
+
+    def precision(ap: float, drawn: np.ndarray, n_same: int = 60) -> Precision:
+        return Precision(ap if n_same else NAN, n_same, 600, drawn if gain else np.empty(0))
+
+    still, moved = np.full(1001, before), before + np.linspace(*(gain or (NAN, NAN)), 1001)
+    n_across = 30 if across else 0
+    results = {
+        TRAINED: PairPrecision(50, precision(after, moved), precision(before, still, n_across)),
+        UNTRAINED: PairPrecision(50, precision(before, still), precision(after, moved, n_across)),
+        MEAN_MFCC: PairPrecision(50, precision(0.3, still), precision(0.2, still, n_across)),
+    }
+    parts = [Comparison("held-out speakers", 3, results)]
+    return Result(SameDifferentResult(Path("run"), Path("store"), False, 3, InstanceFilter(), 0, parts))
+
+
+@pytest.mark.parametrize(
+    ("gain", "all_pairs", "across"),
+    [
+        ((0.01, 0.2), "easier to tell apart", "harder to tell apart"),
+        ((-0.1, 0.3), "no clear difference", "no clear difference"),
+        (None, "that so few words cannot show", "that so few words cannot show"),
+    ],
+)
+def test_training_helped_only_where_the_interval_of_the_gain_says_so(
+    gain: tuple[float, float] | None, all_pairs: str, across: str
+) -> None:
+    first, second = statements(findings(same_different=part(0.4, 0.5, gain)))
+    assert all_pairs in first and "0.4000 before, 0.5000 after" in first and first.endswith("is the trained encoder.")
+    assert second.startswith("Across speakers it made") and across in second and "0.5000 before, 0.4000" in second
+    assert ("(+0.1000 [" in first) == ("(-0.1000 [" in second) == (gain is not None)
+
+
+def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:
+    (sentence,) = statements(findings(same_different=part(0.4, 0.5, (0.05, 0.15), across=False)))
+    assert sentence.startswith("Training made")
+
+
+@pytest.mark.parametrize(
+    ("rho", "low", "high", "told"),
+    [
+        (0.2, 0.1, 0.3, "above chance"),
+        (0.1, -0.1, 0.3, "not distinguishable from chance"),
+        (-0.1, -0.3, 0.1, "not distinguishable from chance"),
+        (-0.2, -0.3, -0.1, "below chance"),
+    ],
+)
+def test_a_score_is_above_chance_where_its_whole_interval_is(rho: float, low: float, high: float, told: str) -> None:
+    score = Score("MEN", 3000, 900, rho, low, high)
+    evaluation = evaluated({"vectors": "file"}, {"vectors": ([score], score)})
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert f"ρ on MEN is {rho:.3f} [{low:.2f}, {high:.2f}], {told}, on 900 of 3,000 pairs." in sentence
+
+
+def test_a_score_stands_beside_that_of_the_encoder_untrained() -> None:
+    score, mean = Score("MEN", 3000, 900, 0.2, 0.1, 0.3), Score("mean of 2", 3000, 900, 0.2, 0.1, 0.3)
+    control = ([replace(score, rho=0.25)], replace(mean, rho=0.5))
+    kinds = {"vectors": "file", "untrained run": "untrained", "random": "random"}
+    evaluation = evaluated(kinds, {"vectors": ([score], mean), "untrained run": control})
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert sentence.endswith("on 900 of 3,000 pairs; 0.250 by the same encoder untrained.")
+    (figure,) = key_figures(findings(evaluation=evaluation))
+    assert figure.value == "0.200" and figure.beside.endswith("; 0.250 untrained")
+    # Without the headline benchmark the mean is shown, beside the other's mean.
+    evaluation = evaluated(kinds, {"vectors": ([], mean), "untrained run": control})
+    (sentence,) = statements(findings(evaluation=evaluation))
+    assert "on mean of 2 is 0.200" in sentence and "; 0.500 by" in sentence
+
+
+def test_what_z_is_worth_is_the_growth_of_the_loss_without_it() -> None:
+    metrics = [{"epoch": 1, "dev_loss": 1.0, "dev_shuffled": 1.5}, {"epoch": 2, "dev_loss": 0.8, "dev_shuffled": 0.6}]
+    assert z_ablation(metrics, "dev_shuffled") == [(1, 50.0), (2, pytest.approx(-25.0))]
+    assert z_ablation(metrics, "dev_shuffled_within") == []

@@ -1,0 +1,76 @@
+"""Outputs that exist are not overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.output import check_output, claim_output
+
+
+def test_an_existing_output_is_not_overwritten(tmp_path: Path) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    for path, names in ((folder, ["a"]), (file, [])):
+        claim_output(path, folder_with=names)
+    folder.mkdir()
+    claim_output(folder, folder_with=["a"])  # empty: nothing to lose
+    (folder / "a").write_text("kept")
+    file.write_text("kept")
+    for path, names in ((folder, ["a"]), (file, [])):
+        with pytest.raises(UserError, match="already exists; --force replaces it"):
+            claim_output(path, folder_with=names)
+        with pytest.raises(UserError, match="already exists; --resume continues it, --force replaces it"):
+            claim_output(path, resume=False, folder_with=names)
+        claim_output(path, resume=True, folder_with=names)
+    assert (folder / "a").read_text() == file.read_text() == "kept"
+    with pytest.raises(UserError, match="use one of the two"):
+        claim_output(folder, force=True, resume=True)
+    for path, names in ((folder, ["a"]), (file, [])):
+        claim_output(path, force=True, folder_with=names)
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path, force: bool) -> None:
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    with pytest.raises(UserError, match="folder is a folder, but -o/--output must be a file"):
+        claim_output(folder, force=force)
+    file.write_text("kept")
+    with pytest.raises(UserError, match="file is a file, but -o/--output must be a folder"):
+        claim_output(file, force=force, folder_with=["a"])
+    assert folder.exists() and file.read_text() == "kept"
+
+
+def test_force_does_not_remove_the_folder_of_another_program(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    for name in ("precious", "deep/meta.json"):
+        (tmp_path / "folder" / name).write_text("kept")
+    with pytest.raises(UserError, match=r"not written by this command \(it contains no meta.json or parts\)"):
+        claim_output(tmp_path / "folder", force=True, folder_with=["meta.json", "parts"])
+    assert (tmp_path / "folder" / "precious").read_text() == "kept"
+    claim_output(tmp_path / "folder", force=True, folder_with=["*.txt", "precious"])
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("output", [".", "in", "in/deep"])
+def test_the_input_is_no_output(tmp_path: Path, output: str) -> None:
+    given = tmp_path / "in" / "deep"
+    given.mkdir(parents=True)
+    with pytest.raises(UserError, match="is or contains the input"):
+        claim_output(tmp_path / output, force=True, inputs=[None, given])
+    with pytest.raises(UserError, match="is or contains the input"):
+        check_output(tmp_path / output, force=True, inputs=[given])
+    claim_output(given / "out", force=True, inputs=[given], folder_with=["a"])
+    assert given.exists()
+
+
+def test_force_removes_a_link_and_not_what_it_points_at(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    claim_output(tmp_path / "link", force=True, folder_with=["b"])
+    assert not (tmp_path / "link").exists()
+    assert (tmp_path / "data" / "a").read_text() == "kept"
