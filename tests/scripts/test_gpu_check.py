@@ -19,9 +19,11 @@ from scripts.gpu import correctness as gpu_correctness
 from scripts.gpu import emotion as gpu_emotion
 from scripts.gpu import epochs as gpu_epochs
 from scripts.gpu import profile as gpu_profile
+from scripts.gpu import steps as gpu_steps
 from scripts.gpu.report import SLICES, markdown, verdict
 from scripts.gpu.results import Results
 from scripts.gpu_check import Part
+from speech2vec.model.settings import ModelSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -178,6 +180,19 @@ def test_a_test_file_that_fails_or_hangs_says_how_far_it_came(
     file.write_text("\n".join([*lines, f"def test_two():\n    time.sleep({sleep})\n    assert False\n"]))
     with pytest.raises(RuntimeError, match=rf"pytest {reason}: 1 passed.* \(log\)"):
         gpu_correctness.run_test_file(file, tmp_path / "log", seconds)
+
+
+def test_a_graph_that_cannot_be_captured_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def captured(_: object) -> None:
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(gpu_steps, "captured", captured)
+    monkeypatch.setattr(gpu_steps, "step_of", lambda *_: None)
+    row = gpu_steps.as_graph(None, ModelSettings(), torch.device("cuda"))  # type: ignore[arg-type]
+    assert row == {"result": "not capturable: operation not permitted when stream is capturing"}
 
 
 @pytest.fixture
