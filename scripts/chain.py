@@ -1,4 +1,4 @@
-"""Programs run one after the other as a person would: each command is shown as it starts, so that it can be copied."""
+"""Run programs one after the other, as in a terminal: each command is printed before it starts, and can be copied."""
 
 from __future__ import annotations
 
@@ -17,34 +17,43 @@ NAMES = ("speech2vec", "speech2vec-align", "speech2vec-emotion")
 
 @dataclass
 class Chain:
-    """Runs commands one after the other and keeps what they print."""
+    """Runs commands one after the other, and keeps their output.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the commands write; named if one of them fails.
+    started : float
+    printed : dict of str to str
+        Standard output of each command, by title.
+    """
 
     folder: Path
     started: float = field(default_factory=time.monotonic)
     printed: dict[str, str] = field(default_factory=dict)
 
     def run(self, title: str, *command: str | Path, optional: bool = False) -> str:
-        """Run one command, shown and timed; its standard output is printed and returned.
+        """Print and run one command; return its standard output, which is also printed.
 
         Parameters
         ----------
         title : str
         command : str or Path
-            A string is split at its blanks into words, a path is one word.
+            A string is split at blanks, a path is one argument.
         optional : bool
-            Whether the others can do without it: a measure for which a corpus may be too small.
+            Whether later commands do not need it, such as a measure for which a corpus may be too small.
 
         Raises
         ------
         UserError
-            If it ends with a code other than 0 or 1 (done, with failures listed); if `optional`, other than 2 too (the
-            program has said why it cannot be done).
+            If the exit code is neither 0 nor 1 (done, with failures listed), nor 2 (the input is at fault) for an
+            optional command.
         """
         words = [word for part in command for word in (part.split() if isinstance(part, str) else [str(part)])]
         minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
         print(f"\n[{minutes}:{seconds:02d}] {title}\n$ {shlex.join(words)}", flush=True)
-        # A recurrent network is many small steps: threads that wait for each other slow it down (20 times on a busy
-        # machine), and what runs in several processes needs no threads besides.
+        # Recurrent networks run in many small steps, in which threads wait for each other (20 times slower on a busy
+        # machine); programs that use several processes need no threads.
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         with subprocess.Popen(
             program(words), stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
@@ -55,18 +64,18 @@ class Chain:
                 print(f"  {line}", end="", flush=True)
                 lines.append(line)
         if optional and process.returncode == USER_ERROR:
-            print("  (left out)", flush=True)
+            print("  (skipped)", flush=True)
         elif process.returncode not in (DONE, DONE_WITH_FAILURES):
             raise UserError(
                 f"stopped at '{shlex.join(words)}' (code {process.returncode}); "
-                f"the same call goes on from here, and starts anew if {self.folder} is removed"
+                f"repeat the call to continue from here, or remove {self.folder} to start again"
             )
         self.printed[title] = "".join(lines)
         return self.printed[title]
 
 
 def program(words: list[str]) -> list[str]:
-    """The command as it is started: the programs of this environment, whether it is active or not."""
+    """The command with the programs of this Python environment, whether it is activated or not."""
     if words[0] in NAMES:
         return [str(Path(sys.executable).with_name(words[0])), *words[1:]]
     return [sys.executable, *words[1:]] if words[0] == "python" else words

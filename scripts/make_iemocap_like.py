@@ -1,12 +1,12 @@
-"""A made-up tree that follows IEMOCAP's formats exactly, its oddities included, for tests and benchmarks.
+"""Make a SYNTHETIC tree in exactly IEMOCAP's formats, with their irregularities, for tests and benchmarks.
 
     python -m scripts.make_iemocap_like OUT [--scale 1.0] [--seed 0]
 
-At scale 1 it has the release's 151 dialogues and 10,039 utterances, with its counts by session and label; the 5,531
-of the four classes have the release's lengths (mean 4.55 s, median 3.58, at most 34.14), words (median 8, at most
-98) and vocabulary (2,885 types), 7 hours and 0.8 GB in all. Recordings outside the four classes last 0.6 s: no recipe
-reads them. The sound is a buzz whose pitch, rate and loudness depend on speaker and label, and the words are drawn
-at random, some by label: SYNTHETIC, good for formats and speed, for nothing else.
+At scale 1 it has the 151 dialogues and 10,039 utterances of the release, and its counts by session and label. The 5,531
+utterances of the four classes have the release's durations (mean 4.55 s, median 3.58 s, maximum 34.14 s), numbers of
+words (median 8, maximum 98) and vocabulary (2,885 types); in total 7 hours and 0.8 GB. Utterances of other classes
+last 0.6 s, because no recipe reads them. The audio is a buzz whose pitch, rate and loudness depend on speaker and
+label; words are random, some by label. Use it for formats and speed only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VOCABULARY = 2885
 OUTSIDE_SECONDS = 0.6
 WITHOUT_ALIGNMENT = ("Ses03F_impro07_M030", "Ses03M_impro03_M001")
 TAG_ONLY = ("[LAUGHTER]", "[BREATHING]", "[LAUGHTER] [BREATHING]", "[GARBAGE]")
-# Pitch (Hz, of a low voice), syllables a second, loudness.
+# Pitch (Hz, of a low voice), syllables per second, loudness.
 MANNERS = {"neu": (110, 4.0, 0.12), "hap": (150, 5.0, 0.3), "sad": (95, 2.8, 0.06), "ang": (170, 5.5, 0.6)}
 
 
@@ -49,12 +49,12 @@ class Turn:
     speaker : str
         "F" or "M".
     label : str
-        IEMOCAP's code.
+        A code of IEMOCAP.
     text : str
     samples : ndarray [shape=(n_samples,)], float32
         At 16 kHz.
     words : list of (str, float, float)
-        Words in time, seconds from the start of the utterance.
+        Words with start and end, in seconds from the start of the utterance.
     """
 
     speaker: str
@@ -65,12 +65,12 @@ class Turn:
 
 
 def write_dialogue(session: Path, dialogue: str, turns: Sequence[Turn], encoding: str = "utf-8") -> list[str]:
-    """Write one dialogue below ``Session{1..5}``: sound, forced alignment, evaluation, transcription.
+    """Write one dialogue below ``Session{1..5}``: audio, forced alignment, evaluation, transcription.
 
     Returns
     -------
     list of str
-        The utterances' ids, in order.
+        Utterance ids, in order.
     """
     sounds = session / "sentences" / "wav" / dialogue
     alignments = session / "sentences" / "ForcedAlignment" / dialogue
@@ -107,7 +107,7 @@ def write_dialogue(session: Path, dialogue: str, turns: Sequence[Turn], encoding
 
 
 def _wdseg(turn: Turn) -> str:
-    """Frames of 10 ms; the end frame belongs to the word."""
+    """A forced alignment in frames of 10 ms; the end frame is part of the word."""
     rows: list[tuple[int, int, str]] = []
     after = 0
     for i, (word, start, end) in enumerate(turn.words):
@@ -126,7 +126,7 @@ def _wdseg(turn: Turn) -> str:
 
 
 def write_oddities(session: Path) -> None:
-    """What else lies in the release: leftovers of macOS, and subfolders of EmoEvaluation with files of other kinds."""
+    """Write the other files of the release: leftovers of macOS, and subfolders of EmoEvaluation."""
     evaluations = session / "dialog" / "EmoEvaluation"
     names = [path.name for path in sorted(evaluations.glob("Ses*.txt"))]
     for kind in ("Attribute", "Categorical", "Self-evaluation"):
@@ -146,18 +146,18 @@ def write_oddities(session: Path) -> None:
 
 
 def read_words() -> list[str]:
-    """The commonest words of the Lee corpus that comes with gensim."""
+    """The most frequent words of the Lee corpus, from gensim."""
     counts = Counter(tokenize(Path(datapath("lee_background.cor")).read_text(encoding="utf-8")))
     return [word for word, _ in counts.most_common() if word.isascii() and word.isalpha()][:VOCABULARY]
 
 
 def quantiles(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A standard normal sample without sampling error, in random order [shape=(n,)]."""
+    """Evenly spaced quantiles of the standard normal distribution, in random order [shape=(n,)]."""
     return norm.ppf((rng.permutation(n) + 0.5) / n)
 
 
 def voice(rng: np.random.Generator, speaker: str, session: str, label: str, seconds: float) -> np.ndarray:
-    """A buzz with the pitch, rate and loudness of speaker and label [shape=(n_samples,)], float32."""
+    """A buzz with pitch, rate and loudness of a speaker and a label [shape=(n_samples,)], float32."""
     base, rate, loudness = MANNERS[label]
     pitch = base * (1.8 if speaker == "F" else 1.0) * (0.9 + 0.05 * int(session))
     time = np.arange(int(seconds * SAMPLING_RATE)) / SAMPLING_RATE
@@ -177,7 +177,7 @@ def make_iemocap_like(out: Path, scale: float = 1.0, seed: int = 0) -> Path:
     ----------
     out : Path
     scale : float
-        Share of the release's utterances; every session keeps at least one of each of the four classes.
+        Fraction of the release's utterances; each session has at least one of each of the four classes.
     seed : int
     """
     rng = generator(seed)
@@ -192,7 +192,7 @@ def make_iemocap_like(out: Path, scale: float = 1.0, seed: int = 0) -> Path:
     chances = 1 / (np.arange(len(words)) + 5.0)
     chances /= chances.sum()
     kept = {i: (float(seconds[k]), int(n_words[k])) for k, i in enumerate(inside)}
-    deck = list(rng.permutation(words))  # dealt out once, so that every type occurs in a full-size tree
+    deck = list(rng.permutation(words))  # each is used once, so that every type occurs in a full-size tree
     voices = {
         (session, speaker, label): voice(rng, speaker, session, label, 36.0 if scale > 0.1 else 12.0)
         for session in SESSION_SIZES
@@ -260,7 +260,7 @@ def _dialogue(rng: np.random.Generator, session: str, style: str, scale: float) 
     names = [name for name in DIALOGUES if name.startswith(style)]
     if session == "5" and style == "impro":
         names.append("impro05a")
-    if scale < 0.2:  # a small tree has few dialogues, so that each still has several turns
+    if scale < 0.2:  # few dialogues, so that each still has several turns
         names = names[:2]
     choices = [f"Ses0{session}{marker}_{name}" for name in names for marker in ("F" if name[-1] == "a" else "FM")]
     return str(rng.choice(choices))
@@ -272,17 +272,17 @@ def _sentence(rng: np.random.Generator, words: Sequence[str]) -> str:
 
 
 def _in_time(words: Sequence[str], seconds: float) -> list[tuple[str, float, float]]:
-    """Words over the utterance in proportion to their letters, 50 ms of silence at both ends."""
+    """Word times in proportion to the numbers of letters, with 50 ms of silence at both ends."""
     letters = np.cumsum([0] + [len(word) + 1 for word in words])
     times = 0.05 + (seconds - 0.1) * letters / letters[-1]
     return [(word, float(a), float(b)) for word, a, b in zip(words, times[:-1], times[1:], strict=True)]
 
 
 def main() -> None:
-    """Command line."""
+    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the release's utterances")
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the release's utterances")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.out.exists() and any(arguments.out.iterdir()):

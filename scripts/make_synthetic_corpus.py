@@ -1,16 +1,16 @@
-"""A SYNTHETIC corpus in LibriSpeech's layout: text spoken by espeak-ng, with the exact time of every word.
+"""Make a SYNTHETIC corpus in LibriSpeech's layout: text spoken by espeak-ng, with the exact time of every word.
 
     python -m scripts.make_synthetic_corpus -o corpus                              # the Lee corpus, from gensim
     python -m scripts.make_synthetic_corpus train-clean-100.text -o corpus --subset train-clean-100
 
-writes
+Writes
 
     corpus/SUBSET/SPEAKER/CHAPTER/*.flac, *.trans.txt              16 kHz, mono
     corpus/alignments/SUBSET/SPEAKER/CHAPTER/*.alignment.txt       the synthesiser's own word times
-    corpus/SPEAKERS.TXT  SYNTHETIC.md  synthetic.json              who speaks; that and how it was made
+    corpus/SPEAKERS.TXT  SYNTHETIC.md  synthetic.json              the speakers; how it was made
 
-A killed run goes on with `--resume`; several machines share the work by
-`--shard 1/4`, `--shard 2/4`, ... into the same folder.
+`--resume` continues an interrupted run. Several machines share the work with `--shard 1/4`, `--shard 2/4`, ... into the
+same folder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from speech2vec.runtime.progress import set_up_logging
 def command(
     output: console.OutputOption,
     transcripts: Annotated[
-        Path | None, typer.Argument(help="Lines 'SPEAKER-CHAPTER-NUMBER WORDS'; none is the Lee corpus, from gensim.")
+        Path | None, typer.Argument(help="Lines 'SPEAKER-CHAPTER-NUMBER WORDS' [the Lee corpus, from gensim].")
     ] = None,
-    subset: Annotated[str, typer.Option(help="Name of the subset's folder.")] = "synthetic",
-    speakers: Annotated[int, typer.Option(min=1, help="Speakers of the Lee corpus.")] = 10,
+    subset: Annotated[str, typer.Option(help="Folder of the subset.")] = "synthetic",
+    speakers: Annotated[int, typer.Option(min=1, help="Number of speakers for the Lee corpus.")] = 10,
     max_words: Annotated[int | None, typer.Option(min=1, help="Stop after the chapter that reaches this.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="espeak-ng languages (repeatable): en-us, en, ...")] = None,
     shard: Annotated[str, typer.Option(help="Only part K of N of the chapters: K/N.")] = "1/1",
@@ -49,14 +49,14 @@ def command(
     k, n = parse_shard(shard)
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
-        raise UserError(f"{transcripts}: holds no line of text")
+        raise UserError(f"{transcripts}: has no lines of text")
     claim_output(output, force=force, resume=resume or n > 1, inputs=[transcripts], folder_with=[MARKER, SETTINGS])
     made = make_corpus(chapters, output, subset, language or ["en-us"], seed, (k - 1, n), jobs, quiet)
     print(
         f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"
     )
     if made.unmapped:
-        print(f"{len(made.unmapped)} utterance(s) left out, by name and reason in {output / UNMAPPED}")
+        print(f"{len(made.unmapped)} utterance(s) left out; {output / UNMAPPED} lists them with the reason")
         raise typer.Exit(DONE_WITH_FAILURES)
 
 

@@ -1,9 +1,9 @@
-"""A small SYNTHETIC tree in IEMOCAP's layout: espeak-ng speaks, and each class has its way of speaking.
+"""Make a small SYNTHETIC tree in IEMOCAP's layout: espeak-ng speaks each class in its own manner.
 
     python -m scripts.make_synthetic_emotion -o tree
 
-Five sessions of two speakers each; pitch, rate, liveliness and loudness depend on the class (and scatter from one
-utterance to the next); what is said is drawn without regard to the class, so that words can tell nothing of it.
+It has five sessions of two speakers each. Pitch, pitch range, rate and loudness depend on the class, with random
+variation between utterances. The words do not depend on the class, so they carry no information about it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _STREAM_TEXT, _STREAM_DIALOGUE = 3, 4
 
 @dataclass(frozen=True)
 class Manner:
-    """How a class is spoken, against the speaker's neutral voice.
+    """How a class is spoken, relative to the speaker's neutral voice.
 
     Parameters
     ----------
     pitch, pitch_range : int
-        Steps of espeak-ng's scale.
+        In espeak-ng's units.
     rate : float
-        Times as fast.
+        Factor.
     loudness : float, dB
     """
 
@@ -59,7 +59,7 @@ MANNERS = {
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What one process speaks: turns of two speakers, each a class and its words."""
+    """The work of one process: turns of two speakers, each with a class and its words."""
 
     session: Path
     name: str
@@ -85,14 +85,14 @@ def turn(speaker: str, label: str, words: list[str], voice: Voice, rng: np.rando
 
 
 def make_dialogue(dialogue: Dialogue) -> int:
-    """Speak one dialogue and write its files; how many utterances it has."""
+    """Speak one dialogue and write its files; return the number of utterances."""
     rng = generator(*dialogue.seed)
     turns = [turn(who, label, words, dialogue.voices[who], rng) for who, label, words in dialogue.turns]
     return len(write_dialogue(dialogue.session, dialogue.name, turns))
 
 
 def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
-    """Every session's dialogues; the classes take turns, so that each is heard from each speaker."""
+    """The dialogues of all sessions, with random orders of the classes."""
     stories = lee_chapters(1, None)
     sentences = [list(chain(*clauses)) for story in stories for clauses in story.utterances.values()]
     sentences = [words for words in sentences if len(words) <= 12]
@@ -115,13 +115,13 @@ def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
 
 def command(
     output: console.OutputOption,
-    turns: Annotated[int, typer.Option(min=4, help="Utterances of each of the ten dialogues.")] = 40,
+    turns: Annotated[int, typer.Option(min=4, help="Utterances in each of the ten dialogues.")] = 40,
     seed: console.SeedOption = 0,
     jobs: console.JobsOption = 0,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Speak a small SYNTHETIC tree in IEMOCAP's layout, one way of speaking a class."""
+    """Make a small SYNTHETIC tree in IEMOCAP's layout, with one manner of speaking per class."""
     set_up_logging(quiet)
     claim_output(output, force=force, folder_with=[MARKER])
     with atomic_folder(output) as folder, Tracker("speaking", 10, "dialogues", quiet) as tracker:

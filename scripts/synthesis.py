@@ -1,8 +1,8 @@
-"""Speech out of text: espeak-ng's library, with the exact time of every word that it speaks.
+"""Text to speech with espeak-ng's library, and the exact time of every word.
 
-The library (GPL-3.0) comes in the wheel `espeakng-loader`, in the extra `demo`. It keeps state between calls that
-nothing resets (the phase of its oscillators, its noise): the same text sounds the same, sample for sample, only as the
-same call of a fresh process. Whoever needs that starts a process a unit of work (`in_fresh_processes`).
+The library (GPL-3.0) is in the wheel `espeakng-loader`, in the extra `demo`. It keeps state between calls that nothing
+resets (the phase of its oscillators, its noise). Output is reproducible, sample for sample, only in a new process, so
+`in_fresh_processes` starts one for each unit of work.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Voice:
-    """A way of speaking.
+    """An espeak-ng voice.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ class Voice:
     variant : str
         One of espeak-ng's voice variants (``Alex``, ``f3``, ...), or empty.
     pitch : int
-        0 to 99, in espeak-ng's own unit.
-    rate : int, words a minute
+        0 to 99, in espeak-ng's units.
+    rate : int, words per minute
     pitch_range : int
-        Liveliness of the melody, 0 (monotone) to 99.
+        0 (monotone) to 99.
     """
 
     language: str
@@ -78,13 +78,13 @@ class Voice:
 
     @property
     def name(self) -> str:
-        """As espeak-ng calls it: language+variant."""
+        """The name in espeak-ng: language+variant."""
         return f"{self.language}+{self.variant}" if self.variant else self.language
 
 
 @dataclass(frozen=True)
 class Speech:
-    """What was spoken, and when.
+    """Synthesised speech, with word times.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Speech:
         In [-1, 1].
     sampling_rate : int, Hz
     times : list of (float, float), seconds
-        Start and end of each word that was asked for, in order.
+        Start and end of each word of the input, in order.
     """
 
     samples: np.ndarray
@@ -101,7 +101,7 @@ class Speech:
 
 
 class UnmappedWordsError(Exception):
-    """The synthesiser did not report each word that it was given; `words` names those that are missing."""
+    """The synthesiser did not report the times of all words; `words` are those that are missing."""
 
     def __init__(self, words: list[str]) -> None:
         super().__init__(", ".join(words))
@@ -109,7 +109,7 @@ class UnmappedWordsError(Exception):
 
 
 class _Library:
-    """The loaded library; it has global state, so there is one a process."""
+    """The loaded library; it has global state, so there is one per process."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -119,7 +119,7 @@ class _Library:
             raise RuntimeError(f"espeak-ng does not start (code {self.sampling_rate})")
         self._sound: list[bytes] = []
         self._events: list[tuple[int, int, int, bytes]] = []
-        self._callback = _Callback(self._receive)  # kept: the library holds only a pointer to it
+        self._callback = _Callback(self._receive)  # kept alive: the library has only a pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
     def _receive(self, samples: ctypes._Pointer, n_samples: int, events: ctypes._Pointer) -> int:
@@ -136,8 +136,7 @@ class _Library:
         return 0
 
     def use(self, voice: Voice) -> None:
-        # Asked for a language that it lacks, the library answers with a code and goes on with the last voice; asked
-        # for a variant that it lacks, it goes on without any.
+        # For an unknown language the library returns an error and keeps the last voice; it ignores unknown variants.
         variant = Path(espeakng_loader.get_data_path(), "voices", "!v", voice.variant)
         if not variant.exists() or self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise UserError(f"espeak-ng has no voice '{voice.name}' (a language such as en-us, + a variant such as f3)")
@@ -161,16 +160,16 @@ def _library() -> _Library:
 
 
 def speak(clauses: Sequence[Sequence[str]], voice: Voice) -> Speech:
-    """Speak words, with a pause after each clause, and say when each word was spoken.
+    """Speak words, with a pause after each clause, and return the time of each word.
 
     A word lasts from the sample at which the synthesiser reports it to the start of the next word or pause.
 
     Raises
     ------
     UnmappedWordsError
-        If the synthesiser reports no time of its own for some word.
+        If the synthesiser reports no separate time for a word.
     UserError
-        If there is no such voice.
+        If the voice does not exist.
     """
     library = _library()
     library.use(voice)
@@ -199,7 +198,7 @@ def speak(clauses: Sequence[Sequence[str]], voice: Voice) -> Speech:
 
 
 def _word_spans(events: list[tuple[int, int, int, bytes]], starts: list[int], n_samples: int) -> list[tuple[int, int]]:
-    """First and last sample of each word (0, 0 where there is none), given where each starts in the text."""
+    """First and last sample of each word (0, 0 if not reported), given where each starts in the text."""
     spans = [(0, 0)] * len(starts)
     current = -1
     for index, (kind, sample, position, name) in enumerate(events):
@@ -217,13 +216,13 @@ def _word_spans(events: list[tuple[int, int, int, bytes]], starts: list[int], n_
 def in_fresh_processes(
     function: Callable[[A], B], items: Iterable[A], jobs: int, preload: Sequence[str] = ()
 ) -> Iterator[B]:
-    """`function` of each item, each in a process that has not spoken yet; results as they come.
+    """Call `function` on each item in a new process; yield results as they complete.
 
-    `preload` names the modules that `function` needs.
-    A process that dies without an answer is an error here (a `multiprocessing.Pool` would wait for it for ever).
+    `preload` are the modules that `function` needs. A process that dies raises an error here, while a
+    `multiprocessing.Pool` would wait for it forever.
     """
     context = multiprocessing.get_context("forkserver")
-    # Imports are paid for once, by the server that all of them are forked off (it never loads the library itself).
+    # Imported once, by the server from which all processes are forked; it never loads the library itself.
     context.set_forkserver_preload([__name__, *preload])
 
     def run(item: A) -> B:
@@ -253,5 +252,5 @@ def in_fresh_processes(
 def _answer(function: Callable[[A], B], item: A, sender: Connection) -> None:
     try:
         sender.send((function(item), None))
-    except Exception as error:  # whatever it is, it is raised again where it was asked for
+    except Exception as error:  # raised again in the parent
         sender.send((None, error))

@@ -1,7 +1,7 @@
-"""What a synthetic corpus is made of: text in chapters, a voice for each speaker, LibriSpeech's files.
+"""Synthetic corpora: text in chapters, a voice for each speaker, files in LibriSpeech's layout.
 
-A chapter is the unit of work. A fresh process speaks it, so that it sounds the same whatever is made beside it, and
-its word times are written last: they say that it is whole.
+A chapter is the unit of work. It is spoken in a new process, so that it does not depend on other chapters. Its word
+times are written last, and mark it as complete.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ SAMPLING_RATE = 16000
 MARKER, SETTINGS, UNMAPPED = "SYNTHETIC.md", "synthetic.json", "unmapped.jsonl"
 log = logging.getLogger("speech2vec")
 
-# espeak-ng's variants that a listener follows without effort (no whisper, no robot) and that sound the same in each
-# process (f2, f3 and f5 do not).
+# Variants of espeak-ng that are easy to understand (no whisper, no robot) and reproducible (f2, f3 and f5 are not).
 VARIANTS = {
     "F": ("f1", "f4", "Andrea", "Annie", "anika", "belinda", "linda", "steph", "steph2"),
     "M": ("m1", "m3", "m4", "m7", "Alex", "Andy", "Denis", "Gene", "Hugo", "Jacky", "Lee", "Marco", "Michael", "adam",
@@ -48,7 +47,7 @@ _LINE_ID = re.compile(r"[^-\s]+-[^-\s]+-[^-\s]+")
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one speaker says on end: each utterance is a list of clauses, each clause a list of words."""
+    """Consecutive utterances of one speaker; an utterance is a list of clauses, a clause a list of words."""
 
     speaker: str
     name: str
@@ -61,7 +60,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs to know."""
+    """A chapter to speak, and where to write it."""
 
     chapter: Chapter
     voice: Voice
@@ -72,7 +71,7 @@ class Task:
 
 @dataclass
 class Made:
-    """What has been made."""
+    """Counts of what has been made, and the utterances that were left out."""
 
     utterances: int = 0
     words: int = 0
@@ -87,9 +86,9 @@ class Made:
 
 
 def lee_chapters(n_speakers: int, max_words: int | None, max_utterance: int = 45) -> list[Chapter]:
-    """The Lee corpus (news stories, inside gensim): a story is a chapter, a sentence an utterance, speakers take turns.
+    """The Lee corpus (news stories, from gensim): stories are chapters, sentences utterances; speakers take turns.
 
-    Sentences with figures ("4:00pm") are left out: a transcript spells out what was said.
+    Sentences with digits ("4:00pm") are left out, because transcripts spell out numbers.
     """
     chapters: list[Chapter] = []
     total = 0
@@ -110,7 +109,7 @@ def lee_chapters(n_speakers: int, max_words: int | None, max_utterance: int = 45
 
 
 def read_chapters(path: Path, max_words: int | None) -> list[Chapter]:
-    """Chapters of a file of lines ``SPEAKER-CHAPTER-NUMBER WORDS...`` (LibriSpeech's transcripts in one file)."""
+    """Read lines ``SPEAKER-CHAPTER-NUMBER WORDS...``: LibriSpeech's transcripts in one file."""
     chapters: dict[tuple[str, str], dict[str, list[list[str]]]] = {}
     total = 0
     try:
@@ -124,19 +123,19 @@ def read_chapters(path: Path, max_words: int | None) -> list[Chapter]:
         if not utterance_id:
             continue
         if not _LINE_ID.fullmatch(utterance_id):
-            raise UserError(f"{path}, line {number}: a line reads 'SPEAKER-CHAPTER-NUMBER WORDS', not '{line[:40]}'")
+            raise UserError(f"{path}, line {number}: expected 'SPEAKER-CHAPTER-NUMBER WORDS', not '{line[:40]}'")
         words = tokenize(text)
         speaker, chapter, _ = utterance_id.split("-")
         utterances = chapters.setdefault((speaker, chapter), {})
         if utterance_id in utterances:
-            raise UserError(f"{path}, line {number}: {utterance_id} comes twice")
+            raise UserError(f"{path}, line {number}: {utterance_id} is duplicated")
         utterances[utterance_id] = [words]
         total += len(words)
     return [Chapter(speaker, name, utterances) for (speaker, name), utterances in chapters.items()]
 
 
 def draw_voices(speakers: Iterable[str], languages: Sequence[str], seed: int) -> dict[str, tuple[str, Voice]]:
-    """Sex and voice of each speaker: every variant in turn, then again with another language, pitch and rate."""
+    """Sex and voice of each speaker: all variants in turn, each time with another language, pitch and rate."""
     variants = itertools.cycle([name for pair in zip(*(VARIANTS[sex] for sex in "FM"), strict=False) for name in pair]
                                + list(VARIANTS["M"][len(VARIANTS["F"]) :]))  # fmt: skip
     voices = {}
@@ -154,7 +153,7 @@ def draw_voices(speakers: Iterable[str], languages: Sequence[str], seed: int) ->
 
 
 def as_recorded(speech: Speech, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """Samples at 16 kHz with some silence around and a noise floor (-60 dB), and the word times in them."""
+    """Samples at 16 kHz with silence at both ends and a noise floor (-60 dB), and their word times."""
     lead, tail = rng.uniform(0.2, 0.4, size=2)
     n_lead = round(lead * SAMPLING_RATE)
     sound = soxr.resample(speech.samples, speech.sampling_rate, SAMPLING_RATE)
@@ -167,7 +166,7 @@ def as_recorded(speech: Speech, rng: np.random.Generator) -> tuple[np.ndarray, l
 def alignment_line(
     utterance_id: str, words: Sequence[str], times: Sequence[tuple[float, float]], duration: float
 ) -> str:
-    """A line of an ``.alignment.txt``: words and END times, an empty word where there is silence."""
+    """A line of an ``.alignment.txt``: words and END times, with empty words for silence."""
     labels, ends = [], []
     reached = 0.0
     for word, (start, end) in zip(words, times, strict=True):
@@ -184,7 +183,7 @@ def alignment_line(
 
 
 def make_chapter(task: Task) -> Made:
-    """Speak one chapter and write its files; the word times come last and say that the chapter is whole."""
+    """Speak one chapter and write its files; the word times come last, and mark the chapter as complete."""
     made = Made()
     chapter = task.chapter
     stem = f"{chapter.speaker}-{chapter.name}"
@@ -223,12 +222,12 @@ def make_corpus(
     jobs: int = 0,
     quiet: bool = False,
 ) -> Made:
-    """Speak `chapters` into `output`; chapters that are there already are kept.
+    """Speak `chapters` into `output`; existing chapters are kept.
 
     Raises
     ------
     UserError
-        If the folder holds a corpus made with other settings, or espeak-ng lacks a voice.
+        If the folder has a corpus made with other settings, or espeak-ng lacks a voice.
     """
     voices = draw_voices(dict.fromkeys(chapter.speaker for chapter in chapters), languages, seed)
     settings = {
@@ -264,11 +263,11 @@ def make_corpus(
 
 
 def _claim(output: Path, settings: dict[str, object]) -> None:
-    """Say in the folder that it is synthetic before the first sound is there; refuse one of other settings."""
+    """Mark the folder as synthetic before any audio is written; refuse one with other settings."""
     path = output / SETTINGS
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8")) != settings:
-            raise UserError(f"{output} holds a synthetic corpus of other text or settings; --force replaces it")
+            raise UserError(f"{output} has a synthetic corpus of other text or settings: replace it with --force")
         return
     with atomic_path(output / MARKER) as marker:
         marker.write_text(

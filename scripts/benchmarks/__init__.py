@@ -1,1 +1,1 @@
-"""Speed, measured: each script sets one thing beside another in one run."""
+"""Benchmarks: one script per subject (`bench_*`, `kernel_resources`), and what they share with `scripts.gpu`."""

@@ -1,22 +1,25 @@
-"""Speed of this trainer beside the scheme of earlier code: one run, the same words, features, threads and batch.
+"""Speed of training beside the scheme of earlier code, in one run: same words, features, threads and batch size.
 
     python -m scripts.benchmarks.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda]
         [--variants | --only WORD...]
+    python -m scripts.benchmarks.bench_training [STORE] --epochs 3 [--preset large-batch] [--set KEY=VALUE]
+    python -m scripts.benchmarks.bench_training [STORE] --profile
 
-Without STORE, random frames are trained on whose words and utterances are as long as LibriSpeech's; speed does not
-depend on what is in them. `--utterances 137876` makes as many of them as LibriSpeech's 475 h have (8.8 GB). The earlier
-scheme draws (centre, context) pairs in random order, pads them, encodes the centre again for each pair and runs the
-decoder frame by frame in Python, all pairs of a batch at once. It is measured with the model of this project (the
-decoder is given z; teacher forcing on both sides), and with the model of the 2022 reality check (arXiv 2209.10791; the
-decoder attends over all encoder states, after Luong et al. 2015).
+Without STORE, a store of random frames with the lengths of LibriSpeech's words and utterances is made; with
+`--utterances 137876` it is as large as the 475 h of LibriSpeech (8.8 GB).
 
-All take turns in every round, so that what disturbs the machine disturbs all; medians over the rounds are printed. A
-step is all that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. Figures mean something on
-an idle machine only: the load is printed beside them.
+Steps: the earlier scheme (`earlier_scheme`) is run with this project's model (z as the decoder's input, teacher forcing
+on both sides), and with the model of the 2022 reality check (arXiv 2209.10791: attention over all encoder states, after
+Luong et al. 2015). The sides take turns in every round, and medians over the rounds are printed. A step is everything
+that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. `--variants` (always with `--device
+cuda`) adds attention, GRU, bfloat16, and batches of 16 and 64 times the size; `--only compiled` adds torch.compile,
+which compiles for minutes.
 
-With --variants (always with --device cuda) this trainer takes part with attention as theirs and with GRUs too, in
-bfloat16, and with batches of 16 and 64 times the size. `--only compiled` sets torch.compile beside it, which compiles
-for minutes.
+With `--epochs`, whole epochs of the trainer are timed by the clock: drawing the batches, steps, checkpoints, held-out
+loss and its controls, metrics (without the evaluations of `--evaluate-every`). The first epoch compiles and fills
+caches; it is printed, but not counted.
+
+The figures are valid only on an idle machine; the load is printed with them.
 """
 
 from __future__ import annotations
@@ -25,117 +28,75 @@ import argparse
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from scripts.benchmarks.earlier_scheme import EarlierScheme, padded, update, with_weights_of
-from scripts.benchmarks.librispeech_like import EPOCHS, FRAMES, PAIRS, WINDOW, WORDS, librispeech_like
+from scripts.benchmarks.librispeech_like import (
+    EPOCHS,
+    FRAMES,
+    HOURS,
+    PAIRS,
+    WINDOW,
+    WORDS,
+    librispeech_like,
+    projected_hours,
+)
+from scripts.benchmarks.training_steps import (
+    CPU,
+    Work,
+    epoch_seconds,
+    matmul_speed,
+    run_steps,
+    sampler_of_all,
+    sampler_of_training,
+    training_steps,
+)
 from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
+from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import machine_name
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import generator
 from speech2vec.training.batches import DeviceStore
-from speech2vec.training.presets import OptimiserSettings
+from speech2vec.training.presets import PRESETS, OptimiserSettings, TrainSettings, preset_of
 from speech2vec.training.run import device_name
-from speech2vec.training.sampler import Sampler, neighbour_pairs
-from speech2vec.training.step import BatchLoss, make_optimiser, train_step
+from speech2vec.training.sampler import neighbour_pairs
+from speech2vec.training.step import make_optimiser
 
-# Our steps to one of the earlier scheme in a round, and how often they are read.
-STEPS, READ_EVERY = 5, 50
-
-
-CPU = torch.device("cpu")
-
-
+STEPS = 5  # of this trainer to one of the earlier scheme, per round
 OURS, OURS_FORCED = "this trainer, default model", "this trainer, teacher forcing"
-
-
+THEIRS, THEIRS_ATTENTION = "earlier scheme, same model", "earlier scheme, attention over all states"
 COMPILED = "  compiled"
+Side = tuple[Iterator[Work], int]  # steps, and how many of them make a round
 
 
-THEIRS, THEIRS_ATTENDING = "earlier scheme, the same model", "earlier scheme, attention over all states"
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a step did: pairs, decoded frames; of ours, operations (by the formula), seconds of assembling."""
-
-    pairs: int
-    rows: int
-    operations: float = 0.0
-    assembling: float = 0.0
-
-    def __add__(self, other: Work) -> Work:
-        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-
-def attention_of(settings: ModelSettings) -> ModelSettings:
-    """The same with a decoder that attends over all encoder states."""
+def with_attention(settings: ModelSettings) -> ModelSettings:
+    """The same model with the decoder that attends over all encoder states."""
     return settings.model_copy(update={"decoder": "attention"})
-
-
-def operations(n_frames: int, n_rows: int, n_pairs: int, n_mfcc: int, settings: ModelSettings) -> float:
-    """Operations (a multiplication and an addition are two) that the model's matrix products need in a step.
-
-    `n_frames` are those of the distinct words, `n_rows` those of all contexts. A product whose input has a gradient
-    costs three times itself (forwards, gradient of the input, gradient of the weights), one of frames twice. What is
-    the same for several rows is counted once: a frame's projection, and z's.
-    """
-    F, D = n_mfcc, settings.vector_size
-    directions = 2 if settings.bidirectional else 1
-    H = D // directions
-    encoder = n_frames * directions * 4 * H * (2 * F + 3 * H)
-    heard = n_frames * 2 * F * 4 * D if settings.teacher_forcing else 0
-    decoder = heard + n_rows * 3 * (D * 4 * D + D * F) + n_pairs * 3 * D * 4 * D
-    return 2.0 * (encoder + decoder)
 
 
 def our_steps(
     store: Store,
-    settings: ModelSettings,
+    model: ModelSettings,
     optimiser: OptimiserSettings,
     device: torch.device = CPU,
     compiled: bool = False,
 ) -> Iterator[Work]:
-    """The steps of this project's trainer, without end."""
-    model = seeded_model(store.n_mfcc, settings, 0).to(device)
-    weights = make_optimiser(model, optimiser)
-    sampler = Sampler.from_store(store, np.arange(store.n_words), WINDOW, optimiser.batch_size, seed=0)
-    frames = DeviceStore(store, device)
-    error: nn.Module = BatchLoss(model, optimiser, int(store.n_frames.max()))
-    if compiled:
-        error = torch.compile(error, dynamic=True)  # type: ignore[assignment]
-    pending: list[Tensor] = []
-    for epoch in itertools.count():
-        for chosen in sampler.epoch(epoch):
-            started = time.perf_counter()
-            batch = sampler.batch(chosen)
-            given = frames.batch(batch)
-            assembling = time.perf_counter() - started
-            pending.append(train_step(error, weights, given, optimiser))
-            if len(pending) == READ_EVERY:
-                if not torch.stack(pending).isfinite().all():
-                    raise UserError("the loss is no longer a number: are the store's frames normalised?")
-                pending.clear()
-            n = store.n_frames[batch.words]
-            n_rows, n_pairs = int(n[batch.context].sum()), len(batch.centre)
-            counted = operations(int(n.sum()), n_rows, n_pairs, store.n_mfcc, settings)
-            yield Work(n_pairs, n_rows, counted, assembling)
+    """Steps of this trainer on all words of a store, without end."""
+    sampler = sampler_of_all(store, optimiser.batch_size)
+    return training_steps(DeviceStore(store, device), sampler, model, optimiser, compiled)
 
 
 def earlier_steps(
     store: Store, model: EarlierScheme, optimiser: OptimiserSettings, device: torch.device = CPU
 ) -> Iterator[Work]:
-    """The steps of the earlier scheme, without end."""
+    """Steps of the earlier scheme, without end."""
     model.to(device)
     weights = make_optimiser(model, optimiser)
     centre, context = neighbour_pairs(store.utterance, WINDOW)
@@ -144,57 +105,25 @@ def earlier_steps(
         for chosen in np.split(order, range(optimiser.batch_size, len(order), optimiser.batch_size)):
             words, n_words = padded(store, centre[chosen])
             targets, n_targets = padded(store, context[chosen])
-            n_rows = int(n_targets.sum())
+            n_frames = int(n_targets.sum())
             error = model(words.to(device), n_words, targets.to(device), n_targets)
-            update(model, weights, error / (n_rows * store.n_mfcc), optimiser.gradient_clip)
-            yield Work(len(chosen), n_rows)
+            update(model, weights, error / (n_frames * store.n_mfcc), optimiser.gradient_clip)
+            yield Work(len(chosen), n_frames)
 
 
-def timed(steps: Iterator[Work], n_steps: int, device: torch.device = CPU) -> tuple[float, Work]:
-    """Seconds of some steps, and what they did."""
-    wait_for(device)
-    started = time.perf_counter()
-    done = [next(steps) for _ in range(n_steps)]
-    wait_for(device)
-    seconds = time.perf_counter() - started
-    return seconds, sum(done, Work(0, 0))
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def multiply_speed(device: torch.device = CPU) -> float:
-    """Operations a second of a float32 matrix product."""
-    size, times = (8192, 8) if device.type == "cuda" else (1536, 4)
-    a, b = torch.ones(2, size, size, device=device).unbind(0)
-    out = torch.empty(size, size, device=device)
-    torch.mm(a, b, out=out)
-    wait_for(device)
-    started = time.perf_counter()
-    for _ in range(times):
-        torch.mm(a, b, out=out)
-    wait_for(device)
-    return times * 2 * size**3 / (time.perf_counter() - started)
-
-
-def variants(
-    store: Store, settings: ModelSettings, optimiser: OptimiserSettings, device: torch.device
-) -> dict[str, tuple[Iterator[Work], int]]:
-    """Other models, and other ways to compute the default one; and how many steps of them make a round."""
-    half = optimiser.model_copy(update={"precision": "bfloat16"})
-    forced = settings.model_copy(update={"teacher_forcing": True})
-    sides = {
-        "  attention over all states, as theirs": (our_steps(store, attention_of(forced), optimiser, device), STEPS),
-        "  GRU": (our_steps(store, settings.model_copy(update={"cell": "gru"}), optimiser, device), STEPS),
-        "  bfloat16": (our_steps(store, settings, half, device), STEPS),
-        COMPILED: (our_steps(store, settings, optimiser, device, compiled=True), STEPS),
+def variants(store: Store, model: ModelSettings, optimiser: OptimiserSettings, device: torch.device) -> dict[str, Side]:
+    """Other models, precisions and batch sizes of this trainer."""
+    bfloat16 = optimiser.model_copy(update={"precision": "bfloat16"})
+    attention = with_attention(model.model_copy(update={"teacher_forcing": True}))
+    sides: dict[str, Side] = {
+        "  attention over all states": (our_steps(store, attention, optimiser, device), STEPS),
+        "  GRU": (our_steps(store, model.model_copy(update={"cell": "gru"}), optimiser, device), STEPS),
+        "  bfloat16": (our_steps(store, model, bfloat16, device), STEPS),
+        COMPILED: (our_steps(store, model, optimiser, device, compiled=True), STEPS),
     }
     for times in (16, 64):
         larger = optimiser.model_copy(update={"batch_size": times * optimiser.batch_size})
-        sides[f"  {larger.batch_size:,} pairs a batch"] = (our_steps(store, settings, larger, device), 1)
+        sides[f"  {larger.batch_size:,} pairs a batch"] = (our_steps(store, model, larger, device), 1)
     return sides
 
 
@@ -207,108 +136,134 @@ def compare(
     with_variants: bool = False,
     only: Sequence[str] = (),
 ) -> None:
-    """Measure all in turn and print the medians; of `only`, those whose names hold one of these words, and ours."""
+    """Measure all sides in turn and print their medians; with `only`, this trainer and sides named by its words."""
     default = ModelSettings(vector_size=vector_size)
     forced = default.model_copy(update={"teacher_forcing": True})
     optimiser = OptimiserSettings(batch_size=batch_size)
     same_model = with_weights_of(seeded_model(store.n_mfcc, forced, 0))
-    attending = with_weights_of(seeded_model(store.n_mfcc, attention_of(forced), 0))
-    sides = {
+    attention = with_weights_of(seeded_model(store.n_mfcc, with_attention(forced), 0))
+    sides: dict[str, Side] = {
         OURS: (our_steps(store, default, optimiser, device), STEPS),
         OURS_FORCED: (our_steps(store, forced, optimiser, device), STEPS),
         THEIRS: (earlier_steps(store, same_model, optimiser, device), 1),
-        THEIRS_ATTENDING: (earlier_steps(store, attending, optimiser, device), 1),
+        THEIRS_ATTENTION: (earlier_steps(store, attention, optimiser, device), 1),
     }
     if with_variants:
         sides |= variants(store, default, optimiser, device)
-        if not any(word in COMPILED for word in only):  # it compiles for minutes
+        if not any(word in COMPILED for word in only):
             del sides[COMPILED]
     if only:
         sides = {name: side for name, side in sides.items() if name == OURS or any(word in name for word in only)}
     rates: dict[str, list[float]] = {name: [] for name in sides}
-    multiplied, reached, rows, assembling = [], [], [], []
+    matmul, ours = [], []
     for number in range(n_rounds + 1):
         for name, (steps, n_steps) in sides.items():
-            seconds, work = timed(steps, n_steps, device)
+            seconds, work = run_steps(steps, n_steps, device)
             if number == 0:
-                continue  # first calls build caches and thread pools
+                continue  # first calls fill caches and start threads
             rates[name].append(work.pairs / seconds)
             if name == OURS:
-                reached.append(work.operations / seconds)
-                rows.append(work.rows / seconds)
-                assembling.append(work.assembling / seconds)
-        multiplied.append(multiply_speed(device))
+                ours.append((work.operations / seconds, work.frames / seconds, work.assembling / seconds))
+        matmul.append(matmul_speed(device))
     median = {name: float(np.median(values)) for name, values in rates.items()}
     for name, values in rates.items():
         print(f"{name + ':':44}{median[name]:9,.0f} pairs/s ({min(values):,.0f} to {max(values):,.0f})")
-    print(f"assembling batches, share of our step:     {float(np.median(assembling)):9.1%}")
+    our_operations, frames, assembling = (float(value) for value in np.median(ours, axis=0))
+    print(f"assembling batches, share of our step:     {assembling:9.1%}")
     if only:
         return
-    peak, our_operations = max(multiplied), float(np.median(reached))
+    peak = max(matmul)
     print(f"matrix products (float32), at best:        {peak / 1e9:9,.1f} Gop/s")
-    print(f"those of our step, from the formula:       {our_operations / 1e9:9,.1f} Gop/s, {our_operations / peak:.0%}")
-    hours = EPOCHS * PAIRS * FRAMES / WORDS / float(np.median(rows)) / 3600
+    print(f"those of our step, by the formula:         {our_operations / 1e9:9,.1f} Gop/s, {our_operations / peak:.0%}")
     print(
-        f"projected for 475 h x {EPOCHS} epochs ({PAIRS / 1e6:.1f} M pairs of {FRAMES / WORDS:.1f} frames an epoch): "
-        f"{hours:,.0f} h"
+        f"projected for {HOURS} h x {EPOCHS} epochs ({PAIRS / 1e6:.1f} M pairs of {FRAMES / WORDS:.1f} frames an "
+        f"epoch): {projected_hours(frames):,.0f} h"
     )
     print(f"the scheme alone, same model: {median[OURS_FORCED] / median[THEIRS]:.1f} times as fast")
-    print(f"ratio: {median[OURS] / median[THEIRS_ATTENDING]:.1f}")
+    print(f"ratio: {median[OURS] / median[THEIRS_ATTENTION]:.1f}")
+
+
+def time_epochs(store: Store, settings: TrainSettings, device: torch.device) -> None:
+    """Time whole epochs of the trainer, and print the rate without the first one."""
+    sampler = sampler_of_training(store, settings)
+    n_pairs, n_frames = sampler.n_pairs(), float(store.n_frames[sampler.rows].mean())
+    print(f"{n_pairs:,} pairs of {n_frames:.1f} frames an epoch, {settings.optimiser.batch_size:,} pairs a batch")
+    seconds = epoch_seconds(store, settings, device)
+    for number, taken in enumerate(seconds, start=1):
+        note = "" if number > 1 else " (not counted)"
+        print(f"epoch {number}: {taken:9,.1f} s {n_pairs / taken:12,.0f} pairs/s{note}")
+    rate = n_pairs / float(np.median(seconds[1:]))
+    hours = projected_hours(rate * n_frames)
+    print(f"projected for {HOURS} h x {EPOCHS} epochs of {PAIRS / 1e6:.1f} M pairs: {hours:,.1f} h")
+    print(f"pairs a second over epochs 2 to {len(seconds)}, by the clock: {rate:,.0f}")
 
 
 def profile(store: Store, batch_size: int, vector_size: int, device: torch.device, n_steps: int = 20) -> None:
-    """Print what our step spends its time on."""
+    """Print the operators (on a GPU: kernels) that take the largest share of a step."""
     optimiser = OptimiserSettings(batch_size=batch_size)
     steps = our_steps(store, ModelSettings(vector_size=vector_size), optimiser, device)
-    timed(steps, 3, device)
-    with torch.profiler.profile() as profiler:  # of all devices
-        timed(steps, n_steps, device)
-    order = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    run_steps(steps, 3, device)
+    with torch.profiler.profile() as profiler:
+        run_steps(steps, n_steps, device)
+    order = f"self_{'device' if device.type == 'cuda' else 'cpu'}_time_total"
     print(profiler.key_averages().table(sort_by=order, row_limit=18, max_name_column_width=40))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("store", type=Path, nargs="?", help="what speech2vec features wrote [random frames]")
-    parser.add_argument("--utterances", type=int, default=1000, help="of the random frames")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--batch-size", type=int, default=1020, help="pairs to a step")
-    parser.add_argument("--vector-size", type=int, default=50)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--variants", action="store_true", help="other models, batch sizes and bfloat16 too")
-    parser.add_argument(
-        "--only", nargs="+", default=[], metavar="WORD", help="the sides with these words in their name"
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("store", type=Path, nargs="?", help="output of speech2vec features [random frames]")
+    made.add_argument("--utterances", type=int, default=1000, help="size of the store of random frames")
+    made.add_argument("--threads", type=int, default=torch.get_num_threads())
+    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    steps = made.add_argument_group("steps")
+    steps.add_argument("--rounds", type=int, default=9)
+    steps.add_argument("--batch-size", type=int, default=1020, help="pairs per step")
+    steps.add_argument("--vector-size", type=int, default=50)
+    steps.add_argument("--variants", action="store_true", help="add other models, batch sizes and bfloat16")
+    steps.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="only sides with these words in their name"
     )
-    parser.add_argument("--profile", action="store_true", help="only show where this trainer's time goes")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    steps.add_argument("--profile", action="store_true", help="only profile this trainer")
+    epochs = made.add_argument_group("whole epochs")
+    epochs.add_argument("--epochs", type=int, help="time so many, at least two: the first is not counted")
+    epochs.add_argument("--preset", default="default", help=", ".join(PRESETS))
+    epochs.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in speech2vec train")
+    return made
+
+
+def measure(given: argparse.Namespace, store: Store) -> None:
+    """Print what was measured, then the figures asked for."""
+    device = choose_device(given.device)
+    load = os.getloadavg()[0]
+    print(f"{machine_name()}, {device_name(device)}, torch {torch.__version__}, load before: {load:.1f}")
+    print(
+        f"{'store' if given.store else 'random frames'}: {store.n_words:,} words of {store.n_frames.mean():.1f} frames "
+        f"x {store.n_mfcc} on average"
+    )
+    if given.epochs is not None:
+        overrides = [f"optimiser.epochs={max(2, given.epochs)}", *given.set]
+        time_epochs(store, load_settings(TrainSettings, None, overrides, preset_of(PRESETS, given.preset)), device)
+        return
+    print(f"about {given.batch_size} pairs a batch, vector size {given.vector_size}, {given.threads} thread(s)")
+    if given.profile:
+        profile(store, given.batch_size, given.vector_size, device)
+        return
+    with_variants = bool(given.variants or given.only or device.type == "cuda")
+    compare(store, max(1, given.rounds), given.batch_size, given.vector_size, device, with_variants, given.only)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    command = parser()
+    given = command.parse_args(arguments)
+    torch.set_num_threads(given.threads)
     try:
         with tempfile.TemporaryDirectory() as name:
-            store = (
-                Store.open(arguments.store)
-                if arguments.store
-                else librispeech_like(Path(name) / "store", arguments.utterances)
-            )
-            device = choose_device(arguments.device)
-            print(
-                f"{machine_name()}, {device_name(device)}, torch {torch.__version__}, "
-                f"load before: {os.getloadavg()[0]:.1f}"
-            )
-            print(
-                f"{'random frames' if not arguments.store else 'store'}: {store.n_words:,} words of "
-                f"{store.n_frames.mean():.1f} frames x {store.n_mfcc} on average; about {arguments.batch_size} pairs a "
-                f"batch, vector size {arguments.vector_size}"
-            )
-            if arguments.profile:
-                profile(store, arguments.batch_size, arguments.vector_size, device)
-            else:
-                with_variants = bool(arguments.variants or arguments.only or device.type == "cuda")
-                rounds, size = max(1, arguments.rounds), arguments.vector_size
-                compare(store, rounds, arguments.batch_size, size, device, with_variants, arguments.only)
+            made = None if given.store else librispeech_like(Path(name) / "store", given.utterances)
+            measure(given, made or Store.open(given.store))
     except UserError as error:
-        parser.exit(2, f"error: {error}\n")
+        command.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The scheme of earlier Speech2Vec code, written plainly for the benchmark: what this project's trainer is set beside.
+"""The training scheme of earlier Speech2Vec code, rewritten as a baseline for `bench_training`.
 
-It takes padded (centre, context) pairs, encodes the centre again for each pair and runs the decoder frame by frame in
-Python, all pairs of a batch at once.
+It draws (centre, context) pairs in random order and pads them, encodes the centre anew for each pair, and runs the
+decoder frame by frame in Python, for all pairs of a batch at once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from speech2vec.runtime.errors import UserError
 
 
 class EarlierScheme(nn.Module):
-    """A model that takes padded pairs: encodes each pair's centre, decodes its context frame by frame.
+    """A model of padded pairs: encodes the centre of each pair, and decodes its context frame by frame.
 
     Parameters
     ----------
     n_mfcc, vector_size : int
     attention : bool
-        The decoder attends over all encoder states and starts from the encoder's cell state too, instead of being
-        given z at every step.
+        Instead of getting z at every step, the decoder attends over all encoder states, and starts from the encoder's
+        cell state too.
     """
 
     def __init__(self, n_mfcc: int, vector_size: int, attention: bool = False) -> None:
@@ -36,26 +36,26 @@ class EarlierScheme(nn.Module):
         self.output = nn.Linear(vector_size, n_mfcc)
 
     def forward(self, centre: Tensor, n_centre: Tensor, context: Tensor, n_context: Tensor) -> Tensor:
-        """Squared error summed over all real frames of the contexts.
+        """Squared error summed over all frames of the contexts, without padding.
 
         Parameters
         ----------
         centre, context : Tensor [shape=(n_pairs, longest, n_mfcc)]
-            Zeros behind each word's end.
+            Padded with zeros.
         n_centre, n_context : Tensor [shape=(n_pairs,)], int64
         """
         packed = nn.utils.rnn.pack_padded_sequence(centre, n_centre, batch_first=True, enforce_sorted=False)
         encoded, (h, c) = self.encoder(packed)
         z, cell = (torch.cat([state[0], state[1]], dim=1) for state in (h, c))  # (P, D)
         if self.combine is None:
-            predicted = self._given_z(z, context)
+            predicted = self._conditioned(z, context)
         else:
             states, _ = nn.utils.rnn.pad_packed_sequence(encoded, batch_first=True)  # (P, T, D)
-            predicted = self._attending(z, cell, states, n_centre, context)
-        real = torch.arange(context.shape[1]) < n_context[:, None]  # lengths stay on the CPU, where packing wants them
+            predicted = self._with_attention(z, cell, states, n_centre, context)
+        real = torch.arange(context.shape[1]) < n_context[:, None]  # packing needs lengths on the CPU
         return (((predicted - context) ** 2).sum(2) * real.to(context.device)).sum()
 
-    def _given_z(self, z: Tensor, context: Tensor) -> Tensor:
+    def _conditioned(self, z: Tensor, context: Tensor) -> Tensor:
         h, c, before = z, torch.zeros_like(z), torch.zeros_like(context[:, 0])
         predicted = []
         for frame in context.unbind(1):
@@ -64,7 +64,7 @@ class EarlierScheme(nn.Module):
             before = frame
         return torch.stack(predicted, dim=1)
 
-    def _attending(self, h: Tensor, c: Tensor, states: Tensor, n_states: Tensor, context: Tensor) -> Tensor:
+    def _with_attention(self, h: Tensor, c: Tensor, states: Tensor, n_states: Tensor, context: Tensor) -> Tensor:
         assert self.combine is not None
         behind = torch.arange(states.shape[1]) >= n_states[:, None]
         padding = states.new_zeros(states.shape[:2]).masked_fill_(behind.to(states.device), -torch.inf)
@@ -80,7 +80,7 @@ class EarlierScheme(nn.Module):
 
 
 def with_weights_of(model: Speech2Vec) -> EarlierScheme:
-    """The earlier scheme's computation of the same model (bidirectional skip-gram with teacher forcing)."""
+    """The same model (bidirectional skip-gram with teacher forcing) in the earlier scheme."""
 
     def torch_order(gates: Tensor) -> Tensor:
         i, f, o, candidate = gates.chunk(4, dim=-1)
@@ -90,16 +90,15 @@ def with_weights_of(model: Speech2Vec) -> EarlierScheme:
     plain = EarlierScheme(model.n_mfcc, model.settings.vector_size, attends).to(decoder.output.weight.dtype)
     forwards, backwards = model.encoder.directions
     layers = (
-        (forwards, [getattr(plain.encoder, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
-        (
-            backwards,
-            [getattr(plain.encoder, f"{name}_l0_reverse") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")],
-        ),
-        (decoder.lstm, [getattr(plain.decoder, n) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]),
+        (forwards, plain.encoder, "_l0"),
+        (backwards, plain.encoder, "_l0_reverse"),
+        (decoder.lstm, plain.decoder, ""),
     )
     with torch.no_grad():
-        for weights, (input_, recurrent, bias, second_bias) in layers:
+        for weights, module, suffix in layers:
             assert isinstance(weights, LSTMLayer)
+            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            input_, recurrent, bias, second_bias = (getattr(module, name + suffix) for name in names)
             input_.copy_(torch_order(weights.input))
             recurrent.copy_(torch_order(weights.recurrent))
             bias.copy_(torch_order(weights.bias))
@@ -120,10 +119,10 @@ def padded(store: Store, rows: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 def update(model: nn.Module, weights: torch.optim.Optimizer, loss: Tensor, clip: float) -> None:
-    """Gradients, clipping, a step of the optimiser; the loss and the norm are read as a trainer reads them."""
+    """Gradients, clipping, a step of the optimiser; loss and norm are read, as earlier trainers do."""
     weights.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
     if not np.isfinite([float(loss.detach()), float(norm)]).all():
-        raise UserError("the loss is no longer a number: are the store's frames normalised?")
+        raise UserError("the loss is not finite: are the frames of the store normalised?")
     weights.step()

@@ -1,10 +1,10 @@
-"""What the fused recurrences ask of a GPU, compiled without one: registers, bytes that spill, shared memory, barriers.
+"""Resources of the Triton kernels on a GPU, found without one: registers, spilled bytes, shared memory, barriers.
 
     python -m scripts.benchmarks.kernel_resources [--capability 90] [--hidden-sizes 25 50 150] [--warps 8]
 
-Triton compiles each kernel for the capability (90 is an H100, 80 an A100) and its assembler says what became of it. A
-thread has 255 registers at most; what does not fit spills to its cache. A multiprocessor holds as many blocks of
-sequences at a time as its 65,536 registers do.
+Triton compiles each kernel for the compute capability (90 is an H100, 80 an A100), and its assembler reports the
+resources. A thread has at most 255 registers; the rest spills to its cache. The 65,536 registers of a multiprocessor
+limit the number of blocks of sequences that it runs at once. This script stays as long as the Triton kernels do.
 """
 
 from __future__ import annotations
@@ -25,25 +25,17 @@ from triton.compiler import ASTSource
 from speech2vec.model.recurrence import gru_gpu, lstm_gpu
 from speech2vec.model.recurrence.fused import BLOCK, OPTIONS, tile_of
 
-THREADS_OF_A_WARP, REGISTERS, AT_ONCE = 32, 65_536, 8  # registers are given out to a warp by eights
-
-
+THREADS_PER_WARP, REGISTERS, UNIT = 32, 65_536, 8  # registers of a thread are allocated in units of eight
 PTXAS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
-
-
 MODULES = {"lstm": lstm_gpu, "gru": gru_gpu}
-
-
-# What is not given: to a decoder that hears itself, to an encoder.
+# Arguments that are None: of a decoder that is fed its own output, of an encoder.
 DECODER = ("table", "rows", "initial_cell")
-
-
 ENCODER = ("constant", "start", "initial", "initial_cell", "d_constant")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a kernel asks for: registers and spilled bytes of a thread, bytes of shared memory of a block, barriers."""
+    """Registers and spilled bytes per thread, bytes of shared memory per block, barriers in the code."""
 
     warps: int
     registers: int
@@ -53,15 +45,15 @@ class Resources:
 
     @property
     def resident(self) -> int:
-        """Blocks of sequences that a multiprocessor holds, as far as registers go."""
-        each = -(-self.registers // AT_ONCE) * AT_ONCE
-        return REGISTERS // (each * THREADS_OF_A_WARP * self.warps)
+        """Blocks of sequences that a multiprocessor can run at once, by its registers."""
+        each = -(-self.registers // UNIT) * UNIT
+        return REGISTERS // (each * THREADS_PER_WARP * self.warps)
 
 
 def kernels(
     cell: str, capability: int, H: int, dtype: str, absent: tuple[str, ...], warps: int = OPTIONS["num_warps"]
 ) -> Iterator[tuple[str, Any]]:
-    """Name and Triton's compiled kernel, forwards and backwards; `dtype` is fp32 or bf16."""
+    """The names of the forward and backward kernels, and what Triton compiled; `dtype` is fp32 or bf16."""
     module, tile, options = MODULES[cell], tile_of(H), {**OPTIONS, "num_warps": warps}
     of = dict.fromkeys(("n_sequences", "n_rows", "n_inputs"), "i32")
     of |= dict.fromkeys(("begin", "lengths", "rows"), "*i64")
@@ -78,26 +70,26 @@ def kernels(
 
 
 def resources(kernel: Any, capability: int) -> Resources:
-    """What the assembler says of a compiled kernel."""
+    """Resources of a compiled kernel, as the assembler reports them."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.ptx"
         file.write_text(kernel.asm["ptx"])
         target = f"--gpu-name=sm_{capability}{'a' if capability >= 90 else ''}"
         command = [str(PTXAS), "-v", target, str(file), "-o", str(file.with_suffix(".cubin"))]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    (registers,), stores = re.findall(r"Used (\d+) registers", said), re.findall(r"(\d+) bytes spill stores", said)
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    (registers,), stores = re.findall(r"Used (\d+) registers", report), re.findall(r"(\d+) bytes spill stores", report)
     barriers = kernel.asm["ptx"].count("bar.sync")
     return Resources(kernel.metadata.num_warps, int(registers), sum(map(int, stores)), kernel.metadata.shared, barriers)
 
 
 def main() -> None:
-    """Compile and print."""
+    """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, default=90)
     parser.add_argument("--hidden-sizes", type=int, nargs="+", default=[25, 50, 150])
-    parser.add_argument("--warps", type=int, default=OPTIONS["num_warps"], help="of a block")
+    parser.add_argument("--warps", type=int, default=OPTIONS["num_warps"], help="per block")
     arguments = parser.parse_args()
-    print(f"sm_{arguments.capability}, {BLOCK} sequences and {arguments.warps} warps a block")
+    print(f"sm_{arguments.capability}, {BLOCK} sequences and {arguments.warps} warps per block")
     print(f"{'':36} registers  spilled bytes  shared bytes  barriers  blocks at once")
     for H in arguments.hidden_sizes:
         for cell in MODULES:

@@ -1,1 +1,1 @@
-"""The parts of `scripts.gpu_check`, and how their results are written down."""
+"""The parts of `scripts.gpu_check`, and their results."""

@@ -1,4 +1,4 @@
-"""The report of `gpu_check`: what its parts have measured as tables, and what the rule makes of part 3."""
+"""The report of `gpu_check`: the measurements as tables, and the decision of the rule."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from scripts.gpu.results import Row
 
 # An engine stays only if it is measured to win (docs/performance.md).
 TIMES_CUDNN = 1.3
-
-
 SLICES = "steps of a full-size epoch, by the clock"
 
 
 def best(rows: Sequence[Row], **wanted: str) -> Row | None:
-    """The fastest slice of an epoch whose values are those wanted."""
+    """The fastest slice of an epoch among the rows with these values."""
     measured = [
         row
         for row in rows
@@ -25,19 +23,21 @@ def best(rows: Sequence[Row], **wanted: str) -> Row | None:
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    """What the rule says, as far as part 3 has measured what it asks for."""
+    """The decisions of the rule, as far as part 3 has measured both sides."""
     lines = []
     triton, cudnn = best(rows, engine="triton"), best(rows, engine="cudnn")
     if triton and cudnn:
         ratio = triton["pairs/s"] / cudnn["pairs/s"]
-        stays = "it stays" if ratio >= TIMES_CUDNN else "it goes, with its tests"
-        lines.append(f"Triton at its best is {ratio:.2f} times cuDNN at its best (the rule: {TIMES_CUDNN}): {stays}.")
+        decision = "keep it" if ratio >= TIMES_CUDNN else "remove it, with its tests"
+        lines.append(
+            f"Triton at its best is {ratio:.2f} times cuDNN at its best (the rule asks for {TIMES_CUDNN}): {decision}."
+        )
     half, single = best(rows, precision="bfloat16"), best(rows, precision="float32")
     if half and single:
         ratio = half["pairs/s"] / single["pairs/s"]
-        stays = "it stays" if ratio > 1 else "it goes"
-        lines.append(f"bfloat16 at its best is {ratio:.2f} times float32 at its best: {stays}.")
-    return lines or ["Nothing: part 3 has not measured both sides."]
+        decision = "keep it" if ratio > 1 else "remove it"
+        lines.append(f"bfloat16 at its best is {ratio:.2f} times float32 at its best: {decision}.")
+    return lines or ["No decision: part 3 has not measured both sides."]
 
 
 def _text(value: Any) -> str:
@@ -49,7 +49,7 @@ def _text(value: Any) -> str:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Rows as a table in Markdown, with a column for each key that any of them has."""
+    """Rows as a Markdown table, with a column for every key of any row."""
     keys = list(dict.fromkeys(key for row in rows for key in row if key != "table"))
     lines = [f"| {' | '.join(keys)} |", "|" + "---|" * len(keys)]
     return lines + [f"| {' | '.join(_text(row.get(key, '')) for key in keys)} |" for row in rows]
@@ -61,9 +61,9 @@ def markdown(machine: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> 
     Parameters
     ----------
     machine : mapping
-        What it ran on.
+        Names and values of what it ran on.
     parts : sequence of mapping
-        Of each part that has begun: `number`, `title`, `status`, `seconds`, `limit`, `rows`, `traceback`.
+        The state of each part that has started: `number`, `title`, `status`, `seconds`, `limit`, `rows`, `traceback`.
     """
     lines = ["# GPU check", "", *(f"- {key}: {value}" for key, value in machine.items()), ""]
     for part in parts:
@@ -74,6 +74,6 @@ def markdown(machine: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> 
             lines += [*table([row for row in part["rows"] if row["table"] == name]), ""]
         if part["traceback"]:
             lines += ["```", part["traceback"], "```", ""]
-    lines += ["## What the rule says (docs/performance.md)", ""]
+    lines += ["## The rule (docs/performance.md)", ""]
     lines += [f"- {line}" for line in verdict([row for part in parts for row in part["rows"]])]
     return "\n".join(lines) + "\n"

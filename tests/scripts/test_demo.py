@@ -29,7 +29,7 @@ def test_it_stops_only_where_nothing_can_be_done(tmp_path: Path, code: int, stop
     (tmp_path / "end.py").write_text(end)
     chain = Chain(tmp_path)
     if stops:
-        with pytest.raises(UserError, match="goes on from here"):
+        with pytest.raises(UserError, match="continue from here"):
             chain.run("End", "python", tmp_path / "end.py")
     else:
         chain.run("End", "python", tmp_path / "end.py")
@@ -42,7 +42,7 @@ def test_it_goes_on_without_a_measure_for_which_the_corpus_is_too_small(
     for code in (0, 1, 2):
         (tmp_path / "end.py").write_text(f"raise SystemExit({code})")
         chain.run("End", "python", tmp_path / "end.py", optional=True)
-        assert ("(left out)" in capsys.readouterr().out) == (code == 2)
+        assert ("(skipped)" in capsys.readouterr().out) == (code == 2)
     (tmp_path / "end.py").write_text("raise SystemExit(70)")
     with pytest.raises(UserError, match="code 70"):
         chain.run("End", "python", tmp_path / "end.py", optional=True)

@@ -112,7 +112,7 @@ def test_silence_is_an_empty_word() -> None:
     assert line == '1-1-0000 ",A,B,,C," "0.1000,0.2000,0.3500,0.5000,0.6000,0.7500"'
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("HELLO THERE\n", "line 1"), ("1-1-1 A\n1-1-1 B\n", "comes twice")])
+@pytest.mark.parametrize(("text", "complaint"), [("HELLO THERE\n", "line 1"), ("1-1-1 A\n1-1-1 B\n", "is duplicated")])
 def test_bad_transcripts_are_named(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "t").write_text(text)
     with pytest.raises(UserError, match=complaint):

@@ -1,4 +1,6 @@
-"""The benchmark of the aligner: a corpus that is not there."""
+"""Errors are one line; memory is that of a run on one recording, repeated."""
+
+from __future__ import annotations
 
 import re
 
@@ -13,7 +15,7 @@ from scripts.benchmarks import bench_align
     ("corpus", "message"),
     [
         ("nosuch", "error: nosuch: no such corpus folder or file"),
-        ("empty.jsonl", "error: empty.jsonl holds no utterances: nothing can be aligned"),
+        ("empty.jsonl", "error: empty.jsonl has no utterances to align"),
     ],
 )
 def test_a_corpus_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, capsys, corpus, message):
@@ -26,7 +28,7 @@ def test_a_corpus_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, capsys,
     assert capsys.readouterr().err == message + "\n"
 
 
-def test_the_memory_of_a_run_over_one_recording_many_times(tmp_path, monkeypatch, capsys):
+def test_memory_of_a_run_on_one_recording_repeated(tmp_path, monkeypatch, capsys):
     sf.write(tmp_path / "a.wav", np.zeros(8000), 8000)
     (tmp_path / "a.txt").write_text("one two three")
     monkeypatch.setattr("sys.argv", ["bench_align", str(tmp_path), "--memory", "40"])
