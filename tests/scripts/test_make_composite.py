@@ -11,10 +11,9 @@ import pytest
 import soundfile as sf
 import typer
 from align.run import refuse_composite
-from click.testing import Result
+from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from click.testing import CliRunner
 
 from emotion.cli.app import app
 from emotion.corpora.registry import read_emotion_corpus
