@@ -94,6 +94,10 @@ def extract(
     ------
     UserError
         If the input is not an alignment, the store exists, or no word can be used.
+
+    Examples
+    --------
+    >>> print(s2v.extract("aligned", "store"))  # doctest: +SKIP
     """
     if not isinstance(settings, MfccSettings):
         settings = load_settings(MfccSettings, preset=preset_of(FEATURES, preset), given=settings)
@@ -160,6 +164,11 @@ def train(
     ------
     UserError
         If there is nothing to train on, the run exists, or training fails; the last checkpoint is kept.
+
+    Examples
+    --------
+    >>> run = s2v.train("store", "run", epochs=20, settings={"model.cell": "gru"})  # doctest: +SKIP
+    >>> run.metrics[-1]["dev_loss"]  # doctest: +SKIP
     """
     store, run = Path(store), Path(run)
     with report_once(), contextlib.ExitStack() as until_done:
@@ -228,6 +237,10 @@ def load(
     ------
     UserError
         If the folder is not a run, or its store is not found.
+
+    Examples
+    --------
+    >>> vectors = s2v.load("run").word_vectors()  # doctest: +SKIP
     """
     where = None if store is None else Path(store)
     return Run.load(Path(run), where, device=device, trained=trained, checkpoint=checkpoint)
@@ -270,6 +283,10 @@ def embed(
     ------
     UserError
         If there is nothing to encode.
+
+    Examples
+    --------
+    >>> s2v.embed("run", "new.wav", text="and now the weather").save("new.parquet")  # doctest: +SKIP
     """
     return embed_recordings(
         run if isinstance(run, runs.Run) else load(run),
