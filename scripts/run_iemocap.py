@@ -4,7 +4,7 @@
     python -m scripts.run_iemocap path/to/IEMOCAP_full_release OUT --vectors LIBRISPEECH_OUT
 
 prepares the corpus (formats and counts are checked), then trains every row of Tables 1, 2 and 3: acoustic, embedding
-and dual models, with speech vectors, word vectors and random ones at each size that is there. Each step goes on where
+and dual models, with speech vectors, word vectors and random ones at each size that is there. Each step continues where
 it was stopped. A run of each dual model stays in OUT/tables/runs, for `speech2vec-emotion predict`.
 """
 

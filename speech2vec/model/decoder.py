@@ -1,14 +1,12 @@
-"""The published decoder: it is started from z and given z at every step, and hears nothing else of the encoder.
+"""The two decoders: conditioned on z, as published, and with attention, as in the reality check (arXiv 2209.10791).
+
+The conditioned decoder starts from z and gets z at every step; nothing else of the encoder reaches it. The attention
+decoder looks up the centre's frames at every step. What it generates need not pass through z, so it bypasses the
+bottleneck that a word's vector is. It is here to reproduce that study, not to learn vectors with. Its attention is that
+of Luong et al. 2015 (dot product, no input feeding): the states of the decoder do not depend on it, so they are
+computed first, for all sequences at once, and attend together afterwards.
 
 In shape comments F is coefficients, D the dimension of z.
-
-A decoder that attends over all states of the encoder, as the reality check of 2022 has it (arXiv 2209.10791).
-
-It can look up the centre's frames at every step, so what it generates need not pass through z: it bypasses the
-bottleneck that a word's vector is. It is here to reproduce that study, not to learn vectors with.
-
-Attention is that of Luong et al. 2015 (dot product, no input feeding), so the states of the decoder do not depend on
-it: they are computed first, for all sequences at once, and attend together afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from speech2vec.model.settings import ModelSettings
 
 
 class ConditionedDecoder(nn.Module):
-    """A one-layer LSTM or GRU started from z and given z at every step beside the previous frame."""
+    """A one-layer LSTM or GRU with z as its initial state, and z beside the previous frame as its input."""
 
     def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:
         super().__init__()
@@ -83,9 +81,9 @@ _SCORES_AT_ONCE = 4_000_000
 
 
 class AttentionDecoder(nn.Module):
-    """A one-layer LSTM or GRU that hears the previous frame, started from the encoder's last hidden (and cell) state.
+    """A one-layer LSTM or GRU over previous frames that starts from the encoder's last hidden (and cell) state.
 
-    z is not given at the steps. The hidden state and what it attends to are combined by a tanh layer before the output.
+    z is not an input of its steps. A tanh layer combines the hidden state and the attended states before the output.
     """
 
     def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:

@@ -1,11 +1,11 @@
 """Torch's own LSTM and GRU over packed sequences: cuDNN on a GPU, torch's own kernels on a CPU (float64 too).
 
-They take a row of numbers for each step, multiplied with the input weights by cuDNN: what stays over time is multiplied
-at each step, not once for each sequence. Torch's GRU scales all that its recurrent weights make of the state by the
-reset gate, so it cannot be fed with its own output, which comes to the candidate beside that gate (`gru`): such a GRU
-is for another engine.
+Their input is one row for each step, which cuDNN multiplies with the input weights: an input that is constant over time
+is multiplied at each step, not once for each sequence. In torch's GRU the reset gate scales everything that the
+recurrent weights contribute to the candidate. A GRU that is fed its own output needs a part that the gate does not
+scale, so another engine computes it.
 
-cuDNN must be told on the host how many sequences each step has: where the packing does not know, the host waits for the
+cuDNN needs the number of sequences of each step on the host: if the packing does not hold it, the host waits for the
 GPU. In shape comments S is packed rows, B sequences, D directions, H the hidden size.
 """
 

@@ -50,7 +50,7 @@ def choose(
     Raises
     ------
     UserError
-        `triton` is asked for where it does not run.
+        `triton` is requested where it does not run.
     """
     device, dtype = recurrent.device, recurrent.dtype
     if asked == "triton":

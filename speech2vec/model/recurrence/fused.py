@@ -4,7 +4,7 @@ Step by step in torch's operators, a small recurrent layer on a GPU is spent on 
 ten operators each way, most of them on too few sequences to fill the machine. Here (in Triton) each program takes a
 block of sequences through all of their steps, in one direction, and waits for no other. Forwards, the states stay with
 the threads that compute them; the recurrent weights of a small layer come back from the first-level cache (100 units
-have 160 kB of them). Hidden sizes beyond `TILE` are gone through in tiles, so any fits; their states come back from
+have 160 kB of them). Hidden sizes above `TILE` are computed in tiles, so any size fits; their states come back from
 memory.
 
 What one thread stores and another loads is separated by a barrier, and so is what one loads and another overwrites,
@@ -64,7 +64,7 @@ def block_of_sequences(  # type: ignore[no-untyped-def]
 def units_of_a_tile(H: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
     """Numbers from 0 on, as contiguous groups that are aligned wherever a row of H numbers begins.
 
-    Told of longer ones (or of more than 4: 16 bytes of float32), Triton would give each tensor the layout over the
+    With longer ones (or of more than 4: 16 bytes of float32), Triton would give each tensor the layout over the
     threads that is best for its own address, and move what is computed from several of them between layouts, through
     shared memory.
     """

@@ -57,7 +57,7 @@ class GateInputs(NamedTuple):
 
 
 class LayerInputs(NamedTuple):
-    """What a recurrent layer hears: frames that it projects itself, and what is projected already.
+    """Inputs of a recurrent layer: frames that it projects itself, and what is projected already.
 
     At least frames or `constant` is there; what is there is added up. The frames are data: they get no gradient.
     A layer with one direction may leave the leading dimension out, of all its tensors.

@@ -65,10 +65,10 @@ class StepInputs(NamedTuple):
             The state before step 0. It is no output, so what `feedback` makes of it is taken off at step 0.
         """
         if self.feedback is None:
-            heard = LayerInputs(self.frames, self.rows, self.from_frame, self.bias)
+            frames = LayerInputs(self.frames, self.rows, self.from_frame, self.bias)
             if self.constant is None or self.from_constant is None:
-                return heard
-            return heard._replace(constant=self.constant @ self.from_constant)
+                return frames
+            return frames._replace(constant=self.constant @ self.from_constant)
         assert self.constant is not None and self.from_constant is not None and initial is not None
         constant = torch.addmm(self.recurrent_bias(), self.constant, self.from_constant)
         return LayerInputs(constant=constant, start=-self.feedback(initial) @ self.from_frame)

@@ -47,7 +47,7 @@ class _PackedLstm(torch.autograd.Function):
         recurrent: Tensor,  # (D, H, 4H)
         packing: Packing,
         engine: ModuleType,
-        ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is asked for
+        ends: Tensor | None,  # (B,) the row of each sequence's last step, if its cell state is wanted
     ) -> tuple[Tensor, Tensor | None]:
         inputs = LayerInputs(frames, rows, weights, bias, constant, start)
         states = engine.forwards(inputs.projected(), initial, initial_cell, recurrent, packing)

@@ -56,7 +56,7 @@ def forwards_kernel(  # type: ignore[no-untyped-def]
 ):
     own, length, direction, first, first_row = block_of_sequences(lengths, n_sequences, n_rows, BLOCK)
     weights += direction * (4 * P * P)
-    # These go from step to step where all units fit one tile. A sequence that has ended goes on computing, for nothing:
+    # These go from step to step where all units fit one tile. A sequence that has ended is computed on, without effect:
     # its results are not stored. So do units beyond H, whose weights are zero.
     h = state_to_start_from(initial, first, length, own, hidden.dtype.element_ty, H, TILE)
     c = state_to_start_from(initial_cell, first, length, own, tl.float32, H, TILE)
@@ -125,7 +125,7 @@ def backwards_kernel(  # type: ignore[no-untyped-def]
             real = runs[:, None] & (unit < H)[None, :]
             narrow = own[:, None] * H + unit[None, :]
             wide = own[:, None] * (4 * H) + unit[None, :]
-            # All that does not wait for the step after is asked for before the barrier.
+            # Loads that do not depend on the next step are issued before the barrier.
             i, f, o, candidate = load_gates(gates + row * (4 * H) + wide, real, H)
             squash = tl.load(squashed + row * H + narrow, mask=real, other=0.0).to(tl.float32)
             c = state_before(cells, initial_cell, before, first, narrow, t, real, H)

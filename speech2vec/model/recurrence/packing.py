@@ -114,7 +114,7 @@ class Packing:
             The sum of the lengths.
         running : list of int or None
             Sequences longer than t, for each t (`running_sequences`). What is None is read off `lengths`, for which a
-            GPU must finish all it was told.
+            GPU must finish all queued work.
         """
         device = lengths.device
         longest = int(lengths.max()) if longest is None else longest
@@ -129,7 +129,7 @@ class Packing:
 
     @cached_property
     def batch_sizes(self) -> list[int]:
-        """Sequences longer than t, for each t; where they are not known a GPU must finish all it was told."""
+        """Sequences longer than t, for each t; where they are not known a GPU must finish all queued work."""
         return self.running or [n for n in self.begin.diff().tolist() if n]
 
     @cached_property
