@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 import typer
-from align.run import refuse_composite
+from align.runner import refuse_composite
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st

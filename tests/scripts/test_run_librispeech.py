@@ -57,7 +57,7 @@ def test_shards_are_joined(small: Path, tmp_path: Path, capfd: pytest.CaptureFix
     out = tmp_path / "out"
     for shard in ("1/2", "2/2"):
         command(small, out, subset=["dev-clean"], shard=shard)
-    assert "call without --shard" in capfd.readouterr().out
+    assert "run again without --shard" in capfd.readouterr().out
     command(small, out, subset=["dev-clean"], vector_size=[4], epochs=1, min_count=1)
     report = json.loads((out / "aligned" / "report.json").read_text())
     assert report["asked"] == len(list(small.glob("dev-clean/**/*.mp3"))) and report["aligned"] > 0.9 * report["asked"]

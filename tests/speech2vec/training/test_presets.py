@@ -174,7 +174,7 @@ def test_the_reality_check_from_training_to_scores(
     options = ("--vector-size", 10, "--epochs", 1, "--set", "data.min_count=2", "--device", "cpu")
     speech2vec(monkeypatch, "train", store.path, "-o", run, "--preset", "reality-check", *options)
     told = capsys.readouterr().err
-    assert "preset reality-check has features with hop_length = 512 (not 160)" in told
+    assert "preset reality-check expects features with hop_length = 512 (not 160)" in told
     assert "'speech2vec features ALIGNED -o STORE --preset reality-check' makes them" in told
     speech2vec(monkeypatch, "export", run, "-o", run / "vectors.txt", "--device", "cpu")
     vectors = read_vectors(run / "vectors.txt")
