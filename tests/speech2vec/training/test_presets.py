@@ -175,7 +175,7 @@ def test_the_reality_check_from_training_to_scores(
     speech2vec(monkeypatch, "train", store.path, "-o", run, "--preset", "reality-check", *options)
     told = capsys.readouterr().err
     assert "preset reality-check expects features with hop_length = 512 (not 160)" in told
-    assert "'speech2vec features ALIGNED -o STORE --preset reality-check' makes them" in told
+    assert "'speech2vec features ALIGNED -o STORE --preset reality-check' computes them" in told
     speech2vec(monkeypatch, "export", run, "-o", run / "vectors.txt", "--device", "cpu")
     vectors = read_vectors(run / "vectors.txt")
     assert vectors.vectors.shape == (len(store.types), 10)
