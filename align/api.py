@@ -91,6 +91,8 @@ def run(
     if shard is not None:
         utterances = shard_of(utterances, *parse_shard(shard))
     check_output(output, force=force, resume=resume, inputs=[corpus], folder=ALIGNED_CONTENTS)
+    for setting, path in kind.extra_outputs(chosen).items():
+        check_output(path, force=force, resume=resume or None, inputs=[corpus], option=setting)
     report = align_corpus(
         utterances,
         output,

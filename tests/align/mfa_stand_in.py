@@ -136,8 +136,11 @@ with (out / "alignment_analysis.csv").open("w", newline="") as file:
     writer.writerows(rows)
 (out / "oovs_found_english.txt").write_text("\\n".join(sorted(unknown)))
 if args[0] == "train":
+    if model_out.suffix != ".zip":
+        end(2, "TypeError: expected str, bytes or os.PathLike object, not NoneType")
     with zipfile.ZipFile(model_out, "w") as archive:
         archive.writestr("meta.json", "{}")
+    (model_out.parent / f"{dictionary.stem}.dict").write_text("the 0.99 0.1 1.0 1.0 DH AH0\\n")
 print(" INFO     Done! Everything took 15.666 seconds")
 '''
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -130,8 +132,36 @@ def test_training_on_the_corpus(mfa: Mfa) -> None:
     assert train["args"][0] == "train"
     assert "nowhere" not in train["args"]
     # What the first pass left out is aligned with the model that was learned.
-    assert align["args"][3] == str(mfa.folder / "models" / "mine.zip")
-    assert (mfa.folder / "models" / "mine.zip").exists()
+    assert align["args"][3] == train["args"][3]
+    assert zipfile.is_zipfile(mfa.folder / "models" / "mine.zip")
+
+
+def test_a_training_that_keeps_its_model_overwrites_no_other_file(mfa: Mfa, tmp_path: Path) -> None:
+    mfa.say("x")
+    write_utterances(tmp_path / "all.jsonl", mfa.utterances)
+    dictionary = mfa.dictionary.read_bytes()
+    mine = mfa.dictionary.with_name("mine.zip")
+
+    def train(model: Path, *options: str) -> Result:
+        names = (f"program={mfa.program}", f"dictionary={mfa.dictionary}", f"keep_model={model}")
+        command = ["run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out"), "--aligner", "mfa", "--mfa-train"]
+        return CliRunner().invoke(app, [*command, *(part for name in names for part in ("--set", name)), *options])
+
+    assert train(mine).exit_code == 0
+    assert zipfile.is_zipfile(mine) and mfa.dictionary.read_bytes() == dictionary
+    assert sorted(path.name for path in tmp_path.glob("*.dict")) == [mfa.dictionary.name]
+    assert train(mine, "--resume").exit_code == 0
+    mine.write_text("precious")
+    shutil.rmtree(tmp_path / "out")
+    refused = train(mine)
+    assert str(refused.exception) == f"{mine} already exists; --force replaces it, another keep_model keeps it"
+    assert mine.read_text() == "precious" and not (tmp_path / "out").exists()
+    assert train(mine, "--force").exit_code == 0 and zipfile.is_zipfile(mine)
+    n_calls = len(mfa.calls())
+    refused = train(mine.with_suffix(""), "--force")
+    assert isinstance(refused.exception, UserError) and "'keep_model'" in str(refused.exception)
+    assert "must end in .zip" in str(refused.exception) and "\n" not in str(refused.exception)
+    assert len(mfa.calls()) == n_calls
 
 
 def test_training_from_the_command_line(mfa: Mfa, tmp_path: Path) -> None:
