@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, write_item
+from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, user_root, write_item
 from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, to_file_time
 from align.formats import textgrid
 from align.formats.mfa import read_analysis
@@ -148,9 +148,10 @@ class MfaAligner(Aligner):
             relink(retry, first / "corpus", second / "corpus")
             self._run_again(second, model)
             left = [item for item in left if too_fast(item)] + (yield from self._collect(retry, second / "out"))
-        unknown = _unknown_words([first / "out", second / "out"])
+        # With a model for unknown words, all words have a pronunciation.
+        known = _dictionary_words(settings.dictionary) if left and not settings.g2p_model else None
         for item in left:
-            yield _why_left_out(item, ended, unknown)
+            yield _why_left_out(item, ended, known)
 
     def _first_command(self, folder: Path, model: str) -> list[str]:
         """Return the command line of the first pass, which aligns, or trains `model` and aligns with it."""
@@ -259,17 +260,24 @@ def _is_unknown(word: Interval, unknown_phones: Sequence[Interval]) -> bool:
     return any(phone.start < word.end and word.start < phone.end for phone in unknown_phones)
 
 
-def _unknown_words(folders: Iterable[Path]) -> set[str]:
-    """Return the words that the program had no pronunciation for, from the lists that it writes."""
-    words: set[str] = set()
-    for folder in folders:
-        for path in [*folder.glob("oovs_found_*.txt"), *folder.glob("oov_counts_*.txt")]:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            words.update(line.split()[0] for line in lines if line.strip())
-    return words
+def _dictionary_words(dictionary: str) -> set[str] | None:
+    """Return the words of a dictionary, a path or the name of a downloaded one; None if it is not found."""
+    path = _absolute(dictionary)
+    if not path.is_file():
+        path = user_root() / "pretrained_models" / "dictionary" / f"{dictionary}.dict"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {line.split()[0].lower() for line in lines if line.strip()}
 
 
-def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
+def _is_known(word: str, known: set[str]) -> bool:
+    """Whether the program has a pronunciation: of the word, or of both its parts around an apostrophe."""
+    cuts = (i for i in range(1, len(word)) if "'" in word[i - 1 : i + 1])
+    return word in known or any(word[:i] in known and word[i:] in known for i in cuts)
+
+
+def _why_left_out(item: Item, ended: ExitStatus, known: set[str] | None) -> Failure:
     """Return the most likely reason why the program wrote no file, as it gives none itself."""
     name = item.utterance.utterance_id
     if ended.exit_code < 0:
@@ -278,6 +286,6 @@ def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
         return Failure(name, Reason.ALIGNER_FAILED, f"mfa: {ended.cause}")
     if too_fast(item):
         return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
-    own = [token for token in item.tokens if token in unknown]
-    detail = f"words without a pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
+    unknown = [] if known is None else [token for token in item.tokens if not _is_known(token, known)]
+    detail = f"words without a pronunciation: {' '.join(unknown[:10])}" if unknown else "mfa wrote no file for it"
     return Failure(name, Reason.NO_ALIGNMENT, detail)

@@ -94,7 +94,7 @@ for path in files:
     except sf.LibsndfileError as error:
         end(1, f"soundfile.LibsndfileError: Error opening {path}: Format not recognised.")
 lost = {path.parent.name for path in files if info[path].samplerate != 16000}
-rows, unknown = [], set()
+rows = []
 crash_after = int((HERE / "crash_after").read_text()) if (HERE / "crash_after").exists() else None
 for number, path in enumerate(files):
     if crash_after is not None and number >= crash_after:
@@ -108,7 +108,6 @@ for number, path in enumerate(files):
         continue
     rows.append(row)
     oov = [word for word in words if word not in known]
-    unknown.update(oov)
     seconds = info[path].duration
     if (path.parent.name in lost or not words or seconds < 0.1 or len(words) > 10 * seconds
             or "impossible" in words or (oov and int(flags["beam"]) < 100)):
@@ -134,7 +133,6 @@ with (out / "alignment_analysis.csv").open("w", newline="") as file:
     writer = csv.DictWriter(file, ["file", "begin", "end", "speaker", "overall_log_likelihood", "snr"])
     writer.writeheader()
     writer.writerows(rows)
-(out / "oovs_found_english.txt").write_text("\\n".join(sorted(unknown)))
 if args[0] == "train":
     if model_out.suffix != ".zip":
         end(2, "TypeError: expected str, bytes or os.PathLike object, not NoneType")

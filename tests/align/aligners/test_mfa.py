@@ -97,6 +97,23 @@ def test_every_fault_of_a_corpus_ends_in_its_reason(mfa: Mfa) -> None:
     assert failed(outcomes["silent"]).detail == "words without a pronunciation: impossible"
 
 
+def test_only_words_without_a_pronunciation_are_named(mfa: Mfa) -> None:
+    mfa.say("x", "The fox's impossible quick Zorgle")
+    for line in ("'s Z", "Zorgle Z AO1 R G AH0 L"):
+        mfa.dictionary.write_text(f"{mfa.dictionary.read_text()}{line}\n")
+    assert failed(mfa.align()["x"]).detail == "words without a pronunciation: impossible"
+    with mfa.dictionary.open("a") as lines:
+        lines.write("impossible\t0.99\tIH2 M P AA1 S AH0 B AH0 L\n")
+    assert failed(mfa.align()["x"]).detail == "mfa wrote no file for it"
+    mfa.dictionary.write_text("the DH AH0\n")
+    assert failed(mfa.align(g2p_model="english_us_arpa")["x"]).detail == "mfa wrote no file for it"
+    downloaded = mfa.folder / "users_root" / "pretrained_models" / "dictionary" / "english_us_arpa.dict"
+    downloaded.parent.mkdir(parents=True)
+    mfa.dictionary.rename(downloaded)
+    detail = failed(mfa.align(dictionary="english_us_arpa")["x"]).detail
+    assert detail == "words without a pronunciation: fox's impossible quick zorgle"
+
+
 def test_unknown_words_get_a_wider_beam_and_are_named(mfa: Mfa) -> None:
     mfa.say("known")
     mfa.say("unknown", "the zorgle fox")
