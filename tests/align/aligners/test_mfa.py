@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +149,8 @@ def test_training_on_the_corpus(mfa: Mfa) -> None:
     outcomes = mfa.align(train=True, acoustic_model="nowhere", keep_model=str(mfa.folder / "models" / "mine.zip"))
     assert spoken(outcomes["x"]) == ["the", "quick", "brown", "fox"]
     assert spoken(outcomes["y"]) == ["the", "zorgle"]
+    x = outcomes["x"]
+    assert isinstance(x, Aligned) and x.words[0].score == -50.5
     train, align = mfa.calls()
     assert train["args"][0] == "train"
     assert "nowhere" not in train["args"]
@@ -192,6 +198,38 @@ def test_training_from_the_command_line(mfa: Mfa, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert [call["args"][0] for call in mfa.calls()] == ["train"]
     assert read_report(tmp_path / "out")["settings"]["train"] is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_program_ends_with_the_process_that_started_it(mfa: Mfa, tmp_path: Path, number: signal.Signals) -> None:
+    mfa.say("x")
+    write_utterances(tmp_path / "all.jsonl", mfa.utterances)
+    (mfa.bin / "hang").touch()
+    names = [f"program={mfa.program}", f"dictionary={mfa.dictionary}", f"acoustic_model={mfa.model}"]
+    command = [sys.executable, "-m", "align", "run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out")]
+    command += ["--aligner", "mfa", *(part for name in names for part in ("--set", name))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    started = mfa.bin / "hanging"
+    wait_until(lambda: started.exists() and len(started.read_text().split()) == 3)
+    program, child, root = started.read_text().split()
+    process.send_signal(number)
+    process.wait()
+    wait_until(lambda: not is_running(program) and not is_running(child) and not Path(root).exists())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def test_names_of_downloaded_models_are_found_from_the_private_root(mfa: Mfa) -> None:
