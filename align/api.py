@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 from align.aligned import failures_of_corpus, merge_aligned, read_report, write_aligned
 from align.base import Aligner, AlignmentResult, check_results, load_aligner
 from align.checker import Checker, CheckReport, CheckSettings, IssueKind
-from align.exporting import WRITTEN as WRITTEN_BY_EXPORT
-from align.exporting import ExportFormat, ExportReport, export_aligned
+from align.exporting import EXPORT_CONTENTS, ExportFormat, ExportReport, export_aligned
 from align.importing import ImportSettings, Tally, read_alignments
 from align.results import AlignmentReport
-from align.runner import WRITTEN, align_corpus, refuse_composite, refuse_empty, shard_of
-from speech2vec.corpus.manifest import REPORT_FILE
+from align.runner import ALIGNED_CONTENTS, align_corpus, refuse_composite, refuse_empty, shard_of
 from speech2vec.corpus.readers import read_corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
@@ -92,7 +90,9 @@ def run(
     refuse_composite(utterances)
     if shard is not None:
         utterances = shard_of(utterances, *parse_shard(shard))
-    check_output(output, force=force, resume=resume, inputs=[corpus], folder_with=WRITTEN)
+    check_output(output, force=force, resume=resume, inputs=[corpus], folder=ALIGNED_CONTENTS)
+    for setting, path in kind.extra_outputs(chosen).items():
+        check_output(path, force=force, resume=resume or None, inputs=[corpus], option=setting)
     report = align_corpus(
         utterances,
         output,
@@ -163,7 +163,7 @@ def import_alignments(
     chosen = _settings_of(ImportSettings, settings)
     found = read_corpus(corpus)
     refuse_empty(found, corpus)
-    check_output(output, force=force, inputs=[corpus, alignments], folder_with=[REPORT_FILE])
+    check_output(output, force=force, inputs=[corpus, alignments], folder=ALIGNED_CONTENTS)
     tally = Tally()
     extra: dict[str, object] = {}
 
@@ -217,7 +217,7 @@ def merge(shards: Sequence[str | Path], output: str | Path, *, force: bool = Fal
     2
     """
     folders, output = [Path(shard) for shard in shards], Path(output)
-    claim_output(output, force=force, inputs=folders, folder_with=[REPORT_FILE])
+    claim_output(output, force=force, inputs=folders, folder=ALIGNED_CONTENTS)
     return AlignmentReport.from_json(output, merge_aligned(folders, output))
 
 
@@ -261,7 +261,7 @@ def export(
     if kind not in list(ExportFormat):
         raise UserError(f"there is no export format '{kind}': choose {', '.join(ExportFormat)}")
     total = int(read_report(aligned).get("aligned", 0))
-    check_output(output, force=force, inputs=[aligned], folder_with=WRITTEN_BY_EXPORT)
+    check_output(output, force=force, inputs=[aligned], folder=EXPORT_CONTENTS)
     report = ExportReport(output)
     with atomic_folder(output) as folder, Tracker("exporting", total, "utterances", quiet) as tracker:
         for _ in export_aligned(aligned, ExportFormat(kind), folder, report):
@@ -343,5 +343,5 @@ def drop(
             raise UserError(f"there is no kind of issue '{kind}': choose from {', '.join(k.value for k in IssueKind)}")
         unwanted.append(IssueKind(kind))
     checker = Checker(aligned, _settings_of(CheckSettings, settings))
-    claim_output(output, force=force, inputs=[aligned], folder_with=[REPORT_FILE])
+    claim_output(output, force=force, inputs=[aligned], folder=ALIGNED_CONTENTS)
     return AlignmentReport.from_json(output, checker.write_without(unwanted, output))

@@ -141,6 +141,11 @@ class Aligner:
     def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None:
         self.settings = settings
 
+    @classmethod
+    def extra_outputs(cls, settings: Any) -> dict[str, Path]:
+        """The files that it writes besides its results, by setting; existing ones are kept unless ``--force``."""
+        return {}
+
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
         """Yield one `Aligned` or `Failure` for each utterance, in any order."""
         raise NotImplementedError

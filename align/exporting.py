@@ -19,6 +19,7 @@ from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.output import FolderContents
 
 _SHOWN = 20
 _LIBRISPEECH_ID = re.compile(r"(\d+)-(\d+)-\d+")
@@ -33,8 +34,7 @@ class ExportFormat(str, Enum):
     alignment_txt = "alignment.txt"
 
 
-# One of these is in every folder that an export has written to.
-WRITTEN = ("**/*.TextGrid", "**/*.alignment.txt", "words.ctm", "words.csv")
+EXPORT_CONTENTS = FolderContents(marks=("**/*.TextGrid", "**/*.alignment.txt", "words.ctm", "words.csv"))
 
 
 @dataclass

@@ -18,17 +18,16 @@ from typing import Any
 from align.aligned import failures_of_corpus, read_report, write_aligned
 from align.base import AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
 from align.journal import JOURNAL_FILE, Journal
-from speech2vec.corpus.manifest import REPORT_FILE, Utterance
+from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance
 from speech2vec.corpus.readers import Corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.processes import Answer, stream_from_processes
 from speech2vec.runtime.progress import Tracker, log
 
-# Every folder that a run has written to contains one of these.
-WRITTEN = (REPORT_FILE, JOURNAL_FILE)
+ALIGNED_CONTENTS = FolderContents(marks=(REPORT_FILE, JOURNAL_FILE), others=(UTTERANCES_FILE, WORDS_FILE))
 
 # Large enough to hide the overhead of a batch, small enough that all processes end at about the same time.
 UTTERANCES_PER_BATCH = 32
@@ -161,7 +160,7 @@ def _align(
     with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
         results = _start(align_in_processes(left, recipe, jobs))
         if force:
-            claim_output(output, force=force, folder_with=WRITTEN)
+            claim_output(output, force=force, folder=ALIGNED_CONTENTS)
         with Journal(path, identity) as journal:
             for result in results:
                 journal.add(result)

@@ -12,19 +12,19 @@ from typing import Any
 import torch
 
 from emotion.corpora.registry import read_emotion_corpus
-from emotion.data.dataset import META_FILE, Prepared
+from emotion.data.dataset import PREPARED_CONTENTS, Prepared
 from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
-from emotion.evaluation.evaluate import Evaluation, evaluate_run, write_evaluation
+from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_run, write_evaluation
 from emotion.evaluation.table_rows import check_systems, table_rows, train_systems
-from emotion.evaluation.tables import Tables, make_tables, write_tables
+from emotion.evaluation.tables import TABLES_CONTENTS, Tables, make_tables, write_tables
 from emotion.metrics import N_DRAWS
 from emotion.models.word_vectors import is_segments, source_path
 from emotion.prediction.classifier import Classifier
 from emotion.settings import EmotionSettings, classifier_settings
 from emotion.training.folds import train_folds, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
-from emotion.training.run import CONFIG_FILE, RUN_FILE, Run
+from emotion.training.run import RUN_CONTENTS, RUN_FILE, Run
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
@@ -80,7 +80,7 @@ def prepare(
     if not isinstance(settings, PrepareSettings):
         settings = prepare_settings(preset, given=settings)
     corpus = read_emotion_corpus(kind, root)
-    claim_output(output, force=force, inputs=[root], folder_with=[META_FILE])
+    claim_output(output, force=force, inputs=[root], folder=PREPARED_CONTENTS)
     return prepare_corpus(corpus, output, settings, name=name, jobs=count_jobs(jobs), quiet=quiet)
 
 
@@ -167,7 +167,7 @@ def train(
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
-        claim_output(output, force=force, resume=resume, inputs=inputs, folder_with=[RUN_FILE, CONFIG_FILE])
+        claim_output(output, force=force, resume=resume, inputs=inputs, folder=RUN_CONTENTS)
         if resume and (output / RUN_FILE).exists():
             run = continue_run(corpus, output, plan, settings)
         else:
@@ -226,7 +226,7 @@ def evaluate(
     """
     opened = run.run if isinstance(run, Classifier) else Run.open(Path(run))
     if output is not None:
-        check_output(Path(output), force=force, inputs=[opened.folder], folder_with=["scores.json", "report.txt"])
+        check_output(Path(output), force=force, inputs=[opened.folder], folder=EVALUATION_CONTENTS)
     evaluation = evaluate_run(opened, draws, seed)
     if output is not None:
         write_evaluation(evaluation, Path(output))
@@ -287,7 +287,7 @@ def tables(
     n_systems = len({row.system for row in rows if row.system})
     with only_writer(output):
         inputs: list[str | Path] = [corpus.folder, *(file for files in vectors for file in files.values())]
-        claim_output(output, force=force, resume=resume, inputs=inputs, folder_with=["runs", "tables.txt"])
+        claim_output(output, force=force, resume=resume, inputs=inputs, folder=TABLES_CONTENTS)
         with Tracker("tables", n_systems, "systems", quiet) as tracker:
             results = train_systems(
                 rows,

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.synthetic_corpus import MARKER, SETTINGS, UNMAPPED, lee_chapters, make_corpus, read_chapters
+from scripts.synthetic_corpus import CONTENTS, UNMAPPED, lee_chapters, make_corpus, read_chapters
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import claim_output
@@ -50,7 +50,7 @@ def command(
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
     if not chapters:
         raise UserError(f"{transcripts}: has no lines of text")
-    claim_output(output, force=force, resume=resume or n > 1, inputs=[transcripts], folder_with=[MARKER, SETTINGS])
+    claim_output(output, force=force, resume=resume or n > 1, inputs=[transcripts], folder=CONTENTS)
     made = make_corpus(chapters, output, subset, language or ["en-us"], seed, (k - 1, n), jobs, quiet)
     print(
         f"SYNTHETIC: {made.utterances:,} utterances, {made.words:,} words, {made.seconds / 3600:.2f} h now in {output}"

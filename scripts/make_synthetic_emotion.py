@@ -18,10 +18,10 @@ import typer
 
 from scripts.make_iemocap_like import Turn, write_dialogue
 from scripts.synthesis import Voice, in_fresh_processes, speak
-from scripts.synthetic_corpus import MARKER, as_recorded, draw_voices, lee_chapters
+from scripts.synthetic_corpus import MARKER, SETTINGS, as_recorded, draw_voices, lee_chapters
 from speech2vec.runtime import console
 from speech2vec.runtime.files import atomic_folder, write_json
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker, set_up_logging
 from speech2vec.runtime.seeds import generator
@@ -113,6 +113,16 @@ def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
     return made
 
 
+CONTENTS = FolderContents(
+    marks=(MARKER,),
+    others=(
+        SETTINGS,
+        *(f"Session[1-5]/dialog/{kind}/Ses*.txt" for kind in ("EmoEvaluation", "transcriptions")),
+        *("Session[1-5]/sentences/wav/Ses*/Ses*.wav", "Session[1-5]/sentences/ForcedAlignment/Ses*/Ses*.wdseg"),
+    ),
+)
+
+
 def command(
     output: console.OutputOption,
     turns: Annotated[int, typer.Option(min=4, help="Utterances in each of the ten dialogues.")] = 40,
@@ -123,7 +133,7 @@ def command(
 ) -> None:
     """Make a small SYNTHETIC tree in IEMOCAP's layout, with one manner of speaking per class."""
     set_up_logging(quiet)
-    claim_output(output, force=force, folder_with=[MARKER])
+    claim_output(output, force=force, folder=CONTENTS)
     with atomic_folder(output) as folder, Tracker("speaking", 10, "dialogues", quiet) as tracker:
         total = 0
         preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]
@@ -137,9 +147,7 @@ def command(
             encoding="utf-8",
         )
         manners = {label: vars(manner) for label, manner in MANNERS.items()}
-        write_json(
-            folder / "synthetic.json", {"synthetic": True, "seed": seed, "utterances": total, "manners": manners}
-        )
+        write_json(folder / SETTINGS, {"synthetic": True, "seed": seed, "utterances": total, "manners": manners})
     print(f"SYNTHETIC: {total} utterances of 10 voices in IEMOCAP's layout in {output}")
 
 

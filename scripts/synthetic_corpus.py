@@ -27,12 +27,16 @@ from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import append_json_line, atomic_path, write_json
+from speech2vec.runtime.output import FolderContents
 from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker
 from speech2vec.runtime.seeds import generator
 
 SAMPLING_RATE = 16000
 MARKER, SETTINGS, UNMAPPED = "SYNTHETIC.md", "synthetic.json", "unmapped.jsonl"
+CONTENTS = FolderContents(
+    marks=(MARKER, SETTINGS), others=(UNMAPPED, "SPEAKERS.TXT", "**/*.flac", "**/*.trans.txt", "**/*.alignment.txt")
+)
 log = logging.getLogger("speech2vec")
 
 # Variants of espeak-ng that are easy to understand (no whisper, no robot) and reproducible (f2, f3 and f5 are not).

@@ -30,7 +30,7 @@ from speech2vec.training import run as runs
 from speech2vec.training import trainer
 from speech2vec.training.distributed import init_distributed, local_device, report_once
 from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings, other_features, preset_of
-from speech2vec.training.run import RUN_MARKS
+from speech2vec.training.run import RUN_CONTENTS
 from speech2vec.training.trainer import TrainOptions
 from speech2vec.vectors.embeddings import Embeddings
 from speech2vec.vectors.portable import embed as embed_recordings
@@ -183,7 +183,7 @@ def train(
             monitor = None
             if world.first:
                 until_done.enter_context(only_writer(run))
-                check_output(run, force=force, resume=resume, inputs=[store], folder_with=RUN_MARKS)
+                check_output(run, force=force, resume=resume, inputs=[store], folder=RUN_CONTENTS)
                 _advise(preset, settings, opened, chosen.type, world.size)
                 monitor = Monitor(evaluate_every) if evaluate_every else None
             options = TrainOptions(

@@ -10,14 +10,16 @@ McAuliffe et al., "Montreal Forced Aligner: trainable text-speech alignment usin
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, write_item
+from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, user_root, write_item
 from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, to_file_time
 from align.formats import textgrid
 from align.formats.mfa import read_analysis
@@ -25,6 +27,7 @@ from align.formats.tracks import FormatError, Interval, read_text
 from align.matching import match_enough
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.files import atomic_path
 
 log = logging.getLogger("speech2vec.align")
 
@@ -49,7 +52,7 @@ class MfaSettings(Settings):
     training_config : str
         Path of a training configuration; "" is the program's default.
     keep_model : str
-        Where to save the trained model; "" discards it.
+        Where to save the trained model, a file named ``.zip``; "" discards it.
     beam, retry_beam : int
         Beams of the first pass.
     wide_beam, wide_retry_beam : int
@@ -70,6 +73,13 @@ class MfaSettings(Settings):
     wide_beam: int = Field(100, ge=0)
     wide_retry_beam: int = Field(400, ge=0)
     min_matched: float = Field(0.5, ge=0, le=1)
+
+    @field_validator("keep_model")
+    @classmethod
+    def _names_a_zip(cls, value: str) -> str:
+        if value and Path(value).suffix != ".zip":  # the program would fail when it saves the model
+            raise ValueError("the name of the model must end in .zip")
+        return value
 
 
 class MfaAligner(Aligner):
@@ -100,6 +110,11 @@ class MfaAligner(Aligner):
         self.program = MfaProgram(settings.program)
         log.info("%s, version %d.%d", self.program.path, *self.program.version)
 
+    @classmethod
+    def extra_outputs(cls, settings: MfaSettings) -> dict[str, Path]:
+        """The trained model, if it is kept."""
+        return {"keep_model": _absolute(settings.keep_model)} if settings.train and settings.keep_model else {}
+
     def align(self, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
         """Yield one result for each utterance; see `Aligner.align`."""
         with tempfile.TemporaryDirectory(prefix="speech2vec-mfa-", ignore_cleanup_errors=True) as folder:
@@ -119,9 +134,11 @@ class MfaAligner(Aligner):
     def _align_items(self, items: Sequence[Item], work: Path) -> Iterator[AlignmentResult]:
         settings = self.settings
         first, second = work / "first", work / "second"
-        trained = Path(settings.keep_model).absolute() if settings.keep_model else work / "trained.zip"
+        trained = work / "model" / "trained.zip"  # not where it is kept: a dictionary is written beside it
         model = str(trained) if settings.train else _path_or_name(settings.acoustic_model)
         ended = self.program.run(self._first_command(first, model), first / "root", first / "screen.txt")
+        for path in self.extra_outputs(settings).values():
+            _keep(trained, path)
         left = yield from self._collect(items, first / "out")
         if ended.exit_code > 0 and len(left) == len(items):
             raise AlignmentError(f"mfa {_describe_failure(ended)}: {ended.cause}")
@@ -131,9 +148,10 @@ class MfaAligner(Aligner):
             relink(retry, first / "corpus", second / "corpus")
             self._run_again(second, model)
             left = [item for item in left if too_fast(item)] + (yield from self._collect(retry, second / "out"))
-        unknown = _unknown_words([first / "out", second / "out"])
+        # With a model for unknown words, all words have a pronunciation.
+        known = _dictionary_words(settings.dictionary) if left and not settings.g2p_model else None
         for item in left:
-            yield _why_left_out(item, ended, unknown)
+            yield _why_left_out(item, ended, known)
 
     def _first_command(self, folder: Path, model: str) -> list[str]:
         """Return the command line of the first pass, which aligns, or trains `model` and aligns with it."""
@@ -142,7 +160,8 @@ class MfaAligner(Aligner):
         narrow = self._options(settings.beam, settings.retry_beam)
         if not settings.train:
             return self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=narrow)
-        Path(model).parent.mkdir(parents=True, exist_ok=True)
+        for path in (Path(model), *self.extra_outputs(settings).values()):
+            path.parent.mkdir(parents=True, exist_ok=True)
         options = {**narrow, "config_path": _path_or_name(settings.training_config)}
         return self.program.train_command(corpus, dictionary, Path(model), out, jobs=self.jobs, options=options)
 
@@ -191,10 +210,23 @@ class MfaAligner(Aligner):
         )
 
 
+def _absolute(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _keep(trained: Path, path: Path) -> None:
+    """Copy the trained model to where the user wants it."""
+    if not zipfile.is_zipfile(trained):
+        log.warning("mfa did not finish its model: %s was not written", path)
+        return
+    with atomic_path(path) as temporary:
+        shutil.copyfile(trained, temporary)
+
+
 def _path_or_name(value: str) -> str:
     """Make a path absolute, as the program runs in another folder; keep the name of a downloaded model."""
     path = Path(value).expanduser()
-    return str(path.absolute()) if value and (path.exists() or len(path.parts) > 1) else value
+    return str(_absolute(value)) if value and (path.exists() or len(path.parts) > 1) else value
 
 
 def _describe_failure(ended: ExitStatus) -> str:
@@ -228,17 +260,24 @@ def _is_unknown(word: Interval, unknown_phones: Sequence[Interval]) -> bool:
     return any(phone.start < word.end and word.start < phone.end for phone in unknown_phones)
 
 
-def _unknown_words(folders: Iterable[Path]) -> set[str]:
-    """Return the words that the program had no pronunciation for, from the lists that it writes."""
-    words: set[str] = set()
-    for folder in folders:
-        for path in [*folder.glob("oovs_found_*.txt"), *folder.glob("oov_counts_*.txt")]:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            words.update(line.split()[0] for line in lines if line.strip())
-    return words
+def _dictionary_words(dictionary: str) -> set[str] | None:
+    """Return the words of a dictionary, a path or the name of a downloaded one; None if it is not found."""
+    path = _absolute(dictionary)
+    if not path.is_file():
+        path = user_root() / "pretrained_models" / "dictionary" / f"{dictionary}.dict"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {line.split()[0].lower() for line in lines if line.strip()}
 
 
-def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
+def _is_known(word: str, known: set[str]) -> bool:
+    """Whether the program has a pronunciation: of the word, or of both its parts around an apostrophe."""
+    cuts = (i for i in range(1, len(word)) if "'" in word[i - 1 : i + 1])
+    return word in known or any(word[:i] in known and word[i:] in known for i in cuts)
+
+
+def _why_left_out(item: Item, ended: ExitStatus, known: set[str] | None) -> Failure:
     """Return the most likely reason why the program wrote no file, as it gives none itself."""
     name = item.utterance.utterance_id
     if ended.exit_code < 0:
@@ -247,6 +286,6 @@ def _why_left_out(item: Item, ended: ExitStatus, unknown: set[str]) -> Failure:
         return Failure(name, Reason.ALIGNER_FAILED, f"mfa: {ended.cause}")
     if too_fast(item):
         return Failure(name, Reason.AUDIO_TOO_SHORT, f"{len(item.tokens)} words in {item.duration:.2f} s")
-    own = [token for token in item.tokens if token in unknown]
-    detail = f"words without a pronunciation: {' '.join(own[:10])}" if own else "mfa wrote no file for it"
+    unknown = [] if known is None else [token for token in item.tokens if not _is_known(token, known)]
+    detail = f"words without a pronunciation: {' '.join(unknown[:10])}" if unknown else "mfa wrote no file for it"
     return Failure(name, Reason.NO_ALIGNMENT, detail)

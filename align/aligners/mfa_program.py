@@ -135,6 +135,8 @@ class MfaProgram:
     ) -> list[str]:
         """Return the command line of a training on the corpus."""
         positional = ["train", str(corpus), dictionary, str(model), "--output_directory", str(output)]
+        if self.version >= (3, 4):  # earlier versions write no analysis: words then get no score
+            options = {**options, "output_analysis": "true"}
         return self._command(positional, jobs, options)
 
     def _command(self, positional: list[str], jobs: int, options: Mapping[str, object]) -> list[str]:

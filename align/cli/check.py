@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import align
-from speech2vec.corpus.manifest import REPORT_FILE
+from align.runner import ALIGNED_CONTENTS
 from speech2vec.runtime import console
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
@@ -48,13 +48,13 @@ def check(
     if histogram and not against:
         raise UserError("--histogram needs --against: it draws the differences to another alignment")
     settings = load_settings(align.CheckSettings, config, set_ or [])
-    for option, path, mark in (
-        ("--findings", findings, []),
-        ("--histogram", histogram, []),
-        ("-o/--output", output, [REPORT_FILE]),
+    for option, path, folder in (
+        ("--findings", findings, None),
+        ("--histogram", histogram, None),
+        ("-o/--output", output, ALIGNED_CONTENTS),
     ):
         if path:
-            check_output(path, force=force, inputs=[aligned, against], option=option, folder_with=mark)
+            check_output(path, force=force, inputs=[aligned, against], option=option, folder=folder)
     report = align.check(aligned, settings=settings)
     print(report)
     if findings:

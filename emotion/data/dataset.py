@@ -22,10 +22,12 @@ from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, 
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import read_json, write_json
+from speech2vec.runtime.output import FolderContents
 
 FEATURES_FILE = "features.npy"
 INDEX_FILE = "index.parquet"
 META_FILE = "meta.json"
+PREPARED_CONTENTS = FolderContents(marks=(META_FILE,), others=(FEATURES_FILE, INDEX_FILE, UTTERANCES_FILE, REPORT_FILE))
 FORMAT = 1
 
 # Markers in the name of a corpus that is not natural speech. The name is part of every run, table and prediction.

@@ -17,7 +17,9 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, write_json
+from speech2vec.runtime.output import FolderContents
 
+EVALUATION_CONTENTS = FolderContents(marks=("scores.json", "report.txt"), others=("confusion.png",))
 MIN_SPEAKERS = 5  # for an interval over speakers
 _COLUMNS = ("utterance_id", "speaker", "style", "fold")
 

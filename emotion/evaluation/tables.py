@@ -19,11 +19,16 @@ from emotion.data.dataset import Prepared, data_warning
 from emotion.evaluation.evaluate import Predictions, Score, score_predictions
 from emotion.evaluation.table_rows import Row, TableSystem, read_published
 from emotion.metrics import Resampling, confusion_matrix, interval, measures
+from emotion.training.run import RUN_CONTENTS
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.output import FolderContents
 
+TABLES_CONTENTS = FolderContents(
+    marks=("runs", "tables.txt"), others=("tables.csv", "differences.csv", *RUN_CONTENTS.below("runs/*"))
+)
 PUBLISHED_N = 1241  # test utterances of every published figure
 PUBLISHED_CORPUS = "IEMOCAP, session 5"
 COMPARED = ("WA", "UA")

@@ -32,6 +32,7 @@ from speech2vec.runtime.config import load_settings, to_toml
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
+from speech2vec.runtime.output import FolderContents
 from speech2vec.vectors.portable import PortableEncoder
 
 FORMAT = 1
@@ -40,6 +41,17 @@ VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
 PREDICTIONS_FILE = "predictions.csv"
 _MODELS_FOLDER, _DONE_FILE = "members", "member.json"  # per fold and seed; the names are part of the format
+
+# With the folder that `speech2vec-emotion evaluate` writes by default.
+RUN_CONTENTS = FolderContents(
+    marks=(RUN_FILE, CONFIG_FILE),
+    others=(
+        *("environment.json", SPLITS_FILE, VOCABULARY_FILE, PRETRAINED_FILE, SEGMENTS_FILE, ENCODER_FILE),
+        *(f"{_MODELS_FOLDER}/*/seed-*/{name}" for name in ("model.safetensors", "metrics.jsonl", _DONE_FILE)),
+        *(PREDICTIONS_FILE, f"{_MODELS_FOLDER}/*/seed-*/test_probabilities.npy"),
+        *(f"evaluation/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speech2vec import api
-from speech2vec.evaluation.scores import EVALUATION_FILE, SCORES_FILE, write_evaluation
+from speech2vec.evaluation.scores import EVALUATION_CONTENTS, EVALUATION_FILE, SCORES_FILE, write_evaluation
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import check_output, claim_output
@@ -38,7 +38,7 @@ def evaluate(
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
     set_up_logging(quiet)
     inputs = [*vectors, wordsim, run, store]
-    check_output(output, force=force, inputs=inputs, folder_with=[EVALUATION_FILE])
+    check_output(output, force=force, inputs=inputs, folder=EVALUATION_CONTENTS)
     evaluation = api.evaluate(
         vectors,
         run=run,
@@ -49,7 +49,7 @@ def evaluate(
         seed=seed,
         device=device.value,
     )
-    claim_output(output, force=force, inputs=inputs, folder_with=[EVALUATION_FILE])
+    claim_output(output, force=force, inputs=inputs, folder=EVALUATION_CONTENTS)
     write_evaluation(output, evaluation)
     print(evaluation)
     print(f"\nwritten: {output / EVALUATION_FILE}, {output / SCORES_FILE}")

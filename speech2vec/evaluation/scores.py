@@ -15,9 +15,11 @@ from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.output import FolderContents
 
 EVALUATION_FILE = "evaluation.json"
 SCORES_FILE = "scores.csv"
+EVALUATION_CONTENTS = FolderContents(marks=(EVALUATION_FILE,), others=(SCORES_FILE,))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import (
     PLAN_FILE,
@@ -27,16 +28,19 @@ from speech2vec.features.parts import (
     read_parts,
     read_plan,
 )
-from speech2vec.features.store import META_FILE, read_meta, starts_of_runs, write_store
+from speech2vec.features.store import FRAMES_FILE, META_FILE, read_meta, starts_of_runs, write_store
 from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer, write_json
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker
 
 PARTS = "parts"
-_STORE_ENTRIES = (META_FILE, PARTS)  # one of them is in every store, finished or not
+_STORE_CONTENTS = FolderContents(
+    marks=(META_FILE, PARTS),
+    others=(FRAMES_FILE, WORDS_FILE, *(f"{PARTS}/{name}" for name in (PLAN_FILE, "[0-9]*.npy", "[0-9]*.parquet"))),
+)
 
 
 def extract(
@@ -77,7 +81,7 @@ def extract(
     plan = Plan(aligned)
     plan_json = plan.describe(settings, shard or (1, 1))
     with only_writer(store):
-        claim_output(store, force=force, resume=resume, inputs=[aligned], folder_with=_STORE_ENTRIES)
+        claim_output(store, force=force, resume=resume, inputs=[aligned], folder=_STORE_CONTENTS)
         if resume and (finished := _resume(store, plan_json, shard)):
             return finished
         return _extract(plan, plan_json, store, settings, jobs, shard, quiet)
@@ -145,7 +149,7 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
             raise UserError(
                 f"{file.parent.parent} is not finished: complete it first with 'speech2vec features ... --resume'"
             )
-    claim_output(store, force=force, inputs=shards, folder_with=_STORE_ENTRIES)
+    claim_output(store, force=force, inputs=shards, folder=_STORE_CONTENTS)
     return _finish(store, files, first)
 
 

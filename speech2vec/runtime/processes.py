@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -284,8 +285,10 @@ def _exit_cleanly(*_: object) -> NoReturn:
 
 
 def _die_with_parent() -> None:
-    """Exit when the parent is killed; the process would wait for work forever."""
+    """Exit when the parent has ended, however it did; the process would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # to stop the programs that the function runs, see `_exit_cleanly`
+        time.sleep(_SECONDS_TO_CLEAN_UP)
         os._exit(1)

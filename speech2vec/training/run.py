@@ -16,7 +16,7 @@ from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
 from speech2vec.training.presets import TrainSettings
@@ -25,9 +25,20 @@ CONFIG_FILE = "config.toml"
 ORIGIN_FILE = "store.json"
 METRICS_FILE = "metrics.jsonl"
 ENVIRONMENT_FILE = "environment.json"
-RUN_MARKS = (CONFIG_FILE, ORIGIN_FILE)  # files that distinguish a run, complete or not, from other folders
 
 LAST, BEST = "last", "best"  # checkpoints: after the last step; after the epoch with the lowest held-out loss
+
+# With what the other commands write to a run in the documentation and in `scripts`.
+RUN_CONTENTS = FolderContents(
+    marks=(CONFIG_FILE, ORIGIN_FILE),
+    others=(
+        *(METRICS_FILE, ENVIRONMENT_FILE, "events.out.tfevents.*", "projector_config.pbtxt"),
+        *(f"checkpoints/{name}.safetensors" for name in (LAST, BEST)),
+        *(f"projector/{name}.tsv" for name in ("vectors", "words")),
+        *("vectors.txt", "vectors.bin", "same-different.json", "homophones.json", "report.html"),
+        *("evaluation/evaluation.json", "evaluation/scores.csv"),
+    ),
+)
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:
@@ -45,7 +56,7 @@ def create_run(
 ) -> None:
     """Write what describes a new run: settings, store, machine; `force` replaces an existing run."""
     if force:
-        claim_output(run, force=force, inputs=[store.path], folder_with=RUN_MARKS)
+        claim_output(run, force=force, inputs=[store.path], folder=RUN_CONTENTS)
     run.mkdir(parents=True, exist_ok=True)
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
     write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})

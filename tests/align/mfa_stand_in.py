@@ -84,6 +84,11 @@ for line in model_path(dictionary, "dictionary", "DICTIONARY_PATH").read_text().
     if len(line.split()) < 2:
         end(1, "Traceback (most recent call last):\\nValueError")
     known.add(line.split()[0])
+if (HERE / "hang").exists():
+    import subprocess, time
+    child = subprocess.Popen(["sleep", "300"])
+    (HERE / "hanging").write_text(f"{os.getpid()} {child.pid} {root}")
+    time.sleep(300)
 files = sorted(p for p in corpus.rglob("*") if p.suffix in (".wav", ".flac"))
 if not files:
     end(1, "CorpusError: There were no sound files found of the appropriate format.")
@@ -94,7 +99,7 @@ for path in files:
     except sf.LibsndfileError as error:
         end(1, f"soundfile.LibsndfileError: Error opening {path}: Format not recognised.")
 lost = {path.parent.name for path in files if info[path].samplerate != 16000}
-rows, unknown = [], set()
+rows = []
 crash_after = int((HERE / "crash_after").read_text()) if (HERE / "crash_after").exists() else None
 for number, path in enumerate(files):
     if crash_after is not None and number >= crash_after:
@@ -108,7 +113,6 @@ for number, path in enumerate(files):
         continue
     rows.append(row)
     oov = [word for word in words if word not in known]
-    unknown.update(oov)
     seconds = info[path].duration
     if (path.parent.name in lost or not words or seconds < 0.1 or len(words) > 10 * seconds
             or "impossible" in words or (oov and int(flags["beam"]) < 100)):
@@ -130,14 +134,17 @@ for number, path in enumerate(files):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
 out.mkdir(parents=True, exist_ok=True)
-with (out / "alignment_analysis.csv").open("w", newline="") as file:
-    writer = csv.DictWriter(file, ["file", "begin", "end", "speaker", "overall_log_likelihood", "snr"])
-    writer.writeheader()
-    writer.writerows(rows)
-(out / "oovs_found_english.txt").write_text("\\n".join(sorted(unknown)))
+if args[0] != "train" or flags.get("output_analysis") == "true" and VERSION >= "3.4":
+    with (out / "alignment_analysis.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["file", "begin", "end", "speaker", "overall_log_likelihood", "snr"])
+        writer.writeheader()
+        writer.writerows(rows)
 if args[0] == "train":
+    if model_out.suffix != ".zip":
+        end(2, "TypeError: expected str, bytes or os.PathLike object, not NoneType")
     with zipfile.ZipFile(model_out, "w") as archive:
         archive.writestr("meta.json", "{}")
+    (model_out.parent / f"{dictionary.stem}.dict").write_text("the 0.99 0.1 1.0 1.0 DH AH0\\n")
 print(" INFO     Done! Everything took 15.666 seconds")
 '''
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from faulty_corpora import check_that_asked_is_aligned_or_reported, faulty_corpora, write_sounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -95,6 +101,23 @@ def test_every_fault_of_a_corpus_ends_in_its_reason(mfa: Mfa) -> None:
     assert failed(outcomes["silent"]).detail == "words without a pronunciation: impossible"
 
 
+def test_only_words_without_a_pronunciation_are_named(mfa: Mfa) -> None:
+    mfa.say("x", "The fox's impossible quick Zorgle")
+    for line in ("'s Z", "Zorgle Z AO1 R G AH0 L"):
+        mfa.dictionary.write_text(f"{mfa.dictionary.read_text()}{line}\n")
+    assert failed(mfa.align()["x"]).detail == "words without a pronunciation: impossible"
+    with mfa.dictionary.open("a") as lines:
+        lines.write("impossible\t0.99\tIH2 M P AA1 S AH0 B AH0 L\n")
+    assert failed(mfa.align()["x"]).detail == "mfa wrote no file for it"
+    mfa.dictionary.write_text("the DH AH0\n")
+    assert failed(mfa.align(g2p_model="english_us_arpa")["x"]).detail == "mfa wrote no file for it"
+    downloaded = mfa.folder / "users_root" / "pretrained_models" / "dictionary" / "english_us_arpa.dict"
+    downloaded.parent.mkdir(parents=True)
+    mfa.dictionary.rename(downloaded)
+    detail = failed(mfa.align(dictionary="english_us_arpa")["x"]).detail
+    assert detail == "words without a pronunciation: fox's impossible quick zorgle"
+
+
 def test_unknown_words_get_a_wider_beam_and_are_named(mfa: Mfa) -> None:
     mfa.say("known")
     mfa.say("unknown", "the zorgle fox")
@@ -126,12 +149,42 @@ def test_training_on_the_corpus(mfa: Mfa) -> None:
     outcomes = mfa.align(train=True, acoustic_model="nowhere", keep_model=str(mfa.folder / "models" / "mine.zip"))
     assert spoken(outcomes["x"]) == ["the", "quick", "brown", "fox"]
     assert spoken(outcomes["y"]) == ["the", "zorgle"]
+    x = outcomes["x"]
+    assert isinstance(x, Aligned) and x.words[0].score == -50.5
     train, align = mfa.calls()
     assert train["args"][0] == "train"
     assert "nowhere" not in train["args"]
     # What the first pass left out is aligned with the model that was learned.
-    assert align["args"][3] == str(mfa.folder / "models" / "mine.zip")
-    assert (mfa.folder / "models" / "mine.zip").exists()
+    assert align["args"][3] == train["args"][3]
+    assert zipfile.is_zipfile(mfa.folder / "models" / "mine.zip")
+
+
+def test_a_training_that_keeps_its_model_overwrites_no_other_file(mfa: Mfa, tmp_path: Path) -> None:
+    mfa.say("x")
+    write_utterances(tmp_path / "all.jsonl", mfa.utterances)
+    dictionary = mfa.dictionary.read_bytes()
+    mine = mfa.dictionary.with_name("mine.zip")
+
+    def train(model: Path, *options: str) -> Result:
+        names = (f"program={mfa.program}", f"dictionary={mfa.dictionary}", f"keep_model={model}")
+        command = ["run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out"), "--aligner", "mfa", "--mfa-train"]
+        return CliRunner().invoke(app, [*command, *(part for name in names for part in ("--set", name)), *options])
+
+    assert train(mine).exit_code == 0
+    assert zipfile.is_zipfile(mine) and mfa.dictionary.read_bytes() == dictionary
+    assert sorted(path.name for path in tmp_path.glob("*.dict")) == [mfa.dictionary.name]
+    assert train(mine, "--resume").exit_code == 0
+    mine.write_text("precious")
+    shutil.rmtree(tmp_path / "out")
+    refused = train(mine)
+    assert str(refused.exception) == f"{mine} already exists; --force replaces it, another keep_model keeps it"
+    assert mine.read_text() == "precious" and not (tmp_path / "out").exists()
+    assert train(mine, "--force").exit_code == 0 and zipfile.is_zipfile(mine)
+    n_calls = len(mfa.calls())
+    refused = train(mine.with_suffix(""), "--force")
+    assert isinstance(refused.exception, UserError) and "'keep_model'" in str(refused.exception)
+    assert "must end in .zip" in str(refused.exception) and "\n" not in str(refused.exception)
+    assert len(mfa.calls()) == n_calls
 
 
 def test_training_from_the_command_line(mfa: Mfa, tmp_path: Path) -> None:
@@ -145,6 +198,38 @@ def test_training_from_the_command_line(mfa: Mfa, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert [call["args"][0] for call in mfa.calls()] == ["train"]
     assert read_report(tmp_path / "out")["settings"]["train"] is True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_program_ends_with_the_process_that_started_it(mfa: Mfa, tmp_path: Path, number: signal.Signals) -> None:
+    mfa.say("x")
+    write_utterances(tmp_path / "all.jsonl", mfa.utterances)
+    (mfa.bin / "hang").touch()
+    names = [f"program={mfa.program}", f"dictionary={mfa.dictionary}", f"acoustic_model={mfa.model}"]
+    command = [sys.executable, "-m", "align", "run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out")]
+    command += ["--aligner", "mfa", *(part for name in names for part in ("--set", name))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    started = mfa.bin / "hanging"
+    wait_until(lambda: started.exists() and len(started.read_text().split()) == 3)
+    program, child, root = started.read_text().split()
+    process.send_signal(number)
+    process.wait()
+    wait_until(lambda: not is_running(program) and not is_running(child) and not Path(root).exists())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def test_names_of_downloaded_models_are_found_from_the_private_root(mfa: Mfa) -> None:

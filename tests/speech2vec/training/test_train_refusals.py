@@ -149,6 +149,11 @@ def test_a_run_is_not_replaced_by_nothing(store: Path, trained: Path, tmp_path: 
     code, _, said = command(store, run, "--force")
     assert code == 2 and len(said) == 1 and "no utterance has two words" in said[0]
     assert (run / "vectors.txt").exists() and checkpoint_file(run).exists()
+    (run / "thesis.txt").write_text("kept")
+    code, _, said = command(trained.parent / "store", run, "--force")
+    assert code == 2 and len(said) == 1 and "contains thesis.txt, which this command did not write" in said[0]
+    assert (run / "vectors.txt").exists() and checkpoint_file(run).exists()
+    (run / "thesis.txt").unlink()
     code, _, _ = command(trained.parent / "store", run, "--force")
     assert code == 0 and not (run / "vectors.txt").exists()
 
