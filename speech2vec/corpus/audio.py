@@ -12,6 +12,7 @@ import soundfile as sf
 import soxr
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 # libsndfile's log message for a WAV header that announces more bytes than the file has.
 _SHORT_CHUNK = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
@@ -63,11 +64,13 @@ class AudioInfo:
 def _open(path: Path) -> sf.SoundFile:
     path = Path(path)
     try:
-        file = sf.SoundFile(path)
+        file = sf.SoundFile(require_file(path))
+    except UserError as error:
+        raise AudioError(str(error)) from error
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such audio file") from error
     except sf.LibsndfileError as error:
-        if not path.exists():
-            raise AudioError(f"{path}: no such audio file") from error
-        if path.is_file() and path.stat().st_size == 0:
+        if path.stat().st_size == 0:
             raise AudioError(f"{path}: the audio file is empty (0 bytes)") from error
         # libsndfile reports an MP3 truncated within its first frames as "does not exist".
         reason = error.error_string.strip()
