@@ -10,7 +10,7 @@ import importlib
 import logging
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -25,6 +25,8 @@ from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 
 log = logging.getLogger("speech2vec.align")
+
+_DETAIL_LIMIT = 200  # characters of an exception's message
 
 ALIGNERS: Mapping[str, str] = {
     "pocketsphinx": "align.aligners.pocketsphinx:PocketSphinxAligner",
@@ -236,11 +238,29 @@ def to_file_time(utterance: Utterance, word: str, start: float, end: float, scor
     return Word(utterance.utterance_id, word, round(offset + start, 6), round(offset + end, 6), score)
 
 
-def check_results(utterances: Sequence[Utterance], results: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
+def align_batch(aligner: Aligner, utterances: Sequence[Utterance]) -> Iterator[AlignmentResult]:
+    """Yield the checked results of an aligner (see `check_results`).
+
+    If it raises an exception, it is called again for each utterance that has no result yet, so that only those at
+    fault fail; but not if it learns from the whole corpus.
+    """
+
+    def align(asked: Sequence[Utterance]) -> Iterator[AlignmentResult]:
+        yield from aligner.align(asked)  # here, so that an exception of the call is one of the iteration
+
+    return check_results(utterances, align(utterances), None if aligner.whole_corpus else align)
+
+
+def check_results(
+    utterances: Sequence[Utterance],
+    results: Iterator[AlignmentResult],
+    again: Callable[[Sequence[Utterance]], Iterator[AlignmentResult]] | None = None,
+) -> Iterator[AlignmentResult]:
     """Pass on what an aligner yields, and see to it that there is exactly one result for each utterance.
 
-    An utterance that is left out or has impossible times becomes a `Failure`. If the aligner raises an exception, so
-    do all utterances that have no result yet; only a `UserError` is passed on.
+    An utterance that is left out or has impossible times becomes a `Failure`. If `results` raises an exception, the
+    utterances without a result are passed to `again`, one at a time, or become failures; only a `UserError` is passed
+    on.
 
     Raises
     ------
@@ -261,10 +281,16 @@ def check_results(utterances: Sequence[Utterance], results: Iterator[AlignmentRe
     except UserError:
         raise
     except Exception as error:
-        log.exception("the aligner failed; %d utterances of this batch have no result", len(waiting))
-        reason, detail = Reason.ALIGNER_FAILED, f"{type(error).__name__}: {error}"
+        reason, detail = Reason.ALIGNER_FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:_DETAIL_LIMIT]
+        log.debug("the aligner failed", exc_info=True)
+        if again is None:
+            log.warning("the aligner failed (%s); utterances without a result: %d", detail, len(waiting))
     for utterance in utterances:
-        if utterance.utterance_id in waiting:
+        if utterance.utterance_id not in waiting:
+            continue
+        if reason is Reason.ALIGNER_FAILED and again is not None and len(utterances) > 1:
+            yield from check_results([utterance], again([utterance]), again)
+        else:
             yield Failure(utterance.utterance_id, reason, detail)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from align.base import Aligned, AlignmentResult, Failure, Reason
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 JOURNAL_FILE = "journal.jsonl"
 
@@ -47,6 +48,8 @@ class Journal:
         self.path = Path(path)
         self._offsets: dict[str, int] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            require_file(self.path)
         self._file = self.path.open("a+b")
         end = self._read(identity)
         self._file.truncate(end)

@@ -1,7 +1,7 @@
 """Align a corpus into an ALIGNED folder: resumable, in shards, in several processes.
 
 Each result goes into a journal first, so that an interrupted run can be continued. Aligners run in processes of their
-own: if one crashes, only the utterance that caused it is lost.
+own: if one crashes or raises an exception, only the utterance that caused it is lost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from align.aligned import failures_of_corpus, read_report, write_aligned
-from align.base import AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
+from align.base import AlignmentError, AlignmentResult, Failure, Reason, align_batch, load_aligner
 from align.journal import JOURNAL_FILE, Journal
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance
 from speech2vec.corpus.readers import Corpus
@@ -234,4 +234,4 @@ def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: in
 def _make_aligner(recipe: Recipe, jobs: int) -> Callable[[Sequence[Utterance]], Iterator[AlignmentResult]]:
     kind = load_aligner(recipe.aligner)
     aligner = kind(validate_settings(kind.settings_type, recipe.settings), jobs=jobs, device=recipe.device)
-    return lambda batch: check_results(batch, aligner.align(batch))
+    return partial(align_batch, aligner)

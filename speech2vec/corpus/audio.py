@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,21 @@ import soundfile as sf
 import soxr
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 # libsndfile's log message for a WAV header that announces more bytes than the file has.
 _SHORT_CHUNK = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
 
 # The length that libsndfile reports for a FLAC stream without one (for example, written to a pipe).
 _UNKNOWN_LENGTH = 2**63 - 1
+
+# The one bound on what an audio header may claim: anything beyond is damage, and could fill the memory.
+MIN_SAMPLING_RATE, MAX_SAMPLING_RATE = 2_000, 384_000  # Hz
+MAX_CHANNELS = 64
+MAX_HOURS = 100  # of the file
+MAX_SAMPLES = 4 * 3600 * 16000  # loaded at once, after resampling: 4 hours at 16 kHz, 0.9 GB
+
+_VALUES_PER_BLOCK = 2**22  # decoded at once, of all channels: 16 MB
 
 _OGG_PAGE = 65307  # maximum page size in bytes (RFC 3533, section 6)
 
@@ -54,11 +64,13 @@ class AudioInfo:
 def _open(path: Path) -> sf.SoundFile:
     path = Path(path)
     try:
-        file = sf.SoundFile(path)
+        file = sf.SoundFile(require_file(path))
+    except UserError as error:
+        raise AudioError(str(error)) from error
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such audio file") from error
     except sf.LibsndfileError as error:
-        if not path.exists():
-            raise AudioError(f"{path}: no such audio file") from error
-        if path.is_file() and path.stat().st_size == 0:
+        if path.stat().st_size == 0:
             raise AudioError(f"{path}: the audio file is empty (0 bytes)") from error
         # libsndfile reports an MP3 truncated within its first frames as "does not exist".
         reason = error.error_string.strip()
@@ -69,7 +81,27 @@ def _open(path: Path) -> sf.SoundFile:
     if file.frames >= _UNKNOWN_LENGTH:
         file.close()
         raise AudioError(f"{path}: its header lacks the length (written to a pipe?): encode it again to a file")
+    try:
+        _check_header(path, file)
+    except AudioError:
+        file.close()
+        raise
     return file
+
+
+def _check_header(path: Path, file: sf.SoundFile) -> None:
+    """Refuse what no recording has, before anything is decoded."""
+    hours = file.frames / max(1, file.samplerate) / 3600
+    for value, least, most, unit in (
+        (file.samplerate, MIN_SAMPLING_RATE, MAX_SAMPLING_RATE, "Hz"),
+        (file.channels, 1, MAX_CHANNELS, "channels"),
+        (hours, 0, MAX_HOURS, "hours"),
+    ):
+        if not least <= value <= most:
+            raise AudioError(
+                f"{path}: its header claims {value:.0f} {unit}, {least} to {most} can be read: "
+                "if the header is damaged, encode the file again"
+            )
 
 
 def info(path: Path) -> AudioInfo:
@@ -134,30 +166,54 @@ def load(
         if first >= file.frames > 0:
             raise AudioError(f"{path}: is {file.frames / rate:.2f} s long, a segment from {start:.2f} s was requested")
         wanted = max(0, min(last, file.frames) - first)
+        rate_wanted = sampling_rate or rate
+        if wanted * rate_wanted > MAX_SAMPLES * rate:
+            raise AudioError(
+                f"{path}: {wanted / rate / 3600:.1f} hours are too long to load at once at {rate_wanted} Hz "
+                f"(at most {MAX_SAMPLES / rate_wanted / 3600:.1f} hours): split it into segments"
+            )
         try:
             if first:
                 file.seek(first)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
+            n_decoded, samples = _decode(file, wanted, channel, rate_wanted)
         except sf.LibsndfileError as error:
             raise AudioError(f"{path}: cannot be decoded to the end ({error.error_string.strip()})") from error
         # The header of an MP3 gives its length only to within a few codec frames.
         tolerance = 4 * 1152 if file.format == "MPEG" else 0
-        if len(samples) < wanted - tolerance:
-            raise AudioError(f"{path}: truncated ({len(samples) / rate:.2f} of {wanted / rate:.2f} s could be decoded)")
+        if n_decoded < wanted - tolerance:
+            raise AudioError(f"{path}: truncated ({n_decoded / rate:.2f} of {wanted / rate:.2f} s could be decoded)")
         if end is not None and last > file.frames + 0.1 * rate:
             raise AudioError(f"{path}: is {file.frames / rate:.2f} s long, a segment up to {end:.2f} s was requested")
-    if len(samples) == 0:
+    if n_decoded == 0:
         raise AudioError(f"{path}: contains no samples")
-    if n_channels == 1:
+    if len(samples) == 0:
+        raise AudioError(f"{path}: its {n_decoded} samples at {rate} Hz are none at {sampling_rate} Hz")
+    return samples
+
+
+def _decode(file: sf.SoundFile, n_samples: int, channel: int | None, sampling_rate: int) -> tuple[int, np.ndarray]:
+    """The number of samples decoded, and these as mono at `sampling_rate`; at most a block is in memory besides."""
+    if file.channels == 1:
         channel = 0  # saves the cost of averaging one channel
-    mono = samples[:, channel] if channel is not None else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise AudioError(f"{path}: contains samples that are NaN or infinite")
-    if sampling_rate is not None and sampling_rate != rate:
-        mono = soxr.resample(mono, rate, sampling_rate)
-        if len(mono) == 0:
-            raise AudioError(f"{path}: its {len(samples)} samples at {rate} Hz are none at {sampling_rate} Hz")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    rate = file.samplerate
+    resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32") if rate != sampling_rate else None
+    # A few more than needed, as the resampler may round up.
+    mono = np.empty(math.ceil(n_samples * sampling_rate / rate) + 16, dtype=np.float32)
+    n_decoded = n_written = 0
+    while True:
+        n_wanted = min(_VALUES_PER_BLOCK // file.channels, n_samples - n_decoded)
+        block = file.read(n_wanted, dtype="float32", always_2d=True)
+        n_decoded += len(block)
+        is_last = len(block) < n_wanted or n_decoded == n_samples
+        piece = np.ascontiguousarray(block[:, channel]) if channel is not None else block.mean(axis=1)
+        if not np.isfinite(piece).all():
+            raise AudioError(f"{file.name}: contains samples that are NaN or infinite")
+        if resampler is not None:
+            piece = resampler.resample_chunk(piece, last=is_last)
+        mono[n_written : n_written + len(piece)] = piece
+        n_written += len(piece)
+        if is_last:
+            return n_decoded, mono[:n_written]
 
 
 def pcm16(samples: np.ndarray) -> bytes:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
 
 UTTERANCES_FILE = "utterances.jsonl"
 
@@ -147,7 +147,7 @@ def iterate_utterances(path: Path) -> Iterator[Utterance]:
     path = Path(path)
     seen: set[str] = set()
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with require_file(path).open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
@@ -203,7 +203,7 @@ def read_words(path: Path) -> pa.Table:
     path = Path(path)
     path = path / WORDS_FILE if path.is_dir() else path
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(require_file(path))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; 'speech2vec-align run' or 'import' creates it") from error
     except (pa.ArrowInvalid, OSError) as error:

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 Phones = tuple[str, ...]
 
@@ -62,7 +63,7 @@ def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
     path = dictionary_path() if path is None else Path(path)
     pronunciations: dict[str, list[Phones]] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
+        with require_file(path).open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip() or line.startswith((";;;", "#")):
                     continue

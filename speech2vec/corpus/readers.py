@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, read_utterances
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -131,12 +132,17 @@ def text_beside(audio: Path) -> str | None:
     """The transcript that lies beside an audio file as ``.lab`` or ``.txt``; None if neither does."""
     for suffix in TRANSCRIPT_SUFFIXES:
         if audio.with_suffix(suffix).exists():
-            return audio.with_suffix(suffix).read_text(encoding="utf-8-sig", errors="replace").strip()
+            return require_file(audio.with_suffix(suffix)).read_text(encoding="utf-8-sig", errors="replace").strip()
     return None
 
 
 def _read_text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8-sig").strip()
+    try:
+        return require_file(path).read_bytes().decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error.reason})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _read_librispeech(transcripts: list[Path]) -> Corpus:
@@ -151,8 +157,8 @@ def _read_librispeech(transcripts: list[Path]) -> Corpus:
         for transcript in files:
             try:
                 lines = _read_text(transcript).split("\n")
-            except UnicodeDecodeError as error:
-                problems.append(Problem(transcript.name, BAD_TRANSCRIPT, f"{transcript} is not UTF-8 ({error.reason})"))
+            except UserError as error:
+                problems.append(Problem(transcript.name, BAD_TRANSCRIPT, str(error)))
                 continue
             for line in filter(str.strip, lines):
                 name, *text = line.split(maxsplit=1)
@@ -198,8 +204,8 @@ def _read_side_by_side(root: Path) -> Corpus:
             else:
                 try:
                     text = " ".join(_read_text(texts[stem]).split())
-                except UnicodeDecodeError as error:
-                    problems.append(Problem(name, BAD_TRANSCRIPT, f"{texts[stem]} is not UTF-8 ({error.reason})"))
+                except UserError as error:
+                    problems.append(Problem(name, BAD_TRANSCRIPT, str(error)))
                     continue
                 utterances.append(Utterance(name, audio[stem].absolute(), text, speaker))
     return _split_empty_transcripts(utterances, problems)

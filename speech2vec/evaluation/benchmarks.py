@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 from speech2vec.runtime.progress import log
 
 SOURCE = "Chung & Glass, Interspeech 2018 (arXiv 1803.08976), Tables 1 and 2"
@@ -134,7 +135,7 @@ def read_benchmark(path: Path) -> Benchmark:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = require_file(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     try:

@@ -24,7 +24,7 @@ from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json
+from speech2vec.runtime.files import atomic_path, read_json, require_file
 
 PLAN_FILE = "plan.json"
 UTTERANCES_PER_PART = 64  # some minutes of speech, about a second of work
@@ -282,7 +282,7 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
     result, tables = Extraction(), []
     for file in files:
         try:
-            table = pq.read_table(file)
+            table = pq.read_table(require_file(file))
             notes = json.loads(table.schema.metadata[b"notes"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise _damaged(file) from error
@@ -300,7 +300,7 @@ def read_frames(file: Path, words: pa.Table) -> np.ndarray:
     """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
     try:
-        frames = np.load(file)
+        frames = np.load(require_file(file))
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(file) from error
     if len(frames) != words["n_frames"].to_numpy().sum():

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.files import atomic_path, read_json, require_file, write_json
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
@@ -162,11 +162,11 @@ class Store:
         path = Path(path)
         meta = read_meta(path)
         try:
-            frames = np.load(path / FRAMES_FILE, mmap_mode="r")
+            frames = np.load(require_file(path / FRAMES_FILE), mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise _unreadable(path / FRAMES_FILE, "array", error) from error
         try:
-            table = pq.read_table(path / WORDS_FILE).unify_dictionaries()
+            table = pq.read_table(require_file(path / WORDS_FILE)).unify_dictionaries()
         except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
             raise _unreadable(path / WORDS_FILE, "Parquet file", error) from error
         missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]

@@ -18,6 +18,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,7 +47,7 @@ S = TypeVar("S", bound=Settings)
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a `UserError` names the file that is missing or invalid."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(require_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"settings file {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

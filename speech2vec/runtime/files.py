@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_file(path: Path) -> Path:
+    """Return `path`, which must be a regular file or a link to one: reading a FIFO or a device may never end.
+
+    Raises
+    ------
+    UserError
+        If it is a FIFO, a device or a socket.
+    OSError
+        If it does not exist or is a folder, as `open` would.
+    """
+    path = Path(path)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is a FIFO, a device or a socket: only regular files are read, copy it to one")
+    return path
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN raises ValueError: standard JSON has no such value."""
     with atomic_path(path) as temporary:
@@ -72,7 +92,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a `UserError` names the file that is missing or invalid."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(require_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

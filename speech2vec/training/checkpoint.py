@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
@@ -143,7 +143,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     weights, optimiser = {}, {}
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(require_file(path), framework="pt") as file:
             progress = dict(json.loads((file.metadata() or {})["progress"]))
             for name in file.keys():  # noqa: SIM118  # not a mapping
                 if name.startswith(_MODEL):

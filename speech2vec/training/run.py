@@ -15,7 +15,7 @@ from speech2vec.runtime.config import differences, fingerprint, read_toml, to_to
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.files import atomic_path, read_json, require_file, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
@@ -132,7 +132,7 @@ def truncate_metrics(run: Path, epoch: int) -> list[dict[str, Any]]:
 def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
     """The readable lines of metrics.jsonl, the line numbers of the others, and the number of all lines."""
     file = run / METRICS_FILE
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    lines = require_file(file).read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
     rows, unreadable = [], []
     for number, line in enumerate(lines, start=1):
         try:

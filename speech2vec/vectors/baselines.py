@@ -22,6 +22,7 @@ from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.store import META_FILE, Store, starts_of_runs
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 from speech2vec.runtime.seeds import LARGEST_SEED
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -107,7 +108,7 @@ def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
 
 def _read_text(path: Path) -> Iterator[list[str]]:
     try:
-        with path.open(encoding="utf-8") as lines:
+        with require_file(path).open(encoding="utf-8") as lines:
             for line in lines:
                 _, _, text = line.partition(" ")
                 yield tokenize(text)

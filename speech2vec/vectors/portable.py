@@ -33,7 +33,7 @@ from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.config import fingerprint, validate_settings
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json
+from speech2vec.runtime.files import atomic_path, read_json, require_file
 from speech2vec.training.run import Run
 from speech2vec.vectors.embeddings import Embeddings
 
@@ -74,7 +74,7 @@ class PortableEncoder:
             If the file does not exist, or is damaged.
         """
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(require_file(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
             mfcc = validate_settings(MfccSettings, json.loads(metadata["mfcc"]))

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
 from speech2vec.runtime.progress import log
 
 # Limits in bytes, above which a file is not a word2vec file.
@@ -49,7 +49,7 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
     """Read a word2vec file (see `word_vectors.read_vectors`): unique words and their vectors."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with require_file(path).open("rb") as file:
             n_words, vector_size = _read_header(file, path)
             has_header = file.tell() > 0
             if n_words == 0:

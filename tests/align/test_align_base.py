@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, read_failures, read_report, write_aligned
-from align.base import Aligned, AlignmentError, AlignmentResult, Failure, Reason, check_results, load_aligner
+from align.base import (
+    Aligned,
+    Aligner,
+    AlignmentError,
+    AlignmentResult,
+    Failure,
+    Reason,
+    align_batch,
+    check_results,
+    load_aligner,
+)
 from speech2vec.corpus import readers
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
 from speech2vec.runtime.config import Settings
@@ -66,6 +76,45 @@ def test_every_utterance_ends_in_exactly_one_place(tmp_path_factory, hows, raise
         "x",
     }
     assert len(read_utterances(folder)) == len(asked)
+
+
+class Raising(Aligner):
+    """Answers in reverse order, and raises for every utterance whose text is "raise", as it is called or later."""
+
+    def __init__(self, at_call: bool, whole_corpus: bool = False) -> None:
+        self.at_call = at_call
+        self.whole_corpus = whole_corpus
+
+    def align(self, utterances):
+        if self.at_call and any(u.text == "raise" for u in utterances):
+            raise ZeroDivisionError("a fault\nof the aligner " + "x" * 1000)
+        return self._each(utterances)
+
+    def _each(self, utterances):
+        for u in reversed(utterances):
+            if u.text == "raise":
+                raise ZeroDivisionError("a fault\nof the aligner " + "x" * 1000)
+            yield aligned(u.utterance_id, (0.0, 0.5))
+
+
+@pytest.mark.parametrize("at_call", [False, True])
+@pytest.mark.parametrize("at_fault", [[], [0], [4], [1, 3], [0, 1, 2, 3, 4]])
+def test_an_exception_ends_the_utterance_at_fault_alone(at_call, at_fault):
+    asked = [utterance(f"u{i}", "raise" if i in at_fault else "a") for i in range(5)]
+    got = {o.utterance_id: o for o in align_batch(Raising(at_call), asked)}
+    assert sorted(got) == [u.utterance_id for u in asked]
+    assert sorted(name for name, o in got.items() if isinstance(o, Failure)) == [f"u{i}" for i in at_fault]
+    for i in at_fault:
+        assert got[f"u{i}"].reason is Reason.ALIGNER_FAILED
+        assert got[f"u{i}"].detail.startswith("ZeroDivisionError: a fault of the aligner xx")
+        assert len(got[f"u{i}"].detail) <= 200
+
+
+def test_an_aligner_that_learns_from_all_utterances_is_not_called_for_single_ones():
+    asked = [utterance("u0"), utterance("u1", "raise"), utterance("u2")]
+    got = {o.utterance_id: o for o in align_batch(Raising(at_call=False, whole_corpus=True), asked)}
+    assert isinstance(got["u2"], Aligned)
+    assert got["u0"].reason is got["u1"].reason is Reason.ALIGNER_FAILED
 
 
 def test_a_guessed_word_counts_as_often_as_it_is_said(tmp_path):

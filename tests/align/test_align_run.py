@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from align.aligned import iterate_aligned, merge_aligned, read_report
+from align.aligners.pocketsphinx import PocketSphinxSettings
 from align.base import Aligned, AlignmentError, Failure, Reason
 from align.cli.app import app
 from align.journal import JOURNAL_FILE, Journal
@@ -88,13 +89,34 @@ def test_crashes_exceptions_and_silence_cost_one_utterance_each(own, tmp_path):
     )
 
 
-def test_an_exception_fails_what_was_not_answered_in_its_part(own, tmp_path):
-    report = align_corpus(corpus("a", "raise", "b"), tmp_path / "out", own, Settings())
-    assert [(f["utterance_id"], f["reason"]) for f in report["failed"]] == [
-        ("u001", Reason.ALIGNER_FAILED.value),
-        ("u002", Reason.ALIGNER_FAILED.value),
-    ]
-    assert report["failed"][0]["detail"] == "ValueError: cannot"
+def test_an_exception_costs_its_utterance_alone(own, tmp_path, capfd):
+    texts = ["hello"] * 40
+    texts[1], texts[2], texts[35] = "raise", "raise", "raise"
+    report = align_corpus(corpus(*texts), tmp_path / "out", own, Settings())
+    failed = {f["utterance_id"]: (f["reason"], f["detail"]) for f in report["failed"]}
+    expected = (Reason.ALIGNER_FAILED.value, "ValueError: cannot")
+    assert failed == {"u001": expected, "u002": expected, "u035": expected}
+    assert report["aligned"] == 37
+    done = (tmp_path / "done.txt").read_text().split()
+    assert len(done) == len(set(done)) == 37, "what has a result is not aligned again"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("faulty", [0, 3, 7])
+def test_a_damaged_recording_costs_its_utterance_alone(tmp_path, faulty):
+    """A FLAC whose header (STREAMINFO) claims 2^36 samples."""
+    utterances = []
+    for i in range(8):
+        sf.write(tmp_path / f"{i}.flac", 0.1 * np.random.default_rng(i).standard_normal(8000), 16000)
+        utterances.append(Utterance(f"u{i}", tmp_path / f"{i}.flac", "a", "s"))
+    content = bytearray((tmp_path / f"{faulty}.flac").read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F]) + b"\xff" * 4
+    (tmp_path / f"{faulty}.flac").write_bytes(content)
+    report = align_corpus(Corpus(utterances), tmp_path / "out", "pocketsphinx", PocketSphinxSettings())
+    failed = {f["utterance_id"]: f for f in report["failed"] if f["reason"] != Reason.NO_ALIGNMENT.value}
+    assert list(failed) == [f"u{faulty}"]
+    assert failed[f"u{faulty}"]["reason"] == Reason.UNREADABLE_AUDIO.value
+    assert "its header claims 1193 hours" in failed[f"u{faulty}"]["detail"]
 
 
 def test_an_aligner_that_does_not_start_ends_the_run(own, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The journal on disk: what is in it the moment an outcome is added, after a kill, and whose it is."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,9 @@ def test_what_is_added_after_half_a_line_is_kept_by_the_next_kill_too(tmp_path):
         assert "u1" not in journal
         utterances = [Utterance(name, Path("a.wav"), "one", "s") for name in ("u2", "u0")]
         assert list(journal.results(utterances)) == [outcome("u2"), outcome("u0")]
+
+
+def test_a_fifo_is_no_journal(tmp_path):
+    os.mkfifo(tmp_path / JOURNAL_FILE)
+    with pytest.raises(UserError, match="is a FIFO, a device or a socket"):
+        Journal(tmp_path / JOURNAL_FILE, IDENTITY)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -158,6 +160,68 @@ def test_samples_that_are_no_numbers(tmp_path: Path, value: float) -> None:
     sf.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     with pytest.raises(audio.AudioError, match="NaN or infinite"):
         audio.load(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_channels", "told"),
+    [
+        (1, 1, "claims 1 Hz, 2000 to 384000"),
+        (1999, 1, "claims 1999 Hz"),
+        (500_000, 1, "claims 500000 Hz"),
+        (16000, 65, "claims 65 channels, 1 to 64"),
+    ],
+)
+def test_a_header_that_claims_what_no_recording_has(tmp_path: Path, rate: int, n_channels: int, told: str) -> None:
+    file = tmp_path / "a.wav"
+    sf.write(file, np.zeros((1000, n_channels), dtype=np.float32), rate)
+    for read in (audio.info, audio.load):
+        with pytest.raises(audio.AudioError, match=told) as caught:
+            read(file)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) <= 300 + len(str(file))
+
+
+def write_flac_that_claims(file: Path, n_samples: int) -> None:
+    """A second of noise as FLAC whose header (STREAMINFO) gives another number of samples, in 36 bits."""
+    sf.write(file, noise(16000), 16000, format="FLAC")
+    content = bytearray(file.read_bytes())
+    content[21] = content[21] & 0xF0 | n_samples >> 32
+    content[22:26] = (n_samples & 0xFFFFFFFF).to_bytes(4, "big")
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "told"),
+    [
+        (2**36 - 1, "claims 1193 hours"),
+        (2**30, r"18.6 hours are too long .* \(at most 4.0 hours\)"),
+        (2**26, "cannot be decoded to the end"),
+    ],
+)
+def test_a_flac_that_claims_to_be_longer_fills_no_memory(tmp_path: Path, n_samples: int, told: str) -> None:
+    write_flac_that_claims(tmp_path / "a.flac", n_samples)
+    tracemalloc.start()
+    try:
+        with pytest.raises(audio.AudioError, match=told):
+            audio.load(tmp_path / "a.flac")
+        assert tracemalloc.get_traced_memory()[1] < 2**29
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_of_resampling_is_bounded(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros(2_000_000, dtype=np.float32), 2000)
+    with pytest.raises(audio.AudioError, match=r"0.3 hours are too long to load at once at 1000000 Hz \(at most 0.1"):
+        audio.load(tmp_path / "a.wav", sampling_rate=1_000_000)
+
+
+@pytest.mark.parametrize("channel", [None, 1])
+def test_long_audio_is_decoded_in_blocks_without_a_seam(tmp_path: Path, channel: int | None) -> None:
+    written = noise(3_000_000, 2)  # more than a block
+    sf.write(tmp_path / "a.wav", written, 44100, subtype="FLOAT")
+    mono = written.mean(axis=1) if channel is None else written[:, channel]
+    loaded = audio.load(tmp_path / "a.wav", channel=channel)
+    np.testing.assert_array_equal(loaded, soxr.resample(np.ascontiguousarray(mono), 44100, 16000))
+    np.testing.assert_array_equal(audio.load(tmp_path / "a.wav", sampling_rate=None, channel=channel), mono)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,3 +42,21 @@ def test_words_are_lower_case_without_blanks_and_stay_what_they_are(text: str) -
 
 def test_tags_keep_their_spelling() -> None:
     assert tags("[LAUGHTER] yes <Noise> {x} ((y))") == ["[LAUGHTER]", "<Noise>", "{x}", "((y))"]
+
+
+BY_REGULAR_EXPRESSION = re.compile(r"\[[^\]]*\]|<[^>]*>|\(\([^)]*\)\)|\{[^}]*\}")
+
+
+@given(st.text("[]<>{}()ab '\n", max_size=30))
+def test_tags_are_those_of_the_regular_expression(text: str) -> None:
+    assert tags(text) == BY_REGULAR_EXPRESSION.findall(text)
+    assert tokenize(text) == tokenize(BY_REGULAR_EXPRESSION.sub(" ", text))
+
+
+@pytest.mark.parametrize(
+    "part", ["((", "[", "<", "{", "((a)", "([<{", "'", "a'", "(( ]", "\u0301\u0316", "\u05b8\u05b0"]
+)
+def test_the_time_grows_no_faster_than_the_text(part: str) -> None:
+    begin = time.perf_counter()
+    tokenize(part * 80_000)
+    assert time.perf_counter() - begin < 2
