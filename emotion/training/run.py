@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -31,7 +32,7 @@ from emotion.training.trainer import Fitted
 from speech2vec.runtime.config import load_settings, to_toml
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
+from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, inside, read_json_as, write_json
 from speech2vec.vectors.portable import PortableEncoder
 
 FORMAT = 1
@@ -40,6 +41,29 @@ VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
 PREDICTIONS_FILE = "predictions.csv"
 _MODELS_FOLDER, _DONE_FILE = "members", "member.json"  # per fold and seed; the names are part of the format
+
+
+class _Parts(BaseModel):
+    """The utterance ids of one fold in ``splits.json``."""
+
+    train: list[str]
+    development: list[str]
+    test: list[str]
+
+
+class _RunInfo(BaseModel):
+    """What is read from ``run.json``."""
+
+    model: str
+    corpus: str
+    labels: list[str]
+    seeds: list[int]
+    protocol: str
+    features: dict[str, Any]
+    sampling_rates: dict[str, int]
+    n_features: int
+    embeddings: str | None
+    vector_size: int
 
 
 @dataclass(frozen=True)
@@ -122,9 +146,10 @@ class Run:
         folder = Path(folder)
         if not (folder / RUN_FILE).exists():
             raise UserError(f"{folder} is not a run of speech2vec-emotion (no {RUN_FILE})")
-        info = read_json(folder / RUN_FILE)
+        info = read_json_as(folder / RUN_FILE, dict[str, Any], "the description of a run")
         if info.get("format") != FORMAT:
             raise UserError(f"{folder} has format {info.get('format')}, this version reads {FORMAT}: train it again")
+        read_json_as(folder / RUN_FILE, _RunInfo, "the description of a run")
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property
@@ -172,13 +197,18 @@ class Run:
     @cached_property
     def splits(self) -> dict[str, dict[str, list[str]]]:
         """Utterance ids of each fold's parts: {fold: {"train": [...], "development": [...], "test": [...]}}."""
-        return read_json(self.folder / SPLITS_FILE)
+        splits: dict[str, dict[str, list[str]]] = read_json_as(
+            self.folder / SPLITS_FILE, dict[str, _Parts], "the splits of a run"
+        )
+        for fold in splits:
+            self.model_folder(fold, 0)  # raises if a fold's name is not one below the run's folder
+        return splits
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         if not (self.folder / VOCABULARY_FILE).exists():
             return None
-        return Vocabulary(read_json(self.folder / VOCABULARY_FILE))
+        return Vocabulary(read_json_as(self.folder / VOCABULARY_FILE, list[str], "the vocabulary of a run"))
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -213,7 +243,7 @@ class Run:
         )
 
     def model_folder(self, fold: str, seed: int) -> Path:
-        return self.folder / _MODELS_FOLDER / fold / f"seed-{seed}"
+        return inside(self.folder / _MODELS_FOLDER, fold) / f"seed-{seed}"
 
     def fold_seeds(self) -> list[tuple[str, int]]:
         """All pairs of fold and seed; each is one network."""
@@ -264,4 +294,14 @@ class Run:
 
     def test_probabilities(self, fold: str, seed: int) -> np.ndarray:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
-        return np.load(self.model_folder(fold, seed) / "test_probabilities.npy", allow_pickle=False)
+        path = self.model_folder(fold, seed) / "test_probabilities.npy"
+        shape = (len(self.splits[fold]["test"]), len(self.labels))
+        try:
+            probabilities = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path} is missing or damaged: remove its folder, and train with --resume") from error
+        if not isinstance(probabilities, np.ndarray) or probabilities.shape != shape or probabilities.dtype.kind != "f":
+            raise UserError(
+                f"{path} is not an array of {shape} probabilities: remove its folder, and train with --resume"
+            )
+        return probabilities

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from speech2vec.runtime.errors import UserError
 
@@ -75,6 +76,8 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is not usable JSON: it is nested too deeply") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
 
@@ -124,3 +127,42 @@ def only_writer(path: Path) -> Iterator[None]:
 def _write_owner(descriptor: int) -> None:
     os.truncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``folder / name`` for a name that was read from a file, which may be a stranger's.
+
+    Raises
+    ------
+    UserError
+        If the name is empty or not a string, or its path would lie outside the folder.
+    """
+    path = Path(name) if isinstance(name, str) and "\0" not in name else Path()
+    if not path.parts or path.anchor or ".." in path.parts:
+        raise UserError(f"{shortened(name)} cannot be a file name in {folder}: use a name without '..' and a leading /")
+    return folder / path
+
+
+def shortened(value: object, length: int = 60) -> str:
+    """`value` as it is quoted in a message: with escapes, and cut after `length` characters."""
+    text = ascii(value[:length]) if isinstance(value, str) else repr(value)
+    return text if len(text) <= length + 2 else f"{text[:length]}..."
+
+
+def read_json_as(path: Path, kind: Any, what: str) -> Any:
+    """Read a JSON file whose contents must have the type `kind` (as pydantic checks it); they are returned as read.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or invalid JSON, or is not `what` ("the run.json of a run"): where it differs.
+    """
+    value = read_json(path)
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        found = f"{shortened(where)}: {first['msg']}" if where else first["msg"]
+        raise UserError(f"{path} is not {what}: {found}: copy it again, or make it again") from error
+    return value
