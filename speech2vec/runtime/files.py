@@ -66,8 +66,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN raises ValueError: standard JSON has no such value."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if not is_utf8(text):
+        raise UserError(f"{path} cannot be written: a path or text in it is not UTF-8; rename the file")
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -166,3 +169,12 @@ def read_json_as(path: Path, kind: Any, what: str) -> Any:
         found = f"{shortened(where)}: {first['msg']}" if where else first["msg"]
         raise UserError(f"{path} is not {what}: {found}: copy it again, or make it again") from error
     return value
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written: a file name that is not UTF-8 has lone surrogates, and so may JSON."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

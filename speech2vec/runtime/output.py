@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import is_utf8
 
 
 def claim_output(
@@ -62,6 +63,8 @@ def check_output(
     """
     if force and resume:
         raise UserError("--force starts over and --resume continues: use one of the two")
+    if not is_utf8(str(path.absolute())):  # it is recorded in files
+        raise UserError(f"{option} {path.name!a} or its folder has a name that is not UTF-8: use another one")
     for given in inputs:
         if given is not None and path.resolve() in ((resolved := Path(given).resolve()), *resolved.parents):
             raise UserError(f"{option} {path} is or contains the input {given}: use another path")

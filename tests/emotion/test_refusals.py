@@ -280,3 +280,34 @@ def test_a_damaged_run_is_one_line(home, tmp_path, name, contents):
             invoke(*given)
         assert str(run / name) in str(refused.value) and "\n" not in str(refused.value)
         assert len(str(refused.value)) < 300 + len(str(run))
+
+
+def test_a_name_or_text_that_is_not_utf8_fails_alone(home, tmp_path):
+    rows = list(csv.DictReader((home / "table.csv").open()))
+    for number, row in enumerate(rows):
+        row["audio"] = str(home / row["audio"])
+        if number in (0, 5, 10):
+            row[("text", "speaker", "label")[number // 5]] = "\ud800"
+    shutil.copy(home / "a-neu.wav", tmp_path / "caf\udce9.wav")
+    rows.append({**rows[1], "audio": "caf\udce9.wav"})
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = invoke("prepare", "table", tmp_path / "table.jsonl", "-o", tmp_path / "p", "--jobs", 1, "--quiet", code=1)
+    assert "left out, text is not UTF-8: 4" in result.output and "17 utterances" in result.output
+
+    result = invoke("predict", home / "run", tmp_path / "caf\udce9.wav", home / "a-sad.wav", "--quiet", code=1)
+    assert "a-sad.wav" in result.stdout and "caf" not in result.stdout
+    (tmp_path / "RAVDESS").mkdir()
+    for name in ("03-01-01-01-01-01-01", "03-01-01-01-01-01-02"):
+        shutil.copy(home / "a-neu.wav", tmp_path / "RAVDESS" / f"{name}.wav")
+    (tmp_path / "RAVDESS" / "caf\udce9.wav").touch()
+    published = ("--preset", "paper", "--jobs", 1, "--quiet")
+    result = invoke("prepare", "ravdess", tmp_path / "RAVDESS", "-o", tmp_path / "r", *published, code=1)
+    assert "caf\\\\udce9" in (tmp_path / "r" / "report.json").read_text()
+
+
+def test_a_transcript_that_is_a_folder_fails_its_recording_alone(home, tmp_path):
+    for name in "ab":
+        shutil.copy(home / "a-neu.wav", tmp_path / f"{name}.wav")
+    (tmp_path / "a.txt").mkdir()
+    result = invoke("predict", home / "run", tmp_path, "--quiet", code=1)
+    assert "b.wav" in result.stdout and "a.wav" not in result.stdout

@@ -161,14 +161,14 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/../../x", "/x", "a\0b", 7, None, ["x"], "../" + "x" * 9999])
-def test_a_name_from_a_file_stays_inside_its_folder(tmp_path, name):
+def test_a_name_from_a_file_stays_inside_its_folder(tmp_path: Path, name: object) -> None:
     with pytest.raises(UserError, match="cannot be a file name in") as refused:
-        inside(tmp_path, name)
+        inside(tmp_path, name)  # type: ignore[arg-type]
     assert len(str(refused.value)) < 300 + len(str(tmp_path)) and "\n" not in str(refused.value)
     assert inside(tmp_path, "a/b..c") == tmp_path / "a" / "b..c"
 
 
-def test_json_of_the_wrong_shape_is_one_line(tmp_path):
+def test_json_of_the_wrong_shape_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     for text, found in (
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
@@ -179,3 +179,9 @@ def test_json_of_the_wrong_shape_is_one_line(tmp_path):
         with pytest.raises(UserError, match=found) as refused:
             read_json_as(file, dict[str, int], "a list")
         assert len(str(refused.value)) < 300 + len(str(file)) and "\n" not in str(refused.value)
+
+
+def test_json_that_no_file_can_hold_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written: a path or text in it is not UTF-8"):
+        write_json(tmp_path / "a.json", {"path": "\udce9"})
+    assert not list(tmp_path.iterdir())
