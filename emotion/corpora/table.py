@@ -12,7 +12,7 @@ from typing import Any
 from emotion.corpora.base import NO_LABEL, EmotionCorpus, decode_text
 from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import is_utf8
+from speech2vec.runtime.files import is_utf8, shortened
 
 COLUMNS = ("audio", "text", "speaker", "label")
 
@@ -112,7 +112,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number}: not a JSON object")
@@ -134,5 +134,5 @@ def _number(row: Mapping[str, Any], column: str, path: Path, line: int) -> float
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UserError(f"{path}, line {line}: '{column}' must be a number of at least 0, not '{text}'")
+        raise UserError(f"{path}, line {line}: '{column}' must be a number of at least 0, not {shortened(text)}")
     return value

@@ -9,6 +9,7 @@ and ``test_probabilities.npy``; ``predictions.csv`` once all folds are trained. 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -263,7 +264,9 @@ class Run:
             save_file(tensors, folder / "model.safetensors")
             for row in fitted.history:
                 append_json_line(folder / "metrics.jsonl", row)
-            np.save(folder / "test_probabilities.npy", test_probabilities, allow_pickle=False)
+            array = io.BytesIO()  # `numpy.save` into a file hides why it fails
+            np.save(array, test_probabilities, allow_pickle=False)
+            (folder / "test_probabilities.npy").write_bytes(array.getvalue())
             write_json(folder / _DONE_FILE, {"fold": trained.fold, "seed": trained.seed, "best_epoch": fitted.epoch})
 
     def load_model(self, fold: str, seed: int) -> FoldModel:

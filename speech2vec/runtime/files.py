@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
 from speech2vec.runtime.errors import UserError
 
@@ -39,6 +40,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         error.filename = error.filename or str(path)  # "No space left on device" names no file
         raise
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,8 +63,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _not_written(path: Path, error: SafetensorError) -> OSError:
+    """What safetensors says of a full disk, as the OSError that it was."""
+    reason = str(error).rpartition("I/O error: ")[2]
+    return OSError(errno.EIO, f"cannot be written ({reason})", str(path))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,8 +102,12 @@ def read_json(path: Path) -> Any:
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
     """Append one line to a .jsonl file (metrics), in a single write."""
     line = json.dumps(value, ensure_ascii=False) + "\n"
-    with Path(path).open("a", encoding="utf-8") as out:
-        out.write(line)
+    try:
+        with Path(path).open("a", encoding="utf-8") as out:
+            out.write(line)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -148,8 +166,11 @@ def inside(folder: Path, name: str) -> Path:
 
 def shortened(value: object, length: int = 60) -> str:
     """`value` as it is quoted in a message: with escapes, and cut after `length` characters."""
-    text = ascii(value[:length]) if isinstance(value, str) else repr(value)
-    return text if len(text) <= length + 2 else f"{text[:length]}..."
+    try:
+        text = ascii(value[:length]) + "..." * (len(value) > length) if isinstance(value, str) else ascii(value)
+    except (ValueError, RecursionError):  # an integer of over 4,300 digits, for one
+        return f"a {type(value).__name__} that is too long"
+    return text if isinstance(value, str) or len(text) <= length else f"{text[:length]}..."
 
 
 def read_json_as(path: Path, kind: Any, what: str) -> Any:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -311,3 +314,20 @@ def test_a_transcript_that_is_a_folder_fails_its_recording_alone(home, tmp_path)
     (tmp_path / "a.txt").mkdir()
     result = invoke("predict", home / "run", tmp_path, "--quiet", code=1)
     assert "b.wav" in result.stdout and "a.wav" not in result.stdout
+
+
+@pytest.mark.parametrize(("limit", "file"), [(600, "environment.json"), (12_000, "members/fold-1/seed-0")])  # bytes
+def test_a_full_disk_is_one_line_that_names_the_place(home, tmp_path, limit, file):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "emotion", "train", str(home / "prepared"), "-o", str(run)]
+    answer = subprocess.run(
+        [*command, "--folds", "3", "--seeds", "1", "--jobs", "1", "--device", "cpu", *SMALL, "--set", "model.stack=1"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert len(answer.stderr.splitlines()) == 1 and f"error: {run / file}" in answer.stderr, answer.stderr
+    assert not list(run.rglob("*.safetensors"))
