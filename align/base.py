@@ -46,6 +46,7 @@ class Reason(str, Enum):
     NO_TRANSCRIPT = readers.NO_TRANSCRIPT
     EMPTY_TRANSCRIPT = readers.EMPTY_TRANSCRIPT
     UNREADABLE_TRANSCRIPT = readers.BAD_TRANSCRIPT
+    BAD_FILE_NAME = readers.BAD_FILE_NAME
     DUPLICATE_ID = readers.DUPLICATE
     UNREADABLE_AUDIO = "unreadable audio"
     NO_WORDS = "no words in the transcript"

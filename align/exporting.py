@@ -5,6 +5,7 @@ Files and lines are named by utterance ids, so their times count from the start 
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import FolderContents
 
 _SHOWN = 20
+# What the system answers to a name that it cannot have; all other errors (a full disk) end the export.
+_BAD_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _LIBRISPEECH_ID = re.compile(r"(\d+)-(\d+)-\d+")
 
 
@@ -166,8 +169,9 @@ def _write(kind: ExportFormat, folder: Path, utterance: Utterance, words: Sequen
         with file.open("a", encoding="utf-8") as out:
             out.write(text if not is_new else header + text)
     except OSError as error:
-        if kind is ExportFormat.textgrid:  # the id makes a name that is too long, for one
-            raise FormatError(str(error)) from error
+        if kind is ExportFormat.textgrid and error.errno in _BAD_NAME:
+            raise FormatError(f"its id cannot name a file: {error.strerror}") from error
+        error.filename = error.filename or str(file)  # "No space left on device" names no file
         raise
     return int(is_new)
 

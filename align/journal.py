@@ -75,7 +75,7 @@ class Journal:
         for number, line in enumerate(self._file):
             try:
                 row = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
             if row is None:
                 break
@@ -93,8 +93,12 @@ class Journal:
 
     def _append(self, row: Mapping[str, Any]) -> int:
         offset = self._file.seek(0, 2)
-        self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+            self._file.flush()
+        except OSError as error:
+            error.filename = error.filename or str(self.path)  # "No space left on device" names no file
+            raise
         return offset
 
     def add(self, result: AlignmentResult) -> None:

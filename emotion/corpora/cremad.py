@@ -5,11 +5,10 @@ Names such as ``1001_DFA_ANG_XX``: actor, sentence, intended emotion, intensity.
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
-from emotion.corpora.base import BAD_NAME, EmotionCorpus, decode_text
+from emotion.corpora.base import BAD_NAME, EmotionCorpus, csv_rows
 from speech2vec.corpus.readers import Problem, audio_files
 from speech2vec.runtime.errors import UserError
 
@@ -63,6 +62,5 @@ def _sexes(table: Path | None) -> dict[str, str]:
     """Each actor's sex; rows without it are skipped."""
     if table is None:
         return {}
-    rows = csv.DictReader(decode_text(table.read_bytes()).splitlines())
-    sexes = {str(row.get("ActorID")): str(row.get("Sex")).lower() for row in rows}
+    sexes = {str(row.get("ActorID")): str(row.get("Sex")).lower() for _, row in csv_rows(table)[1]}
     return {actor: sex for actor, sex in sexes.items() if sex in ("female", "male")}

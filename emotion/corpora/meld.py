@@ -6,13 +6,11 @@ to be extracted under the same names (``ffmpeg -i dia0_utt0.mp4 -ac 1 -ar 16000 
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from pathlib import Path
 
-from emotion.corpora.base import EmotionCorpus, decode_text
+from emotion.corpora.base import EmotionCorpus, csv_rows
 from speech2vec.corpus.readers import AUDIO_SUFFIXES, NO_AUDIO, Problem
 from speech2vec.runtime.errors import UserError
 
@@ -77,11 +75,14 @@ def _read_split(corpus: EmotionCorpus, file: Path, split: str) -> None:
     if clips and not audio:
         kinds = ", ".join(sorted(Counter(path.suffix for path in clips.values())))
         corpus.notes.append(Problem(file.name, "text only", f"{kinds} files are not audio: extract it with ffmpeg"))
-    reader = csv.DictReader(io.StringIO(decode_text(file.read_bytes())))
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    columns, rows = csv_rows(file)
+    missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         raise UserError(f"{file} lacks the column(s) {', '.join(missing)}")
-    for row in reader:
+    for number, row in rows:
+        if any(row[name] is None for name in _COLUMNS):
+            corpus.problems.append(Problem(f"{split}_line{number}", "incomplete row", f"{file}, line {number}"))
+            continue
         clip = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
         name = f"{split}_{clip}"
         if audio and clip not in audio:

@@ -12,7 +12,9 @@ from emotion.corpora.iemocap import read_iemocap
 from emotion.corpora.meld import read_meld
 from emotion.corpora.ravdess import read_ravdess
 from emotion.corpora.table import read_table
+from speech2vec.corpus.readers import BAD_FILE_NAME, Problem, writable
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import is_utf8
 
 CORPORA: dict[str, Callable[[Path], EmotionCorpus]] = {
     "iemocap": read_iemocap,
@@ -47,4 +49,12 @@ def read_emotion_corpus(kind: str, root: Path) -> EmotionCorpus:
             raise UserError(f"{root}: no such table (a CSV, TSV or JSONL file)")
     elif not root.is_dir():
         raise UserError(f"{root}: no such corpus folder")
-    return CORPORA[kind](root)
+    corpus = CORPORA[kind](root)
+    for utterance in corpus.utterances:
+        if not is_utf8(f"{utterance.utterance_id}{utterance.audio}"):
+            corpus.problems.append(Problem(utterance.utterance_id, BAD_FILE_NAME, f"{utterance.audio}: rename it"))
+    bad = {problem.utterance_id for problem in corpus.problems if problem.reason == BAD_FILE_NAME}
+    corpus.utterances = [utterance for utterance in corpus.utterances if utterance.utterance_id not in bad]
+    corpus.problems = [writable(problem) for problem in corpus.problems]
+    corpus.notes = [writable(note) for note in corpus.notes]
+    return corpus

@@ -12,6 +12,7 @@ from typing import Any
 from emotion.corpora.base import NO_LABEL, EmotionCorpus, decode_text
 from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import is_utf8, shortened
 
 COLUMNS = ("audio", "text", "speaker", "label")
 
@@ -50,8 +51,12 @@ def read_table(path: Path) -> EmotionCorpus:
     rows = list(_json_rows(path) if path.suffix.lower() in (".jsonl", ".json") else _csv_rows(path))
     if not rows:
         raise UserError(f"{path} contains no rows")
+    unwritable = {number for number, row in rows if not is_utf8("".join(map(str, row.values())))}
+    rows = [(number, row) for number, row in rows if number not in unwritable]
     names = list(dict.fromkeys(_text(row, "label") for _, row in rows if _text(row, "label")))
     corpus = EmotionCorpus("table", {name: _CLASS_OF.get(name.lower()) for name in names})
+    for number in unwritable:
+        corpus.problems.append(Problem(f"line{number}", "text is not UTF-8", f"{path}, line {number}: lone surrogate"))
     for number, row in rows:
         audio, label = _text(row, "audio"), _text(row, "label")
         name = _text(row, "utterance_id") or (Path(audio).stem if audio else f"line{number}")
@@ -107,7 +112,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number}: not a JSON object")
@@ -129,5 +134,5 @@ def _number(row: Mapping[str, Any], column: str, path: Path, line: int) -> float
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise UserError(f"{path}, line {line}: '{column}' must be a number of at least 0, not '{text}'")
+        raise UserError(f"{path}, line {line}: '{column}' must be a number of at least 0, not {shortened(text)}")
     return value

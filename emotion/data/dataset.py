@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json, write_json
+from speech2vec.runtime.files import read_json_as, write_json
 from speech2vec.runtime.output import FolderContents
 
 FEATURES_FILE = "features.npy"
@@ -181,10 +181,9 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / META_FILE
     if not path.exists():
         raise UserError(f"{folder} is not a prepared corpus (no {META_FILE}): run 'speech2vec-emotion prepare' first")
-    meta = read_json(path)
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        found = meta.get("format") if isinstance(meta, dict) else None
-        raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: prepare it again")
+    meta: dict[str, Any] = read_json_as(path, dict[str, Any], "the description of a prepared corpus")
+    if meta.get("format") != FORMAT:
+        raise UserError(f"{folder} has format {meta.get('format')}, this version reads {FORMAT}: prepare it again")
     return meta
 
 

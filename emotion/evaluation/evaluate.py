@@ -16,7 +16,7 @@ from emotion.training.run import PREDICTIONS_FILE, Run
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, write_json
+from speech2vec.runtime.files import atomic_path, shortened, write_json
 from speech2vec.runtime.output import FolderContents
 
 EVALUATION_CONTENTS = FolderContents(marks=("scores.json", "report.txt"), others=("confusion.png",))
@@ -72,9 +72,10 @@ class Predictions:
             first = by_seed[run.info["seeds"][0]]
             true = np.array([index_of[row["label"]] for row in first])
             predicted = np.array([[index_of[row["predicted"]] for row in rows] for rows in by_seed.values()])
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path} does not belong to {run.folder}: {error}") from error
-        columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
+            columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
+        except (KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
+            fault = shortened(str(error))
+            raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error
         return cls(run.labels, list(by_seed), true=true, predicted=predicted, **columns)
 
     def where(self, chosen: np.ndarray) -> Predictions:

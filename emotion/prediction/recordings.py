@@ -14,8 +14,17 @@ from emotion.features.extraction import BAD_AUDIO
 from emotion.prediction.transcribe import UNTRANSCRIBED
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
-from speech2vec.corpus.readers import Problem, audio_files, folders_below, text_beside
+from speech2vec.corpus.readers import (
+    BAD_FILE_NAME,
+    BAD_TRANSCRIPT,
+    Problem,
+    audio_files,
+    folders_below,
+    text_beside,
+    writable,
+)
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import is_utf8
 
 VAD, ALL_CHANNELS = "vad", "all"
 NO_SPEECH = "no speech"
@@ -93,9 +102,14 @@ def recordings(
     problems: list[Problem] = []
     for path in files:
         try:
+            if not is_utf8(str(path)):
+                raise audio.AudioError(f"{path}: {BAD_FILE_NAME}, rename it")
             parts = list(_parts(path, text, chunk, seconds, channel))
         except audio.AudioError as error:
-            problems.append(Problem(str(path), BAD_AUDIO, str(error)))
+            problems.append(writable(Problem(str(path), BAD_AUDIO, str(error))))
+            continue
+        except OSError as error:  # of the transcript beside it
+            problems.append(Problem(str(path), BAD_TRANSCRIPT, f"{path}: {error.filename}: {error.strerror}"))
             continue
         if not parts:
             problems.append(Problem(str(path), NO_SPEECH, f"no speech of at least {_SHORTEST_CHUNK} s"))

@@ -27,6 +27,7 @@ from emotion.settings import EmotionSettings
 from emotion.training.run import Run
 from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import inside
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import LAST
 from speech2vec.training.run import Run as Speech2VecRun
@@ -96,6 +97,7 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
         plan.protocol, list(prepared.speaker), list(prepared.session), sexes=sexes, n_folds=plan.n_folds
     )
     for split in splits:
+        inside(prepared.folder, split.name)  # a speaker or session names a fold, and the fold a folder
         check_split(split, prepared.dialogue, "dialogue")
         missing = [label for label in prepared.labels if not (prepared.label[split.train] == label).any()]
         if missing:

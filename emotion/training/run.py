@@ -9,6 +9,7 @@ and ``test_probabilities.npy``; ``predictions.csv`` once all folds are trained. 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -31,7 +33,14 @@ from emotion.training.trainer import Fitted
 from speech2vec.runtime.config import load_settings, to_toml
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, read_json, write_json
+from speech2vec.runtime.files import (
+    append_json_line,
+    atomic_folder,
+    atomic_path,
+    inside,
+    read_json_as,
+    write_json,
+)
 from speech2vec.runtime.output import FolderContents
 from speech2vec.vectors.portable import PortableEncoder
 
@@ -52,6 +61,29 @@ RUN_CONTENTS = FolderContents(
         *(f"evaluation/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
     ),
 )
+
+
+class _Parts(BaseModel):
+    """The utterance ids of one fold in ``splits.json``."""
+
+    train: list[str]
+    development: list[str]
+    test: list[str]
+
+
+class _RunInfo(BaseModel):
+    """What is read from ``run.json``."""
+
+    model: str
+    corpus: str
+    labels: list[str]
+    seeds: list[int]
+    protocol: str
+    features: dict[str, Any]
+    sampling_rates: dict[str, int]
+    n_features: int
+    embeddings: str | None
+    vector_size: int
 
 
 @dataclass(frozen=True)
@@ -134,9 +166,10 @@ class Run:
         folder = Path(folder)
         if not (folder / RUN_FILE).exists():
             raise UserError(f"{folder} is not a run of speech2vec-emotion (no {RUN_FILE})")
-        info = read_json(folder / RUN_FILE)
+        info = read_json_as(folder / RUN_FILE, dict[str, Any], "the description of a run")
         if info.get("format") != FORMAT:
             raise UserError(f"{folder} has format {info.get('format')}, this version reads {FORMAT}: train it again")
+        read_json_as(folder / RUN_FILE, _RunInfo, "the description of a run")
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property
@@ -184,13 +217,18 @@ class Run:
     @cached_property
     def splits(self) -> dict[str, dict[str, list[str]]]:
         """Utterance ids of each fold's parts: {fold: {"train": [...], "development": [...], "test": [...]}}."""
-        return read_json(self.folder / SPLITS_FILE)
+        splits: dict[str, dict[str, list[str]]] = read_json_as(
+            self.folder / SPLITS_FILE, dict[str, _Parts], "the splits of a run"
+        )
+        for fold in splits:
+            self.model_folder(fold, 0)  # raises if a fold's name is not one below the run's folder
+        return splits
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         if not (self.folder / VOCABULARY_FILE).exists():
             return None
-        return Vocabulary(read_json(self.folder / VOCABULARY_FILE))
+        return Vocabulary(read_json_as(self.folder / VOCABULARY_FILE, list[str], "the vocabulary of a run"))
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -225,7 +263,7 @@ class Run:
         )
 
     def model_folder(self, fold: str, seed: int) -> Path:
-        return self.folder / _MODELS_FOLDER / fold / f"seed-{seed}"
+        return inside(self.folder / _MODELS_FOLDER, fold) / f"seed-{seed}"
 
     def fold_seeds(self) -> list[tuple[str, int]]:
         """All pairs of fold and seed; each is one network."""
@@ -245,7 +283,9 @@ class Run:
             save_file(tensors, folder / "model.safetensors")
             for row in fitted.history:
                 append_json_line(folder / "metrics.jsonl", row)
-            np.save(folder / "test_probabilities.npy", test_probabilities, allow_pickle=False)
+            array = io.BytesIO()  # `numpy.save` into a file hides why it fails
+            np.save(array, test_probabilities, allow_pickle=False)
+            (folder / "test_probabilities.npy").write_bytes(array.getvalue())
             write_json(folder / _DONE_FILE, {"fold": trained.fold, "seed": trained.seed, "best_epoch": fitted.epoch})
 
     def load_model(self, fold: str, seed: int) -> FoldModel:
@@ -276,4 +316,14 @@ class Run:
 
     def test_probabilities(self, fold: str, seed: int) -> np.ndarray:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
-        return np.load(self.model_folder(fold, seed) / "test_probabilities.npy", allow_pickle=False)
+        path = self.model_folder(fold, seed) / "test_probabilities.npy"
+        shape = (len(self.splits[fold]["test"]), len(self.labels))
+        try:
+            probabilities = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path} is missing or damaged: remove its folder, and train with --resume") from error
+        if not isinstance(probabilities, np.ndarray) or probabilities.shape != shape or probabilities.dtype.kind != "f":
+            raise UserError(
+                f"{path} is not an array of {shape} probabilities: remove its folder, and train with --resume"
+            )
+        return probabilities

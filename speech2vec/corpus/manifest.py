@@ -111,7 +111,7 @@ def _utterance_from_json(row: object, folder: Path) -> Utterance:
     for key in ("utterance_id", "audio", "text", "speaker"):
         if not isinstance(row.get(key), str):
             raise ValueError(f"'{key}' is missing or is not a string")
-        row[key].encode()  # raises on a lone surrogate ("\\ud800"), which Parquet cannot store
+    json.dumps(row, ensure_ascii=False).encode()  # raises on a lone surrogate ("\\ud800"), which no file can store
     for key in ("utterance_id", "audio"):
         if not row[key] or "\0" in row[key]:
             raise ValueError(f"'{key}' is empty or contains a null character")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, read_utterances
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import require_file
+from speech2vec.runtime.files import is_utf8, require_file
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -29,6 +29,8 @@ NO_TRANSCRIPT = "no transcript"
 EMPTY_TRANSCRIPT = "empty transcript"
 
 BAD_TRANSCRIPT = "unreadable transcript"
+
+BAD_FILE_NAME = "file name is not UTF-8"
 
 DUPLICATE = "duplicate id"
 
@@ -77,13 +79,14 @@ def read_corpus(path: Path) -> Corpus:
     if path.is_file():
         if path.suffix != ".jsonl":
             raise UserError(f"{path} is not a corpus: give a folder or an utterances.jsonl")
-        return _split_empty_transcripts(read_utterances(path), [])
+        return _split_unusable(read_utterances(path), [])
     if (path / UTTERANCES_FILE).exists():
-        return _split_empty_transcripts(read_utterances(path), [])
+        return _split_unusable(read_utterances(path), [])
     transcripts = sorted(
         p for folder in folders_below(path) for p in folder.glob("*.trans.txt") if not p.name.startswith(".")
     )
-    corpus = _read_librispeech(transcripts) if transcripts else _read_side_by_side(path)
+    is_librispeech = any(not transcript.is_dir() for transcript in transcripts)
+    corpus = _read_librispeech(transcripts) if is_librispeech else _read_side_by_side(path)
     if not corpus.utterances and not corpus.problems:
         raise UserError(
             f"{path} is not a corpus: it contains neither *.trans.txt files of LibriSpeech, nor audio files with .txt "
@@ -98,14 +101,22 @@ def is_synthetic(path: Path) -> bool:
     return any((place / SYNTHETIC_FILE).exists() for place in places)
 
 
-def _split_empty_transcripts(utterances: list[Utterance], problems: list[Problem]) -> Corpus:
+def _split_unusable(utterances: list[Utterance], problems: list[Problem]) -> Corpus:
     kept = []
     for utterance in sorted(utterances, key=lambda u: u.utterance_id):
-        if utterance.text.strip():
+        if not is_utf8(f"{utterance.utterance_id}{utterance.audio}"):
+            problems.append(Problem(utterance.utterance_id, BAD_FILE_NAME, f"{utterance.audio}: rename it"))
+        elif utterance.text.strip():
             kept.append(utterance)
         else:
             problems.append(Problem(utterance.utterance_id, EMPTY_TRANSCRIPT, str(utterance.audio)))
-    return Corpus(kept, problems)
+    return Corpus(kept, [writable(problem) for problem in problems])
+
+
+def writable(problem: Problem) -> Problem:
+    """A problem with escapes in place of what is not UTF-8."""
+    texts = (problem.utterance_id, problem.reason, problem.detail)
+    return Problem(*(text.encode("utf-8", "backslashreplace").decode() for text in texts))
 
 
 def folders_below(root: Path) -> list[Path]:
@@ -171,7 +182,7 @@ def _read_librispeech(transcripts: list[Path]) -> Corpus:
                     speaker = name.split("-")[0]
                     utterances[name] = Utterance(name, audio[name].absolute(), " ".join(text).strip(), speaker)
         problems += [Problem(name, NO_TRANSCRIPT, str(path)) for name, path in audio.items() if name not in named]
-    return _split_empty_transcripts(list(utterances.values()), problems)
+    return _split_unusable(list(utterances.values()), problems)
 
 
 def _read_side_by_side(root: Path) -> Corpus:
@@ -208,4 +219,4 @@ def _read_side_by_side(root: Path) -> Corpus:
                     problems.append(Problem(name, BAD_TRANSCRIPT, str(error)))
                     continue
                 utterances.append(Utterance(name, audio[stem].absolute(), text, speaker))
-    return _split_empty_transcripts(utterances, problems)
+    return _split_unusable(utterances, problems)

@@ -97,7 +97,7 @@ def headline_scores(evaluation: Evaluation | None) -> tuple[Score | None, Score 
 def _with_interval(result: ModelScores | None) -> dict[str, Score]:
     """A model's scores that have an interval by benchmark, the mean first."""
     scores = [result.mean, *result.scores] if result else []
-    return {score.benchmark: score for score in scores if score.rho is not None and score.low is not None}
+    return {score.benchmark: score for score in scores if None not in (score.rho, score.low, score.high)}
 
 
 def level_title(min_count: int | None) -> str:

@@ -24,7 +24,7 @@ from speech2vec.reporting.word_map import (
 )
 from speech2vec.runtime.config import read_toml
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json
+from speech2vec.runtime.files import read_json_as
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import CONFIG_FILE, ENVIRONMENT_FILE, Run, read_metrics
 from speech2vec.vectors.instances import encoders_of, instances_by_row, word_vectors
@@ -128,7 +128,9 @@ def gather(
         name=folder.resolve().name,
         settings=read_toml(folder / CONFIG_FILE),
         store_settings=run.store.settings,
-        environment=read_json(folder / ENVIRONMENT_FILE) if (folder / ENVIRONMENT_FILE).exists() else {},
+        environment=read_json_as(folder / ENVIRONMENT_FILE, dict[str, Any], "a description of a machine")
+        if (folder / ENVIRONMENT_FILE).exists()
+        else {},
         corpus=_corpus(run),
         metrics=read_metrics(folder),
         epoch=epoch if isinstance(epoch := run.progress.get("epoch"), int) else None,

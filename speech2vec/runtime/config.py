@@ -18,7 +18,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import require_file
+from speech2vec.runtime.files import require_file, shortened
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,10 +38,16 @@ class Settings(BaseModel):
             annotation = cls.model_fields[info.field_name].annotation
             if {int, float} & {annotation, *get_args(annotation)} and bool not in get_args(annotation):
                 raise ValueError("must be a number")
+        if isinstance(value, int) and abs(value) >= 1 << 63:  # no library that computes takes it
+            raise ValueError("is too large a number")
         return value
 
 
 S = TypeVar("S", bound=Settings)
+
+_LONGEST_OVERRIDE, _DEEPEST_KEY = 1000, 10  # of --set: longer ones are mistakes, and cost parsers their stack
+
+_SHOWN = 5  # invalid settings in a message
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,7 +56,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(require_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"settings file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise UserError(f"settings file {path} is nested too deeply") from error
+    except ValueError as error:
         raise UserError(f"settings file {path} is not valid TOML: {error}") from error
 
 
@@ -58,10 +66,14 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     """``model.vector_size=100`` -> (["model", "vector_size"], 100); a value that is not TOML is a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"--set takes key=value (for example model.vector_size=100), not '{text}'")
+        raise UserError(f"--set takes key=value (for example model.vector_size=100), not {shortened(text)}")
+    if len(text) > _LONGEST_OVERRIDE or key.count(".") > _DEEPEST_KEY:
+        raise UserError(f"--set {shortened(text)} is too long: put it into a TOML file (--config)")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError as error:
+        raise UserError(f"--set {shortened(text)} is nested too deeply") from error
+    except ValueError:  # not TOML
         parsed = value.strip()
     return [part.strip() for part in key.split(".")], parsed
 
@@ -120,11 +132,13 @@ def validate_settings(kind: type[S], values: Mapping[str, Any]) -> S:
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"]) or kind.__name__
+            key = shortened(".".join(str(part) for part in item["loc"]) or kind.__name__)
             if item["type"] == "extra_forbidden":
-                problems.append(f"unknown setting '{key}'")
+                problems.append(f"unknown setting {key}")
             else:
-                problems.append(f"setting '{key}': {item['msg']} (got {item['input']!r})")
+                problems.append(f"setting {key}: {item['msg']} (got {shortened(item['input'])})")
+        if len(problems) > _SHOWN:
+            problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more"]
         raise UserError("; ".join(problems)) from error
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
 from speech2vec.runtime.errors import UserError
 
@@ -39,6 +41,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         error.filename = error.filename or str(path)  # "No space left on device" names no file
         raise
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,6 +64,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except SafetensorError as error:
+        raise _not_written(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -83,10 +92,19 @@ def require_file(path: Path) -> Path:
     return path
 
 
+def _not_written(path: Path, error: SafetensorError) -> OSError:
+    """What safetensors says of a full disk, as the OSError that it was."""
+    reason = str(error).rpartition("I/O error: ")[2]
+    return OSError(errno.EIO, f"cannot be written ({reason})", str(path))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN raises ValueError: standard JSON has no such value."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if not is_utf8(text):
+        raise UserError(f"{path} cannot be written: a path or text in it is not UTF-8; rename the file")
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -95,6 +113,8 @@ def read_json(path: Path) -> Any:
         return json.loads(require_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is not usable JSON: it is nested too deeply") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
 
@@ -102,8 +122,12 @@ def read_json(path: Path) -> Any:
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
     """Append one line to a .jsonl file (metrics), in a single write."""
     line = json.dumps(value, ensure_ascii=False) + "\n"
-    with Path(path).open("a", encoding="utf-8") as out:
-        out.write(line)
+    try:
+        with Path(path).open("a", encoding="utf-8") as out:
+            out.write(line)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -144,3 +168,54 @@ def only_writer(path: Path) -> Iterator[None]:
 def _write_owner(descriptor: int) -> None:
     os.truncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``folder / name`` for a name that was read from a file, which may be a stranger's.
+
+    Raises
+    ------
+    UserError
+        If the name is empty or not a string, or its path would lie outside the folder.
+    """
+    path = Path(name) if isinstance(name, str) and "\0" not in name else Path()
+    if not path.parts or path.anchor or ".." in path.parts:
+        raise UserError(f"{shortened(name)} cannot be a file name in {folder}: use a name without '..' and a leading /")
+    return folder / path
+
+
+def shortened(value: object, length: int = 60) -> str:
+    """`value` as it is quoted in a message: with escapes, and cut after `length` characters."""
+    try:
+        text = ascii(value[:length]) + "..." * (len(value) > length) if isinstance(value, str) else ascii(value)
+    except (ValueError, RecursionError):  # an integer of over 4,300 digits, for one
+        return f"a {type(value).__name__} that is too long"
+    return text if isinstance(value, str) or len(text) <= length else f"{text[:length]}..."
+
+
+def read_json_as(path: Path, kind: Any, what: str) -> Any:
+    """Read a JSON file whose contents must have the type `kind` (as pydantic checks it); they are returned as read.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or invalid JSON, or is not `what` ("the run.json of a run"): where it differs.
+    """
+    value = read_json(path)
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        found = f"{shortened(where)}: {first['msg']}" if where else first["msg"]
+        raise UserError(f"{path} is not {what}: {found}: copy it again, or make it again") from error
+    return value
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written: a file name that is not UTF-8 has lone surrogates, and so may JSON."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import is_utf8
 
 # What `speech2vec.runtime.files` leaves in a folder when a process is killed.
 _LEFTOVER = re.compile(r"\..+\.(lock|\d+\.(tmp|old))")
@@ -97,6 +98,8 @@ def check_output(
     """
     if force and resume:
         raise UserError("--force starts over and --resume continues: use one of the two")
+    if not is_utf8(str(path.absolute())):  # it is recorded in files
+        raise UserError(f"{option} {path.name!a} or its folder has a name that is not UTF-8: use another one")
     for given in inputs:
         if given is not None and path.resolve() in ((resolved := Path(given).resolve()), *resolved.parents):
             raise UserError(f"{option} {path} is or contains the input {given}: use another path")

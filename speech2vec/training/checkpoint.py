@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -127,10 +128,10 @@ def save_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimiz
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(state))})
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         intact = any(path.parent.glob("*.safetensors"))
         kept = "the previous one is intact" if intact else "there is no previous one"
-        raise UserError(f"the checkpoint {path} cannot be written ({error}); {kept}") from error
+        raise UserError(f"the checkpoint {path} cannot be written ({error.strerror or error}); {kept}") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -144,7 +145,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights, optimiser = {}, {}
     try:
         with safe_open(require_file(path), framework="pt") as file:
-            progress = dict(json.loads((file.metadata() or {})["progress"]))
+            progress = json.loads((file.metadata() or {})["progress"])
+            TypeAdapter(dict[str, int | float]).validate_python(progress, strict=True)
             for name in file.keys():  # noqa: SIM118  # not a mapping
                 if name.startswith(_MODEL):
                     weights[name.removeprefix(_MODEL)] = file.get_tensor(name)
@@ -152,6 +154,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
                     optimiser[name.removeprefix(_OPTIMISER)] = file.get_tensor(name)
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}: has the run been trained?") from error
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is truncated, or not a checkpoint ({str(error).splitlines()[0]})") from error
     return Checkpoint(path, weights, optimiser, progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel
 
 from speech2vec.features.store import Store
 from speech2vec.model.speech2vec import Speech2Vec, seeded_model
@@ -15,7 +16,7 @@ from speech2vec.runtime.config import differences, fingerprint, read_toml, to_to
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file, write_json
+from speech2vec.runtime.files import atomic_path, read_json_as, require_file, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
@@ -39,6 +40,14 @@ RUN_CONTENTS = FolderContents(
         *("evaluation/evaluation.json", "evaluation/scores.csv"),
     ),
 )
+
+
+class _Origin(BaseModel):
+    """What is read from ``store.json``."""
+
+    path: str
+    fingerprint: str
+    n_words: int
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:
@@ -79,7 +88,7 @@ def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint |
             f"{run} was started with other settings ({', '.join(differences(before, settings))}): resume with those, "
             "or start a new run"
         )
-    origin = read_json(run / ORIGIN_FILE)
+    origin = read_json_as(run / ORIGIN_FILE, _Origin, "the origin of a run")
     if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
         raise UserError(f"{run} was started on another store ({origin.get('path')}) than {store.path}")
     last = checkpoint_file(run, LAST)
@@ -137,7 +146,7 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
     for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if isinstance(values, dict) and isinstance(values.get("epoch"), int):
             rows.append(values)
@@ -213,7 +222,7 @@ class Run:
         if not is_run(run):
             raise UserError(f"{run} is not a run (no {CONFIG_FILE} in it); create one: speech2vec train STORE -o RUN")
         settings = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
-        origin = read_json(run / ORIGIN_FILE)
+        origin = read_json_as(run / ORIGIN_FILE, _Origin, "the origin of a run")
         opened = Store.open(Path(store) if store is not None else Path(origin["path"]))
         if opened.fingerprint != origin["fingerprint"]:
             raise UserError(

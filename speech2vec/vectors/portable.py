@@ -82,7 +82,7 @@ class PortableEncoder:
             model.load_state_dict(tensors)
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: copy it from where the encoder was saved") from error
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
         return cls(model.eval(), mfcc)
 

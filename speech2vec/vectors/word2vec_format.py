@@ -27,6 +27,7 @@ _HEADER_LIMIT = 200
 _WORD_LIMIT = 4096
 _NUMBER_LIMIT = 40  # of a number in text, with its separator
 _LARGEST_SIZE = 10_000  # numbers for a word in a file without a header
+_HEADER_DIGITS = 15  # of either number; more do not fit the sizes that the system counts in
 _RELEASE = 64 << 20  # bytes of a mapped file that are read before their memory is released
 
 
@@ -55,7 +56,8 @@ def read_word2vec(path: Path) -> tuple[list[str], np.ndarray]:
             if n_words == 0:
                 return [], np.empty((0, vector_size), dtype=np.float32)
             start = file.tell()
-            is_text = not has_header or _is_text(file.read(_WORD_LIMIT + _NUMBER_LIMIT * vector_size), vector_size)
+            first_row = min(_WORD_LIMIT + _NUMBER_LIMIT * vector_size, path.stat().st_size)
+            is_text = not has_header or _is_text(file.read(first_row), vector_size)
             _check_size(path, start, n_words, vector_size, is_text)
             file.seek(start)
             rows = _Rows(path, n_words, vector_size, "line" if is_text else "word")
@@ -82,6 +84,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, int]:
         return n_words, vector_size
     if len(fields) != 2 or not all(field.isdigit() for field in fields) or not header.endswith(b"\n"):
         raise UserError(f"{path}, line 1: a word2vec file starts with 'n_words vector_size', two integers")
+    if max(map(len, fields)) > _HEADER_DIGITS:
+        raise UserError(f"{path}, line 1: the header promises more than a file can hold: it is wrong")
     n_words, vector_size = int(fields[0]), int(fields[1])
     if vector_size == 0:
         raise UserError(f"{path}, line 1: the vector size is 0")

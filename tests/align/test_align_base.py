@@ -147,6 +147,7 @@ def test_every_problem_of_a_corpus_has_a_reason():
         readers.NO_TRANSCRIPT,
         readers.EMPTY_TRANSCRIPT,
         readers.BAD_TRANSCRIPT,
+        readers.BAD_FILE_NAME,
         readers.DUPLICATE,
     }
     assert {Reason(text).value for text in named} == named

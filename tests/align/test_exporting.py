@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +155,31 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
         (folder / "half").write_text("")
         raise RuntimeError
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", list(ExportFormat))
+def test_a_full_disk_leaves_nothing_and_is_one_line(kind: ExportFormat, tmp_path: Path) -> None:
+    words = tuple(Word("84-1-0000", f"word{i}", i / 10, i / 10 + 0.1) for i in range(200))
+    write_aligned(tmp_path / "aligned", [utterance("84-1-0000")], [Aligned("84-1-0000", words)])
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "align",
+            "export",
+            str(tmp_path / "aligned"),
+            "-o",
+            str(tmp_path / "out"),
+            "--quiet",
+            "--format",
+            kind.value,
+        ],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert len(answer.stderr.splitlines()) == 1 and str(tmp_path) in answer.stderr, answer.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["aligned"]

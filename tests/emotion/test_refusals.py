@@ -2,7 +2,10 @@
 
 import csv
 import json
+import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -220,3 +223,111 @@ def test_a_run_that_is_not_of_this_version_or_not_whole(home, tmp_path, file, co
     with pytest.raises(UserError, match=message) as refused:
         invoke("predict", tmp_path / "run", home / "a-neu.wav", "--quiet")
     assert "\n" not in str(refused.value)
+
+
+def changed(run, name, old, new):
+    """Replace a text in a file of a run; it must occur."""
+    text = (run / name).read_text()
+    assert old in text
+    (run / name).write_text(text.replace(old, new))
+
+
+def test_no_name_in_a_stranger_s_run_leads_outside_it(home, tmp_path):
+    for name, old, new in (
+        ("splits.json", "fold-1", "../../../../outside"),
+        ("splits.json", "fold-1", str(tmp_path / "outside")),
+        ("run.json", '"seeds": [\n    0', '"seeds": [\n    "0/../../../../../outside"'),
+    ):
+        shutil.copytree(home / "run", tmp_path / "a" / "run")
+        changed(tmp_path / "a" / "run", name, old, new)
+        command = ("train", home / "prepared", "-o", tmp_path / "a" / "run", "--folds", 3, "--seeds", 1, *SMALL)
+        with pytest.raises(UserError, match=r"cannot be a file name in|is not the description of a run") as refused:
+            invoke(*command, "--resume")
+        assert len(str(refused.value)) < 300 + len(str(tmp_path))
+        assert sorted(path.name for path in tmp_path.rglob("*outside*")) == []
+        shutil.rmtree(tmp_path / "a")
+
+
+def test_a_speaker_whose_name_is_a_path_names_no_fold(home, tmp_path):
+    text = (home / "table.csv").read_text().replace(",e,", ",../../outside,")
+    (tmp_path / "table.csv").write_text(text.replace("\n", f"\n{home}/").rsplit("\n", 1)[0] + "\n")
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
+    with pytest.raises(UserError, match=r"'../../outside' cannot be a file name"):
+        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "leave-one-speaker-out", *SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("run.json", "[1]"),
+        ("run.json", '{"format": 1}'),
+        ("run.json", "[" * 100_000),
+        ("splits.json", '{"fold-1": ["a"]}'),
+        ("splits.json", "7"),
+        ("members/fold-1/seed-0/test_probabilities.npy", "no array"),
+        ("members/fold-1/seed-0/test_probabilities.npy", np.zeros((3, 9), np.float32)),
+        ("members/fold-1/seed-0/test_probabilities.npy", np.zeros((8, 4), "U3")),
+    ],
+)
+def test_a_damaged_run_is_one_line(home, tmp_path, name, contents):
+    run = tmp_path / "run"
+    shutil.copytree(home / "run", run)
+    if isinstance(contents, str):
+        (run / name).write_text(contents)
+    else:
+        np.save(run / name, contents)
+    command = ("train", home / "prepared", "-o", run, "--folds", 3, "--seeds", 1, *SMALL, "--resume")
+    for given in (command, ("evaluate", run), ("predict", run, home / "a-neu.wav"))[: 1 if "npy" in name else 3]:
+        with pytest.raises(UserError) as refused:
+            invoke(*given)
+        assert str(run / name) in str(refused.value) and "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 300 + len(str(run))
+
+
+def test_a_name_or_text_that_is_not_utf8_fails_alone(home, tmp_path):
+    rows = list(csv.DictReader((home / "table.csv").open()))
+    for number, row in enumerate(rows):
+        row["audio"] = str(home / row["audio"])
+        if number in (0, 5, 10):
+            row[("text", "speaker", "label")[number // 5]] = "\ud800"
+    shutil.copy(home / "a-neu.wav", tmp_path / "caf\udce9.wav")
+    rows.append({**rows[1], "audio": "caf\udce9.wav"})
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = invoke("prepare", "table", tmp_path / "table.jsonl", "-o", tmp_path / "p", "--jobs", 1, "--quiet", code=1)
+    assert "left out, text is not UTF-8: 4" in result.output and "17 utterances" in result.output
+
+    result = invoke("predict", home / "run", tmp_path / "caf\udce9.wav", home / "a-sad.wav", "--quiet", code=1)
+    assert "a-sad.wav" in result.stdout and "caf" not in result.stdout
+    (tmp_path / "RAVDESS").mkdir()
+    for name in ("03-01-01-01-01-01-01", "03-01-01-01-01-01-02"):
+        shutil.copy(home / "a-neu.wav", tmp_path / "RAVDESS" / f"{name}.wav")
+    (tmp_path / "RAVDESS" / "caf\udce9.wav").touch()
+    published = ("--preset", "paper", "--jobs", 1, "--quiet")
+    result = invoke("prepare", "ravdess", tmp_path / "RAVDESS", "-o", tmp_path / "r", *published, code=1)
+    assert "caf\\\\udce9" in (tmp_path / "r" / "report.json").read_text()
+
+
+def test_a_transcript_that_is_a_folder_fails_its_recording_alone(home, tmp_path):
+    for name in "ab":
+        shutil.copy(home / "a-neu.wav", tmp_path / f"{name}.wav")
+    (tmp_path / "a.txt").mkdir()
+    result = invoke("predict", home / "run", tmp_path, "--quiet", code=1)
+    assert "b.wav" in result.stdout and "a.wav" not in result.stdout
+
+
+@pytest.mark.parametrize(("limit", "file"), [(600, "environment.json"), (12_000, "members/fold-1/seed-0")])  # bytes
+def test_a_full_disk_is_one_line_that_names_the_place(home, tmp_path, limit, file):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "emotion", "train", str(home / "prepared"), "-o", str(run)]
+    answer = subprocess.run(
+        [*command, "--folds", "3", "--seeds", "1", "--jobs", "1", "--device", "cpu", *SMALL, "--set", "model.stack=1"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert len(answer.stderr.splitlines()) == 1 and f"error: {run / file}" in answer.stderr, answer.stderr
+    assert not list(run.rglob("*.safetensors"))

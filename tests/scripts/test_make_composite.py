@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import soundfile as sf
 import typer
-from align.runner import refuse_composite
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from align.runner import refuse_composite
 from emotion.cli.app import app
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import Prepared

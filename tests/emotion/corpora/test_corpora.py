@@ -286,3 +286,18 @@ def test_any_bytes_can_stand_in_a_corpus_file(tmp_path_factory: pytest.TempPathF
             read_table(path)
         except UserError as error:
             assert "\n" not in str(error)
+
+
+def test_tables_with_short_rows_and_endless_fields(tmp_path):
+    header = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
+    file = tmp_path / "train_sent_emo.csv"
+    file.write_text(header + "hello,a,joy,0,0\nhello,a\n")
+    corpus = read_emotion_corpus("meld", tmp_path)
+    assert len(corpus.utterances) == 1
+    assert [(p.utterance_id, p.reason) for p in corpus.problems] == [("train_line3", "incomplete row")]
+    file.write_text(header + "h" * 140_000 + ",a,joy,0,0\n")
+    with pytest.raises(UserError, match="field larger than field limit"):
+        read_emotion_corpus("meld", tmp_path)
+    (tmp_path / "VideoDemographics.csv").write_text("ActorID,Sex\n1001\n" + "1" * 140_000 + ",male\n")
+    with pytest.raises(UserError, match="field larger than field limit"):
+        read_emotion_corpus("crema-d", tmp_path)

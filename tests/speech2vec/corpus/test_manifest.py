@@ -93,6 +93,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(content: bytes) -> None:
         ({"audio": "a\0.wav"}, "null character"),
         ({"utterance_id": ""}, "'utterance_id' is empty"),
         ({"utterance_id": "\ud800"}, "surrogates not allowed"),
+        ({"session": ["\ud800"]}, "surrogates not allowed"),
         ({"start": -1}, "'start' must be a non-negative number of seconds"),
         ({"start": float("nan")}, "'start' must be a non-negative number of seconds"),
         ({"end": float("inf")}, "'end' must be a non-negative number of seconds"),

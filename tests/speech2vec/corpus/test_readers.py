@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speech2vec.corpus.readers import (
+    BAD_FILE_NAME,
     BAD_TRANSCRIPT,
     DUPLICATE,
     EMPTY_TRANSCRIPT,
@@ -120,6 +121,33 @@ def test_a_transcript_that_is_not_utf8_is_a_problem_and_so_is_its_audio(tmp_path
     corpus = read_corpus(tmp_path)
     assert not corpus.utterances
     assert problems(corpus) == {("1-1.trans.txt", BAD_TRANSCRIPT), ("1-1-0", NO_TRANSCRIPT)}
+
+
+def test_one_unreadable_transcript_leaves_the_rest(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    (tmp_path / "a.txt").write_text("hello")
+    (tmp_path / "b.txt").mkdir()
+    (tmp_path / "c.lab").symlink_to(tmp_path / "gone")
+    corpus = read_corpus(tmp_path)
+    assert texts(corpus) == {"a": "hello"}
+    assert problems(corpus) == {("b", BAD_TRANSCRIPT), ("c", BAD_TRANSCRIPT)}
+    (tmp_path / "d.trans.txt").mkdir()  # makes it no LibriSpeech
+    assert texts(read_corpus(tmp_path)) == {"a": "hello"}
+    (tmp_path / "1-1.trans.txt").write_text("a HELLO\n")
+    corpus = read_corpus(tmp_path)
+    assert texts(corpus) == {"a": "HELLO"}
+    assert ("d.trans.txt", BAD_TRANSCRIPT) in problems(corpus)
+
+
+def test_a_file_name_that_is_not_utf8_is_a_problem_that_can_be_written(tmp_path: Path) -> None:
+    for stem in (b"good", b"caf\xe9"):
+        for suffix in (b".wav", b".txt"):
+            with open(bytes(tmp_path / "") + b"/" + stem + suffix, "w") as out:  # noqa: PTH123  # pathlib takes no bytes
+                out.write("hello")
+    corpus = read_corpus(tmp_path)
+    assert texts(corpus) == {"good": "hello"}
+    assert problems(corpus) == {("caf\\udce9", BAD_FILE_NAME)}
+    assert repr(corpus.problems).encode()
 
 
 def test_what_is_no_corpus(tmp_path: Path) -> None:

@@ -124,3 +124,32 @@ def test_fingerprint_is_that_of_the_values_alone() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "inner.size=" + "9" * 5000,
+        "inner.size=0x" + "f" * 5000,
+        "inner.size=" + "9" * 900,
+        "inner.size=" + "[" * 5000,
+        "inner.size=" + "[" * 900 + "]" * 900,
+        "inner.size=" + "[" * 490 + "]" * 490,
+        "inner." * 5000 + "size=1",
+        "x" * 5000,
+        "x" * 900 + "=1",
+        "inner.size='" + "x" * 900 + "'",
+    ],
+)
+def test_no_override_is_echoed_whole_or_ends_in_a_traceback(override: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load_settings(Outer, overrides=[override])
+    assert len(str(refused.value)) < 300 and "\n" not in str(refused.value)
+
+
+def test_a_settings_file_nested_too_deeply(tmp_path: Path) -> None:
+    for value in ("[" * 100_000, "9" * 5000, "0x" + "f" * 5000):
+        (tmp_path / "a.toml").write_text(f"[inner]\nsize = {value}")
+        with pytest.raises(UserError) as refused:
+            load_settings(Outer, tmp_path / "a.toml")
+        assert len(str(refused.value)) < 300 + len(str(tmp_path))

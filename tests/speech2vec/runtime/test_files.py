@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import append_json_line, atomic_folder, atomic_path, only_writer, read_json, write_json
+from speech2vec.runtime.files import (
+    append_json_line,
+    atomic_folder,
+    atomic_path,
+    inside,
+    only_writer,
+    read_json,
+    read_json_as,
+    write_json,
+)
 
 HOLD = "import sys, time; from pathlib import Path; from speech2vec.runtime.files import only_writer\n"
 HOLD += "with only_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
@@ -149,3 +158,30 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.run\.lock.* is a symbolic link: remove it"), only_writer(tmp_path / "run"):
         pytest.fail("locked through a link")
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/../../x", "/x", "a\0b", 7, None, ["x"], "../" + "x" * 9999])
+def test_a_name_from_a_file_stays_inside_its_folder(tmp_path: Path, name: object) -> None:
+    with pytest.raises(UserError, match="cannot be a file name in") as refused:
+        inside(tmp_path, name)  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 300 + len(str(tmp_path)) and "\n" not in str(refused.value)
+    assert inside(tmp_path, "a/b..c") == tmp_path / "a" / "b..c"
+
+
+def test_json_of_the_wrong_shape_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    for text, found in (
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[1]", "is not a list: Input should be a valid dictionary"),
+        (json.dumps({"y" * 9999: "1"}), "is not a list: 'yyy.*: Input should be a valid integer"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=found) as refused:
+            read_json_as(file, dict[str, int], "a list")
+        assert len(str(refused.value)) < 300 + len(str(file)) and "\n" not in str(refused.value)
+
+
+def test_json_that_no_file_can_hold_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written: a path or text in it is not UTF-8"):
+        write_json(tmp_path / "a.json", {"path": "\udce9"})
+    assert not list(tmp_path.iterdir())

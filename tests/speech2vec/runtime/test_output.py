@@ -89,3 +89,9 @@ def test_force_removes_a_link_and_not_what_it_points_at(tmp_path: Path) -> None:
     claim_output(tmp_path / "link", force=True, folder=FolderContents(("b",)))
     assert not (tmp_path / "link").exists()
     assert (tmp_path / "data" / "a").read_text() == "kept"
+
+
+def test_an_output_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    for path in (tmp_path / "\udce9", tmp_path / "\udce9" / "run"):
+        with pytest.raises(UserError, match="is not UTF-8: use another one"):
+            check_output(path)

@@ -22,10 +22,11 @@ from speech2vec.cli.app import app
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.console import run_app
+from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 from speech2vec.training import trainer
 from speech2vec.training.presets import TrainSettings
-from speech2vec.training.run import checkpoint_file
+from speech2vec.training.run import Run, checkpoint_file
 from speech2vec.training.sampler import Sampler
 from speech2vec.training.trainer import TrainOptions, train
 
@@ -263,3 +264,29 @@ def test_a_gpu_that_is_full_beforehand_is_one_line(
     code, _, said = command(store, tmp_path / "run")
     assert code == 2 and len(said) == 1
     assert "is out of memory" in said[0] and "no checkpoint has been written yet" in said[0]
+
+
+@pytest.mark.parametrize("contents", ["[1]", "{}", '{"path": 1, "fingerprint": "", "n_words": 1}', "[" * 100_000])
+def test_a_run_whose_origin_has_the_wrong_shape(
+    store: Path, trained: Path, tmp_path: Path, command: Command, contents: str
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    (run / "store.json").write_text(contents)
+    code, _, errors = command(store, run, "--resume")
+    assert code == 2 and len(errors) == 1 and str(run / "store.json") in errors[0]
+    assert len(errors[0]) < 300 + len(str(run))
+    with pytest.raises(UserError, match=r"store\.json is not"):
+        Run.load(run)
+
+
+@pytest.mark.parametrize("progress", ["[]", "7", '{"epoch": "1"}', '{"epoch": [1]}', '{"new": 1}', "[" * 100_000])
+def test_a_checkpoint_whose_progress_has_the_wrong_shape(
+    store: Path, trained: Path, tmp_path: Path, command: Command, progress: str
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    with safe_open(checkpoint_file(run), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    save_file(tensors, checkpoint_file(run), metadata={"progress": progress})
+    code, _, errors = command(store, run, "--resume")
+    assert code == 2 and len(errors) == 1 and "checkpoint" in errors[0]
+    assert len(errors[0]) < 300 + len(str(run))

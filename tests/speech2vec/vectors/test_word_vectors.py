@@ -291,3 +291,12 @@ class TestNeighbours:
 def test_words_must_be_unique() -> None:
     with pytest.raises(ValueError, match="unique"):
         WordVectors(["a", "a"], np.ones((2, 2), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "header", ["1 " + "9" * 20, "9" * 20 + " 2", "0 " + "9" * 20, "1 " + "9" * 15, "9" * 15 + " 1"]
+)
+def test_a_header_of_numbers_beyond_any_file(tmp_path: Path, header: str) -> None:
+    (tmp_path / "v.txt").write_text(f"{header}\nword 1 2\n")
+    with pytest.raises(UserError, match="the header promises"):
+        read_vectors(tmp_path / "v.txt")
