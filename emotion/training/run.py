@@ -66,24 +66,24 @@ RUN_CONTENTS = FolderContents(
 class _Parts(BaseModel):
     """The utterance ids of one fold in ``splits.json``."""
 
-    train: list[str]
-    development: list[str]
-    test: list[str]
+    train: list[str] = []
+    development: list[str] = []
+    test: list[str] = []
 
 
 class _RunInfo(BaseModel):
-    """What is read from ``run.json``."""
+    """What is read from ``run.json``; runs made before may lack what has a default."""
 
     model: str
-    corpus: str
     labels: list[str]
-    seeds: list[int]
-    protocol: str
     features: dict[str, Any]
-    sampling_rates: dict[str, int]
-    n_features: int
-    embeddings: str | None
-    vector_size: int
+    corpus: str = ""
+    seeds: list[int] = []
+    protocol: str = ""
+    sampling_rates: dict[str, int] = {}
+    n_features: int = 0
+    embeddings: str | None = None
+    vector_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,8 @@ def test_a_subsample_that_leaves_no_pair(store: Path, tmp_path: Path, command: C
 def test_a_seed_that_is_too_large(store: Path, tmp_path: Path, command: Command, seed: str) -> None:
     for option in (["--seed", seed], ["--set", f"seed={seed}"]):
         code, _, said = command(store, tmp_path / "run", *option)
-        assert code == 2 and len(said) == 1 and "4294967295" in said[0]
+        assert code == 2 and len(said) == 1
+        assert "4294967295" in said[0] or "too large a number" in said[0]
 
 
 def test_utterances_of_one_word_have_no_part(store: Path, tmp_path: Path, command: Command) -> None:
