@@ -43,11 +43,11 @@ RUN_CONTENTS = FolderContents(
 
 
 class _Origin(BaseModel):
-    """What is read from ``store.json``."""
+    """What is read from ``store.json``; only a resumed training needs `n_words`."""
 
     path: str
     fingerprint: str
-    n_words: int
+    n_words: int | None = None
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:

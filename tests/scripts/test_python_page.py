@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = 1500
+WORDS = 900
 
 
 def blocks() -> list[str]:
@@ -31,7 +31,7 @@ def test_the_code_on_the_page_runs(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader", reason="the synthesiser of the demo is not installed")
     make(tmp_path / "made", "scripts.make_synthetic_corpus", "-o", tmp_path / "made", "--max-words", WORDS)
     (tmp_path / "corpus").symlink_to(tmp_path / "made" / "synthetic")
-    make(tmp_path / "iemocap", "scripts.make_synthetic_emotion", "-o", tmp_path / "iemocap", "--turns", 8)
+    make(tmp_path / "iemocap", "scripts.make_synthetic_emotion", "-o", tmp_path / "iemocap", "--turns", 4)
     first = sorted((tmp_path / "corpus").rglob("*.flac"))[0]
     samples, rate = sf.read(first)
     sf.write(tmp_path / "new.wav", samples, rate)
