@@ -23,6 +23,7 @@ app = LazyGroup(
         "homophones": ("speech2vec.cli.probes:homophones", "Do words that sound alike have similar vectors?"),
         "report": ("speech2vec.cli.report:report", "Write one self-contained page about a run."),
         "compare": ("speech2vec.cli.report:compare", "Write one page that compares several runs."),
+        "doctor": ("speech2vec.cli.doctor:doctor", "Say what is installed and what is missing."),
     },
 )
 

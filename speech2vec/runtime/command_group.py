@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 import typer
-from typer.core import TyperGroup
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(click.Group):
     """A group of commands, each a function of a module that is imported when the command runs.
 
     Parameters
@@ -23,7 +22,7 @@ class LazyGroup(TyperGroup):
     """
 
     def __init__(self, help: str, functions: Mapping[str, tuple[str, str]]) -> None:
-        super().__init__(help=help, no_args_is_help=True, rich_markup_mode=None)
+        super().__init__(help=help, no_args_is_help=True)
         self.functions = functions
 
     def list_commands(self, ctx: click.Context) -> list[str]:

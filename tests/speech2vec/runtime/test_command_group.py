@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,14 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "same-different" in listed
+
+
+def test_a_shell_can_complete_commands_and_options() -> None:
+    def completed(words: str, position: int) -> list[str]:
+        code = "from speech2vec.cli.app import app; app.main(prog_name='speech2vec')"
+        given = {"COMP_WORDS": words, "COMP_CWORD": str(position), "_SPEECH2VEC_COMPLETE": "bash_complete"}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **given}).stdout.split()
+
+    assert completed("speech2vec tr", 1) == ["plain,train"]
+    assert completed("speech2vec train --ep", 2) == ["plain,--epochs"]
