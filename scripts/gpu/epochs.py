@@ -36,7 +36,7 @@ from speech2vec.training.batches import DeviceStore
 from speech2vec.training.presets import OptimiserSettings, TrainSettings
 from speech2vec.training.sampler import BatchIndices, Sampler
 
-ENGINES = ("cudnn", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
+ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
 BATCHES = (4096, 16_384, 65_536)
 PRECISIONS = ("float32", "bfloat16")
 STEPS = 10  # between two looks at the clock

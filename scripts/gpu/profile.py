@@ -1,6 +1,6 @@
 """Part 4 of `gpu_check`: the kernels that take most of a step's time on a GPU.
 
-The settings are the fastest that part 3 measured, or cuDNN in float32 if it measured none.
+The settings are the fastest that part 3 measured, or single steps in float32 if it measured none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from speech2vec.training.batches import DeviceStore
 from speech2vec.training.presets import OptimiserSettings
 
 STEPS, KERNELS = 10, 10
-DEFAULT: Row = {"engine": "cudnn", "precision": "float32", "pairs a batch": 16_384}
+DEFAULT: Row = {"engine": "steps", "precision": "float32", "pairs a batch": 16_384}
 
 
 def largest_kernels(chosen: Row, device: torch.device, n_utterances: int) -> list[Row]:

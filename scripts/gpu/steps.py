@@ -27,7 +27,7 @@ from speech2vec.training.batches import DeviceBatch, DeviceStore
 from speech2vec.training.presets import OptimiserSettings
 from speech2vec.training.step import BatchLoss, make_optimiser, train_step
 
-ENGINES = ("cudnn", "steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
+ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
 PAIRS, TOY_PAIRS = (1024, 16_384, 65_536), (6, 12)
 SECONDS, MOST_STEPS = 1.5, 50  # of steps that are timed; a third of the time without a GPU
 FLOATS_PER_FRAME = 26  # times the hidden size: written and read for a decoded frame (docs/performance.md, the floor)
@@ -139,14 +139,7 @@ def measure(results: Results, device: torch.device) -> None:
     on_gpu = device.type == "cuda"
     base = ModelSettings(vector_size=50 if on_gpu else 6)
     peak = copy_speed(device), matmul_speed(device)
-    # Where cuDNN does not take a type, torch's own kernels compute step by step.
-    taken = {
-        f"cuDNN takes {str(dtype).partition('.')[2]}": torch.cudnn_is_acceptable(
-            torch.ones(1, dtype=dtype, device=device)
-        )
-        for dtype in (torch.float32, torch.bfloat16)
-    }
-    results.add("the device", **{"copies, GB/s": peak[0] / 1e9, "products (float32), Gop/s": peak[1] / 1e9}, **taken)
+    results.add("the device", **{"copies, GB/s": peak[0] / 1e9, "products (float32), Gop/s": peak[1] / 1e9})
     with tempfile.TemporaryDirectory() as name:
         utterances, n_mfcc = (800, 13) if on_gpu else (4, 5)
         store = librispeech_like(Path(name) / "store", utterances, n_mfcc)

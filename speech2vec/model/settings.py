@@ -28,9 +28,9 @@ class ModelSettings(Settings):
         The decoder's input is the true previous frame; else its own previous output, so that all it knows of a
         neighbour comes through z.
     engine : str
-        What computes the recurrence: `auto` (compiled on a CPU, cuDNN on a GPU), `cudnn` (torch's own layers, on any
-        device), `triton` (this project's kernels for GPUs) or `steps` (torch's operators, step by step). It is no part
-        of the result: it is not kept with a run and may change from one session to the next.
+        What computes the recurrence: `auto` (compiled on a CPU, `triton` on a GPU that runs it), `triton` (kernels for
+        GPUs) or `steps` (torch's operators, step by step). It is no part of the result: it is not kept with a run and
+        may change from one session to the next.
     """
 
     objective: Literal["skipgram", "cbow"] = "skipgram"
@@ -39,7 +39,7 @@ class ModelSettings(Settings):
     cell: Literal["lstm", "gru"] = "lstm"
     decoder: Literal["conditioned", "attention"] = "conditioned"
     teacher_forcing: bool = False
-    engine: Literal["auto", "cudnn", "triton", "steps"] = Field("auto", exclude=True)
+    engine: Literal["auto", "triton", "steps"] = Field("auto", exclude=True)
 
     @model_validator(mode="after")
     def _even(self) -> ModelSettings:

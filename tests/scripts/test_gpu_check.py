@@ -67,10 +67,10 @@ def test_the_whole_command_at_toy_sizes(bare: dict[str, str], tmp_path: Path) ->
     assert statuses == ["done", "done", "needs a GPU", "needs a GPU", "needs a GPU"]
     rows = [row for part in report["parts"] for row in part["rows"]]
     checked = {(row["engine"], row["cell"], row["precision"]) for row in rows if "largest error" in row}
-    both = {(engine, cell) for engine in ("cudnn", "steps", "triton") for cell in ("lstm", "gru")}
+    both = {(engine, cell) for engine in ("steps", "triton") for cell in ("lstm", "gru")}
     assert {(engine, cell) for engine, cell, precision in checked if precision == "float32"} == both
     steps = [row for row in rows if row["table"] == "steps"]
-    assert len(steps) == 6 and all(row["pairs/s"] > 0 for row in steps)
+    assert len(steps) == 4 and all(row["pairs/s"] > 0 for row in steps)
     assert (tmp_path / "out" / "gpu.md").read_text().strip() in done.stdout
 
 
@@ -155,19 +155,19 @@ def slices(**rates: float) -> list[dict[str, Any]]:
 
 
 def test_the_rule() -> None:
-    removed = verdict(slices(triton_float32=129.0, cudnn_float32=100.0, cudnn_bfloat16=90.0))
-    assert "1.29 times cuDNN" in removed[0] and "remove it" in removed[0]
+    removed = verdict(slices(triton_float32=129.0, steps_float32=100.0, steps_bfloat16=90.0))
+    assert "1.29 times single steps" in removed[0] and "remove it" in removed[0]
     assert "0.70 times float32" in removed[1] and "remove it" in removed[1]
-    kept = verdict(slices(triton_float32=120.0, triton_bfloat16=130.0, cudnn_float32=100.0))
-    assert "1.30 times cuDNN" in kept[0] and "keep it" in kept[0] and "keep it" in kept[1]
-    assert "No decision" in verdict(slices(cudnn_float32=100.0))[0]
+    kept = verdict(slices(triton_float32=120.0, triton_bfloat16=130.0, steps_float32=100.0))
+    assert "1.30 times single steps" in kept[0] and "keep it" in kept[0] and "keep it" in kept[1]
+    assert "No decision" in verdict(slices(steps_float32=100.0))[0]
 
 
 def test_the_report_is_a_table_for_each_kind_of_row() -> None:
     state = {"number": 3, "title": "epochs", "status": "done", "seconds": 5.0, "limit": 9.0, "traceback": ""}
-    text = markdown({"device": "a card"}, [{**state, "rows": slices(cudnn_float32=12345.6)}])
+    text = markdown({"device": "a card"}, [{**state, "rows": slices(steps_float32=12345.6)}])
     assert "## 3. epochs: done" in text and "| engine | precision | pairs/s |" in text
-    assert "| cudnn | float32 | 12,346 |" in text
+    assert "| steps | float32 | 12,346 |" in text
 
 
 @pytest.mark.parametrize(("sleep", "seconds", "reason"), [(0, 60, "exited with 1"), (60, 8, "did not end in 8 s")])
@@ -199,7 +199,7 @@ def test_a_graph_that_cannot_be_captured_says_why(monkeypatch: pytest.MonkeyPatc
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Part 3 for a CPU."""
     for name, value in {
-        "ENGINES": ("cudnn", "steps"),
+        "ENGINES": ("auto", "steps"),
         "BATCHES": (256,),
         "SHARE_OF_SLICES": 0.01,
         "START": 0.0,
@@ -216,7 +216,7 @@ def test_epochs_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not results.failed
     tables = [row["table"] for row in results.rows]
     assert tables == ["the store", SLICES, SLICES, "whole epochs", "whole epochs"]
-    assert [row["engine"] for row in results.rows[1:]] == 2 * ["cudnn", "steps"]
+    assert [row["engine"] for row in results.rows[1:]] == 2 * ["auto", "steps"]
     assert all(row["pairs/s"] > 0 for row in results.rows[1:])
     assert results.rows[1]["hours for 475 h x 500"] > 1
     assert [row["share of the epoch"] for row in results.rows[3:]] == [1.0, 1.0]
@@ -225,7 +225,7 @@ def test_epochs_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.usefixtures("small")
 def test_an_epoch_that_does_not_fit_is_cut(tmp_path: Path) -> None:
     store = gpu_epochs.full_store(tmp_path / "store", hours=0.1)
-    chosen = {"engine": "cudnn", "precision": "float32", "pairs a batch": 64}
+    chosen = {"engine": "auto", "precision": "float32", "pairs a batch": 64}
     settings = gpu_epochs.settings_of(*chosen.values())  # type: ignore[arg-type]
     n_pairs = sampler_of_training(store, settings).n_pairs()
     cut = gpu_epochs.whole_epoch(store, {**chosen, "pairs/s": n_pairs}, CPU, left=0.5)
@@ -242,7 +242,7 @@ def test_without_disk_space_the_frames_are_zeros(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_the_profile_is_of_the_fastest(tmp_path: Path) -> None:
-    rows = slices(steps_float32=2.0, cudnn_float32=1.0)
+    rows = slices(steps_float32=2.0, triton_float32=1.0)
     (tmp_path / "part3.json").write_text(json.dumps([{**row, "pairs a batch": 64} for row in rows]))
     results = Results(tmp_path / "part4.json", 60)
     gpu_profile.measure(results, CPU, n_utterances=5)

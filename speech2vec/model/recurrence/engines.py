@@ -1,11 +1,12 @@
-"""Where a recurrence is computed: compiled on a CPU, in cuDNN or in one kernel on a GPU, or step by step anywhere.
+"""Where a recurrence is computed: compiled on a CPU, in one kernel on a GPU (Triton), or step by step anywhere.
 
-`auto` takes the compiled loop on a CPU, and torch's own layers (cuDNN) on a GPU. An engine for GPUs is the default, or
-stays at all, only as far as one is measured to win (docs/performance.md).
+`auto` takes the compiled loop on a CPU, Triton's kernels on a GPU that runs them, and single steps elsewhere. An engine
+stays only as far as it is measured to win (docs/performance.md).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -18,15 +19,11 @@ from torch import Tensor
 
 from speech2vec.runtime.errors import UserError
 
-Engine = Literal["auto", "cudnn", "triton", "steps"]
+Engine = Literal["auto", "triton", "steps"]
 
+log = logging.getLogger("speech2vec")
 
 _OF_TRITON = (torch.float32, torch.bfloat16)
-
-
-def takes_library(asked: Engine, device: torch.device) -> bool:
-    """Whether torch's own layers run, where they can express the layer (`cudnn`)."""
-    return asked == "cudnn" or (asked == "auto" and device.type == "cuda")
 
 
 def choose(
@@ -38,8 +35,7 @@ def choose(
     ----------
     recurrent : Tensor
     asked : str
-        `triton` and `steps` are taken at their word; `auto` and `cudnn` come here with what torch's own layers do not
-        take.
+        `triton` and `steps` are taken at their word.
     on_cpu : module
         Takes float32 and float64 on a CPU.
     on_gpu : callable
@@ -58,13 +54,15 @@ def choose(
         if dtype not in _OF_TRITON:
             raise UserError(f"model.engine = 'triton' takes float32 and bfloat16, not {dtype}")
         return on_gpu()
-    if asked != "steps" and device.type == "cpu" and dtype in (torch.float32, torch.float64):
+    if asked == "auto" and device.type == "cpu" and dtype in (torch.float32, torch.float64):
         return on_cpu
+    if asked == "auto" and device.type == "cuda" and dtype in _OF_TRITON and why_no_triton(device) is None:
+        return on_gpu()
     return steps
 
 
 def check_engine(asked: Engine, device: torch.device) -> None:
-    """Refuse an engine that does not run on a device, with the reason.
+    """Refuse an engine that does not run on a device, with the reason; warn where `auto` does without the fast one.
 
     Raises
     ------
@@ -73,6 +71,8 @@ def check_engine(asked: Engine, device: torch.device) -> None:
     """
     if asked == "triton" and (reason := why_no_triton(device)):
         raise UserError(f"model.engine = 'triton' does not run here: {reason}; 'auto' does without")
+    if asked == "auto" and device.type == "cuda" and (reason := why_no_triton(device)):
+        log.warning("the recurrence runs step by step, which is slow on a GPU: %s", reason)
 
 
 @cache

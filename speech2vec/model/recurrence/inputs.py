@@ -1,7 +1,7 @@
 """What a recurrent layer is given at its steps, before it is multiplied with any weights.
 
-The engines of this project take it projected (`StepInputs.projected`): each distinct frame once, what stays over time
-once for each sequence. Torch's own layers take a row of numbers for each step instead (`StepInputs.columns`).
+The engines take it projected (`StepInputs.projected`): each distinct frame once, what stays over time once for each
+sequence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from speech2vec.model.recurrence.gates import LayerInputs
-from speech2vec.model.recurrence.packing import Packing
 
 
 class StepInputs(NamedTuple):
@@ -26,8 +25,7 @@ class StepInputs(NamedTuple):
     frames : Tensor [shape=(n_frames, n_mfcc)] or None
         The same for all directions; data, without a gradient.
     rows : Tensor [shape=(n_directions, n_rows)], int64, or None
-        Which of the frames each packed row takes; there if `frames` is. Those of a second direction are those of the
-        first, each sequence taken from its end.
+        Which of the frames each packed row takes; there if `frames` is.
     constant : Tensor [shape=(n_sequences, size)] or None
         The same at all steps of a sequence; in the packing's order. For layers with one direction.
     from_constant : Tensor [shape=(size, 4 * hidden_size)] or None
@@ -52,10 +50,6 @@ class StepInputs(NamedTuple):
         """
         return weights if self.feedback is None else weights + self.feedback.weight.t() @ self.from_frame
 
-    def recurrent_bias(self) -> Tensor:
-        """The bias, with what comes back through `feedback` [shape=(..., 4 * hidden_size)]."""
-        return self.bias if self.feedback is None else torch.addmv(self.bias, self.from_frame.t(), self.feedback.bias)
-
     def projected(self, initial: Tensor | None) -> LayerInputs:
         """Multiplied with the weights.
 
@@ -70,24 +64,6 @@ class StepInputs(NamedTuple):
                 return frames
             return frames._replace(constant=self.constant @ self.from_constant)
         assert self.constant is not None and self.from_constant is not None and initial is not None
-        constant = torch.addmm(self.recurrent_bias(), self.constant, self.from_constant)
+        bias = torch.addmv(self.bias, self.from_frame.t(), self.feedback.bias)
+        constant = torch.addmm(bias, self.constant, self.from_constant)
         return LayerInputs(constant=constant, start=-self.feedback(initial) @ self.from_frame)
-
-    def columns(self, packing: Packing, initial: Tensor | None) -> Tensor:
-        """A row for each step, with `constant` behind the frame [shape=(n_rows, n_mfcc + size)].
-
-        Of two directions, the first's. With `feedback` the frame is what is taken off at step 0, and zeros after it.
-        """
-        if self.feedback is None:
-            assert self.frames is not None and self.rows is not None
-            parts = [self.frames.index_select(0, self.rows.view(-1, len(packing.time))[0])]
-        else:
-            assert initial is not None
-            parts = [nn.functional.pad(-self.feedback(initial), (0, 0, 0, len(packing.time) - len(initial)))]
-        if self.constant is not None:
-            parts.append(self.constant.index_select(0, packing.sequence))
-        return torch.cat(parts, dim=1)
-
-    def weights(self) -> Tensor:
-        """Input weights of `columns` [shape=(..., n_mfcc + size, 4 * hidden_size)]."""
-        return self.from_frame if self.from_constant is None else torch.cat([self.from_frame, self.from_constant])

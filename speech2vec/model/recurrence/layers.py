@@ -3,8 +3,7 @@
 What does not depend on the recurrence is computed outside it. Each distinct frame is projected once, however many
 sequences share it; an input that is constant over time is projected once for each sequence; the gradients of weights
 are single large products at the end. The recurrence itself is computed by an engine (`engines`): `lstm_cpu` and
-`gru_cpu` on a CPU, `cudnn` (torch's own layers) or `lstm_gpu` and `gru_gpu` (Triton) on a GPU, `lstm_steps` and
-`gru_steps` anywhere.
+`gru_cpu` on a CPU, `lstm_gpu` and `gru_gpu` (Triton) on a GPU, `lstm_steps` and `gru_steps` anywhere.
 
 Both kinds of layer offer `input`, `bias` and `recurrent` in four blocks of the hidden size, so a model is written once
 for both. Weights are laid out for row vectors, [shape=(input_size, 4 * hidden_size)]: the transpose of torch's, and
@@ -25,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from speech2vec.model.recurrence import cudnn, gru_cpu, gru_steps, lstm_cpu, lstm_steps
-from speech2vec.model.recurrence.engines import Engine, choose, takes_library
+from speech2vec.model.recurrence import gru_cpu, gru_steps, lstm_cpu, lstm_steps
+from speech2vec.model.recurrence.engines import Engine, choose
 from speech2vec.model.recurrence.gates import LayerInputs, as_direction, input_gradients, recurrent_gradient
 from speech2vec.model.recurrence.inputs import StepInputs
 from speech2vec.model.recurrence.packing import Packing
@@ -261,8 +260,6 @@ class LSTMLayer(nn.Module):
 
     def states(self, inputs: StepInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
         """Hidden states (`packed_lstm`), from weights like these; `recurrent` is without what is fed back."""
-        if takes_library(self.engine, recurrent.device):
-            return cudnn.lstm(inputs, recurrent, packing, initial)[0]
         recurrent = inputs.recurrent(recurrent)
         return packed_lstm(inputs.projected(initial), recurrent, packing, initial, self.engine)
 
@@ -275,8 +272,6 @@ class LSTMLayer(nn.Module):
         initial_cell: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As `states`, from a given cell state and with the last one (`packed_lstm_with_cell`)."""
-        if takes_library(self.engine, recurrent.device):
-            return cudnn.lstm(inputs, recurrent, packing, initial, initial_cell)
         recurrent = inputs.recurrent(recurrent)
         given = inputs.projected(initial), recurrent, packing, initial, initial_cell
         return packed_lstm_with_cell(*given, self.engine)
@@ -306,9 +301,6 @@ class GRULayer(nn.Module):
 
     def states(self, inputs: StepInputs, recurrent: Tensor, packing: Packing, initial: Tensor | None = None) -> Tensor:
         """States (`packed_gru`), from weights like these; `recurrent` is without what is fed back."""
-        # Torch's GRU cannot be fed with its own output.
-        if takes_library(self.engine, recurrent.device) and inputs.feedback is None:
-            return cudnn.gru(inputs, recurrent, packing, initial)
         recurrent = inputs.recurrent(recurrent)
         return packed_gru(inputs.projected(initial), recurrent, packing, initial, self.engine)
 

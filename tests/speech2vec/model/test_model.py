@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -128,56 +126,23 @@ def test_loss_and_gradients_equal_those_of_the_slow_model(
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("engine", ["cudnn", "steps"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize(("decoder", "objective", "teacher_forcing"), VARIANTS)
 def test_every_engine_has_the_same_loss_and_gradients(
-    decoder: str, objective: str, teacher_forcing: bool, bidirectional: bool, cell: str, engine: str
+    decoder: str, objective: str, teacher_forcing: bool, bidirectional: bool, cell: str
 ) -> None:
     chosen = {"objective": objective, "cell": cell, "decoder": decoder, "teacher_forcing": teacher_forcing}
     _, segments = random_words([1, 40, 5, 3, 9, 12, 2], 5, 0)
     sides = [torch.from_numpy(side) for side in neighbour_pairs(np.array([0, 0, 0, 0, 1, 1, 1]), window=2)]
     results = []
-    for name in ("auto", engine):
-        given = {"vector_size": 6, "bidirectional": bidirectional, "engine": name, **chosen}
+    for engine in ("auto", "steps"):
+        given = {"vector_size": 6, "bidirectional": bidirectional, "engine": engine, **chosen}
         model = seeded_model(5, validate_settings(ModelSettings, given), 0).double()
         error = model(segments, *sides).squared_error()
         results.append([error, *torch.autograd.grad(error, list(model.parameters()))])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("engine", "cell", "teacher_forcing", "expected"),
-    [
-        ("auto", "lstm", False, []),
-        ("steps", "lstm", False, []),
-        ("cudnn", "lstm", False, ["lstm", "lstm"]),
-        ("cudnn", "gru", True, ["gru", "gru"]),
-        ("cudnn", "gru", False, ["gru"]),  # torch's GRU cannot be fed with its own output
-    ],
-)
-def test_torchs_layers_run_where_they_are_asked_for(
-    engine: str, cell: str, teacher_forcing: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran = []
-
-    def watched(name: str) -> Callable[..., Any]:
-        layer = getattr(torch, name)
-
-        def run(*given: Any) -> Any:
-            ran.append(name)
-            return layer(*given)
-
-        return run
-
-    for name in ("lstm", "gru"):
-        monkeypatch.setattr(torch, name, watched(name))
-    chosen = {"vector_size": 6, "cell": cell, "engine": engine, "teacher_forcing": teacher_forcing}
-    model = seeded_model(4, validate_settings(ModelSettings, chosen), 0)
-    model.double()(random_words([3, 2], 4, 0)[1], torch.tensor([0]), torch.tensor([1]))
-    assert ran == expected
 
 
 def test_a_word_has_the_same_vector_in_any_company() -> None:
@@ -256,11 +221,10 @@ def test_what_a_decoder_that_attends_cannot_do_is_refused(chosen: dict[str, obje
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("engine", ["cudnn", "steps"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(("decoder", "objective", "teacher_forcing"), VARIANTS)
 def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
-    decoder: str, objective: str, teacher_forcing: bool, cell: str, engine: str
+    decoder: str, objective: str, teacher_forcing: bool, cell: str
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
@@ -268,8 +232,8 @@ def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
     results = []
     _, segments = random_words([1, 5, 3, 9, 40], 5, 0)
     sides = [torch.from_numpy(side) for side in neighbour_pairs(np.array([0, 0, 0, 1, 1]), window=2)]
-    for device, name in (("cpu", "steps"), ("cuda", engine)):
-        settings = validate_settings(ModelSettings, {"vector_size": 6, "engine": name, **chosen})
+    for device in ("cpu", "cuda"):
+        settings = validate_settings(ModelSettings, {"vector_size": 6, "engine": "steps", **chosen})
         model = seeded_model(5, settings, 0).double().to(device)
         there = Segments(*(part.to(device) for part in (segments.frames, segments.first, segments.lengths)))
         error = model(there, *(side.to(device) for side in sides)).squared_error()
@@ -279,7 +243,7 @@ def test_loss_and_gradients_on_a_gpu_equal_those_on_the_cpu(
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("engine", ["cudnn", "steps", "triton"])
+@pytest.mark.parametrize("engine", ["steps", "triton"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("vector_size", [50, 300])
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -74,37 +73,25 @@ def test_a_step_reads_no_number(launched: list[Any], model: dict[str, Any], opti
     assert len(launched) == 2 * 2 * 2  # steps, ways, layers: both directions of the encoder are one launch
 
 
-def lstm_of_torch(x: Tensor, _: Tensor, start: tuple[Tensor, Tensor], weights: list[Tensor], *options: Any) -> Any:
-    """States of the shape of torch's LSTM."""
-    directions, n, H = start[0].shape
-    return x @ weights[0].t()[:, :1].expand(-1, directions * H), x.new_zeros(directions, n, H), start[1]
-
-
-def steps_in_torchs_layers(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    monkeypatch.setattr(torch, "lstm", lstm_of_torch)
-    two_steps({"engine": "cudnn"}, {}, known=known)
-
-
-def test_neither_does_one_in_torchs_own_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are told on the host how many sequences each step has."""
-    steps_in_torchs_layers(monkeypatch, known=True)
-
-
-def steps_in_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+def steps_in_operators(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
     monkeypatch.setattr(layers, "_lstm_engine", lambda *_: lstm_steps)
-    two_steps({}, {})
+    two_steps({}, {}, known=known)
+
+
+def test_neither_does_one_in_single_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told on the host how many sequences each step has."""
+    steps_in_operators(monkeypatch, known=True)
 
 
 @pytest.mark.usefixtures("launched")
 @pytest.mark.parametrize(
     "waits",
     [
-        steps_in_operators,
-        lambda patch: steps_in_torchs_layers(patch, known=False),
+        lambda patch: steps_in_operators(patch, known=False),
         lambda _: two_steps({}, {}, n_rows=None),
         lambda _: two_steps({"objective": "cbow"}, {}),
     ],
-    ids=["steps", "torch's layers, told nothing", "unknown number of rows", "cbow"],
+    ids=["steps, told nothing", "unknown number of rows", "cbow"],
 )
 def test_what_does_wait_is_found(monkeypatch: pytest.MonkeyPatch, waits: Callable[[pytest.MonkeyPatch], None]) -> None:
     with pytest.raises(WAITS):

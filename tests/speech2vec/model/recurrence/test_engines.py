@@ -36,9 +36,6 @@ def a_card(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def chosen(device: str, dtype: torch.dtype, asked: engines.Engine) -> str:
-    """`cudnn` (torch's own layers), or the engine for what they cannot express."""
-    if engines.takes_library(asked, torch.device(device)):
-        return "cudnn"
     weights = SimpleNamespace(device=torch.device(device), dtype=dtype)
     module = engines.choose(weights, asked, lstm_cpu, lambda: lstm_gpu, lstm_steps)  # type: ignore[arg-type]
     return module.__name__.rpartition("_")[2]
@@ -50,11 +47,10 @@ def chosen(device: str, dtype: torch.dtype, asked: engines.Engine) -> str:
         ("cpu", torch.float32, "auto", "cpu"),
         ("cpu", torch.float64, "auto", "cpu"),
         ("cpu", torch.bfloat16, "auto", "steps"),
-        ("cuda", torch.float32, "auto", "cudnn"),
-        ("cuda", torch.bfloat16, "auto", "cudnn"),
-        ("cuda", torch.float64, "auto", "cudnn"),
+        ("cuda", torch.float32, "auto", "gpu"),
+        ("cuda", torch.bfloat16, "auto", "gpu"),
+        ("cuda", torch.float64, "auto", "steps"),
         ("meta", torch.float32, "auto", "steps"),
-        ("cpu", torch.float64, "cudnn", "cudnn"),
         ("cpu", torch.float32, "steps", "steps"),
         ("cuda", torch.float32, "steps", "steps"),
         ("cuda", torch.float32, "triton", "gpu"),
@@ -65,11 +61,20 @@ def test_which_is_taken_where(device: str, dtype: torch.dtype, asked: engines.En
     assert chosen(device, dtype, asked) == expected
 
 
-def test_what_torchs_layers_cannot_express_goes_step_by_step_on_a_gpu() -> None:
-    weights = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32)
-    for asked in ("auto", "cudnn"):
-        module = engines.choose(weights, asked, lstm_cpu, lambda: lstm_gpu, lstm_steps)  # type: ignore[arg-type]
-        assert module is lstm_steps
+def test_auto_goes_step_by_step_on_an_older_card_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert chosen("cuda", torch.float32, "auto") == "steps"
+    for asked, n_warnings in (("steps", 0), ("auto", 1)):
+        engines.check_engine(asked, torch.device("cuda"))
+        assert len(caplog.records) == n_warnings
+    assert "step by step, which is slow on a GPU: Triton needs one of NVIDIA's GPUs from Ampere on" in caplog.text
+
+
+def test_auto_goes_step_by_step_where_triton_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    assert chosen("cuda", torch.float32, "auto") == "steps"
 
 
 def refused(device: str = "cuda", dtype: torch.dtype = torch.float32) -> str:
@@ -120,7 +125,7 @@ def test_the_engine_is_no_part_of_the_result(tmp_path: Path) -> None:
         TrainSettings(
             model=ModelSettings(vector_size=6, engine=engine), optimiser=OptimiserSettings(epochs=epochs, batch_size=60)
         )
-        for engine, epochs in (("cudnn", 2), ("steps", 2))
+        for engine, epochs in (("auto", 2), ("steps", 2))
     )
     assert fingerprint(first) == fingerprint(then) and differences(first, then) == []
     assert "engine" not in to_toml(first)
