@@ -26,10 +26,11 @@ from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.output import check_output
 from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import log
+from speech2vec.training import fitting, trainer
 from speech2vec.training import run as runs
-from speech2vec.training import trainer
 from speech2vec.training.distributed import init_distributed, local_device, report_once
-from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings, other_features, preset_of
+from speech2vec.training.methods import PUBLISHED
+from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings, other_features, preset_of, short_settings
 from speech2vec.training.run import RUN_CONTENTS
 from speech2vec.training.trainer import TrainOptions
 from speech2vec.vectors.embeddings import Embeddings
@@ -130,8 +131,9 @@ def train(
     force: bool = False,
     quiet: bool = False,
 ) -> Run:
-    """Train Speech2Vec on a store; held-out speakers give the loss and its controls after every epoch.
+    """Train on a store: Speech2Vec as published, or by another method (docs/methods.md).
 
+    Held-out speakers give the loss and its controls after every epoch, and what other methods reach, beside theirs.
     Started by ``torchrun``, all processes call it and share the batches.
 
     Parameters
@@ -141,9 +143,10 @@ def train(
     run : path
         Folder to write.
     preset : str
-        `default`, `large-batch`, `paper` or `reality-check`.
+        `default`, `large-batch`, `paper` or `reality-check` of the published method, or the name of another method.
     epochs, vector_size, seed : int or None
-        Short for the settings ``optimiser.epochs``, ``model.vector_size`` and ``seed``.
+        Short for the settings ``optimiser.epochs``, ``model.vector_size`` and ``seed``; of another method, for its own
+        of these names.
     settings : TrainSettings, or mapping of dotted keys to values, or None
         Changes of the preset, such as ``{"model.cell": "gru"}``; an instance replaces it.
     device : {"auto", "cpu", "cuda"}
@@ -173,10 +176,9 @@ def train(
     store, run = Path(store), Path(run)
     with report_once(), contextlib.ExitStack() as until_done:
         if not isinstance(settings, TrainSettings):
-            short = {"optimiser.epochs": epochs, "model.vector_size": vector_size, "seed": seed}
-            settings = load_settings(
-                TrainSettings, preset=preset_of(PRESETS, preset), given={**short, **(settings or {})}
-            )
+            chosen_preset = preset_of(PRESETS, preset)
+            short = short_settings(chosen_preset, epochs, vector_size, seed)
+            settings = load_settings(TrainSettings, preset=chosen_preset, given={**short, **(settings or {})})
         opened = Store.open(store)
         chosen = local_device(choose_device(device))
         with init_distributed(chosen) as world:
@@ -186,6 +188,11 @@ def train(
                 check_output(run, force=force, resume=resume, inputs=[store], folder=RUN_CONTENTS)
                 _advise(preset, settings, opened, chosen.type, world.size)
                 monitor = Monitor(evaluate_every) if evaluate_every else None
+            if settings.method != PUBLISHED:
+                fitting.check_processes(settings.method, world.size)
+                measure = monitor.measure if monitor else None
+                trained = fitting.fit(opened, run, settings, chosen, measure, resume=resume, force=force, quiet=quiet)
+                return Run.of(trained)
             options = TrainOptions(
                 resume=resume,
                 force=force,
@@ -194,7 +201,7 @@ def train(
                 quiet=quiet or not world.first,
             )
             trained = trainer.train(opened, run, settings, chosen, options, monitor, world)
-    return Run(trained.path, trained.model, trained.settings, trained.store, trained.progress)
+    return Run.of(trained)
 
 
 def _advise(preset: str, settings: TrainSettings, store: Store, device: str, n_processes: int) -> None:
@@ -231,7 +238,7 @@ def load(
         `best` is that of the epoch with the lowest held-out loss.
     device : {"auto", "cpu", "cuda"}
     trained : bool
-        False gives the same network at its initial weights: the control.
+        False gives the control: the same network at its initial weights, or what the method says.
 
     Raises
     ------

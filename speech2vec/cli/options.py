@@ -20,7 +20,8 @@ PresetOption = Annotated[
     str,
     typer.Option(
         "--preset",
-        help="default, large-batch (for a GPU), paper (as published) or reality-check (as in arXiv 2209.10791).",
+        help="default, large-batch (for a GPU), paper (as published), reality-check (as in arXiv 2209.10791), or, of "
+        "'train', another method: acoustic.",
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")]

@@ -16,7 +16,7 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.progress import set_up_logging
 from speech2vec.training.distributed import report_once
-from speech2vec.training.presets import PRESETS, TrainSettings, preset_of
+from speech2vec.training.presets import PRESETS, TrainSettings, preset_of, short_settings
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import write_vectors
 
@@ -38,12 +38,13 @@ def train(
     force: console.ForceOption = False,
     resume: console.ResumeOption = False,
 ) -> None:
-    """Train Speech2Vec on a store; held-out speakers give the loss and its controls after every epoch."""
+    """Train on a store: Speech2Vec as published, or by another method; scores are those of held-out speakers."""
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one reports
     set_up_logging(quiet or not first)
-    given = {"optimiser.epochs": epochs, "model.vector_size": vector_size, "seed": seed}
     with report_once():
-        settings = load_settings(TrainSettings, config, set_ or (), preset_of(PRESETS, preset), given)
+        chosen = preset_of(PRESETS, preset)
+        given = short_settings(chosen, epochs, vector_size, seed)
+        settings = load_settings(TrainSettings, config, set_ or (), chosen, given)
     run = api.train(
         store,
         output,
@@ -67,7 +68,7 @@ def export(
     store: StoreOption = None,
     min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words get no vector.")] = 1,
     binary: Annotated[bool, typer.Option("--binary", help="Write the binary format.")] = False,
-    untrained: Annotated[bool, typer.Option("--untrained", help="The encoder at its initial weights.")] = False,
+    untrained: Annotated[bool, typer.Option("--untrained", help="The control: the encoder before training.")] = False,
     checkpoint: CheckpointOption = "last",
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,

@@ -15,12 +15,13 @@ from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.same_different import InstanceFilter
 from speech2vec.evaluation.similarity import MIN_RESAMPLED, cosines, folded_index, spearman
 from speech2vec.features.store import Store
-from speech2vec.model.encoding import decode_pair, encode_instances
+from speech2vec.model.encoding import StoreVectors, decode_pair
 from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.progress import log
 from speech2vec.training.metrics import DivergedError, EpochState
+from speech2vec.training.presets import VectorSettings
 from speech2vec.training.sampler import neighbour_pairs
 from speech2vec.vectors.instances import at_most_each, instance_vectors, with_counts
 from speech2vec.vectors.word_vectors import WordVectors, average_instances
@@ -48,21 +49,26 @@ class Monitor:
         if not (end.last or end.epoch % self.every == 0):
             return {}
         end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
-        vectors = self._word_vectors(end)
+        encode = StoreVectors(end.model, end.store)
+        vectors = self._word_vectors(encode, end.settings.vectors)
+        if not np.isfinite(vectors.vectors).all():
+            raise DivergedError("a word's vector", float("nan"), end.step)
         write_projector(Path(end.writer.log_dir), vectors)
-        return {**self._discrimination(end), **self._similarity(vectors)}
+        return {**_discrimination(encode, end.split.held_out), **self._similarity(vectors)}
 
-    def _word_vectors(self, end: EpochState) -> WordVectors:
+    def measure(self, encode: StoreVectors, held_out: np.ndarray, settings: VectorSettings) -> dict[str, float]:
+        """What is measured of an encoder that is trained in one go, on a store of which some rows are held out."""
+        return {**_discrimination(encode, held_out), **self._similarity(self._word_vectors(encode, settings))}
+
+    def _word_vectors(self, encode: StoreVectors, settings: VectorSettings) -> WordVectors:
         """Vectors of the most frequent words and those of the benchmarks, each the mean of a few instances."""
-        store = end.store
+        store = encode.store
         if self._rows is None:
             rated = {word for benchmark in self.benchmarks for pair in benchmark.pairs for word in pair}
             wanted = np.array([n < _WORDS or word.casefold() in rated for n, word in enumerate(store.types)])
             rows = np.flatnonzero(wanted[store.word_id])
             self._rows = at_most_each(store.word_id, rows, _INSTANCES_PER_WORD, seed=0)
-        instances = instance_vectors(end.model, store, end.settings.vectors, self._rows)
-        if not np.isfinite(instances).all():
-            raise DivergedError("a word's vector", float("nan"), end.step)
+        instances = instance_vectors(encode, settings, self._rows)
         return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
 
     def _similarity(self, vectors: WordVectors) -> dict[str, float]:
@@ -76,21 +82,21 @@ class Monitor:
                 values[f"similarity_{benchmark.name}"] = float(rho)
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
-    def _discrimination(self, end: EpochState) -> dict[str, float]:
-        store, rows = end.store, end.split.held_out
-        chosen = _SELECTION.select_rows(store, rows)
-        vectors = encode_instances(end.model, store, chosen)
-        try:
-            result = precision_of_vectors(vectors, store.word_id[chosen], store.speaker[chosen])
-        except UserError as too_few:
-            log.info("same-different is not measured: %s", too_few)
-            return {}
-        values = {
-            "same_different_ap": result.all_pairs.ap,
-            "same_different_ap_cross_speaker": result.across_speakers.ap,
-            "same_different_instances": float(result.n_instances),
-        }
-        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+def _discrimination(encode: StoreVectors, rows: np.ndarray) -> dict[str, float]:
+    store = encode.store
+    chosen = _SELECTION.select_rows(store, rows)
+    try:
+        result = precision_of_vectors(encode(chosen), store.word_id[chosen], store.speaker[chosen])
+    except UserError as too_few:
+        log.info("same-different is not measured: %s", too_few)
+        return {}
+    values = {
+        "same_different_ap": result.all_pairs.ap,
+        "same_different_ap_cross_speaker": result.across_speakers.ap,
+        "same_different_instances": float(result.n_instances),
+    }
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
 def write_projector(run: Path, vectors: WordVectors) -> None:

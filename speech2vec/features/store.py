@@ -146,6 +146,14 @@ class Store:
                 return int(inside.argmax())
         return None
 
+    def explain_non_finite(self) -> str | None:
+        """Which word is the first with NaN or infinity in its frames, and what to do; None if there is none."""
+        row = self.find_non_finite()
+        if row is None:
+            return None
+        word = self.types[self.word_id[row]]
+        return f"the store {self.path} holds NaN or infinite frames, first in '{word}' (row {row}): rebuild it"
+
     def words(self) -> list[str]:
         """The spelling of each word instance."""
         return [self.types[i] for i in self.word_id]

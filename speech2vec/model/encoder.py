@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +41,17 @@ class Segments:
     longest: int | None = None
     total: int | None = None
     running: list[int] | None = None
+
+    @classmethod
+    def of_words(cls, frames: np.ndarray, n_frames: np.ndarray, device: torch.device | str = "cpu") -> Segments:
+        """Words on a device: their frames, word after word, and the number of each word's [shape=(n_words,)], int64."""
+        return cls(
+            torch.from_numpy(frames).to(device),
+            torch.from_numpy(np.cumsum(n_frames) - n_frames).to(device),
+            torch.from_numpy(n_frames).to(device),
+            int(n_frames.max(initial=0)),
+            int(n_frames.sum()),
+        )
 
     def __getitem__(self, words: Tensor) -> Segments:
         """Some of the words [shape=(n,)], in that order; the frames stay where they are."""

@@ -7,8 +7,11 @@ the dimension of z.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +19,11 @@ from speech2vec.model.decoder import AttentionDecoder, ConditionedDecoder
 from speech2vec.model.encoder import Encoded, Encoder, Segments
 from speech2vec.model.recurrence.packing import Packing
 from speech2vec.model.settings import ModelSettings
+from speech2vec.model.word_encoder import Words
+from speech2vec.runtime.config import validate_settings
+
+# Frames encoded at once: bounds the memory, and changes no number beyond rounding.
+_FRAMES_AT_ONCE = 100_000
 
 DECODERS: dict[str, type[ConditionedDecoder] | type[AttentionDecoder]] = {
     "conditioned": ConditionedDecoder,
@@ -59,7 +67,10 @@ class Decoded:
 
 
 class Speech2Vec(nn.Module):
-    """Encoder and decoder, trained together by skip-gram or CBOW."""
+    """Encoder and decoder, trained together by skip-gram or CBOW: the `WordEncoder` of the published method."""
+
+    kind: ClassVar[str] = "published"
+    by_speaker: ClassVar[bool] = False
 
     def __init__(self, n_mfcc: int, settings: ModelSettings) -> None:
         super().__init__()
@@ -71,6 +82,33 @@ class Speech2Vec(nn.Module):
     def device(self) -> torch.device:
         """Where its weights are."""
         return next(self.parameters()).device
+
+    @property
+    def vector_size(self) -> int:
+        return self.settings.vector_size
+
+    @torch.inference_mode()
+    def encode(self, words: Words) -> np.ndarray:
+        """The words' vectors z [shape=(n, vector_size)], float32."""
+        vectors = np.empty((len(words), self.vector_size), dtype=np.float32)
+        for part in words.parts():
+            for group in _by_length(words.n_frames[part]):
+                taken = part[group]
+                segments = Segments.of_words(words.gather(taken), words.n_frames[taken], self.device)
+                vectors[taken] = self.encoder(segments).z.float().cpu().numpy()
+        return vectors
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights, by name."""
+        return self.state_dict()
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Speech2Vec:
+        """The network with these weights."""
+        n_mfcc = tensors["encoder.directions.0.input"].shape[0]
+        model = cls(n_mfcc, validate_settings(ModelSettings, settings))
+        model.load_state_dict(dict(tensors))
+        return model
 
     def forward(
         self,
@@ -116,6 +154,13 @@ class Speech2Vec(nn.Module):
         predicted = self.decoder(encoded, source[packing.order], sequences, packing)  # (S, F)
         rows = sequences.first[packing.sequence] + packing.time
         return Decoded(predicted, words.frames[rows], packing.sequence, packing.time, len(target))
+
+
+def _by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions, the longest first, in groups of at most `_FRAMES_AT_ONCE` frames."""
+    order = np.argsort(-lengths, kind="stable")
+    group = (np.cumsum(lengths[order]) - 1) // _FRAMES_AT_ONCE
+    yield from np.split(order, np.flatnonzero(np.diff(group)) + 1)
 
 
 def seeded_model(n_mfcc: int, settings: ModelSettings, seed: int) -> Speech2Vec:

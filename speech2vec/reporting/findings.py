@@ -70,6 +70,9 @@ class RunResults:
     """Everything that was measured on one run."""
 
     name: str
+    method: str
+    labels: str
+    vector_size: int
     settings: dict[str, Any]
     store_settings: dict[str, Any]
     environment: dict[str, Any]
@@ -126,6 +129,9 @@ def gather(
     log.info("measuring same-different, variance, speaker and homophones")
     return RunResults(
         name=folder.resolve().name,
+        method=run.settings.method,
+        labels=run.labels,
+        vector_size=run.model.vector_size,
         settings=read_toml(folder / CONFIG_FILE),
         store_settings=run.store.settings,
         environment=read_json_as(folder / ENVIRONMENT_FILE, dict[str, Any], "a description of a machine")

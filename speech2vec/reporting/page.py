@@ -28,7 +28,7 @@ from speech2vec.reporting.charts import (
 )
 from speech2vec.reporting.findings import RunResults, gather
 from speech2vec.reporting.svg import heat_image
-from speech2vec.reporting.text import flat_settings, key_figures, statements, summary, training_facts
+from speech2vec.reporting.text import fitted_sentence, flat_settings, key_figures, statements, summary, training_facts
 from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
 from speech2vec.runtime.environment import VERSION
 from speech2vec.runtime.files import atomic_path
@@ -133,6 +133,7 @@ def report_context(found: RunResults) -> dict[str, Any]:
         "settings": flat_settings(found.settings),
         "store_settings": flat_settings(found.store_settings),
         "training": training_facts(found),
+        "fitted": fitted_sentence(found),
         "loss": loss_chart(found.metrics),
         "worth": z_ablation_chart(found.metrics),
         "watched": monitor_chart(found.metrics),

@@ -12,6 +12,7 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.same_different import Comparison
 from speech2vec.reporting.charts import headline_scores
 from speech2vec.reporting.findings import RunResults
+from speech2vec.training.methods import PUBLISHED
 from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
 
 # The decoder uses z if at least this share of its gain over the mean frame is lost with z of another word.
@@ -29,14 +30,21 @@ class KeyNumber:
 
 def summary(found: RunResults) -> str:
     """One sentence: what was trained on what."""
-    model, corpus = found.settings.get("model", {}), found.corpus
-    epochs = f"{found.epoch} epoch{'' if found.epoch == 1 else 's'}" if found.epoch is not None else "some epochs"
+    corpus = found.corpus
     audio = f" from {corpus.hours_of_audio:.1f} h of audio" if corpus.hours_of_audio else ""
     kind = "SYNTHETIC speech" if corpus.synthetic else "speech"
+    if found.method == PUBLISHED:
+        model = found.settings.get("model", {})
+        epochs = f"{found.epoch} epoch{'' if found.epoch == 1 else 's'}" if found.epoch is not None else "some epochs"
+        trained = (
+            f"A Speech2Vec {model.get('objective', '')} model of {model.get('vector_size', '?')} dimensions, trained "
+            f"for {epochs} on"
+        )
+    else:
+        trained = f"Vectors of {found.vector_size} dimensions by the method {found.method}, fitted to"
     return (
-        f"A Speech2Vec {model.get('objective', '')} model of {model.get('vector_size', '?')} dimensions, trained for "
-        f"{epochs} on {corpus.n_words:,} spoken words ({corpus.n_types:,} different ones, {corpus.n_speakers:,} "
-        f"speakers){audio}: {kind}; corpus: {corpus.label}."
+        f"{trained} {corpus.n_words:,} spoken words ({corpus.n_types:,} different ones, {corpus.n_speakers:,} "
+        f"speakers){audio}: {kind}; corpus: {corpus.label}. Labels used: {found.labels}."
     )
 
 
@@ -53,13 +61,18 @@ def flat_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def training_facts(found: RunResults) -> list[tuple[str, str]]:
     """Machine, time and speed of the training."""
-    epochs = [row for row in found.metrics if "seconds" in row]
-    environment = found.environment
+    epochs = [row for row in found.metrics if "pairs_per_second" in row]
+    environment, published = found.environment, found.method == PUBLISHED
+    n_epochs = found.settings.get("optimiser", {}).get("epochs", "?")
+    fitted_in = [row["seconds"] for row in found.metrics if "seconds" in row] if not published else []
     packages = environment.get("packages", {})
     facts = [
-        ("epochs trained", f"{found.epoch} of {found.settings.get('optimiser', {}).get('epochs', '?')}"),
+        ("method", found.method),
+        ("labels used", found.labels),
+        ("epochs trained", f"{found.epoch} of {n_epochs}" if published else None),
         ("started", environment.get("started")),
         ("time in training steps", _duration(sum(row["seconds"] for row in epochs)) if epochs else None),
+        ("time to fit", _duration(fitted_in[-1]) if fitted_in else None),
         ("pairs a second", f"{np.mean([row['pairs_per_second'] for row in epochs]):,.0f}" if epochs else None),
         ("machine", environment.get("machine")),
         ("cores", environment.get("cores")),
@@ -68,6 +81,25 @@ def training_facts(found: RunResults) -> list[tuple[str, str]]:
         ("command", " ".join(environment.get("command", [])) or None),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def fitted_sentence(found: RunResults) -> str:
+    """How an encoder that is not trained in epochs does on held-out speech, beside its control."""
+    if len(found.metrics) < 2 or "same_different_ap" not in found.metrics[-1]:
+        return "What the encoder does on held-out speech was not measured when it was fitted."
+    before, after = found.metrics[0], found.metrics[-1]
+    changes = [
+        f"{before[key]:.4f} untrained, {after[key]:.4f} fitted {where}"
+        for key, where in (
+            ("same_different_ap", "over all pairs"),
+            ("same_different_ap_cross_speaker", "across speakers"),
+        )
+        if key in before and key in after
+    ]
+    return (
+        f"Fitted in {_duration(after['seconds'])}. Same-different average precision on "
+        f"{int(after['same_different_instances']):,} instances of held-out speech, measured then: {'; '.join(changes)}."
+    )
 
 
 def _duration(seconds: float) -> str:

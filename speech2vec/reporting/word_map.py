@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from speech2vec.model.encoding import decode_pair
+from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import DECODED_PAIRS, generator
 from speech2vec.training.run import Run
@@ -119,8 +120,13 @@ def nearest_words(vectors: WordVectors, n_words: int, n_neighbours: int = 12) ->
 
 
 def decoded_examples(run: Run, n_examples: int = 3, seed: int = 0) -> list[DecodedExample]:
-    """Some held-out neighbours, decoded: a seeded draw from the longer half, whose shape can be seen."""
+    """Some held-out neighbours, decoded: a seeded draw from the longer half, whose shape can be seen.
+
+    None where the run's method has no decoder.
+    """
     store = run.store
+    if not isinstance(run.model, Speech2Vec):
+        return []
     rows = split(store, run.settings.data.held_out, run.settings.seed).held_out
     centre, context = (rows[side] for side in neighbour_pairs(store.utterance[rows], window=1))
     if len(context) == 0:

@@ -125,14 +125,14 @@ def load_settings(
     return validate_settings(kind, values)
 
 
-def validate_settings(kind: type[S], values: Mapping[str, Any]) -> S:
-    """`values` as settings of `kind`; a `UserError` names every invalid key."""
+def validate_settings(kind: type[S], values: Mapping[str, Any], prefix: str = "") -> S:
+    """`values` as settings of `kind`; a `UserError` names every invalid key, behind `prefix`."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            key = shortened(".".join(str(part) for part in item["loc"]) or kind.__name__)
+            key = shortened(prefix + ".".join(str(part) for part in item["loc"]) or kind.__name__)
             if item["type"] == "extra_forbidden":
                 problems.append(f"unknown setting {key}")
             else:
@@ -150,19 +150,21 @@ def fingerprint(settings: Settings | Mapping[str, Any]) -> str:
 
 
 def differences(before: Settings, now: Settings) -> list[str]:
-    """The settings that differ between two instances of one class, each as ``key.sub 1, not 2``."""
-    return [f"{key} {_shown(old)}, not {_shown(new)}" for key, old, new in _differing(before, now)]
+    """The settings that differ between two instances of one class, each as ``key.sub 1, not 2``.
+
+    Of those that only one of them has (of another method) the key is named.
+    """
+    return list(_differing(before.model_dump(mode="json"), now.model_dump(mode="json")))
 
 
-def _differing(before: Settings, now: Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key, field in type(now).model_fields.items():
-        if field.exclude:
-            continue
-        old, new = getattr(before, key), getattr(now, key)
-        if isinstance(old, Settings) and isinstance(new, Settings):
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in {**now, **before}:
+        if key not in before or key not in now:
+            yield prefix + key
+        elif isinstance(old := before[key], Mapping) and isinstance(new := now[key], Mapping):
             yield from _differing(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield prefix + key, old, new
+        elif before[key] != now[key]:
+            yield f"{prefix}{key} {_shown(before[key])}, not {_shown(now[key])}"
 
 
 def _shown(value: Any) -> str:

@@ -20,6 +20,7 @@ INSTANCES = 6
 PAIR_BOOTSTRAP = 7
 WORD_BOOTSTRAP = 8
 DECODED_PAIRS = 8
+FITTED = 9  # the words that a method is fitted to
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:

@@ -11,6 +11,7 @@ import torch
 from speech2vec.features.store import Store
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.distributed import World
+from speech2vec.training.methods import PUBLISHED
 from speech2vec.training.metrics import DivergedError
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import LAST, checkpoint_file, device_name
@@ -30,19 +31,18 @@ def explain_failures(
     try:
         yield
     except DivergedError as diverged:
-        row = store.find_non_finite() if world.first else None
-        if row is None:
-            reason = "training has diverged; try a smaller optimiser.learning_rate"
-        else:
-            word = store.types[store.word_id[row]]
-            reason = f"the store {store.path} holds NaN or infinite frames, first in '{word}' (row {row}): rebuild it"
+        reason = store.explain_non_finite() if world.first else None
+        reason = reason or "training has diverged; try a smaller optimiser.learning_rate"
         raise UserError(f"{diverged}: {reason}; {checkpoint_left(run)}") from diverged
     except RuntimeError as full:  # of torch's allocator, or of CUDA where another program has filled the GPU
         if "out of memory" not in str(full):
             raise
+        smaller = f"optimiser.batch_size below {settings.optimiser.batch_size}"
+        if settings.method != PUBLISHED:
+            smaller = f"smaller {settings.method} settings"
         raise UserError(
-            f"{device_name(device)} is out of memory: start a new run with optimiser.batch_size below "
-            f"{settings.optimiser.batch_size}, or stop other programs that use its memory; {checkpoint_left(run)}"
+            f"{device_name(device)} is out of memory: start a new run with {smaller}, or stop other programs that use "
+            f"its memory; {checkpoint_left(run)}"
         ) from full
     except OSError as failed:
         raise UserError(f"{run} cannot be written ({failed.strerror or failed}); {checkpoint_left(run)}") from failed

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from speech2vec.model.settings import ModelSettings
-from speech2vec.runtime.config import Settings
+from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import shortened
 from speech2vec.runtime.seeds import LARGEST_SEED
+from speech2vec.training.methods import METHODS, PUBLISHED
 
 Preset = TypeVar("Preset")
 
@@ -91,7 +93,23 @@ class VectorSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """All that determines a trained model, beside the store."""
+    """All that determines a trained model, beside the store.
+
+    Parameters
+    ----------
+    preset : str
+    seed : int
+    model, optimiser
+        Of the published method.
+    data
+        The same; of other methods `held_out` alone.
+    vectors
+    method : str
+        `published`, or one of `speech2vec.training.methods.METHODS`.
+    of_method : Settings or None
+        Of such a method. In files, in ``--set`` and in dictionaries they have the method's name (``acoustic.points``).
+        What a method does not have is left out there, so that a published run's files are what they always were.
+    """
 
     preset: str = "default"
     seed: int = Field(1, ge=0, le=LARGEST_SEED)
@@ -99,6 +117,40 @@ class TrainSettings(Settings):
     data: DataSettings = DataSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     vectors: VectorSettings = VectorSettings()
+    method: str = PUBLISHED
+    of_method: SerializeAsAny[Settings] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_method(cls, values: Any) -> Any:
+        name = values.get("method", PUBLISHED) if isinstance(values, Mapping) else PUBLISHED
+        if name == PUBLISHED:
+            return values
+        if name not in METHODS:
+            raise UserError(f"setting method: takes {', '.join([PUBLISHED, *METHODS])} (got {shortened(name)})")
+        published = [key for key in ("model", "optimiser") if key in values]
+        published += [f"data.{key}" for key in _given(values.get("data")) if key != "held_out"]
+        if published:
+            raise UserError(f"{published[0]}: a setting of the published method; those of {name} are {name}.KEY")
+        values = dict(values)
+        own, kind = values.pop(name, values.get("of_method") or {}), METHODS[name].settings
+        values["of_method"] = own if isinstance(own, kind) else validate_settings(kind, own, f"{name}.")
+        return values
+
+    @model_serializer(mode="wrap")
+    def _write_method(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        method, own = values.pop("method"), values.pop("of_method", None)
+        if method == PUBLISHED:
+            return values
+        for key in ("model", "optimiser"):
+            del values[key]
+        return {**values, "data": {"held_out": self.data.held_out}, "method": method, method: own}
+
+
+def _given(values: Any) -> list[str]:
+    """The names of the settings that a mapping or an instance was given."""
+    return list(values.model_fields_set if isinstance(values, Settings) else values or ())
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -137,6 +189,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "vectors": {"unit_instances": True},
     },
+    # The other methods (docs/methods.md).
+    "acoustic": {"preset": "acoustic", "method": "acoustic"},
 }
 
 
@@ -172,10 +226,19 @@ def preset_of(presets: Mapping[str, Preset], name: str) -> Preset:
     return presets[name]
 
 
+def short_settings(
+    preset: Mapping[str, Any], epochs: int | None, vector_size: int | None, seed: int | None
+) -> dict[str, Any]:
+    """What the short options of a command mean, by dotted key: the settings of the preset's method."""
+    method = preset.get("method", PUBLISHED)
+    of_epochs, of_vectors = ("optimiser", "model") if method == PUBLISHED else (method, method)
+    return {f"{of_epochs}.epochs": epochs, f"{of_vectors}.vector_size": vector_size, "seed": seed}
+
+
 def other_features(preset: str, settings: Mapping[str, Any]) -> list[str]:
     """What a preset says of the features, where a store's settings say something else; each in words."""
     return [
         f"{key} = {wanted} (not {settings.get(key)})"
-        for key, wanted in FEATURES[preset].items()
+        for key, wanted in FEATURES.get(preset, {}).items()
         if settings.get(key) != wanted
     ]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
+from torch import nn
 
 from speech2vec.features.store import Store
+from speech2vec.model.encoding import StoreVectors
+from speech2vec.model.kinds import load_encoder
 from speech2vec.model.speech2vec import Speech2Vec, seeded_model
+from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.config import differences, fingerprint, read_toml, to_toml, validate_settings
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
@@ -20,6 +25,8 @@ from speech2vec.runtime.files import atomic_path, read_json_as, require_file, wr
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
+from speech2vec.training.methods import METHODS, PUBLISHED
+from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.presets import TrainSettings
 
 CONFIG_FILE = "config.toml"
@@ -48,6 +55,7 @@ class _Origin(BaseModel):
     path: str
     fingerprint: str
     n_words: int | None = None
+    labels: str = NO_LABELS
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:
@@ -61,26 +69,44 @@ def is_run(folder: Path) -> bool:
 
 
 def create_run(
-    run: Path, store: Store, settings: TrainSettings, device: str, n_processes: int = 1, force: bool = False
+    run: Path,
+    store: Store,
+    settings: TrainSettings,
+    device: str,
+    n_processes: int = 1,
+    force: bool = False,
+    labels: str = NO_LABELS,
 ) -> None:
-    """Write what describes a new run: settings, store, machine; `force` replaces an existing run."""
+    """Write what describes a new run: settings, store, labels used, machine; `force` replaces an existing run."""
     if force:
         claim_output(run, force=force, inputs=[store.path], folder=RUN_CONTENTS)
     run.mkdir(parents=True, exist_ok=True)
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
-    write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic})
+    write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic, "labels": labels})
     write_json(run / ENVIRONMENT_FILE, {**environment(), "device": device, "processes": n_processes})
     with atomic_path(run / CONFIG_FILE) as temporary:  # last: this file makes the folder a run
         temporary.write_text(to_toml(settings), encoding="utf-8")
 
 
 def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint | None:
-    """The checkpoint from which a run continues; None if it was stopped before the first.
+    """The checkpoint from which a run of the published method continues; None if it was stopped before the first.
 
     Raises
     ------
     UserError
         If it was started with other settings or on another store, or its checkpoint cannot be read.
+    """
+    last = check_resumed(run, store, settings)
+    return load_checkpoint(last) if last.exists() else None
+
+
+def check_resumed(run: Path, store: Store, settings: TrainSettings) -> Path:
+    """The file of a resumed run's last checkpoint, which may not be there; what a killed process left is removed.
+
+    Raises
+    ------
+    UserError
+        If the run was started with other settings or on another store.
     """
     before = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
     if fingerprint(before) != fingerprint(settings):
@@ -94,7 +120,7 @@ def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint |
     last = checkpoint_file(run, LAST)
     for partial_file in last.parent.glob(".*.tmp"):  # left by a process that was killed while writing
         partial_file.unlink()
-    return load_checkpoint(last) if last.exists() else None
+    return last
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -170,19 +196,36 @@ class Run:
     Parameters
     ----------
     path : Path
-    model : Speech2Vec
-        In evaluation mode.
+    model : WordEncoder
+        That of the published method is a network, in evaluation mode.
     settings : TrainSettings
     store : Store
     progress : dict
         Epoch, step and running sums of the checkpoint; empty for an untrained model.
+    labels : str
+        What beside sound and word boundaries training used: `none`, whose words, or the text.
     """
 
     path: Path
-    model: Speech2Vec
+    model: WordEncoder
     settings: TrainSettings
     store: Store
     progress: dict[str, Any]
+    labels: str = NO_LABELS
+
+    @cached_property
+    def vectors(self) -> StoreVectors:
+        """The vectors of the store's words, by row."""
+        return StoreVectors(self.model, self.store)
+
+    def untrained(self) -> WordEncoder:
+        """The control: what the model was before it learned anything, the same for the same seed."""
+        settings = self.settings
+        if settings.method == PUBLISHED:
+            network = seeded_model(self.store.n_mfcc, settings.model, settings.seed).eval()
+            return network.to(self.model.device) if isinstance(self.model, Speech2Vec) else network
+        method = METHODS[settings.method]
+        return method.untrained(self.model, self.store, settings.of_method, seed=settings.seed)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -208,7 +251,7 @@ class Run:
             Used instead of the store that the run records (which may have moved).
         device : str
         trained : bool
-            False gives the same network at its seeded initial weights: the control.
+            False gives the control (`untrained`).
         checkpoint : str
             `last` (after the last step; the default of every command) or `best` (after the epoch with the lowest
             held-out loss).
@@ -229,10 +272,36 @@ class Run:
                 f"the run {run} was trained on a store with other settings ({origin['fingerprint']}, "
                 f"{opened.path} has {opened.fingerprint}): its vectors would be meaningless"
             )
-        model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
+        file = checkpoint_file(run, checkpoint)
+        model: WordEncoder
         progress: dict[str, Any] = {}
-        if trained:
-            loaded = load_checkpoint(checkpoint_file(run, checkpoint))
-            loaded.restore_weights(model)
-            progress = loaded.progress
-        return cls(run, model.to(choose_device(device)).eval(), settings, opened, progress)
+        if settings.method != PUBLISHED:
+            model, progress = load_fitted(file)
+        else:
+            model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
+            if trained:
+                loaded = load_checkpoint(file)
+                loaded.restore_weights(model)
+                progress = loaded.progress
+        if isinstance(model, nn.Module):
+            model = model.to(choose_device(device)).eval()
+        found = cls(run, model, settings, opened, progress, origin.get("labels", NO_LABELS))
+        return found if trained else replace(found, model=found.untrained(), progress={})
+
+
+def load_fitted(file: Path) -> tuple[WordEncoder, dict[str, Any]]:
+    """The encoder and the progress of a run of another method than the published one.
+
+    Raises
+    ------
+    UserError
+        If there is no such checkpoint, or it is damaged.
+    """
+    try:
+        encoder, metadata = load_encoder(file)
+        progress = TypeAdapter(dict[str, int | float]).validate_json(metadata["progress"])
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {file}: has the run been trained?") from error
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file} is not the checkpoint of a run: it does not say how it was made") from error
+    return encoder, progress

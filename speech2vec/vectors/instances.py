@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from speech2vec.features.store import Store
-from speech2vec.model.encoding import encode_instances
-from speech2vec.model.speech2vec import Speech2Vec, seeded_model
+from speech2vec.model.encoding import StoreVectors
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import INSTANCES, generator
@@ -29,26 +28,23 @@ def open_run(run: Run | str | Path, store: Path | None = None, *, device: str = 
 
 
 def untrained(run: Run) -> Run:
-    """The run with the same network at its seeded initial weights: the control."""
-    model = seeded_model(run.store.n_mfcc, run.settings.model, run.settings.seed)
-    return replace(run, model=model.to(run.model.device).eval(), progress={})
+    """The run with the control in place of its model (`Run.untrained`)."""
+    return replace(run, model=run.untrained(), progress={})
 
 
 def encoders_of(run: Run) -> dict[str, InstanceEncoder]:
     """The run's encoder and its two controls: each maps rows of the store to their vectors."""
-    store, control = run.store, untrained(run).model
+    store = run.store
     return {
-        TRAINED: lambda rows: encode_instances(run.model, store, rows),
-        UNTRAINED: lambda rows: encode_instances(control, store, rows),
+        TRAINED: run.vectors,
+        UNTRAINED: untrained(run).vectors,
         MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
 
 
-def instance_vectors(
-    model: Speech2Vec, store: Store, vectors: VectorSettings, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """As `encode_instances`; scaled to length 1 if the run's settings ask for it."""
-    instances = encode_instances(model, store, rows)
+def instance_vectors(encode: StoreVectors, vectors: VectorSettings, rows: np.ndarray | None = None) -> np.ndarray:
+    """The vectors of rows of a store; scaled to length 1 if the run's settings ask for it."""
+    instances = encode(rows)
     if vectors.unit_instances:
         unit_length(instances)
     return instances
@@ -63,7 +59,7 @@ def word_vectors(run: Run, min_count: int = 1) -> WordVectors:
     min_count : int
         Words with fewer instances get no vector.
     """
-    instances = instance_vectors(run.model, run.store, run.settings.vectors)
+    instances = instance_vectors(run.vectors, run.settings.vectors)
     return average_instances(instances, run.store.word_id, run.store.types, min_count)
 
 
@@ -118,7 +114,7 @@ def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int =
     row_of = np.full(len(store.types), -1)
     row_of[[type_of[words.words[row]] for row in rows]] = rows
     chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_PER_WORD, seed)
-    encoded = instance_vectors(run.model, store, run.settings.vectors, chosen)
+    encoded = instance_vectors(run.vectors, run.settings.vectors, chosen)
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)

@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from speech2vec.corpus.alignment import run_aligner
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, write_utterances
@@ -28,28 +26,28 @@ from speech2vec.features.extraction import extract, mean_and_deviation
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import cut_samples
 from speech2vec.features.store import Store
-from speech2vec.model.encoding import encode_frames, encode_instances
-from speech2vec.model.settings import ModelSettings
-from speech2vec.model.speech2vec import Speech2Vec
+from speech2vec.model.encoding import encode_instances
+from speech2vec.model.kinds import load_encoder, save_encoder
+from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.config import fingerprint, validate_settings
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file
+from speech2vec.runtime.files import read_json
 from speech2vec.training.run import Run
 from speech2vec.vectors.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
 class PortableEncoder:
-    """A Speech2Vec model with the settings of its features: all that new words need, without run or store.
+    """A run's model with the settings of its features: all that new words need, without run or store.
 
     Parameters
     ----------
-    model : Speech2Vec
+    model : WordEncoder
     mfcc : MfccSettings
         Of the features that the model was trained on.
     """
 
-    model: Speech2Vec
+    model: WordEncoder
     mfcc: MfccSettings
 
     @classmethod
@@ -59,10 +57,7 @@ class PortableEncoder:
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
-        metadata = {"model": self.model.settings.model_dump_json(), "mfcc": self.mfcc.model_dump_json()}
-        with atomic_path(path) as temporary:
-            tensors = {name: value.contiguous() for name, value in self.model.state_dict().items()}
-            save_file(tensors, temporary, metadata=metadata)
+        save_encoder(path, self.model, mfcc=self.mfcc.model_dump_json())
 
     @classmethod
     def load(cls, path: Path) -> PortableEncoder:
@@ -74,17 +69,12 @@ class PortableEncoder:
             If the file does not exist, or is damaged.
         """
         try:
-            with safe_open(require_file(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-            mfcc = validate_settings(MfccSettings, json.loads(metadata["mfcc"]))
-            model = Speech2Vec(mfcc.n_mfcc, validate_settings(ModelSettings, json.loads(metadata["model"])))
-            model.load_state_dict(tensors)
+            model, metadata = load_encoder(path)
+            return cls(model, validate_settings(MfccSettings, json.loads(metadata["mfcc"])))
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist: copy it from where the encoder was saved") from error
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-        return cls(model.eval(), mfcc)
 
     def encode(
         self, waveform: np.ndarray, sampling_rate: int, words: Sequence[tuple[float, float]] | np.ndarray
@@ -127,7 +117,7 @@ class PortableEncoder:
             exact = frames.astype(np.float64)
             mean, deviation = mean_and_deviation(len(exact), exact.sum(axis=0), (exact**2).sum(axis=0))
             frames = (frames - mean) / deviation
-        return encode_frames(self.model, frames, cut.n_frames)
+        return self.model.encode(Words.from_frames(frames, cut.n_frames))
 
     def encode_aligned(self, aligned: Path, *, jobs: int = 1, quiet: bool = True) -> Embeddings:
         """Encode all words of an ALIGNED folder.
@@ -227,6 +217,8 @@ def embed(
     metadata = {
         "run": str(run.path.absolute()),
         "fingerprint": fingerprint(run.settings),
+        "method": run.settings.method,
+        "labels": run.labels,
         "synthetic": run.store.synthetic or embeddings.synthetic,
     }
     return dataclasses.replace(embeddings, failed=[*not_aligned, *embeddings.failed], metadata=metadata)

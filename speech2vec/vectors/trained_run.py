@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Word
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.training import run as runs
+from speech2vec.training.methods import PUBLISHED
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.portable import PortableEncoder
 
@@ -26,6 +28,11 @@ class Run(runs.Run, Displayed):
     >>> run = s2v.load("run")                                   # doctest: +SKIP
     >>> run.word_vectors().most_similar("house")                # doctest: +SKIP
     """
+
+    @classmethod
+    def of(cls, run: runs.Run) -> Run:
+        """The same run."""
+        return cls(**{one.name: getattr(run, one.name) for one in fields(run)})
 
     def word_vectors(self, min_count: int = 1) -> KeyedVectors:
         """The vector of each word, the mean over its instances, as gensim's `KeyedVectors` with counts.
@@ -67,6 +74,8 @@ class Run(runs.Run, Displayed):
             "run": str(self.path),
             "store": str(self.store.path),
             "synthetic": self.store.synthetic,
+            "method": self.settings.method,
+            "labels": self.labels,
             "settings": self.settings.model_dump(),
             "progress": self.progress,
             "metrics": self.metrics,
@@ -78,12 +87,19 @@ class Run(runs.Run, Displayed):
         if not metrics:
             return [f"run {self.path}: not trained yet"]
         first, last = metrics[0], metrics[-1]
-        text = (
-            f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} "
-            f"on {'SYNTHETIC speech' if self.store.synthetic else 'speech'} (z shuffled {last['dev_shuffled']:.4f}, "
-            f"within the utterance {last['dev_shuffled_within']:.4f}, "
-            f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
-        )
+        speech = "SYNTHETIC speech" if self.store.synthetic else "speech"
+        if self.settings.method == PUBLISHED:
+            text = (
+                f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> "
+                f"{last['dev_loss']:.4f} on {speech} (z shuffled {last['dev_shuffled']:.4f}, "
+                f"within the utterance {last['dev_shuffled_within']:.4f}, "
+                f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
+            )
+        else:
+            text = (
+                f"run {self.path}: {self.settings.method}, {self.model.vector_size} dimensions, fitted in "
+                f"{last['seconds']:,.1f} s to {speech}; labels used: {self.labels}; on held-out speech:"
+            )
         for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
             if name in last and name in first:
                 change = f"untrained {first[name]:.4f} -> {last[name]:.4f}"

@@ -1,0 +1,63 @@
+"""The kinds of encoders, and the file that holds one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from speech2vec.model.resampled import Resampled
+from speech2vec.model.speech2vec import Speech2Vec
+from speech2vec.model.word_encoder import WordEncoder
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path, require_file
+
+KINDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Speech2Vec, Resampled)}
+
+_KIND, _SETTINGS = "kind", "model"  # in a file's metadata; one without a kind was written when there was one only
+
+
+def save_encoder(path: Path, encoder: WordEncoder, **metadata: str) -> None:
+    """Write an encoder, and more text about it, to one safetensors file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.tensors().items()}
+    described = {_KIND: encoder.kind, _SETTINGS: encoder.settings.model_dump_json()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={**described, **metadata})
+
+
+def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str]]:
+    """Read what `save_encoder` wrote: the encoder, and all metadata.
+
+    Raises
+    ------
+    FileNotFoundError
+    UserError
+        If the file is damaged, or of a kind that this version does not know.
+    """
+    try:
+        with safe_open(require_file(path), framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        return _rebuilt(path, tensors, metadata), metadata
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _rebuilt(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> WordEncoder:
+    kind = metadata.get(_KIND, Speech2Vec.kind)
+    if kind not in KINDS:
+        raise UserError(f"{path} holds an encoder of the kind '{kind}', and this version knows {', '.join(KINDS)}")
+    encoder = KINDS[kind].from_tensors(tensors, json.loads(metadata[_SETTINGS]))
+    return encoder.eval() if isinstance(encoder, nn.Module) else encoder

@@ -1,0 +1,133 @@
+"""Words resampled to a fixed number of points, projected, and freed of their speaker's mean: no network, no labels.
+
+Resampling makes all words vectors of one length, which a linear map can compare: the strongest simple acoustic word
+embedding (Levin, Henry, Jansen & Livescu 2013, "Fixed-dimensional acoustic embeddings of variable-length segments in
+low-resource settings"). What stands in the way of comparing two voices is mostly a constant that each voice adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from speech2vec.model.word_encoder import Words
+from speech2vec.runtime.config import Settings, validate_settings
+
+
+class ResampledSettings(Settings):
+    """How a word becomes a vector, beside the fitted map.
+
+    Parameters
+    ----------
+    points : int
+        Frames that a word is resampled to.
+    speaker_mean : bool
+        Remove the mean over the speaker's words.
+    speaker_prior : float
+        So many more words, at zero, a speaker's mean is taken over: one word alone keeps most of its vector, and
+        thousands lose their mean.
+    """
+
+    points: int = Field(16, ge=1, le=1000)
+    speaker_mean: bool = True
+    speaker_prior: float = Field(1.0, gt=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """The encoder: resample, standardise, project, remove the speaker's mean.
+
+    Parameters
+    ----------
+    settings : ResampledSettings
+    mean : ndarray [shape=(points * n_features + 1,)], float32
+        Subtracted from a word's points and log duration.
+    projection : ndarray [shape=(points * n_features + 1, vector_size)], float32
+    """
+
+    settings: ResampledSettings
+    mean: np.ndarray
+    projection: np.ndarray
+
+    kind: ClassVar[str] = "resampled"
+    by_speaker: ClassVar[bool] = True
+
+    @property
+    def vector_size(self) -> int:
+        return int(self.projection.shape[1])
+
+    def encode(self, words: Words) -> np.ndarray:
+        """The words' vectors [shape=(n, vector_size)], float32."""
+        vectors = np.empty((len(words), self.vector_size), dtype=np.float32)
+        for positions, frames in words.chunks():
+            points = resample(frames, words.n_frames[positions], self.settings.points)
+            vectors[positions] = (points - self.mean) @ self.projection
+        if self.settings.speaker_mean:
+            remove_speaker_means(vectors, words.speaker, self.settings.speaker_prior)
+        return vectors
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Mean and projection."""
+        return {"mean": torch.from_numpy(self.mean), "projection": torch.from_numpy(self.projection)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Resampled:
+        """The encoder of this mean and projection."""
+        mean, projection = tensors["mean"].numpy(), tensors["projection"].numpy()
+        if mean.ndim != 1 or projection.ndim != 2 or len(mean) != len(projection):
+            raise ValueError(f"a mean of shape {mean.shape} does not fit a projection of shape {projection.shape}")
+        return cls(validate_settings(ResampledSettings, settings), mean, projection)
+
+
+def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarray:
+    """Words as vectors of one length: frames by linear interpolation at evenly spaced points, and log duration.
+
+    Point t lies at (t + 1/2) n / points - 1/2 of a word's frames 0 to n - 1, and no point outside them.
+
+    Parameters
+    ----------
+    frames : ndarray [shape=(n_frames.sum(), n_features)], float32
+        Word after word.
+    n_frames : ndarray [shape=(n,)], int64
+        Of each word, 1 or more.
+    points : int
+
+    Returns
+    -------
+    ndarray [shape=(n, points * n_features + 1)], float32
+        The last is the natural logarithm of the number of frames.
+    """
+    n = n_frames[:, None]
+    position = ((np.arange(points) + 0.5) / points * n - 0.5).clip(0, n - 1)
+    before = np.floor(position).astype(np.int64)
+    first = (np.cumsum(n_frames) - n_frames)[:, None] + before
+    weight = (position - before).astype(np.float32)[:, :, None]
+    out = np.empty((len(n_frames), points * frames.shape[1] + 1), dtype=np.float32)
+    between = frames[first] * (1 - weight)
+    between += frames[first + (before < n - 1)] * weight
+    out[:, :-1] = between.reshape(len(n_frames), -1)
+    out[:, -1] = np.log(n_frames)
+    return out
+
+
+def remove_speaker_means(vectors: np.ndarray, speaker: np.ndarray, prior: float) -> None:
+    """Subtract, in place, from the vectors of each speaker their mean.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n, vector_size)]
+    speaker : ndarray [shape=(n,)], int
+    prior : float
+        Above 0: the mean is the sum over the speaker's n words divided by n + `prior`.
+    """
+    _, group = np.unique(speaker, return_inverse=True)
+    counts = np.bincount(group)
+    for j in range(vectors.shape[1]):  # a column at a time: sums in float64 without a float64 copy of the whole
+        means = np.bincount(group, weights=vectors[:, j]) / (counts + prior)
+        vectors[:, j] -= means[group].astype(np.float32)

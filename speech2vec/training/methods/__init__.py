@@ -1,0 +1,12 @@
+"""The methods beside the published one: each a module that fits an encoder to a store (docs/methods.md)."""
+
+from __future__ import annotations
+
+from speech2vec.training.methods import acoustic
+from speech2vec.training.methods.method import Method
+
+PUBLISHED = "published"  # Chung & Glass 2018, trained by `speech2vec.training.trainer`
+
+METHODS: dict[str, Method] = {
+    "acoustic": acoustic.METHOD,
+}

@@ -1,0 +1,96 @@
+"""Vectors of how words sound, without labels: resampled frames, their principal components, no speaker's mean.
+
+In closed form: principal components (divided by the fourth root of their variance, so that none of them rules the
+cosine and noise stays small) of the training words' resampled frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field
+from sklearn.decomposition import PCA
+
+from speech2vec.features.store import Store
+from speech2vec.model.resampled import Resampled, ResampledSettings, resample
+from speech2vec.model.word_encoder import WordEncoder, Words
+from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
+from speech2vec.runtime.seeds import FITTED, generator
+from speech2vec.training.methods.method import Method, check_finite
+
+_NO_VARIANCE = 1e-7  # of the first component's: below it a component is rounding
+
+
+class AcousticSettings(ResampledSettings):
+    """How the encoder is fitted, and what it does (`ResampledSettings`).
+
+    Parameters
+    ----------
+    vector_size : int
+        Principal components; fewer where the training words have no more.
+    whitening : float
+        A component is divided by its standard deviation to this power: 0 is not at all, 1 makes all alike.
+    most_words : int
+        Words that the components are fitted to, a random sample of more.
+    """
+
+    vector_size: int = Field(60, ge=1, le=4096)
+    whitening: float = Field(0.5, ge=0, le=1)
+    most_words: int = Field(100_000, ge=2)
+
+
+def fit(
+    store: Store, rows: np.ndarray, settings: AcousticSettings, *, seed: int, device: torch.device, quiet: bool
+) -> Resampled:
+    """Principal components of the resampled words in `rows`.
+
+    Raises
+    ------
+    UserError
+        If all words sound alike, or frames are not finite.
+    """
+    if len(rows) > settings.most_words:
+        rows = np.sort(generator(seed, FITTED).choice(rows, settings.most_words, replace=False))
+    points = resampled_words(Words.from_store(store, rows), settings.points)
+    check_finite(points, store)
+    mean, scale = points.mean(axis=0, dtype=np.float64), np.ones(points.shape[1])
+    # The logarithm of the duration counts as much as one number of one frame.
+    scale[-1] = 1 / max(float(points[:, -1].std(dtype=np.float64)), 1e-6)
+    points -= mean.astype(np.float32)
+    points *= scale.astype(np.float32)
+    pca = PCA(min(settings.vector_size, *points.shape), random_state=0).fit(points)
+    variance = pca.explained_variance_
+    kept = variance > _NO_VARIANCE * max(float(variance[0]), 1e-12)
+    if not kept.any():
+        raise UserError(f"the training words of {store.path} all sound the same: there is nothing to tell apart")
+    if kept.sum() < settings.vector_size:
+        log.warning(
+            "%s training words differ in %d directions only: vectors have %d numbers, not %d",
+            *(f"{len(rows):,}", kept.sum(), kept.sum(), settings.vector_size),
+        )
+    projection = (scale[:, None] * pca.components_[kept].T) / variance[kept] ** (settings.whitening / 2)
+    return Resampled(encoder_settings(settings), mean.astype(np.float32), projection.astype(np.float32))
+
+
+def untrained(encoder: WordEncoder, store: Store, settings: AcousticSettings, *, seed: int) -> Resampled:
+    """The resampled frames as they are: no components, no speaker's mean."""
+    size = settings.points * store.n_mfcc + 1
+    plain = encoder_settings(settings).model_copy(update={"speaker_mean": False})
+    return Resampled(plain, np.zeros(size, dtype=np.float32), np.eye(size, size - 1, dtype=np.float32))
+
+
+def resampled_words(words: Words, points: int) -> np.ndarray:
+    """All words resampled, in memory [shape=(n, points * n_features + 1)], float32 (see `resample`)."""
+    out = np.empty((len(words), points * words.n_features + 1), dtype=np.float32)
+    for positions, frames in words.chunks():
+        out[positions] = resample(frames, words.n_frames[positions], points)
+    return out
+
+
+def encoder_settings(settings: AcousticSettings) -> ResampledSettings:
+    """Those that the encoder needs."""
+    return ResampledSettings(**{name: getattr(settings, name) for name in ResampledSettings.model_fields})
+
+
+METHOD = Method(AcousticSettings, fit, untrained)
