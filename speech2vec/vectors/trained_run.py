@@ -98,10 +98,10 @@ class Run(runs.Run, Displayed):
         else:
             text = (
                 f"run {self.path}: {self.settings.method}, {self.model.vector_size} dimensions, fitted in "
-                f"{last['seconds']:,.1f} s to {speech}; labels used: {self.labels}; on held-out speech:"
+                f"{last['seconds']:,.1f} s to {speech}; labels used: {self.labels}"
             )
         for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
             if name in last and name in first:
                 change = f"untrained {first[name]:.4f} -> {last[name]:.4f}"
-                text += f"\n  same-different average precision, {label}: {change}"
+                text += f"\n  same-different average precision on held-out speech, {label}: {change}"
         return [text]

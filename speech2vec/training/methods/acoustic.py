@@ -70,7 +70,8 @@ def fit(
             *(f"{len(rows):,}", kept.sum(), kept.sum(), settings.vector_size),
         )
     projection = (scale[:, None] * pca.components_[kept].T) / variance[kept] ** (settings.whitening / 2)
-    return Resampled(encoder_settings(settings), mean.astype(np.float32), projection.astype(np.float32))
+    # Contiguous, as a file's arrays are: the sums of a matrix product depend on it.
+    return Resampled(encoder_settings(settings), mean.astype(np.float32), projection.astype(np.float32, order="C"))
 
 
 def untrained(encoder: WordEncoder, store: Store, settings: AcousticSettings, *, seed: int) -> Resampled:
