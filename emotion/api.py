@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from emotion.classifiers.registry import check_settings, load_classifier, search_working_folder
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import PREPARED_CONTENTS, Prepared
+from emotion.data.examples import FRAMES
 from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
 from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_run, write_evaluation
@@ -22,7 +24,7 @@ from emotion.metrics import N_DRAWS
 from emotion.models.word_vectors import is_segments, source_path
 from emotion.prediction.classifier import Classifier
 from emotion.settings import EmotionSettings, classifier_settings
-from emotion.training.folds import train_folds, write_predictions
+from emotion.training.folds import train_folds, write_control, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
 from emotion.training.run import RUN_CONTENTS, RUN_FILE, Run
 from speech2vec.runtime.devices import choose_device
@@ -112,7 +114,9 @@ def train(
         A prepared corpus.
     output : path
         The run folder.
-    model : {"acoustic", "embedding", "dual"}
+    model : str
+        "acoustic", "embedding", "dual", "svm", several as "svm+embedding" (fused), or a class of your own as
+        "package.module:Class".
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN`` (with `aligned`); required by embedding and dual.
     aligned : path or None
@@ -161,9 +165,12 @@ def train(
         aligned=aligned,
         checkpoint=checkpoint or LAST,
     )
+    search_working_folder()
+    classifier = load_classifier(model)
+    check_settings(classifier, settings)
     splits = check_plan(corpus, plan)
     chosen = choose_device(device)
-    if model != "embedding":
+    if FRAMES in classifier.inputs:
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
@@ -174,6 +181,7 @@ def train(
             run = start_run(corpus, output, plan, settings, splits, jobs=count_jobs(jobs))
         train_folds(run, corpus, jobs=count_jobs(jobs), device=chosen, quiet=quiet)
         write_predictions(run, corpus)
+        write_control(run, corpus)
     return Classifier(run, chosen)
 
 

@@ -73,7 +73,7 @@ def test_scaling_is_fitted_on_the_training_part_only(home):
     prepared, run = Prepared.open(home / "prepared"), Run.open(home / "dual")
     train = set(run.splits["session5"]["train"])
     own = np.concatenate([prepared.segment(i) for i, name in enumerate(prepared.utterance_id) if name in train])
-    np.testing.assert_allclose(run.load_model("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run.load_member("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_evaluate_writes_report_scores_and_figure(home, tmp_path):
