@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from speech2vec.runtime.config import S, Settings, load_settings, validate_settings
+from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import preset_of
 
 Positive = Annotated[int, Field(gt=0)]
@@ -153,7 +154,10 @@ class EmotionSettings(Settings):
         UserError
             Naming every key that is unknown or has a value of the wrong type.
         """
-        return validate_settings(kind, self.tables.get(name, {}))
+        try:
+            return validate_settings(kind, self.tables.get(name, {}))
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
