@@ -82,12 +82,15 @@ class Classifier(Protocol):
         Also the name of the table of its settings.
     inputs : frozenset of str
         Of `emotion.data.examples.INPUTS`: what its examples contain.
+    title : str
+        What tables call it; "" is its name.
     settings : subclass of Settings
         Its own settings.
     """
 
     name: str
     inputs: frozenset[str]
+    title: str = ""
     settings: type[Settings] = NoSettings
 
     def fit(self, train: Examples, development: Examples, context: Context) -> Fitted:

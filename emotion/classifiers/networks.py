@@ -104,19 +104,19 @@ class Network(Classifier):
 class Acoustic(Network):
     """Frames -> Bi-LSTM -> dense -> softmax."""
 
-    name = "acoustic"
+    name, title = "acoustic", "acoustic only"
     inputs = frozenset({FRAMES})
 
 
 class Embedding(Network):
     """Word vectors -> Bi-LSTM -> two dense layers -> softmax."""
 
-    name = "embedding"
+    name, title = "embedding", "embedding only"
     inputs = frozenset({VECTORS})
 
 
 class Dual(Network):
     """Both encoders -> concatenation -> dense -> softmax."""
 
-    name = "dual"
+    name, title = "dual", "dual encoder"
     inputs = frozenset({FRAMES, VECTORS})

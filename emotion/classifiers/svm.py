@@ -39,7 +39,7 @@ class FittedSvm:
 class Svm(Classifier):
     """Mean, deviation and deviation of the change of each feature -> linear support vector machine."""
 
-    name = "svm"
+    name, title = "svm", "linear SVM on statistics"
     inputs = frozenset({STATISTICS})
     settings = LinearSettings
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from emotion.classifiers.inner import calibrate
-from emotion.classifiers.svm import Svm
+from emotion.classifiers.registry import load_classifier
 from emotion.data.audio_inputs import prepared_examples
 from emotion.data.dataset import CACHE, Prepared
 from emotion.data.examples import Examples
 from emotion.data.normalise import Scaler
 from emotion.training.member import Member
-from emotion.training.run import CONTROL_FILE, PREDICTIONS_FILE, Run
+from emotion.training.run import CONTROL_FILE, CONTROL_MODEL, PREDICTIONS_FILE, Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.processes import in_processes
@@ -142,9 +142,9 @@ def write_control(run: Run, prepared: Prepared) -> None:
 
     It is not written for that classifier itself, nor where an utterance has no audio.
     """
-    if run.model_name == Svm.name or not prepared.n_windows.all() or (run.folder / CONTROL_FILE).exists():
+    if run.model_name == CONTROL_MODEL or not prepared.n_windows.all() or (run.folder / CONTROL_FILE).exists():
         return
-    svm, seed = Svm(), run.info["seeds"][0]  # it does not depend on the seed
+    svm, seed = load_classifier(CONTROL_MODEL), run.info["seeds"][0]  # it does not depend on the seed
     examples = prepared_examples(svm.inputs, run.settings, prepared)
     found = {}
     try:

@@ -46,6 +46,7 @@ RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
 VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
 PREDICTIONS_FILE, CONTROL_FILE = "predictions.csv", "control.csv"
+CONTROL_MODEL = "svm"  # the classifier of `CONTROL_FILE`
 _MODELS_FOLDER = "members"  # per fold and seed; the name is part of the format
 
 # With the folder that `speech2vec-emotion evaluate` writes by default.
