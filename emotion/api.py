@@ -5,7 +5,7 @@ Results print as the commands print them, show as tables in a notebook, and have
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,7 @@ def tables(
     speech: Mapping[int, str] | None = None,
     word: Mapping[int, str] | None = None,
     extra: Mapping[int, str] | None = None,
+    models: Sequence[str] = (),
     protocol: SplitProtocol | str = SplitProtocol.session5,
     folds: int = 6,
     preset: str = "paper",
@@ -260,7 +261,7 @@ def tables(
     force: bool = False,
     resume: bool = False,
 ) -> Tables:
-    """Train all systems of Tables 1 to 3 of Krishna & Reddy (2019) and compare them.
+    """Train all systems of Tables 1 to 3 of Krishna & Reddy (2019) and every other classifier, and compare them.
 
     Parameters
     ----------
@@ -270,6 +271,8 @@ def tables(
         Folder for tables.txt, tables.csv, differences.csv and runs/.
     speech, word, extra : mapping of int to str
         Vectors files by vector size: of Speech2Vec, of Word2Vec, and others to compare with.
+    models : sequence of str
+        Further classifiers, as for `train`.
     protocol, folds, preset, seeds, seed, settings, jobs, device, quiet, force, resume
         As for `train`.
 
@@ -283,21 +286,22 @@ def tables(
     >>> emotion.tables("prepared/iemocap", "tables", speech={50: "s2v.txt"}, word={50: "w2v.txt"})  # doctest: +SKIP
     """
     output, protocol = Path(output), SplitProtocol(protocol)
-    vectors = [given or {} for given in (speech, word, extra)]
+    speech, word, extra = (given or {} for given in (speech, word, extra))
     if not isinstance(settings, EmotionSettings):
         settings = classifier_settings(preset, given=settings)
     corpus = Prepared.open(Path(prepared))
     chosen = choose_device(device)
-    rows = table_rows(*vectors)
+    search_working_folder()
+    rows = table_rows(speech, word, extra, models)
     seed_list = list(range(seed, seed + seeds))
-    check_systems(rows, corpus, protocol=protocol, seeds=seed_list, n_folds=folds)
+    check_systems(rows, corpus, protocol=protocol, settings=settings, seeds=seed_list, n_folds=folds)
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})
     with only_writer(output):
-        inputs: list[str | Path] = [corpus.folder, *(file for files in vectors for file in files.values())]
+        inputs: list[str | Path] = [corpus.folder, *(file for files in (speech, word, extra) for file in files.values())]
         claim_output(output, force=force, resume=resume, inputs=inputs, folder=TABLES_CONTENTS)
         with Tracker("tables", n_systems, "systems", quiet) as tracker:
-            results = train_systems(
+            runs = train_systems(
                 rows,
                 corpus,
                 output,
@@ -309,6 +313,6 @@ def tables(
                 device=chosen,
                 on_system=lambda title: tracker.advance(note=title),
             )
-        made = make_tables(rows, results, corpus, protocol.value, seeds)
+        made = make_tables(rows, runs, corpus, protocol.value, seeds)
         write_tables(made, output)
     return made
