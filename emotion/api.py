@@ -5,14 +5,16 @@ Results print as the commands print them, show as tables in a notebook, and have
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from emotion.classifiers.registry import check_settings, load_classifier, search_working_folder
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import PREPARED_CONTENTS, Prepared
+from emotion.data.examples import FRAMES
 from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
 from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_run, write_evaluation
@@ -22,7 +24,7 @@ from emotion.metrics import N_DRAWS
 from emotion.models.word_vectors import is_segments, source_path
 from emotion.prediction.classifier import Classifier
 from emotion.settings import EmotionSettings, classifier_settings
-from emotion.training.folds import train_folds, write_predictions
+from emotion.training.folds import train_folds, write_control, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
 from emotion.training.run import RUN_CONTENTS, RUN_FILE, Run
 from speech2vec.runtime.devices import choose_device
@@ -112,7 +114,9 @@ def train(
         A prepared corpus.
     output : path
         The run folder.
-    model : {"acoustic", "embedding", "dual"}
+    model : str
+        "acoustic", "embedding", "dual", "svm", several as "svm+embedding" (fused), or a class of your own as
+        "package.module:Class".
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN`` (with `aligned`); required by embedding and dual.
     aligned : path or None
@@ -161,9 +165,12 @@ def train(
         aligned=aligned,
         checkpoint=checkpoint or LAST,
     )
+    search_working_folder()
+    classifier = load_classifier(model)
+    check_settings(classifier, settings)
     splits = check_plan(corpus, plan)
     chosen = choose_device(device)
-    if model != "embedding":
+    if FRAMES in classifier.inputs:
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
@@ -174,6 +181,7 @@ def train(
             run = start_run(corpus, output, plan, settings, splits, jobs=count_jobs(jobs))
         train_folds(run, corpus, jobs=count_jobs(jobs), device=chosen, quiet=quiet)
         write_predictions(run, corpus)
+        write_control(run, corpus)
     return Classifier(run, chosen)
 
 
@@ -240,6 +248,7 @@ def tables(
     speech: Mapping[int, str] | None = None,
     word: Mapping[int, str] | None = None,
     extra: Mapping[int, str] | None = None,
+    models: Sequence[str] = (),
     protocol: SplitProtocol | str = SplitProtocol.session5,
     folds: int = 6,
     preset: str = "paper",
@@ -252,7 +261,7 @@ def tables(
     force: bool = False,
     resume: bool = False,
 ) -> Tables:
-    """Train all systems of Tables 1 to 3 of Krishna & Reddy (2019) and compare them.
+    """Train all systems of Tables 1 to 3 of Krishna & Reddy (2019) and every other classifier, and compare them.
 
     Parameters
     ----------
@@ -262,6 +271,8 @@ def tables(
         Folder for tables.txt, tables.csv, differences.csv and runs/.
     speech, word, extra : mapping of int to str
         Vectors files by vector size: of Speech2Vec, of Word2Vec, and others to compare with.
+    models : sequence of str
+        Further classifiers, as for `train`.
     protocol, folds, preset, seeds, seed, settings, jobs, device, quiet, force, resume
         As for `train`.
 
@@ -275,21 +286,22 @@ def tables(
     >>> emotion.tables("prepared/iemocap", "tables", speech={50: "s2v.txt"}, word={50: "w2v.txt"})  # doctest: +SKIP
     """
     output, protocol = Path(output), SplitProtocol(protocol)
-    vectors = [given or {} for given in (speech, word, extra)]
+    speech, word, extra = (given or {} for given in (speech, word, extra))
     if not isinstance(settings, EmotionSettings):
         settings = classifier_settings(preset, given=settings)
     corpus = Prepared.open(Path(prepared))
     chosen = choose_device(device)
-    rows = table_rows(*vectors)
+    search_working_folder()
+    rows = table_rows(speech, word, extra, models)
     seed_list = list(range(seed, seed + seeds))
-    check_systems(rows, corpus, protocol=protocol, seeds=seed_list, n_folds=folds)
+    check_systems(rows, corpus, protocol=protocol, settings=settings, seeds=seed_list, n_folds=folds)
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})
     with only_writer(output):
-        inputs: list[str | Path] = [corpus.folder, *(file for files in vectors for file in files.values())]
+        inputs: list[str | Path] = [corpus.folder, *(file for files in (speech, word, extra) for file in files.values())]
         claim_output(output, force=force, resume=resume, inputs=inputs, folder=TABLES_CONTENTS)
         with Tracker("tables", n_systems, "systems", quiet) as tracker:
-            results = train_systems(
+            runs = train_systems(
                 rows,
                 corpus,
                 output,
@@ -301,6 +313,6 @@ def tables(
                 device=chosen,
                 on_system=lambda title: tracker.advance(note=title),
             )
-        made = make_tables(rows, results, corpus, protocol.value, seeds)
+        made = make_tables(rows, runs, corpus, protocol.value, seeds)
         write_tables(made, output)
     return made

@@ -95,7 +95,28 @@ class Resampling:
         return {name: np.mean([run[name] for run in runs], axis=0) for name in MEASURES}
 
 
-def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> Estimate:
+def expected_calibration_error(true: np.ndarray, probabilities: np.ndarray, n_bins: int = 15) -> float:
+    """Mean distance of confidence and accuracy over bins of equal width (Guo et al., ICML 2017).
+
+    Parameters
+    ----------
+    true : ndarray [shape=(n_utterances,)]
+    probabilities : ndarray [shape=(n_utterances, n_classes)]
+        The confidence is the largest of a row.
+    n_bins : int
+
+    Examples
+    --------
+    >>> round(expected_calibration_error(np.array([0, 1]), np.array([[0.9, 0.1], [0.9, 0.1]])), 3)
+    0.4
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)  # n of the bin * (accuracy - confidence)
+    return float(np.abs(gaps).sum() / len(true))
+
+
+def interval(value: float, sample: np.ndarray, n_groups: int | None = None, *, lowest: float = 0.0) -> Estimate:
     """A value with the percentile interval of its bootstrap sample.
 
     Parameters
@@ -105,13 +126,15 @@ def interval(value: float, sample: np.ndarray, n_groups: int | None = None) -> E
         The same measure in each draw, from 0 to 1.
     n_groups : int or None
         Number of groups drawn if they are few (speakers): both sides of the interval are then widened by `stretch`,
-        within 0 and 1.
+        within `lowest` and 1.
+    lowest : float
+        -1 for a difference.
     """
     low, high = percentile_interval(sample)
     if n_groups is not None:
         factor = stretch(n_groups)
         # The value can lie outside the percentiles (macro F1 of few utterances): never move a side inwards.
-        low = max(0.0, min(low, value - factor * (value - low)))
+        low = max(lowest, min(low, value - factor * (value - low)))
         high = min(1.0, max(high, value + factor * (high - value)))
     return Estimate(float(value), low, high)
 

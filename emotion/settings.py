@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from speech2vec.runtime.config import Settings, load_settings
+from speech2vec.runtime.config import S, Settings, load_settings, validate_settings
+from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import preset_of
-
-MODELS = ("acoustic", "embedding", "dual")
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -85,6 +84,12 @@ class TrainingSettings(Settings):
         Weight the loss so that all classes contribute equally.
     selection : {"recall", "loss", "last"}
         Keep the epoch with the highest UA or lowest loss on development data, or the last one.
+    calibration : bool
+        Divide the logarithms of the probabilities by a temperature that minimises the loss on development data, or on
+        inner speaker folds of the training part where there are none (Guo et al., "On Calibration of Modern Neural
+        Networks", ICML 2017). It changes no decision.
+    inner_folds : int
+        Number of speaker folds of the training part for what is fitted on them.
     """
 
     epochs: Positive = 20
@@ -96,13 +101,63 @@ class TrainingSettings(Settings):
     normalisation: Literal["training", "speaker", "none"] = "training"
     class_weights: bool = False
     selection: Literal["recall", "loss", "last"] = "recall"
+    calibration: bool = True
+    inner_folds: Annotated[int, Field(ge=2)] = 3
+
+
+class SpectrogramSettings(Settings):
+    """Log-mel energies, for classifiers that ask for ``spectrogram``.
+
+    Parameters
+    ----------
+    sampling_rate : int, Hz
+    window, hop : float, seconds
+    n_mels : int
+    """
+
+    sampling_rate: Positive = 16000
+    window: Annotated[float, Field(gt=0)] = 0.025
+    hop: Annotated[float, Field(gt=0)] = 0.01
+    n_mels: Positive = 64
 
 
 class EmotionSettings(Settings):
-    """All settings of ``speech2vec-emotion train``."""
+    """All settings of ``speech2vec-emotion train``.
+
+    Those of the networks are `model` and `training`; every other classifier has a table of its own under its name, as
+    in ``--set svm.max_iterations=1000`` (`of`).
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
+    spectrogram: SpectrogramSettings = SpectrogramSettings()
+
+    @model_validator(mode="after")
+    def _only_tables(self) -> EmotionSettings:
+        for name, value in self.tables.items():
+            if not isinstance(value, Mapping):
+                raise ValueError(f"unknown setting '{name}'")
+        return self
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The settings of classifiers by their names, not yet checked."""
+        return self.model_extra or {}
+
+    def of(self, name: str, kind: type[S]) -> S:
+        """The settings of the classifier of this name.
+
+        Raises
+        ------
+        UserError
+            Naming every key that is unknown or has a value of the wrong type.
+        """
+        try:
+            return validate_settings(kind, self.tables.get(name, {}))
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from error
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -128,7 +183,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "max_words": 128,
             "embedding_scale": 0.0,
         },
-        "training": {"epochs": 20, "selection": "last"},
+        "training": {"epochs": 20, "selection": "last", "calibration": False},
     },
 }
 

@@ -27,6 +27,9 @@ def tables(
     extra_embeddings: Annotated[
         list[str] | None, typer.Option("--extra-embeddings", help="Additional rows: SIZE=FILE (repeatable).")
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Another system, as for train, such as svm+dual (repeatable).")
+    ] = None,
     protocol: options.ProtocolOption = SplitProtocol.session5,
     folds: options.FoldsOption = 6,
     preset: options.PresetOption = "paper",
@@ -40,7 +43,7 @@ def tables(
     force: console.ForceOption = False,
     resume: console.ResumeOption = False,
 ) -> None:
-    """Train and print Tables 1 to 3, beside published figures and random vectors; --resume continues row by row."""
+    """Train and print Tables 1 to 3 and every other system, beside published figures; --resume continues row by row."""
     set_up_logging(quiet)
     made = emotion.tables(
         prepared,
@@ -48,6 +51,7 @@ def tables(
         speech=_by_size(speech_embeddings),
         word=_by_size(word_embeddings),
         extra=_by_size(extra_embeddings),
+        models=model or (),
         protocol=protocol,
         folds=folds,
         preset=preset,

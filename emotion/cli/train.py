@@ -16,12 +16,6 @@ from speech2vec.runtime import console
 from speech2vec.runtime.progress import log, set_up_logging
 
 
-class ModelName(str, Enum):
-    acoustic = "acoustic"
-    embedding = "embedding"
-    dual = "dual"
-
-
 class Checkpoint(str, Enum):
     last = "last"
     best = "best"
@@ -30,7 +24,12 @@ class Checkpoint(str, Enum):
 def train(
     prepared: options.PreparedArgument,
     output: console.OutputOption,
-    model: Annotated[ModelName, typer.Option("--model", help="Audio only, words only, or both.")] = ModelName.acoustic,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="acoustic, embedding, dual, svm, several joined by +, or your own: package.module:Class."
+        ),
+    ] = "acoustic",
     embeddings: Annotated[
         str | None, typer.Option("--embeddings", help="A word2vec file, random:D, or segments:RUN (with --aligned).")
     ] = None,
@@ -61,7 +60,7 @@ def train(
     classifier = emotion.train(
         prepared,
         output,
-        model=model.value,
+        model=model,
         embeddings=embeddings,
         aligned=aligned,
         checkpoint=checkpoint and checkpoint.value,

@@ -27,7 +27,10 @@ from speech2vec.runtime.output import FolderContents
 FEATURES_FILE = "features.npy"
 INDEX_FILE = "index.parquet"
 META_FILE = "meta.json"
-PREPARED_CONTENTS = FolderContents(marks=(META_FILE,), others=(FEATURES_FILE, INDEX_FILE, UTTERANCES_FILE, REPORT_FILE))
+CACHE = "cache"  # a folder for what classifiers compute from the audio; it can always be computed again
+PREPARED_CONTENTS = FolderContents(
+    marks=(META_FILE,), others=(FEATURES_FILE, INDEX_FILE, UTTERANCES_FILE, REPORT_FILE, f"{CACHE}/*")
+)
 FORMAT = 1
 
 # Markers in the name of a corpus that is not natural speech. The name is part of every run, table and prediction.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,77 +10,25 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from emotion.metrics import MEASURES, N_DRAWS, Resampling, confusion_matrix, interval, measures, recalls
-from emotion.training.run import PREDICTIONS_FILE, Run
+from emotion.classifiers.registry import load_classifier
+from emotion.evaluation.predictions import MIN_SPEAKERS, Predictions, Resampled, paired_difference
+from emotion.metrics import (
+    MEASURES,
+    N_DRAWS,
+    Resampling,
+    confusion_matrix,
+    expected_calibration_error,
+    interval,
+    measures,
+    recalls,
+)
+from emotion.training.run import CONTROL_MODEL, Run
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
-from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, shortened, write_json
+from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.output import FolderContents
 
 EVALUATION_CONTENTS = FolderContents(marks=("scores.json", "report.txt"), others=("confusion.png",))
-MIN_SPEAKERS = 5  # for an interval over speakers
-_COLUMNS = ("utterance_id", "speaker", "style", "fold")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for all test utterances, for each seed.
-
-    Parameters
-    ----------
-    labels : tuple of str
-    seeds : list of int
-    utterance_id, speaker, style, fold : ndarray [shape=(n_utterances,)], object
-        ``style`` is "" if the corpus does not define it.
-    true : ndarray [shape=(n_utterances,)], int64
-    predicted : ndarray [shape=(n_seeds, n_utterances)], int64
-    """
-
-    labels: tuple[str, ...]
-    seeds: list[int]
-    utterance_id: np.ndarray
-    speaker: np.ndarray
-    style: np.ndarray
-    fold: np.ndarray
-    true: np.ndarray
-    predicted: np.ndarray
-
-    @classmethod
-    def read(cls, run: Run) -> Predictions:
-        """Read a run's ``predictions.csv``.
-
-        Raises
-        ------
-        UserError
-            Training is incomplete, or the file belongs to another run.
-        """
-        path = run.folder / PREDICTIONS_FILE
-        untrained = run.untrained()
-        if untrained or not path.exists():
-            raise UserError(
-                f"the training of {run.folder} is incomplete ({len(untrained)} folds and seeds missing): complete it "
-                "with --resume"
-            )
-        index_of = {label: i for i, label in enumerate(run.labels)}
-        by_seed: dict[int, list[dict[str, str]]] = {seed: [] for seed in run.info["seeds"]}
-        try:
-            with path.open(encoding="utf-8", newline="") as lines:
-                for row in csv.DictReader(lines):
-                    by_seed[int(row["seed"])].append(row)
-            first = by_seed[run.info["seeds"][0]]
-            true = np.array([index_of[row["label"]] for row in first])
-            predicted = np.array([[index_of[row["predicted"]] for row in rows] for rows in by_seed.values()])
-            columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
-        except (KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
-            fault = shortened(str(error))
-            raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error
-        return cls(run.labels, list(by_seed), true=true, predicted=predicted, **columns)
-
-    def where(self, chosen: np.ndarray) -> Predictions:
-        """The utterances selected by a mask [shape=(n_utterances,)], bool."""
-        columns = {name: getattr(self, name)[chosen] for name in (*_COLUMNS, "true")}
-        return Predictions(self.labels, self.seeds, predicted=self.predicted[:, chosen], **columns)
 
 
 @dataclass(frozen=True)
@@ -118,12 +65,15 @@ class PartScores:
         By class, the mean over seeds; NaN for a class without utterances.
     confusion : ndarray [shape=(n_classes, n_classes)]
         Row = true class, the mean over seeds.
+    calibration_error : float or None
+        `emotion.metrics.expected_calibration_error`, the mean over seeds; None without probabilities.
     """
 
     n: int
     scores: dict[str, Score]
     recalls: dict[str, float]
     confusion: np.ndarray
+    calibration_error: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -131,6 +81,7 @@ class PartScores:
             **{name: asdict(score) for name, score in self.scores.items()},
             "recall": {label: None if np.isnan(value) else value for label, value in self.recalls.items()},
             "confusion": self.confusion.tolist(),
+            "expected calibration error": self.calibration_error,
         }
 
 
@@ -158,7 +109,43 @@ def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS, seed: in
         scores,
         dict(zip(predictions.labels, mean_recalls.tolist(), strict=True)),
         confusions.mean(axis=0),
+        None if predictions.probabilities is None else _calibration_error(predictions.true, predictions.probabilities),
     )
+
+
+def _calibration_error(true: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(np.mean([expected_calibration_error(true, of_seed) for of_seed in probabilities]))
+
+
+@dataclass(frozen=True)
+class Control:
+    """The linear SVM on statistics of the same folds, and how far the run is from it.
+
+    Parameters
+    ----------
+    scores : PartScores
+    differences : dict of str to Estimate
+        By measure, the run minus the control (`paired_difference`).
+    by_speaker : bool
+        Whether their intervals are over speakers; over utterances otherwise.
+    """
+
+    scores: PartScores
+    differences: dict[str, Estimate]
+    by_speaker: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        differences = {name: asdict(points) for name, points in self.differences.items()}
+        return {"scores": self.scores.to_dict(), "run less control": differences, "over speakers": self.by_speaker}
+
+
+def _compare_with_control(run: Run, predictions: Predictions, n_draws: int, seed: int) -> Control | None:
+    control = Predictions.read_control(run)
+    if control is None:
+        return None
+    own, other = (Resampled.of(one, n_draws, seed) for one in (predictions, control))
+    differences = {name: paired_difference(own, other, name) for name in MEASURES}
+    return Control(score_predictions(control, n_draws, seed), differences, own.n_speakers is not None)
 
 
 @dataclass(frozen=True)
@@ -172,11 +159,13 @@ class Evaluation(Displayed):
         "all", and each style of speaking if there are several.
     by_fold : dict of str to dict of str to float
         Each measure of each fold, the mean over seeds.
+    control : Control or None
     """
 
     run: Run
     parts: dict[str, PartScores]
     by_fold: dict[str, dict[str, float]]
+    control: Control | None = None
 
     def display_parts(self) -> list[str | Table]:
         """The text of the report."""
@@ -196,15 +185,31 @@ class Evaluation(Displayed):
                     f"95 % interval over utterances {_range(score.by_utterance)}{speakers}"
                 )
             lines.append("  recall    " + "  ".join(f"{k} {100 * v:.1f} %" for k, v in part.recalls.items()))
+            if part.calibration_error is not None:
+                lines.append(f"  expected calibration error {100 * part.calibration_error:.1f} %")
+        lines += self._control_lines()
         lines.append("confusion of all (row = true, % of the row)")
         lines += _confusion_lines(self.run.labels, self.parts["all"].confusion)
         return ["\n".join(lines)]
+
+    def _control_lines(self) -> list[str]:
+        if self.control is None:
+            return []
+        unit = "speakers" if self.control.by_speaker else "utterances"
+        shown = []
+        for name in ("WA", "UA"):
+            points = self.control.differences[name]
+            value, low, high = (100 * number for number in (points.value, points.low, points.high))
+            score = 100 * self.control.scores.scores[name].mean
+            shown.append(f"{name} {score:.1f} %, this run {value:+.1f} points [{low:+.1f}, {high:+.1f}]")
+        return [f"{load_classifier(CONTROL_MODEL).title} (control, over {unit}): {'; '.join(shown)}"]
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "run": self.run.info,
             "parts": {name: part.to_dict() for name, part in self.parts.items()},
             "by_fold": self.by_fold,
+            "control": None if self.control is None else self.control.to_dict(),
         }
 
 
@@ -244,9 +249,8 @@ def evaluate_run(run: Run, n_draws: int = N_DRAWS, seed: int = 0) -> Evaluation:
     by_fold = {}
     for fold in run.splits:
         part = predictions.where(predictions.fold == fold)
-        confusions = np.array([confusion_matrix(part.true, row, len(run.labels)) for row in part.predicted])
-        by_fold[fold] = {name: float(value.mean()) for name, value in measures(confusions).items()}
-    return Evaluation(run, parts, by_fold)
+        by_fold[fold] = {name: float(value.mean()) for name, value in part.measures.items()}
+    return Evaluation(run, parts, by_fold, _compare_with_control(run, predictions, n_draws, seed))
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:

@@ -1,9 +1,10 @@
-"""The rows of the paper's tables: systems to train, published figures, and the training."""
+"""The rows of the tables: systems to train, those of the paper and all others, published figures, and the training."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -11,14 +12,19 @@ from pathlib import Path
 
 import torch
 
+from emotion.classifiers.registry import CLASSIFIERS, check_settings, load_classifier
 from emotion.data.dataset import Prepared
+from emotion.data.examples import VECTORS
 from emotion.data.splits import SplitProtocol
-from emotion.evaluation.evaluate import Predictions
 from emotion.settings import EmotionSettings
 from emotion.training.folds import train_folds, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run
-from emotion.training.run import PREDICTIONS_FILE, RUN_FILE
+from emotion.training.run import PREDICTIONS_FILE, RUN_FILE, Run
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
+from speech2vec.vectors.word_vectors import read_vectors
+
+MODERN_TABLE = 4  # every classifier that is not in the paper's tables
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class TableSystem:
 
     Parameters
     ----------
-    model : {"acoustic", "embedding", "dual"}
+    model : str
+        The name of a classifier.
     kind : {"speech", "word", "random", "extra", ""}
         Origin of its word vectors; "" for none.
     vector_size : int
@@ -44,12 +51,14 @@ class TableSystem:
     @property
     def name(self) -> str:
         """The name of its run folder."""
-        return "-".join(part for part in (self.model, self.kind, str(self.vector_size or "")) if part)
+        model = self.model.replace(":", "-")  # of a class of one's own
+        return "-".join(part for part in (model, self.kind, str(self.vector_size or "")) if part)
 
     @property
     def title(self) -> str:
         """Its name in the tables."""
-        model = "dual encoder" if self.model == "dual" else f"{self.model} only"
+        classifier = load_classifier(self.model)
+        model = classifier.title or classifier.name
         if not self.kind:
             return model
         vectors = {"extra": Path(self.source or "").name}.get(self.kind, self.kind)
@@ -66,8 +75,15 @@ class Row:
     system: TableSystem | None
 
 
-def table_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mapping[int, str] | None = None) -> list[Row]:
-    """The rows of all three tables.
+def table_rows(
+    speech: Mapping[int, str],
+    word: Mapping[int, str],
+    extra: Mapping[int, str] | None = None,
+    models: Sequence[str] = (),
+) -> list[Row]:
+    """The rows of all tables: 1 to 3 of the paper, and 4 with every other classifier.
+
+    A published figure stands only beside a system with the published size of vectors.
 
     Parameters
     ----------
@@ -75,11 +91,13 @@ def table_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mappin
         A vectors file for each vector size.
     extra : mapping of int to str
         Further vectors, such as the published ones, as rows of Tables 1 and 3.
+    models : sequence of str
+        Names of further classifiers for Table 4, such as "svm+embedding".
 
     Raises
     ------
     UserError
-        There are no vectors.
+        There are no vectors, or no classifier of a name.
     """
     if not speech and not word:
         raise UserError("no vectors: give --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
@@ -95,15 +113,32 @@ def table_rows(speech: Mapping[int, str], word: Mapping[int, str], extra: Mappin
             rows.append(Row(1, system.title, _published(published, 1, "embedding", kind, smallest), system))
     for line in published:
         if line["table"] == "2":
-            own = line["model"] == "dual"
-            system_2 = TableSystem("dual", "speech", smallest, speech[smallest]) if own and smallest in speech else None
-            rows.append(Row(2, line["system"], float(line["accuracy"]), system_2))
+            rows.append(Row(2, line["system"], float(line["accuracy"]), _system(line, kinds)))
     for size in sizes:
         for kind, files in kinds.items():
             if size in files:
                 system = TableSystem("dual", kind, size, files[size])
                 rows.append(Row(3, system.title, _published(published, 3, "dual", kind, size), system))
+    shown = {row.system.model for row in rows if row.system is not None}
+    for model in dict.fromkeys([*CLASSIFIERS, *models]):
+        if model not in shown:
+            system = TableSystem(model)
+            if VECTORS in load_classifier(model).inputs:
+                kind = "speech" if smallest in speech else "word" if smallest in word else "extra"
+                system = TableSystem(model, kind, smallest, kinds[kind][smallest])
+            rows.append(Row(MODERN_TABLE, system.title, None, system))
     return rows
+
+
+def _system(line: Mapping[str, str], kinds: Mapping[str, Mapping[int, str]]) -> TableSystem | None:
+    """The system of a published line, if it is a classifier here and its vectors of that size are given."""
+    if not line["model"]:
+        return None
+    if not line["embeddings"]:
+        return TableSystem(line["model"])
+    size = int(line["vector_size"])
+    files = kinds[line["embeddings"]]
+    return TableSystem(line["model"], line["embeddings"], size, files[size]) if size in files else None
 
 
 def read_published() -> list[dict[str, str]]:
@@ -123,19 +158,31 @@ def _published(
 
 
 def check_systems(
-    rows: Sequence[Row], prepared: Prepared, *, protocol: SplitProtocol, seeds: Sequence[int], n_folds: int = 6
+    rows: Sequence[Row],
+    prepared: Prepared,
+    *,
+    protocol: SplitProtocol,
+    settings: EmotionSettings,
+    seeds: Sequence[int],
+    n_folds: int = 6,
 ) -> None:
-    """Check that the corpus meets every model's requirements, before anything is written or removed.
+    """Check settings, corpus and vectors, before anything is written or removed.
 
     Raises
     ------
     UserError
-        The corpus lacks something that a model or the protocol requires.
+        The corpus lacks something that a model or the protocol requires, a setting is unknown, or vectors do not have
+        the stated size.
     """
-    sources = {row.system.model: row.system.source for row in rows if row.system is not None}
-    for model, source in sources.items():
-        plan = Plan(model=model, protocol=protocol, embeddings=source, seeds=seeds, n_folds=n_folds)
+    systems = list(dict.fromkeys(row.system for row in rows if row.system is not None))
+    for system in {system.model: system for system in systems}.values():
+        check_settings(load_classifier(system.model), settings)
+        plan = Plan(model=system.model, protocol=protocol, embeddings=system.source, seeds=seeds, n_folds=n_folds)
         check_plan(prepared, plan)
+    for source, size in dict.fromkeys((s.source, s.vector_size) for s in systems if s.source and s.kind != "random"):
+        found = read_vectors(Path(source)).vector_size
+        if found != size:
+            raise UserError(f"{source} has vectors of size {found}, not {size}")
 
 
 def train_systems(
@@ -150,29 +197,49 @@ def train_systems(
     jobs: int = 1,
     device: torch.device | str = "cpu",
     on_system: Callable[[str], None] | None = None,
-) -> dict[TableSystem, Predictions]:
+) -> dict[TableSystem, Run]:
     """Train each system once, in ``OUTPUT/runs``; completed runs are reused.
+
+    A system of Table 4 that cannot be trained (its library or weights are missing) is named and left out.
 
     Raises
     ------
     UserError
-        The corpus lacks something that a system requires, vectors do not have the stated size, or an existing run was
-        started with something else.
+        The corpus lacks something that a system requires, or an existing run was started with something else.
     """
-    results: dict[TableSystem, Predictions] = {}
+    runs: dict[TableSystem, Run] = {}
+    tables = {row.system: row.table for row in reversed(rows) if row.system is not None}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):
         folder = output / "runs" / system.name
         plan = Plan(model=system.model, protocol=protocol, embeddings=system.source, seeds=seeds, n_folds=n_folds)
-        if (folder / RUN_FILE).exists():
-            run = continue_run(prepared, folder, plan, settings)
-        else:
-            run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
-        if system.vector_size and run.info["vector_size"] != system.vector_size:
-            raise UserError(f"{system.source} has vectors of size {run.info['vector_size']}, not {system.vector_size}")
-        if run.untrained() or not (run.folder / PREDICTIONS_FILE).exists():
-            train_folds(run, prepared, jobs=jobs, device=device, quiet=True)
-            write_predictions(run, prepared)
-        results[system] = Predictions.read(run)
+        try:
+            runs[system] = _trained(prepared, folder, plan, settings, system.vector_size, jobs, device)
+        except UserError as error:
+            if tables[system] != MODERN_TABLE:
+                raise
+            log.warning("%s is left out: %s", system.title, error)
         if on_system:
             on_system(system.title)
-    return results
+    return runs
+
+
+def _trained(
+    prepared: Prepared,
+    folder: Path,
+    plan: Plan,
+    settings: EmotionSettings,
+    vector_size: int,
+    jobs: int,
+    device: torch.device | str,
+) -> Run:
+    """The run of a system, trained as far as it was not."""
+    run = continue_run(prepared, folder, plan, settings) if (folder / RUN_FILE).exists() else None
+    if run is not None and run.info["vector_size"] != vector_size:  # of a file that has been corrected since
+        shutil.rmtree(folder)
+        run = None
+    if run is None:
+        run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
+    if run.untrained() or not (run.folder / PREDICTIONS_FILE).exists():
+        train_folds(run, prepared, jobs=jobs, device=device, quiet=True)
+        write_predictions(run, prepared)
+    return run

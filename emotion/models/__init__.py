@@ -1,7 +1,7 @@
 """The networks: acoustic, embedding and dual encoder, and their layers."""
 
-from emotion.models.classifiers import Acoustic, Dual, Embedding, build
 from emotion.models.encoder import Encoder, Pool
+from emotion.models.networks import Acoustic, Dual, Embedding, build
 from emotion.models.recurrent import BiLSTM
 
 __all__ = ["Acoustic", "BiLSTM", "Dual", "Embedding", "Encoder", "Pool", "build"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from emotion.prediction.ensemble import Ensemble, load_ensemble
 from emotion.prediction.onnx_export import OnnxExport, export_onnx
 from emotion.prediction.predict import PredictionTable, predict
 from emotion.prediction.recordings import recordings
+from emotion.training.member import Member
 from emotion.training.run import Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import check_output
@@ -33,9 +33,9 @@ class Classifier:
     device: torch.device
 
     @cached_property
-    def ensemble(self) -> Ensemble:
-        """The networks of all folds and seeds."""
-        return load_ensemble(self.run, self.device)
+    def members(self) -> list[Member]:
+        """The trained classifiers of all folds and seeds."""
+        return self.run.load_members(self.device)
 
     def predict(
         self,
@@ -75,7 +75,7 @@ class Classifier:
         paths = [Path(path) for path in ([audio] if isinstance(audio, (str, Path)) else audio)]
         options = (None if option is None else str(option) for option in (chunk, channel))
         utterances, unusable = recordings(paths, text, *options)
-        found = predict(run, self.ensemble, utterances)
+        found = predict(run, self.members, utterances)
         return PredictionTable(found.labels, found.predictions, unusable + found.problems, found.trained_on)
 
     def export(self, output: str | Path, *, force: bool = False) -> OnnxExport:

@@ -1,4 +1,4 @@
-"""All networks of a run (every fold and seed) as one, from unscaled features and words to probabilities."""
+"""All networks of a run (every fold and seed) as one, from unscaled features and words to probabilities, for export."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from emotion.classifiers.networks import FittedNetwork
 from emotion.settings import ModelSettings
-from emotion.training.run import FoldModel, Run
+from emotion.training.member import Member
+from emotion.training.run import Run
 from speech2vec.runtime.errors import UserError
 
 
 class _ScaledModel(nn.Module):
-    """One network with its own feature scaling, stacking and cutting."""
+    """One network with its own feature scaling, stacking, cutting and temperature."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, trained: FoldModel, n_features: int, settings: ModelSettings) -> None:
+    temperature: Tensor
+
+    def __init__(self, trained: Member, network: nn.Module, n_features: int, settings: ModelSettings) -> None:
         super().__init__()
-        self.model = trained.model
+        self.model = network
         mean, deviation = torch.zeros(n_features), torch.ones(n_features)
         if trained.scaler is not None:
             mean, deviation = torch.from_numpy(trained.scaler.mean), torch.from_numpy(trained.scaler.deviation)
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
+        self.register_buffer("temperature", torch.tensor(trained.temperature))
         self.settings = settings
 
     def forward(
@@ -42,7 +47,7 @@ class _ScaledModel(nn.Module):
             features, n_windows = fit_steps(features, n_windows, settings.max_windows, settings.padding)
         if words is not None and n_words is not None:
             words, n_words = fit_steps(words, n_words, settings.max_words, settings.padding)
-        return self.model(features, n_windows, words, n_words).softmax(dim=1)
+        return (self.model(features, n_windows, words, n_words) / self.temperature).softmax(dim=1)
 
 
 class Ensemble(nn.Module):
@@ -51,19 +56,23 @@ class Ensemble(nn.Module):
     Parameters
     ----------
     run : Run
-    models : sequence of FoldModel
+    members : sequence of Member
 
     Raises
     ------
     UserError
-        There are no trained networks.
+        The run's classifiers are not networks.
     """
 
-    def __init__(self, run: Run, models: Sequence[FoldModel]) -> None:
+    def __init__(self, run: Run, members: Sequence[Member]) -> None:
         super().__init__()
-        if not models:
-            raise UserError(f"{run.folder} has no trained networks: complete the training with --resume")
-        self.models = nn.ModuleList(_ScaledModel(model, run.info["n_features"], run.settings.model) for model in models)
+        n_features, settings = run.info["n_features"], run.settings.model
+        models = []
+        for member in members:
+            if not isinstance(member.fitted, FittedNetwork):
+                raise UserError(f"export writes networks only: {run.folder} is a run of the {run.model_name} model")
+            models.append(_ScaledModel(member, member.fitted.network, n_features, settings))
+        self.models = nn.ModuleList(models)
         self.eval()
 
     def forward(
@@ -130,6 +139,6 @@ def load_ensemble(run: Run, device: torch.device | str = "cpu") -> Ensemble:
     Raises
     ------
     UserError
-        There are none, or one is missing or damaged.
+        There are none, one is missing or damaged, or they are not networks.
     """
-    return Ensemble(run, run.load_models()).to(device)
+    return Ensemble(run, run.load_members()).to(device)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotion.data.batches import pad
+from emotion.models.batches import pad
 from emotion.models.recurrent import BiLSTM
 from emotion.prediction.ensemble import Ensemble, load_ensemble
 from emotion.training.run import Run
@@ -103,14 +103,15 @@ def export_onnx(run: Run, path: Path) -> OnnxExport:
     Raises
     ------
     UserError
-        The extra ``onnx`` is not installed, or a probability differs by more than 1e-5.
+        The run's classifiers are not networks, the extra ``onnx`` is not installed, or a probability differs by more
+        than 1e-5.
     """
+    ensemble = load_ensemble(run)
     missing = [name for name in _MODULES if find_spec(name) is None]
     if missing:
         raise UserError(
             f"export needs {', '.join(missing)}, which is not installed: pip install 'speech2vec-emotion[onnx]'"
         )
-    ensemble = load_ensemble(run)
     model = _to_onnx(ensemble, random_inputs(run, [12, 5, 9], [4, 0, 7]))
     import_module("onnx.helper").set_model_props(model, {name: json.dumps(v) for name, v in _metadata(run).items()})
     with atomic_path(path) as temporary:
@@ -200,7 +201,7 @@ def random_inputs(run: Run, n_windows: list[int], n_words: list[int], seed: int 
     rng = generator(seed)
     inputs: dict[str, Tensor] = {}
     if run.uses_audio:
-        scaler = run.load_model(*run.fold_seeds()[0]).scaler
+        scaler = run.load_member(*run.fold_seeds()[0]).scaler
         mean, deviation = (0.0, 1.0) if scaler is None else (scaler.mean, scaler.deviation)
         drawn = [rng.standard_normal((n, run.info["n_features"]), dtype=np.float32) for n in n_windows]
         inputs["features"], inputs["n_windows"] = pad([sound * deviation + mean for sound in drawn])

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from emotion.data.batches import normalise_by_speaker, pad
+from emotion.data.audio_inputs import spectrograms
 from emotion.data.dataset import data_warning
+from emotion.data.examples import FRAMES, SPECTROGRAM, VECTORS, make_examples
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
-from emotion.prediction.ensemble import Ensemble
 from emotion.prediction.transcribe import align_words, is_untranscribed, recognise
+from emotion.training.member import Member
 from emotion.training.run import Run
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import Problem
@@ -120,15 +120,22 @@ def feature_settings(run: Run) -> FeatureSettings:
     return validate_settings(FeatureSettings, run.info["features"])
 
 
-def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> PredictionTable:
-    """Classify utterances; those that cannot be classified are listed by name and reason.
+def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]) -> PredictionTable:
+    """Classify utterances by the mean of all members; those that cannot be classified are listed by name and reason.
 
-    If the model needs words and there is no transcript, they are recognised first. With normalisation by speaker,
+    If the classifier needs words and there is no transcript, they are recognised first. With normalisation by speaker,
     the recordings of one folder (and channel) are treated as one speaker.
     """
     problems: list[Problem] = []
     if run.uses_text:
         utterances, problems = _with_words(run, utterances)
+        if not run.uses_audio:
+            problems += [
+                Problem(one.utterance_id, NO_WORDS, f"the {run.model_name} model needs at least one")
+                for one in utterances
+                if not tokenize(one.text)
+            ]
+            utterances = [one for one in utterances if tokenize(one.text)]
     settings = feature_settings(run)
     kept: list[Utterance] = []
     features: list[np.ndarray] = []
@@ -144,22 +151,26 @@ def predict(run: Run, ensemble: Ensemble, utterances: Sequence[Utterance]) -> Pr
         features.append(found.features)
         spans.append((start, start + found.duration))
         rates[utterance.audio] = found.sampling_rate
+    if not kept:
+        return PredictionTable(run.labels, [], problems, run.corpus)
     _warn(run, kept, features, rates)
-    if run.uses_audio and run.settings.training.normalisation == "speaker":
-        features = normalise_by_speaker(features, [utterance.speaker for utterance in kept])
-    words = _word_inputs(run, kept)
-    device = next(ensemble.buffers()).device
+    examples = make_examples(
+        run.inputs,
+        labels=np.zeros(len(kept), dtype=np.int64),
+        speakers=[utterance.speaker for utterance in kept],
+        frames=features,
+        texts=[utterance.text for utterance in kept],
+        utterances=kept,
+        vectors=_vectors(run, kept) if VECTORS in run.inputs else None,
+        spectrogram=spectrograms(kept, run.settings.spectrogram) if SPECTROGRAM in run.inputs else None,
+        by_speaker=run.settings.training.normalisation == "speaker",
+    )
+    probabilities = np.mean([member.predict_proba(examples) for member in members], axis=0).tolist()
     predictions = []
-    with torch.inference_mode():
-        for utterance, segment, own, (start, end) in zip(kept, features, words, spans, strict=True):
-            if run.model_name == "embedding" and not len(own):
-                problems.append(Problem(utterance.utterance_id, NO_WORDS, "the embedding model needs at least one"))
-                continue
-            (windows, n_windows), (rows, n_words) = pad([segment]), pad([own])
-            probabilities = ensemble(windows.to(device), n_windows, rows.to(device), n_words)[0].tolist()
-            classes = dict(zip(run.labels, probabilities, strict=True))
-            text = utterance.text if run.uses_text else None
-            predictions.append(Prediction(utterance.audio, start, end, utterance.channel, classes, text))
+    for utterance, row, (start, end) in zip(kept, probabilities, spans, strict=True):
+        classes = dict(zip(run.labels, row, strict=True))
+        text = utterance.text if run.uses_text else None
+        predictions.append(Prediction(utterance.audio, start, end, utterance.channel, classes, text))
     return PredictionTable(run.labels, predictions, problems, run.corpus)
 
 
@@ -179,8 +190,8 @@ def _with_words(run: Run, utterances: Sequence[Utterance]) -> tuple[list[Utteran
     return known, problems
 
 
-def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
-    """Each utterance's words as model inputs: rows of the embedding layer, or vectors of the word segments."""
+def _vectors(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
+    """Each utterance's words as rows of the table of word vectors, or as vectors of the word segments."""
     if run.uses_segments:
         vectors = [np.zeros((0, run.info["vector_size"]), dtype=np.float32)] * len(utterances)
         spoken = [i for i, utterance in enumerate(utterances) if tokenize(utterance.text)]
@@ -191,8 +202,7 @@ def _word_inputs(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
                 for i, own in zip(spoken, WordSegments.encode(run.encoder, aligned, names).of_each(), strict=True):
                     vectors[i] = own
         return vectors
-    if run.vocabulary is None:
-        return [np.zeros(0, dtype=np.int64)] * len(utterances)
+    assert run.vocabulary is not None  # of every run with vectors that are not of segments
     rows = run.vocabulary.rows([utterance.text for utterance in utterances])
     unknown = sum(int((own == UNKNOWN).sum()) for own in rows)
     if unknown:
@@ -207,7 +217,8 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
     _warn_of_bandwidth(run, rates)
     model = run.settings.model
     longest = model.max_windows * model.stack
-    cut = [u.audio for u, segment in zip(kept, features, strict=True) if len(segment) > longest]
+    given = zip(kept, features, strict=True) if FRAMES in run.inputs else ()
+    cut = [u.audio for u, segment in given if len(segment) > longest]
     if cut:
         log.warning(
             "%d recording(s) exceed the model's maximum of %.0f s and are cut (first: %s): --chunk vad splits them",

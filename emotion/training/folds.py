@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,39 +12,36 @@ from typing import Any
 import numpy as np
 import torch
 
-from emotion.data.batches import Examples, Scaler, normalise_by_speaker
-from emotion.data.dataset import Prepared
-from emotion.training.run import PREDICTIONS_FILE, FoldModel, Run
-from emotion.training.trainer import fit, predict_proba
+from emotion.classifiers.inner import calibrate
+from emotion.classifiers.registry import load_classifier
+from emotion.data.audio_inputs import prepared_examples
+from emotion.data.dataset import CACHE, Prepared
+from emotion.data.examples import Examples
+from emotion.data.normalise import Scaler
+from emotion.training.member import Member
+from emotion.training.run import CONTROL_FILE, CONTROL_MODEL, PREDICTIONS_FILE, Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.processes import in_processes
-from speech2vec.runtime.progress import Tracker
+from speech2vec.runtime.progress import Tracker, log
 
 
 def build_examples(run: Run, prepared: Prepared) -> Examples:
-    """All utterances of a corpus as inputs of a run's model, before the scaling of each fold.
+    """All utterances of a run's own corpus as inputs of its classifier, before the scaling of each fold.
 
     Raises
     ------
     UserError
         The run's word vectors belong to another corpus.
     """
-    n = len(prepared)
-    nothing = np.zeros((0, run.info["n_features"]), dtype=np.float32)
-    features = [nothing] * n
-    if run.uses_audio:
-        features = [np.asarray(prepared.segment(i)) for i in range(n)]
-        if run.settings.training.normalisation == "speaker":
-            features = normalise_by_speaker(features, list(prepared.speaker))
-    words = [np.zeros(0, dtype=np.int64)] * n
+    n, vectors = len(prepared), None
     if run.vocabulary is not None:
-        words = run.vocabulary.rows(list(prepared.text))
+        vectors = run.vocabulary.rows(list(prepared.text))
     elif run.segments is not None:
-        words = run.segments.of_each()
-        if len(words) != n:
-            raise UserError(f"{run.folder} has word vectors of {len(words)} utterances, {prepared.folder} has {n}")
-    return Examples(features, words, prepared.label_index)
+        vectors = run.segments.of_each()
+        if len(vectors) != n:
+            raise UserError(f"{run.folder} has word vectors of {len(vectors)} utterances, {prepared.folder} has {n}")
+    return prepared_examples(run.inputs, run.settings, prepared, vectors)
 
 
 def train_fold(
@@ -57,20 +55,27 @@ def train_fold(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Train and test one fold with one seed, and write its folder."""
-    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
-    train, development, test = (
-        examples.part(np.array([index_of[name] for name in run.splits[fold][part]], dtype=np.int64))
-        for part in ("train", "development", "test")
-    )
+    started = time.monotonic()
+    train, development, test = _parts(run, prepared, examples, fold)
     scaler = None
-    if run.uses_audio and run.settings.training.normalisation != "none":
-        scaler = Scaler.fit(train.features)
-        train, development, test = (scaled(part, scaler) for part in (train, development, test))
-    model = run.build_model(seed)
-    selecting = development if len(development) else None
-    fitted = fit(model, train, selecting, run.settings, seed=seed, device=device, on_epoch=on_epoch)
-    probabilities = predict_proba(model, test, run.settings, device)
-    run.save_model(FoldModel(fold, seed, model, scaler), fitted, probabilities)
+    if train.frames is not None and run.settings.training.normalisation != "none":
+        scaler = Scaler.fit(train.frames)
+        train, development = train.scaled(scaler), development.scaled(scaler)
+    context = run.context(seed, device, cache=prepared.folder / CACHE, on_epoch=on_epoch)
+    fitted = run.classifier.fit(train, development, context)
+    seconds = time.monotonic() - started
+    temperature = 1.0
+    if run.settings.training.calibration:
+        temperature = calibrate(run.classifier, fitted, train, development, context)
+    member = Member(fold, seed, fitted, scaler, temperature)
+    member.save(run.model_folder(fold, seed), member.predict_proba(test), seconds=seconds)
+
+
+def _parts(run: Run, prepared: Prepared, examples: Examples, fold: str) -> list[Examples]:
+    """The training, development and test part of a fold."""
+    index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
+    ids = (run.splits[fold][part] for part in ("train", "development", "test"))
+    return [examples.part(np.array([index_of[name] for name in names], dtype=np.int64)) for names in ids]
 
 
 def train_folds(
@@ -84,8 +89,7 @@ def train_folds(
         A loss is not finite, or the run was started with another corpus.
     """
     missing = run.untrained()
-    total = len(missing) * run.settings.training.epochs
-    with Tracker(f"training {run.model_name}", total, "epochs", quiet) as tracker:
+    with Tracker(f"training {run.model_name}", len(missing), "folds and seeds", quiet) as tracker:
         if jobs == 1 or len(missing) < 2:
             examples = build_examples(run, prepared)
             for fold, seed in missing:
@@ -96,13 +100,14 @@ def train_folds(
                     fold,
                     seed,
                     device=device,
-                    on_epoch=lambda row: tracker.advance(note=_note(row)),
+                    on_epoch=lambda row: tracker.advance(0, note=_note(row)),
                 )
+                tracker.advance()
             return
         # One thread per process: parallel folds are faster than one fold on all cores.
         work = partial(_train_in_process, run.folder, prepared.folder, device)
         for _ in in_processes(work, missing, min(jobs, len(missing))):
-            tracker.advance(run.settings.training.epochs)
+            tracker.advance()
 
 
 def _note(row: dict[str, Any]) -> str:
@@ -126,26 +131,44 @@ def _opened(run_folder: Path, prepared_folder: Path) -> tuple[Run, Prepared, Exa
     return run, prepared, build_examples(run, prepared)
 
 
-def scaled(examples: Examples, scaler: Scaler) -> Examples:
-    """Scale the features of all utterances."""
-    return Examples([scaler(segment) for segment in examples.features], examples.words, examples.labels)
-
-
 def write_predictions(run: Run, prepared: Prepared) -> None:
     """Write ``predictions.csv``: one line per test utterance and seed, with the name of the corpus."""
+    found = {(fold, seed): run.test_probabilities(fold, seed) for fold, seed in run.fold_seeds()}
+    _write_csv(run.folder / PREDICTIONS_FILE, run, prepared, found)
+
+
+def write_control(run: Run, prepared: Prepared) -> None:
+    """Write ``control.csv``: predictions like the run's of the `svm` on statistics, trained on the same folds.
+
+    It is not written for that classifier itself, nor where an utterance has no audio.
+    """
+    if run.model_name == CONTROL_MODEL or not prepared.n_windows.all() or (run.folder / CONTROL_FILE).exists():
+        return
+    svm, seed = load_classifier(CONTROL_MODEL), run.info["seeds"][0]  # it does not depend on the seed
+    examples = prepared_examples(svm.inputs, run.settings, prepared)
+    found = {}
+    try:
+        for fold in run.splits:
+            train, development, test = _parts(run, prepared, examples, fold)
+            fitted = svm.fit(train, development, run.context(seed))
+            found[fold, seed] = fitted.predict_proba(test)
+    except UserError as error:
+        log.warning("no linear SVM beside the %s model: %s", run.model_name, error)
+        return
+    _write_csv(run.folder / CONTROL_FILE, run, prepared, found)
+
+
+def _write_csv(path: Path, run: Run, prepared: Prepared, found: Mapping[tuple[str, int], np.ndarray]) -> None:
+    """Write the test probabilities of folds and seeds."""
     index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
-    with (
-        atomic_path(run.folder / PREDICTIONS_FILE) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as out,
-    ):
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         probabilities = [f"p_{label}" for label in run.labels]
         writer.writerow(
             ["corpus", "seed", "fold", "utterance_id", "speaker", "style", "label", "predicted", *probabilities]
         )
-        for fold, seed in run.fold_seeds():
-            names = run.splits[fold]["test"]
-            for name, row in zip(names, run.test_probabilities(fold, seed), strict=True):
+        for (fold, seed), rows in found.items():
+            for name, row in zip(run.splits[fold]["test"], rows, strict=True):
                 i = index_of[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
                 writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from emotion.data.batches import check_features
+from emotion.classifiers.base import Classifier
+from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import COMPOSITE, Prepared
+from emotion.data.examples import AUDIO_INPUTS, FRAMES, TEXT_INPUTS, VECTORS
+from emotion.data.normalise import check_features
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import (
@@ -42,7 +45,8 @@ class Plan:
 
     Parameters
     ----------
-    model : {"acoustic", "embedding", "dual"}
+    model : str
+        The name of a classifier (`emotion.classifiers.registry.load_classifier`).
     protocol : SplitProtocol
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN``.
@@ -91,7 +95,7 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
     """
     if is_segments(plan.embeddings) != (plan.aligned is not None):
         raise UserError("--embeddings segments:RUN requires --aligned ALIGNED (from speech2vec-align), and vice versa")
-    _check_inputs(prepared, plan.model, plan.embeddings)
+    _check_inputs(prepared, load_classifier(plan.model), plan.embeddings)
     sexes = [utterance.extras.get("sex") for utterance in prepared.utterances()]
     splits = make_splits(
         plan.protocol, list(prepared.speaker), list(prepared.session), sexes=sexes, n_folds=plan.n_folds
@@ -105,22 +109,23 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
     return splits
 
 
-def _check_inputs(prepared: Prepared, model: str, embeddings: str | None) -> None:
-    """Check that the corpus has the audio and text that the model requires."""
+def _check_inputs(prepared: Prepared, classifier: Classifier, embeddings: str | None) -> None:
+    """Check that the corpus has what the classifier asks for."""
+    model, inputs = classifier.name, classifier.inputs
     if len(prepared) == 0:
         raise UserError(f"{prepared.folder} contains no utterances")
-    silent = np.flatnonzero(prepared.n_windows == 0)
-    if model != "embedding" and len(silent):
-        first = prepared.utterance_id[silent[0]]
-        raise UserError(
-            f"{len(silent)} of {len(prepared)} utterances in {prepared.folder} have no audio (first: {first}), "
-            f"which the {model} model requires"
-        )
-    if model != "embedding":
+    if inputs & AUDIO_INPUTS:
+        silent = np.flatnonzero(prepared.n_windows == 0)
+        if len(silent):
+            first = prepared.utterance_id[silent[0]]
+            raise UserError(
+                f"{len(silent)} of {len(prepared)} utterances in {prepared.folder} have no audio (first: {first}), "
+                f"which the {model} model requires"
+            )
         check_features([prepared.segment(i) for i in range(len(prepared))], list(prepared.utterance_id))
-    if model != "acoustic":
-        if embeddings is None:
-            raise UserError(f"the {model} model requires --embeddings: a word2vec file, or random:50 as a control")
+    if VECTORS in inputs and embeddings is None:
+        raise UserError(f"the {model} model requires --embeddings: a word2vec file, or random:50 as a control")
+    if inputs & TEXT_INPUTS:
         if not any(text.strip() for text in prepared.text):
             raise UserError(f"{prepared.folder} has no transcripts, which the {model} model requires")
         if is_segments(embeddings) and COMPOSITE in prepared.name:
@@ -176,20 +181,21 @@ def start_run(
     segments: WordSegments | None = None
     embeddings: str | None = None
     vector_size = 0
-    if plan.model != "acoustic" and is_segments(plan.embeddings):
+    inputs = load_classifier(plan.model).inputs
+    if VECTORS in inputs and is_segments(plan.embeddings):
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
         encoder = PortableEncoder.from_run(Speech2VecRun.load(source, checkpoint=plan.checkpoint))
         segments = WordSegments.encode(encoder, plan.aligned, list(prepared.utterance_id), jobs)
         embeddings, vector_size = SEGMENTS, segments.vectors.shape[1]
         found = segments.coverage()
-    elif plan.model != "acoustic":
+    elif VECTORS in inputs:
         assert plan.embeddings is not None  # check_plan
         vocabulary = Vocabulary.of_texts(list(prepared.text))
         pretrained = load_pretrained(plan.embeddings, vocabulary)
         embeddings, vector_size = pretrained.name, pretrained.vector_size
         found = coverage(list(prepared.text), vocabulary, pretrained)
-    if plan.model != "embedding":
+    if FRAMES in inputs:
         found["recordings_cut"] = _count_cut(prepared, settings)
     info = {
         **plan.to_json(),

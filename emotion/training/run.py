@@ -3,13 +3,13 @@
 ``run.json`` (model, labels, features, protocol), ``config.toml``, ``environment.json``, ``splits.json``,
 ``vocabulary.json``, ``pretrained.safetensors`` (the initial word vectors) or ``segments.safetensors`` (vectors of the
 corpus' word segments, with the ``encoder.safetensors`` that produced them) and, for each fold and seed,
-``members/FOLD/seed-N/`` with ``model.safetensors`` (weights and feature scaling), ``member.json``, ``metrics.jsonl``
-and ``test_probabilities.npy``; ``predictions.csv`` once all folds are trained. No file can contain code.
+``members/FOLD/seed-N/`` with the files of the classifier (of networks ``model.safetensors`` and ``metrics.jsonl``),
+``scaler.safetensors`` (of the frames), ``member.json`` and ``test_probabilities.npy``; ``predictions.csv`` and
+``control.csv`` (of a linear SVM on the same folds) once all are trained. No file can contain code.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,21 +21,18 @@ from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
-from torch import nn
 
-from emotion.data.batches import Scaler
+from emotion.classifiers.base import Classifier, Context
+from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import data_warning
-from emotion.models.classifiers import build
+from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
-from emotion.training.trainer import Fitted
+from emotion.training.member import DONE_FILE, TEST_FILE, Member
 from speech2vec.runtime.config import load_settings, to_toml
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import (
-    append_json_line,
-    atomic_folder,
     atomic_path,
     inside,
     read_json_as,
@@ -48,16 +45,17 @@ FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
 VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
-PREDICTIONS_FILE = "predictions.csv"
-_MODELS_FOLDER, _DONE_FILE = "members", "member.json"  # per fold and seed; the names are part of the format
+PREDICTIONS_FILE, CONTROL_FILE = "predictions.csv", "control.csv"
+CONTROL_MODEL = "svm"  # the classifier of `CONTROL_FILE`
+_MODELS_FOLDER = "members"  # per fold and seed; the name is part of the format
 
 # With the folder that `speech2vec-emotion evaluate` writes by default.
 RUN_CONTENTS = FolderContents(
     marks=(RUN_FILE, CONFIG_FILE),
     others=(
         *("environment.json", SPLITS_FILE, VOCABULARY_FILE, PRETRAINED_FILE, SEGMENTS_FILE, ENCODER_FILE),
-        *(f"{_MODELS_FOLDER}/*/seed-*/{name}" for name in ("model.safetensors", "metrics.jsonl", _DONE_FILE)),
-        *(PREDICTIONS_FILE, f"{_MODELS_FOLDER}/*/seed-*/test_probabilities.npy"),
+        *(f"{_MODELS_FOLDER}/*/seed-*/**/{name}" for name in ("*.safetensors", "*.json", "*.jsonl")),
+        *(PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
         *(f"evaluation/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
     ),
 )
@@ -84,26 +82,6 @@ class _RunInfo(BaseModel):
     n_features: int = 0
     embeddings: str | None = None
     vector_size: int = 0
-
-
-@dataclass(frozen=True)
-class FoldModel:
-    """The trained network of one fold and seed.
-
-    Parameters
-    ----------
-    fold : str
-    seed : int
-    model : nn.Module
-        In evaluation mode.
-    scaler : Scaler or None
-        Scaling of the features; None for models without audio or normalisation.
-    """
-
-    fold: str
-    seed: int
-    model: nn.Module
-    scaler: Scaler | None
 
 
 @dataclass(frozen=True)
@@ -206,13 +184,22 @@ class Run:
     def model_name(self) -> str:
         return str(self.info["model"])
 
+    @cached_property
+    def classifier(self) -> Classifier:
+        return load_classifier(self.model_name)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What the classifier asks for, of `emotion.data.examples.INPUTS`."""
+        return self.classifier.inputs
+
     @property
     def uses_audio(self) -> bool:
-        return self.model_name != "embedding"
+        return bool(self.inputs & AUDIO_INPUTS)
 
     @property
     def uses_text(self) -> bool:
-        return self.model_name != "acoustic"
+        return bool(self.inputs & TEXT_INPUTS)
 
     @cached_property
     def splits(self) -> dict[str, dict[str, list[str]]]:
@@ -247,19 +234,17 @@ class Run:
         except (SafetensorError, TypeError) as error:
             raise UserError(f"{path} is damaged: {error}") from error
 
-    def build_model(self, seed: int) -> nn.Module:
-        """The untrained network; `seed` initialises its weights and the vectors of words without one."""
-        torch.manual_seed(seed)
-        settings, vectors = self.settings.model, None
-        if self.pretrained is not None:
-            vectors = torch.from_numpy(self.pretrained.table(seed, settings.embedding_scale))
-        return build(
-            self.model_name,
-            settings,
-            n_classes=len(self.labels),
+    def context(self, seed: int, device: torch.device | str = "cpu", **more: Any) -> Context:
+        """What the classifier needs to know; `more` are fields of it."""
+        return Context(
+            labels=self.labels,
+            settings=self.settings,
+            seed=seed,
             n_features=self.info["n_features"],
+            pretrained=self.pretrained,
             vector_size=self.info["vector_size"],
-            vectors=vectors,
+            device=device,
+            **more,
         )
 
     def model_folder(self, fold: str, seed: int) -> Path:
@@ -271,52 +256,28 @@ class Run:
 
     def untrained(self) -> list[tuple[str, int]]:
         """The pairs of fold and seed that have not been trained."""
-        return [(f, s) for f, s in self.fold_seeds() if not (self.model_folder(f, s) / _DONE_FILE).exists()]
+        return [(f, s) for f, s in self.fold_seeds() if not (self.model_folder(f, s) / DONE_FILE).exists()]
 
-    def save_model(self, trained: FoldModel, fitted: Fitted, test_probabilities: np.ndarray) -> None:
-        """Write the folder of one fold and seed, atomically."""
-        with atomic_folder(self.model_folder(trained.fold, trained.seed)) as folder:
-            tensors = {name: value.contiguous().cpu() for name, value in trained.model.state_dict().items()}
-            if trained.scaler is not None:
-                tensors["scaler.mean"] = torch.from_numpy(trained.scaler.mean)
-                tensors["scaler.deviation"] = torch.from_numpy(trained.scaler.deviation)
-            save_file(tensors, folder / "model.safetensors")
-            for row in fitted.history:
-                append_json_line(folder / "metrics.jsonl", row)
-            array = io.BytesIO()  # `numpy.save` into a file hides why it fails
-            np.save(array, test_probabilities, allow_pickle=False)
-            (folder / "test_probabilities.npy").write_bytes(array.getvalue())
-            write_json(folder / _DONE_FILE, {"fold": trained.fold, "seed": trained.seed, "best_epoch": fitted.epoch})
+    def load_member(self, fold: str, seed: int, device: torch.device | str = "cpu") -> Member:
+        """The trained classifier of one fold and seed; see `Member.load`."""
+        return Member.load(self.model_folder(fold, seed), self.classifier, fold, self.context(seed, device))
 
-    def load_model(self, fold: str, seed: int) -> FoldModel:
-        """The trained network of one fold and seed.
+    def load_members(self, device: torch.device | str = "cpu") -> list[Member]:
+        """Those of all folds and seeds, in order; the mean of their probabilities is the run's prediction.
 
         Raises
         ------
         UserError
-            It has not been trained, or its file is damaged or of another model.
+            There are none, or one is missing or damaged.
         """
-        path = self.model_folder(fold, seed) / "model.safetensors"
-        try:
-            tensors = load_file(path)
-            scaler = None
-            if "scaler.mean" in tensors:
-                scaler = Scaler(tensors.pop("scaler.mean").numpy(), tensors.pop("scaler.deviation").numpy())
-            model = self.build_model(seed)
-            model.load_state_dict(tensors)
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is missing: complete the training with --resume") from error
-        except (SafetensorError, RuntimeError) as error:
-            raise UserError(f"{path} is damaged or of another model: {str(error).splitlines()[0]}") from error
-        return FoldModel(fold, seed, model.eval(), scaler)
-
-    def load_models(self) -> list[FoldModel]:
-        """The networks of all folds and seeds, in order; the mean of their probabilities is the run's prediction."""
-        return [self.load_model(fold, seed) for fold, seed in self.fold_seeds()]
+        members = [self.load_member(fold, seed, device) for fold, seed in self.fold_seeds()]
+        if not members:
+            raise UserError(f"{self.folder} has nothing trained: complete the training with --resume")
+        return members
 
     def test_probabilities(self, fold: str, seed: int) -> np.ndarray:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
-        path = self.model_folder(fold, seed) / "test_probabilities.npy"
+        path = self.model_folder(fold, seed) / TEST_FILE
         shape = (len(self.splits[fold]["test"]), len(self.labels))
         try:
             probabilities = np.load(path, allow_pickle=False)

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from emotion.data.batches import Examples
+from emotion.data.examples import Examples
 from emotion.data.prepare import prepare_settings
 from emotion.features.settings import FeatureSettings
-from emotion.models.classifiers import build
+from emotion.models.batches import sequences
+from emotion.models.networks import build
+from emotion.models.trainer import fit
 from emotion.settings import classifier_settings
-from emotion.training.trainer import fit
 from speech2vec.runtime.seeds import generator
 
 UTTERANCES, WORD_TYPES, VECTOR_SIZE = 5531, 2885, 50
@@ -40,7 +41,9 @@ def iemocap_like(n_utterances: int, features: FeatureSettings) -> Examples:
     words = np.clip(np.exp(rng.normal(np.log(8), 0.87, n_utterances)), 0, 98).astype(int)
     n_windows = ((seconds - features.window) / features.hop).astype(int) + 1
     sounds = [rng.standard_normal((n, len(features.names)), dtype=np.float32) for n in n_windows]
-    return Examples(sounds, [rng.integers(2, WORD_TYPES + 2, n) for n in words], rng.integers(0, 4, n_utterances))
+    vectors = [rng.integers(2, WORD_TYPES + 2, n) for n in words]
+    labels, speakers = rng.integers(0, 4, n_utterances), np.full(n_utterances, "", dtype=object)
+    return Examples(labels=labels, speakers=speakers, frames=sounds, vectors=vectors)
 
 
 def epoch_seconds(
@@ -54,7 +57,7 @@ def epoch_seconds(
     """Train the dual encoder; return the seconds of each epoch by the clock."""
     given = [f"training.epochs={epochs}", *changes, f"model.recurrent_dropout={recurrent_dropout}"]
     settings = classifier_settings(preset, None, given)
-    vectors, n_features = torch.randn(WORD_TYPES + 2, VECTOR_SIZE), examples.features[0].shape[1]
+    vectors, n_features = torch.randn(WORD_TYPES + 2, VECTOR_SIZE), sequences(examples)[0][0].shape[1]
     model = build("dual", settings.model, 4, n_features, vector_size=VECTOR_SIZE, vectors=vectors)
     taken: list[float] = []
 
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     features = prepare_settings(given.preset).features
     examples = iemocap_like(given.utterances, features)
-    n_windows, n_words = (sum(map(len, sequences)) for sequences in (examples.features, examples.words))
+    n_windows, n_words = (sum(map(len, both)) for both in sequences(examples))
     print(
         f"{len(examples):,} utterances, {n_windows:,} windows of {len(features.names)} features, {n_words:,} words; "
         f"preset {given.preset}; {given.threads} thread(s), {os.cpu_count()} cores, "

@@ -73,7 +73,7 @@ def test_scaling_is_fitted_on_the_training_part_only(home):
     prepared, run = Prepared.open(home / "prepared"), Run.open(home / "dual")
     train = set(run.splits["session5"]["train"])
     own = np.concatenate([prepared.segment(i) for i, name in enumerate(prepared.utterance_id) if name in train])
-    np.testing.assert_allclose(run.load_model("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run.load_member("session5", 0).scaler.mean, own.mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_evaluate_writes_report_scores_and_figure(home, tmp_path):
@@ -173,12 +173,13 @@ def test_tables(home, tmp_path):
     command = ("tables", home / "prepared", *vectors, f"--word-embeddings=8={home / 'vectors8.txt'}", "--seeds", 2)
     command += ("-o", tmp_path / "out", "--preset", "default", *SMALL)
     text = invoke(*command)
-    assert "Table 3" in text and "random vectors, d = 12" in text and "68.49" in text
+    assert "Table 3" in text and "Other systems" in text and "linear SVM on statistics" in text
+    assert "random vectors, d = 12" in text and "68.49" in text
     assert "+1.37 [-2.31, +5.05], not significant" in text
     rows = list(csv.DictReader((tmp_path / "out" / "tables.csv").open()))
     assert [row["table"] for row in rows].count("2") == 5
     with (tmp_path / "out" / "differences.csv").open() as lines:
-        assert len(list(csv.DictReader(lines))) == 2 * 9 * 8 / 2
+        assert len(list(csv.DictReader(lines))) == 2 * 10 * 9 / 2
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
     assert len(before) == 2 * 9
     assert invoke(*command, "--resume") == text

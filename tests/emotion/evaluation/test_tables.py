@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from emotion.evaluation.evaluate import Predictions, score_predictions
-from emotion.evaluation.table_rows import Row, TableSystem
+from emotion.evaluation.evaluate import score_predictions
+from emotion.evaluation.predictions import Predictions
+from emotion.evaluation.table_rows import MODERN_TABLE, Row, TableSystem, table_rows
 from emotion.evaluation.tables import Difference, Tables, compare_systems, published_differences
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.errors import UserError
@@ -17,7 +18,32 @@ from speech2vec.runtime.errors import UserError
 def test_a_difference_is_significant_where_its_interval_leaves_zero_out(low, high, significant):
     value = (low + high) / 2
     assert value != 0
-    assert Difference("a", "b", "UA", Estimate(value, low, high)).significant is significant
+    difference = Difference("a", "b", "UA", Estimate(value, low, high), seeds=5)
+    assert difference.significant is significant
+    assert difference.verdict == ("significant" if significant else "not significant")
+    few = Difference("a", "b", "UA", Estimate(value, low, high), seeds=4)
+    assert not few.significant and few.verdict == "not judged: fewer than 5 seeds"
+
+
+def test_a_published_figure_stands_only_beside_the_published_size_of_vectors():
+    rows = table_rows({100: "s100.txt"}, {100: "w100.txt", 300: "w300.txt"})
+    beside = {(row.table, row.title): row.published for row in rows if row.system is not None}
+    assert beside[1, "embedding only, speech vectors, d = 100"] is None
+    assert beside[3, "dual encoder, speech vectors, d = 100"] == 66.08
+    assert beside[3, "dual encoder, word vectors, d = 300"] == 61.32
+    # The paper's best system has vectors of size 50, and its own Bi-LSTM is the acoustic model.
+    table_2 = {row.title: row.system for row in rows if row.table == 2}
+    assert table_2["dual encoder with speech embeddings"] is None and table_2["Bi-LSTM"] == TableSystem("acoustic")
+    with_50 = {row.title: row.system for row in table_rows({50: "s50.txt", 25: "s25.txt"}, {}) if row.table == 2}
+    assert with_50["dual encoder with speech embeddings"] == TableSystem("dual", "speech", 50, "s50.txt")
+
+
+def test_every_other_classifier_has_a_row():
+    rows = [row for row in table_rows({}, {20: "w20.txt"}, models=["svm+dual"]) if row.table == MODERN_TABLE]
+    systems = {row.system.model: row.system for row in rows}
+    assert systems["svm"] == TableSystem("svm")
+    assert systems["svm+dual"] == TableSystem("svm+dual", "word", 20, "w20.txt")
+    assert not {"acoustic", "embedding", "dual"} & set(systems) and all(row.published is None for row in rows)
 
 
 def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
@@ -34,6 +60,7 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         TableSystem("dual", "speech", 50): with_right(16),
         TableSystem("dual", "word", 50): with_right(14),
         TableSystem("dual", "speech", 100): with_right(18),
+        TableSystem("svm"): with_right(11),
     }
     compared = compare_systems(results)
     shown = {(d.first, d.second): d.points.value for d in compared if d.shown}
@@ -43,11 +70,12 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
         ("dual encoder, speech vectors, d = 100", "acoustic only"): pytest.approx(0.4),
         ("dual encoder, speech vectors, d = 50", "embedding only, speech vectors, d = 50"): pytest.approx(0.2),
         ("dual encoder, word vectors, d = 50", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.1),
+        ("linear SVM on statistics", "dual encoder, speech vectors, d = 50"): pytest.approx(-0.25),
     }
     # The file has every pair, in both measures, and says what the two differ in.
     made = Tables("COMPOSITE-a-b-seed0", "session5", 1, 20, [], compared)
     header, *rows = made.difference_rows()
-    assert len(rows) == 2 * 10 and {row[0] for row in rows} == {"COMPOSITE-a-b-seed0"}
+    assert len(rows) == 2 * 15 and {row[0] for row in rows} == {"COMPOSITE-a-b-seed0"}
     first = dict(zip(header, rows[0], strict=True))
     assert first["first"] == "embedding only, speech vectors, d = 50" and first["differ in"] == "several"
     about = {(row[1], row[2]): row[3] for row in rows}
@@ -73,8 +101,9 @@ def test_a_difference_is_that_of_the_two_on_the_same_draws():
     points = {d.measure: d.points for d in compare_systems(results)}
     assert points["WA"].value == pytest.approx(-10 / 40) and points["UA"].value == pytest.approx(-(6 / 30 + 4 / 10) / 2)
     error = np.sqrt(0.25 * 0.75 / 40)  # only the second system varies
-    assert points["WA"].low == pytest.approx(-0.25 - 1.96 * error, abs=0.03)
-    assert points["WA"].high == pytest.approx(-0.25 + 1.96 * error, abs=0.03)
+    # Each utterance is its own speaker.
+    assert points["WA"].low == pytest.approx(-0.25 - 1.96 * error, abs=0.04)
+    assert points["WA"].high == pytest.approx(-0.25 + 1.96 * error, abs=0.04)
     with pytest.raises(UserError, match="tested on different utterances"):
         results[TableSystem("acoustic")] = wrong(0, 0).where(np.arange(40) != 3)
         compare_systems(results)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from emotion.data.batches import stack_windows
+from emotion.models.batches import stack_windows
 from emotion.models.encoder import Encoder, InputStatistics, Standardise
 from emotion.models.recurrent import BiLSTM, reverse_within
 from emotion.settings import ModelSettings

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from emotion.data.batches import Scaler, collate
+from emotion.classifiers.networks import FittedNetwork
+from emotion.data.examples import Examples
+from emotion.data.normalise import Scaler
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary
 from emotion.prediction.ensemble import load_ensemble
 from emotion.prediction.onnx_export import export_onnx, random_inputs
 from emotion.settings import EmotionSettings
-from emotion.training.run import FoldModel, Run
-from emotion.training.trainer import Fitted
+from emotion.training.member import Member
+from emotion.training.run import Run
 from speech2vec.runtime.errors import UserError
 
 N_FEATURES, VECTOR_SIZE, WORDS = 3, 4, [f"word{i}" for i in range(9)]
@@ -42,7 +44,8 @@ def made_run(folder, name):
     settings = EmotionSettings(model={"hidden_size": 6, "dense_size": 5, **options})
     run = Run.create(folder, info, settings, {"1": {}, "2": {}}, vocabulary=vocabulary, pretrained=pretrained)
     for fold, seed in run.fold_seeds():
-        network = run.build_model(10 * int(fold) + seed)
+        context = run.context(10 * int(fold) + seed)
+        network = run.classifier.untrained(context)
         with torch.no_grad():
             for weight in network.parameters():
                 weight.add_(0.3 * torch.randn_like(weight))
@@ -50,7 +53,9 @@ def made_run(folder, name):
         if run.uses_audio:
             mean, deviation = rng.standard_normal(N_FEATURES), rng.uniform(1, 2, N_FEATURES)
             scaler = Scaler(mean.astype(np.float32), deviation.astype(np.float32))
-        run.save_model(FoldModel(fold, seed, network, scaler), Fitted(1, []), np.zeros((0, 3)))
+        fitted = FittedNetwork(network.eval(), settings, "cpu")
+        member = Member(fold, seed, fitted, scaler, 1.0 + seed)
+        member.save(run.model_folder(fold, seed), np.zeros((0, 3)))
     return run
 
 
@@ -84,22 +89,20 @@ def test_the_ensemble_is_the_mean_of_the_networks_as_in_training(tmp_path, name)
     inputs = random_inputs(run, n_windows, n_words)
     with torch.inference_mode():
         found = load_ensemble(run)(**inputs)
-        wanted = torch.stack([_as_in_training(run, trained, inputs) for trained in run.load_models()]).mean(dim=0)
-    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    examples = _examples(run, inputs)
+    wanted = np.mean([member.predict_proba(examples) for member in run.load_members()], axis=0)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def _as_in_training(run, trained, inputs):
-    from emotion.data.batches import Examples
-
-    nothing = [np.zeros((0, N_FEATURES), np.float32)] * 3
-    features, words = nothing, [np.zeros(0, np.int64)] * 3
+def _examples(run, inputs):
+    """The inputs without their padding."""
+    frames = vectors = None
     if run.uses_audio:
-        rows = zip(inputs["features"], inputs["n_windows"], strict=True)
-        features = [trained.scaler(row[:n].numpy()) for row, n in rows]
+        frames = [row[:n].numpy() for row, n in zip(inputs["features"], inputs["n_windows"], strict=True)]
     if run.uses_text:
-        words = [row[:n].numpy() for row, n in zip(inputs["words"], inputs["n_words"], strict=True)]
-    batch = collate(Examples(features, words, np.zeros(3, np.int64)), run.settings.model)
-    return trained.model(*batch.inputs).softmax(dim=1)
+        vectors = [row[:n].numpy() for row, n in zip(inputs["words"], inputs["n_words"], strict=True)]
+    labels, speakers = np.zeros(3, np.int64), np.array(["s"] * 3, dtype=object)
+    return Examples(labels=labels, speakers=speakers, frames=frames, vectors=vectors)
 
 
 def test_a_missing_extra_is_one_clear_line(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from emotion.prediction.predict import Prediction, PredictionTable, predict
 from emotion.prediction.recordings import recordings
 from emotion.prediction.transcribe import LONGEST, UNTRANSCRIBED, Recogniser, recognise
 from emotion.settings import EmotionSettings
+from emotion.training.member import Member
 from emotion.training.run import Run
 from speech2vec.cli.app import app as speech2vec_app
 from speech2vec.corpus import audio
@@ -93,24 +94,22 @@ def test_a_part_that_ends_at_zero_is_not_the_whole_recording(tmp_path):
     assert not done and problem.reason == BAD_AUDIO and "contains no samples" in problem.detail
 
 
-def test_a_recording_goes_to_where_the_networks_are(tmp_path):
-    """The device "meta" stands for a GPU: it is not the CPU, and every machine has it."""
-    seen = []
+def test_a_prediction_is_the_mean_of_all_members(tmp_path):
+    class Fixed:
+        def __init__(self, probability):
+            self.probability = probability
 
-    class Ensemble(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("mean", torch.zeros(1, device="meta"))
-
-        def forward(self, features, n_windows, words, n_words):
-            seen.append((features.device.type, words.device.type))
-            return torch.tensor([[0.25, 0.75]])
+        def predict_proba(self, examples):
+            assert len(examples.frames) == 1 and examples.vectors is None
+            return np.array([[1 - self.probability, self.probability]])
 
     info = {"model": "acoustic", "labels": ["neu", "ang"], "features": {}, "sampling_rates": {"16000": 1}}
     run = Run(tmp_path, {**info, "corpus": "mine"}, EmotionSettings())
-    table = predict(run, Ensemble(), [Utterance("a", tone(tmp_path / "a.wav"), "", "s")])
+    members = [Member("1", 0, Fixed(0.5)), Member("2", 0, Fixed(0.8)), Member("3", 0, Fixed(0.8), temperature=1e9)]
+    table = predict(run, members, [Utterance("a", tone(tmp_path / "a.wav"), "", "s")])
     (found,) = table.predictions
-    assert found.label == "ang" and not table.problems and seen == [("meta", "meta")]
+    assert found.label == "ang" and not table.problems
+    assert found.probabilities["ang"] == pytest.approx((0.5 + 0.8 + 0.5) / 3)
 
 
 def test_a_prediction_is_a_table_as_text_in_a_notebook_and_as_a_dictionary():
@@ -187,8 +186,8 @@ def test_words_are_recognised_where_none_are_given(ravdess, tmp_path):
 @pytest.mark.slow
 def test_segments_of_a_new_recording_are_those_of_training(ravdess, tmp_path):
     """Aligned by the same program and encoded by the run's own copy of the encoder: nothing outside it is needed."""
-    from emotion.data.batches import pad
     from emotion.data.dataset import Prepared
+    from emotion.models.batches import pad
     from emotion.prediction.ensemble import load_ensemble
     from emotion.training.run import Run
     from scripts.chain import Chain

@@ -1,4 +1,4 @@
-"""Inputs, models and the training loop on made-up utterances."""
+"""Batches, networks and the training loop on made-up utterances."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion.data.batches import Examples, Scaler, batch_rows, collate, normalise_by_speaker, stack_windows
-from emotion.models.classifiers import build
-from emotion.settings import MODELS, EmotionSettings, ModelSettings, TrainingSettings, classifier_settings
-from emotion.training import trainer
-from emotion.training.trainer import fit, learning_rate, predict_proba
+from emotion.data.examples import Examples
+from emotion.models import trainer
+from emotion.models.batches import batch_rows, collate, stack_windows
+from emotion.models.networks import build
+from emotion.models.trainer import fit, learning_rate, predict_proba
+from emotion.settings import EmotionSettings, ModelSettings, TrainingSettings, classifier_settings
 from speech2vec.runtime.errors import UserError
 
+MODELS = ("acoustic", "embedding", "dual")
 SMALL = {"hidden_size": 16, "dense_size": 16}
 
 
@@ -22,7 +24,8 @@ def made_up(n, seed=0, n_features=5, vectors=False):
     words = [rng.integers(1, 9, int(k)) for k in rng.integers(1, 6, n)]
     if vectors:
         words = [rng.standard_normal((len(row), 7)).astype(np.float32) for row in words]
-    return Examples(features, words, np.arange(n) % 4)
+    speakers = np.array([f"s{i % 3}" for i in range(n)], dtype=object)
+    return Examples(labels=np.arange(n) % 4, speakers=speakers, frames=features, vectors=words)
 
 
 def model_of(name, options, seed=0, vectors=True):
@@ -65,11 +68,11 @@ def test_paper_processes_the_zeros_after_a_sequence():
     batch = collate(examples, paper)
     assert batch.features.shape == (3, 200, 5) and batch.words.shape == (3, 128)
     assert batch.n_windows.tolist() == [200] * 3 and batch.n_words.tolist() == [128] * 3
-    n = len(examples.features[0])
+    n = len(examples.frames[0])
     assert batch.features[0, :n].any() and not batch.features[0, n:].any() and not batch.words[0, 20:].any()
     batch = collate(examples, packed)
-    assert batch.n_windows.tolist() == [len(segment) for segment in examples.features]
-    assert batch.features.shape[1] == max(len(segment) for segment in examples.features)
+    assert batch.n_windows.tolist() == [len(segment) for segment in examples.frames]
+    assert batch.features.shape[1] == max(len(segment) for segment in examples.frames)
 
 
 def test_padding_vector_stays_zero():
@@ -94,7 +97,7 @@ def test_batches_do_not_change_predictions(name):
     """Empty texts included: alone or among others, an utterance gets the same probabilities."""
     chosen = EmotionSettings(model=ModelSettings(**SMALL, pooling="attention", stack=2))
     examples = made_up(7)
-    examples.words[3] = np.zeros(0, dtype=np.int64)
+    examples.vectors[3] = np.zeros(0, dtype=np.int64)
     model = model_of(name, chosen.model)
     together = predict_proba(model, examples, chosen)
     alone = [predict_proba(model, examples.part(np.array([i])), chosen)[0] for i in range(7)]
@@ -213,7 +216,7 @@ def test_noise_is_added_to_sound_in_training_only():
 def test_a_loss_that_is_no_number_is_said():
     chosen = EmotionSettings(model=ModelSettings(**SMALL), training={"epochs": 1})
     examples = made_up(4)
-    examples.features[0][0, 0] = np.nan
+    examples.frames[0][0, 0] = np.nan
     with pytest.raises(UserError, match="is not finite"):
         fit(model_of("acoustic", chosen.model), examples, None, chosen, seed=0)
 
@@ -240,23 +243,3 @@ def test_stacked_windows(n_windows, n):
     assert stacked.shape == (-(-n_windows // n), 2 * n)
     np.testing.assert_array_equal(stacked.reshape(-1, 2)[:n_windows], segment)
     assert (stacked.reshape(-1, 2)[n_windows:] == segment[-1]).all()
-
-
-def test_scaling():
-    segments = made_up(6).features
-    scale = Scaler.fit(segments)
-    scaled = np.concatenate([scale(segment) for segment in segments])
-    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(scaled.std(axis=0), 1, atol=1e-5)
-    constant = Scaler.fit([np.ones((4, 2), dtype=np.float32)])
-    assert (constant(np.ones((1, 2), dtype=np.float32)) == 0).all()
-
-
-def test_normalisation_by_speaker_takes_the_speaker_away():
-    segments = made_up(6).features
-    shifted = [5 * segment + 3 if i % 2 else segment for i, segment in enumerate(segments)]
-    speakers = ["a", "b"] * 3
-    for plain, moved in zip(
-        normalise_by_speaker(segments, speakers), normalise_by_speaker(shifted, speakers), strict=True
-    ):
-        np.testing.assert_allclose(plain, moved, atol=1e-4)

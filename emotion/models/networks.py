@@ -1,4 +1,4 @@
-"""The three classifiers of Krishna & Reddy (2019): acoustic, embedding, and the dual encoder that combines them.
+"""The three networks of Krishna & Reddy (2019): acoustic, embedding, and the dual encoder that combines them.
 
 All take the same four inputs, so that one loop trains and evaluates each; a model ignores what it does not use, which
 may then be None. B utterances, T windows, F features, N words, d word-vector size, C classes.
@@ -6,12 +6,13 @@ may then be None. B utterances, T windows, F features, N words, d word-vector si
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from emotion.models.encoder import Dense, Encoder, InputStatistics
-from emotion.settings import MODELS, ModelSettings
-from speech2vec.runtime.errors import UserError
+from emotion.settings import ModelSettings
 
 
 class Acoustic(nn.Module):
@@ -95,7 +96,7 @@ def word_encoder(settings: ModelSettings, vector_size: int) -> Encoder:
 
 
 def build(
-    model: str,
+    model: Literal["acoustic", "embedding", "dual"],
     settings: ModelSettings,
     n_classes: int,
     n_features: int,
@@ -103,7 +104,7 @@ def build(
     vector_size: int = 0,
     vectors: Tensor | None = None,
 ) -> nn.Module:
-    """Build a model by name.
+    """Build a network by name.
 
     Parameters
     ----------
@@ -114,16 +115,9 @@ def build(
         Size of a word vector.
     vectors : Tensor [shape=(n_words, vector_size)] or None
         Rows of the embedding layer, row 0 the padding; None if the inputs are vectors.
-
-    Raises
-    ------
-    UserError
-        The model is unknown.
     """
     if model == "acoustic":
         return Acoustic(settings, n_features, n_classes)
     if model == "embedding":
         return Embedding(settings, vectors, vector_size, n_classes)
-    if model == "dual":
-        return Dual(settings, n_features, vectors, vector_size, n_classes)
-    raise UserError(f"unknown model '{model}': choose {', '.join(MODELS[:-1])} or {MODELS[-1]}")
+    return Dual(settings, n_features, vectors, vector_size, n_classes)

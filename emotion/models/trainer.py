@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotion.data.batches import Examples, batch_rows, by_length, collate
+from emotion.data.examples import Examples
 from emotion.metrics import confusion_matrix, measures
+from emotion.models.batches import batch_rows, by_length, collate, sequences
 from emotion.settings import EmotionSettings, TrainingSettings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import generator
@@ -22,7 +23,7 @@ EVALUATION_BATCH = 128
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Trained:
     """The outcome of training.
 
     Parameters
@@ -46,7 +47,7 @@ def fit(
     seed: int,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
-) -> Fitted:
+) -> Trained:
     """Train `model` in place; afterwards it is in evaluation mode with the weights of the selected epoch.
 
     Parameters
@@ -70,7 +71,7 @@ def fit(
     training = settings.training
     torch.manual_seed(seed)
     model.to(device)
-    lengths = np.array([len(a) + len(b) for a, b in zip(train.features, train.words, strict=True)])
+    lengths = np.array([len(a) + len(b) for a, b in zip(*sequences(train), strict=True)])
     steps_per_epoch = math.ceil(len(train) / training.batch_size)
     n_steps = training.epochs * steps_per_epoch
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -113,7 +114,7 @@ def fit(
     assert best is not None  # epochs > 0
     model.load_state_dict(best[2])
     model.eval()
-    return Fitted(best[1], history)
+    return Trained(best[1], history)
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:

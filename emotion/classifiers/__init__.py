@@ -1,0 +1,1 @@
+"""The classifiers: one protocol, one module each."""

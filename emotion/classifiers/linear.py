@@ -1,0 +1,127 @@
+"""A linear support vector machine on one vector per utterance, calibrated: the head of several classifiers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+from sklearn.svm import LinearSVC
+
+from emotion.classifiers.inner import fit_temperature, inner_folds
+from emotion.data.normalise import Scaler
+from emotion.metrics import confusion_matrix, measures
+from speech2vec.runtime.config import Settings
+
+Cost = Annotated[float, Field(gt=0)]
+
+
+class LinearSettings(Settings):
+    """Settings of a linear support vector machine.
+
+    Parameters
+    ----------
+    costs : tuple of float
+        C; the one with the highest UA on inner speaker folds of the training part is chosen, the smallest of equals.
+    inner_folds : int
+        Number of these folds.
+    """
+
+    costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1)
+    inner_folds: Annotated[int, Field(ge=2)] = 5
+
+
+@dataclass(frozen=True)
+class LinearMachine:
+    """A linear classifier of vectors: for each class a machine against the rest.
+
+    Parameters
+    ----------
+    weights : ndarray [shape=(n_classes, n_features)], float64
+        Of vectors as given; the standardisation is part of them.
+    bias : ndarray [shape=(n_classes,)], float64
+    temperature : ndarray [shape=()], float64
+        The probabilities are softmax(margins / temperature).
+    cost : ndarray [shape=()], float64
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    temperature: np.ndarray
+    cost: np.ndarray
+
+    def margins(self, x: np.ndarray) -> np.ndarray:
+        """[shape=(n, n_features)] -> [shape=(n, n_classes)]."""
+        found: np.ndarray = np.asarray(x, dtype=np.float64) @ self.weights.T + self.bias
+        return found
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """[shape=(n, n_features)] -> [shape=(n, n_classes)]; the rows sum to 1."""
+        probabilities: np.ndarray = softmax(self.margins(x) / self.temperature, axis=1)
+        return probabilities
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"parameters": self.weights.size + self.bias.size, "cost": float(self.cost)}
+
+    def save(self, path: Path) -> None:
+        save_file(asdict(self), path)
+
+    @classmethod
+    def load(cls, path: Path) -> LinearMachine:
+        """Raises KeyError or what safetensors raises if the file is damaged."""
+        tensors = load_file(path)
+        return cls(**{name: tensors[name] for name in ("weights", "bias", "temperature", "cost")})
+
+
+def fit_linear_machine(
+    x: np.ndarray, labels: np.ndarray, speakers: np.ndarray, n_classes: int, settings: LinearSettings
+) -> LinearMachine:
+    """Train on standardised vectors with classes of equal weight; the cost and the temperature by inner speaker folds.
+
+    Parameters
+    ----------
+    x : ndarray [shape=(n_utterances, n_features)]
+    labels : ndarray [shape=(n_utterances,)], int64
+    speakers : ndarray [shape=(n_utterances,)], object
+    n_classes : int
+    settings : LinearSettings
+
+    Raises
+    ------
+    UserError
+        The utterances allow no inner folds.
+    """
+    folds = inner_folds(labels, speakers, settings.inner_folds)
+    held = np.concatenate([rows for _, rows in folds])
+    best: tuple[float, float, np.ndarray] | None = None
+    for cost in sorted(settings.costs):
+        machines = [_fit(x[train], labels[train], n_classes, cost) for train, _ in folds]
+        margins = np.concatenate([m.margins(x[rows]) for m, (_, rows) in zip(machines, folds, strict=True)])
+        score = float(measures(confusion_matrix(labels[held], margins.argmax(axis=1), n_classes))["UA"])
+        if best is None or score > best[0]:
+            best = (score, cost, margins)
+    assert best is not None  # there is a cost
+    machine = _fit(x, labels, n_classes, best[1])
+    temperature = fit_temperature(best[2], labels[held])
+    return LinearMachine(machine.weights, machine.bias, np.array(temperature), machine.cost)
+
+
+def _fit(x: np.ndarray, labels: np.ndarray, n_classes: int, cost: float) -> LinearMachine:
+    """At temperature 1. A class that does not occur is never chosen."""
+    scaler = Scaler.fit([x])
+    # The dual problem draws coordinates at random; its solution does not depend on them beyond the tolerance.
+    fitted = LinearSVC(C=cost, class_weight="balanced", dual="auto", tol=1e-4, max_iter=20000, random_state=0)
+    fitted.fit(scaler(x), labels)
+    coefficients, intercepts = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:  # scikit-learn keeps one machine
+        coefficients, intercepts = np.vstack((-coefficients, coefficients)), np.hstack((-intercepts, intercepts))
+    weights = np.zeros((n_classes, x.shape[1]))
+    bias = np.full(n_classes, -1e3)
+    weights[fitted.classes_] = coefficients / scaler.deviation
+    bias[fitted.classes_] = intercepts - weights[fitted.classes_] @ scaler.mean.astype(np.float64)
+    return LinearMachine(weights, bias, np.array(1.0), np.array(cost))

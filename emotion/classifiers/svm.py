@@ -1,0 +1,57 @@
+"""`svm`: a linear support vector machine on statistics of the features, the standing control of every network.
+
+Lin & Wei, "Speech emotion recognition based on HMM and SVM" (ICMLC 2005), classify statistics of short-term features;
+so does the usual baseline of the field (Schuller, Steidl & Batliner, "The INTERSPEECH 2009 Emotion Challenge").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion.classifiers.base import Classifier, Context
+from emotion.classifiers.linear import LinearMachine, LinearSettings, fit_linear_machine
+from emotion.data.examples import STATISTICS, Examples
+
+_FILE = "svm.safetensors"
+
+
+@dataclass(frozen=True)
+class FittedSvm:
+    """A machine on the statistics of utterances."""
+
+    machine: LinearMachine
+
+    def predict_proba(self, examples: Examples) -> np.ndarray:
+        return self.machine.predict_proba(_statistics(examples))
+
+    def save(self, folder: Path) -> None:
+        self.machine.save(folder / _FILE)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.machine.facts
+
+
+class Svm(Classifier):
+    """Mean, deviation and deviation of the change of each feature -> linear support vector machine."""
+
+    name, title = "svm", "linear SVM on statistics"
+    inputs = frozenset({STATISTICS})
+    settings = LinearSettings
+
+    def fit(self, train: Examples, development: Examples, context: Context) -> FittedSvm:
+        own = context.settings.of(self.name, LinearSettings)
+        x = _statistics(train)
+        return FittedSvm(fit_linear_machine(x, train.labels, train.speakers, len(context.labels), own))
+
+    def load(self, folder: Path, context: Context) -> FittedSvm:
+        return FittedSvm(LinearMachine.load(folder / _FILE))
+
+
+def _statistics(examples: Examples) -> np.ndarray:
+    assert examples.statistics is not None  # asked for
+    return examples.statistics

@@ -1,0 +1,84 @@
+"""The inputs of a prepared corpus; waveforms and spectrograms are taken from its audio, and cached beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emotion.data.dataset import CACHE, Prepared
+from emotion.data.examples import SPECTROGRAM, WAVEFORM, Examples, make_examples
+from emotion.features.logmel import log_mel
+from emotion.settings import EmotionSettings, SpectrogramSettings
+from speech2vec.corpus import audio
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.runtime.config import fingerprint
+from speech2vec.runtime.files import atomic_path
+
+
+def load_waveform(utterance: Utterance, sampling_rate: int = 16000) -> np.ndarray:
+    """The samples of an utterance [shape=(n_samples,)], float32, in [-1, 1].
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used.
+    """
+    return audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+
+
+def spectrogram(utterance: Utterance, settings: SpectrogramSettings) -> np.ndarray:
+    """Log-mel energies of an utterance [shape=(n_windows, n_mels)], float32."""
+    signal = load_waveform(utterance, settings.sampling_rate)
+    return log_mel(signal, settings.sampling_rate, settings.window, settings.hop, settings.n_mels).astype(np.float32)
+
+
+def spectrograms(
+    utterances: Sequence[Utterance], settings: SpectrogramSettings, cache: Path | None = None
+) -> list[np.ndarray]:
+    """The spectrogram of each utterance, read from the folder `cache` or written to it if one is given."""
+    if cache is None:
+        return [spectrogram(utterance, settings) for utterance in utterances]
+    name = f"spectrogram-{fingerprint(settings)}"
+    values, lengths = cache / f"{name}.npy", cache / f"{name}-windows.npy"
+    if not lengths.exists():
+        cache.mkdir(exist_ok=True)
+        made = [spectrogram(utterance, settings) for utterance in utterances]
+        for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
+            with atomic_path(path) as temporary, temporary.open("wb") as out:
+                np.save(out, array, allow_pickle=False)
+    stored = np.load(values, mmap_mode="r", allow_pickle=False)
+    return np.split(stored, np.cumsum(np.load(lengths, allow_pickle=False))[:-1])
+
+
+def prepared_examples(
+    inputs: Collection[str],
+    settings: EmotionSettings,
+    prepared: Prepared,
+    vectors: list[np.ndarray] | None = None,
+) -> Examples:
+    """All utterances of a prepared corpus as the inputs that a classifier asks for.
+
+    Parameters
+    ----------
+    inputs : collection of str
+        Of `emotion.data.examples.INPUTS`.
+    settings : EmotionSettings
+    prepared : Prepared
+    vectors : list of ndarray or None
+        Each utterance's words as ``vectors``.
+    """
+    utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM} & set(inputs) else []
+    made = spectrograms(utterances, settings.spectrogram, prepared.folder / CACHE) if SPECTROGRAM in inputs else None
+    return make_examples(
+        inputs,
+        labels=prepared.label_index,
+        speakers=list(prepared.speaker),
+        frames=[np.asarray(prepared.segment(i)) for i in range(len(prepared))],
+        texts=list(prepared.text),
+        utterances=utterances,
+        vectors=vectors,
+        spectrogram=made,
+        by_speaker=settings.training.normalisation == "speaker",
+    )

@@ -1,0 +1,128 @@
+"""Utterances as classifiers receive them: the inputs that a classifier asks for, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from emotion.data.normalise import Scaler, normalise_by_speaker
+from speech2vec.corpus.manifest import Utterance
+from speech2vec.corpus.transcripts import tokenize
+
+# What a classifier can ask for.
+FRAMES, STATISTICS, SPECTROGRAM, WAVEFORM = "frames", "statistics", "spectrogram", "waveform"
+WORDS, VECTORS = "words", "vectors"
+AUDIO_INPUTS = frozenset({FRAMES, STATISTICS, SPECTROGRAM, WAVEFORM})
+TEXT_INPUTS = frozenset({WORDS, VECTORS})
+INPUTS = AUDIO_INPUTS | TEXT_INPUTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Utterances as inputs of a classifier; what it did not ask for is None.
+
+    Parameters
+    ----------
+    labels : ndarray [shape=(n_utterances,)], int64
+        Indices of classes; zeros where they are not known.
+    speakers : ndarray [shape=(n_utterances,)], object
+    frames : list of ndarray [shape=(n_windows, n_features)], float32
+        The prepared features, normalised as the settings say.
+    statistics : ndarray [shape=(n_utterances, 3 * n_features)], float32
+        Mean, deviation, and deviation of the window-to-window change of each feature (`statistics`), by speaker if the
+        settings say so, not standardised.
+    spectrogram : list of ndarray [shape=(n_windows, n_mels)], float32
+        Log-mel energies of the audio (`emotion.settings.SpectrogramSettings`), not normalised.
+    waveform : list of Utterance
+        Where the audio lies; `emotion.data.audio_inputs.load_waveform` loads it.
+    words : list of list of str
+        The words of each transcript.
+    vectors : list of ndarray
+        Each word as a row of the table of word vectors [shape=(n_words,)], int64, or as a vector of its own
+        [shape=(n_words, vector_size)], float32.
+    """
+
+    labels: np.ndarray
+    speakers: np.ndarray
+    frames: list[np.ndarray] | None = None
+    statistics: np.ndarray | None = None
+    spectrogram: list[np.ndarray] | None = None
+    waveform: list[Utterance] | None = None
+    words: list[list[str]] | None = None
+    vectors: list[np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, rows: np.ndarray) -> Examples:
+        """The utterances of these rows, in this order."""
+        chosen: dict[str, Any] = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            chosen[field.name] = [values[i] for i in rows] if isinstance(values, list) else values
+            if isinstance(values, np.ndarray):
+                chosen[field.name] = values[rows]
+        return Examples(**chosen)
+
+    def scaled(self, scaler: Scaler | None) -> Examples:
+        """With each feature of the frames standardised."""
+        if scaler is None or self.frames is None:
+            return self
+        return replace(self, frames=[scaler(segment) for segment in self.frames])
+
+    @property
+    def n_words(self) -> np.ndarray:
+        """Number of words of each utterance [shape=(n_utterances,)]; 0 if no words were asked for."""
+        given = self.words if self.words is not None else self.vectors
+        return np.zeros(len(self), dtype=np.int64) if given is None else np.array([len(own) for own in given])
+
+
+def make_examples(
+    inputs: Collection[str],
+    *,
+    labels: np.ndarray,
+    speakers: Sequence[str],
+    frames: Sequence[np.ndarray],
+    texts: Sequence[str],
+    utterances: Sequence[Utterance],
+    vectors: list[np.ndarray] | None = None,
+    spectrogram: list[np.ndarray] | None = None,
+    by_speaker: bool = False,
+) -> Examples:
+    """Utterances as the inputs asked for; what is given and not asked for is left out.
+
+    Parameters
+    ----------
+    inputs : collection of str
+        Of `INPUTS`.
+    frames : sequence of ndarray [shape=(n_windows, n_features)]
+        As extracted.
+    by_speaker : bool
+        Standardise each speaker's frames first (`normalise_by_speaker`).
+    """
+    given = list(frames)
+    if by_speaker and {FRAMES, STATISTICS} & set(inputs):
+        given = normalise_by_speaker(given, speakers)
+    return Examples(
+        labels=labels,
+        speakers=np.array(speakers, dtype=object),
+        frames=given if FRAMES in inputs else None,
+        statistics=np.stack([statistics(own) for own in given]) if STATISTICS in inputs else None,
+        spectrogram=spectrogram if SPECTROGRAM in inputs else None,
+        waveform=list(utterances) if WAVEFORM in inputs else None,
+        words=[tokenize(text) for text in texts] if WORDS in inputs else None,
+        vectors=vectors if VECTORS in inputs else None,
+    )
+
+
+def statistics(windows: np.ndarray) -> np.ndarray:
+    """Mean, deviation and deviation of the change between windows: [shape=(T, F)] -> [shape=(3 * F,)], float32."""
+    windows = np.asarray(windows, dtype=np.float64)
+    n_features = windows.shape[1]
+    mean = windows.mean(axis=0) if len(windows) else np.zeros(n_features)
+    deviation = windows.std(axis=0) if len(windows) else np.zeros(n_features)
+    change = np.diff(windows, axis=0).std(axis=0) if len(windows) > 1 else np.zeros(n_features)
+    return np.concatenate((mean, deviation, change)).astype(np.float32)
