@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from emotion.classifiers.base import Classifier, Context
 from emotion.data.examples import FRAMES, VECTORS, Examples
@@ -61,7 +61,7 @@ class FittedNetwork:
 class Network(Classifier):
     """A network by name."""
 
-    name: Literal["acoustic", "embedding", "dual"]
+    name: str
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedNetwork:
         network = self.untrained(context)
@@ -88,12 +88,17 @@ class Network(Classifier):
     def untrained(self, context: Context) -> nn.Module:
         """The network before training; the seed draws its weights and the vectors of words without one."""
         torch.manual_seed(context.seed)
-        settings, vectors = context.settings.model, None
+        vectors = None
         if VECTORS in self.inputs and context.pretrained is not None:
-            vectors = torch.from_numpy(context.pretrained.table(context.seed, settings.embedding_scale))
+            scale = context.settings.model.embedding_scale
+            vectors = torch.from_numpy(context.pretrained.table(context.seed, scale))
+        return self.build(context, vectors)
+
+    def build(self, context: Context, vectors: Tensor | None) -> nn.Module:
+        """The network with weights drawn from torch's seed; `vectors` are the rows of the table of words."""
         return build(
             self.name,
-            settings,
+            context.settings.model,
             n_classes=len(context.labels),
             n_features=context.n_features,
             vector_size=context.vector_size,

@@ -18,6 +18,13 @@ CLASSIFIERS = {
     "embedding": "emotion.classifiers.networks:Embedding",
     "dual": "emotion.classifiers.networks:Dual",
     "svm": "emotion.classifiers.svm:Svm",
+    "evector": "emotion.classifiers.evector:Evector",
+    "mcnn_lstm": "emotion.classifiers.mcnn_lstm:McnnLstm",
+    "hmm": "emotion.classifiers.hmm:Hmm",
+    "dnn_elm": "emotion.classifiers.dnn_elm:DnnElm",
+    "spectrogram_cnn": "emotion.classifiers.spectrogram_cnn:SpectrogramCnn",
+    "egemaps": "emotion.classifiers.opensmile:Egemaps",
+    "compare": "emotion.classifiers.opensmile:Compare",
 }
 
 

@@ -6,8 +6,6 @@ may then be None. B utterances, T windows, F features, N words, d word-vector si
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
@@ -96,7 +94,7 @@ def word_encoder(settings: ModelSettings, vector_size: int) -> Encoder:
 
 
 def build(
-    model: Literal["acoustic", "embedding", "dual"],
+    model: str,
     settings: ModelSettings,
     n_classes: int,
     n_features: int,
