@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.synthetic_corpus import CONTENTS, UNMAPPED, lee_chapters, make_corpus, read_chapters
+from scripts.synthetic_corpus import CONTENTS, UNMAPPED, emotional_chapters, lee_chapters, make_corpus, read_chapters
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import claim_output
@@ -35,6 +35,9 @@ def command(
     ] = None,
     subset: Annotated[str, typer.Option(help="Folder of the subset.")] = "synthetic",
     speakers: Annotated[int, typer.Option(min=1, help="Number of speakers for the Lee corpus.")] = 10,
+    emotional_sentences: Annotated[
+        int, typer.Option(min=0, help="Sentences that tell an emotion, after the Lee corpus.")
+    ] = 0,
     max_words: Annotated[int | None, typer.Option(min=1, help="Stop after the chapter that reaches this.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="espeak-ng languages (repeatable): en-us, en, ...")] = None,
     shard: Annotated[str, typer.Option(help="Only part K of N of the chapters: K/N.")] = "1/1",
@@ -48,6 +51,7 @@ def command(
     set_up_logging(quiet)
     k, n = parse_shard(shard)
     chapters = read_chapters(transcripts, max_words) if transcripts else lee_chapters(speakers, max_words)
+    chapters += [] if transcripts else emotional_chapters(speakers, emotional_sentences, seed)
     if not chapters:
         raise UserError(f"{transcripts}: has no lines of text")
     claim_output(output, force=force, resume=resume or n > 1, inputs=[transcripts], folder=CONTENTS)

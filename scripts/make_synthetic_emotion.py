@@ -3,7 +3,8 @@
     python -m scripts.make_synthetic_emotion -o tree
 
 It has five sessions of two speakers each. Pitch, pitch range, rate and loudness depend on the class, with random
-variation between utterances. The words do not depend on the class, so they carry no information about it.
+variation between utterances. Two utterances in three also say what they feel (`scripts.emotional_text`); the words of
+the others are from the news, whatever their class. So neither sound nor words tell everything.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from scripts.emotional_text import sentence
 from scripts.make_iemocap_like import Turn, write_dialogue
 from scripts.synthesis import Voice, in_fresh_processes, speak
 from scripts.synthetic_corpus import MARKER, SETTINGS, as_recorded, draw_voices, lee_chapters
@@ -91,8 +93,8 @@ def make_dialogue(dialogue: Dialogue) -> int:
     return len(write_dialogue(dialogue.session, dialogue.name, turns))
 
 
-def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
-    """The dialogues of all sessions, with random orders of the classes."""
+def dialogues(root: Path, turns: int, emotional: float, seed: int) -> list[Dialogue]:
+    """The dialogues of all sessions, with random orders of the classes; a share of their words fits the class."""
     stories = lee_chapters(1, None)
     sentences = [list(chain(*clauses)) for story in stories for clauses in story.utterances.values()]
     sentences = [words for words in sentences if len(words) <= 12]
@@ -103,10 +105,11 @@ def dialogues(root: Path, turns: int, seed: int) -> list[Dialogue]:
         for index, name in enumerate(DIALOGUES):
             labels = rng.permutation([label for label in MANNERS for _ in range(turns // len(MANNERS))])
             texts = rng.choice(len(sentences), size=len(labels), replace=False)
-            rows = [
-                ("FM"[i % 2], str(label), sentences[text])
-                for i, (label, text) in enumerate(zip(labels, texts, strict=True))
+            said = [
+                sentence(str(label), rng) if rng.random() < emotional else sentences[text]
+                for label, text in zip(labels, texts, strict=True)
             ]
+            rows = [("FM"[i % 2], str(label), words) for i, (label, words) in enumerate(zip(labels, said, strict=True))]
             both = {sex: voices[f"{number}{sex}"][1] for sex in "FM"}
             stream = (seed, _STREAM_DIALOGUE, number, index)
             made.append(Dialogue(root / f"Session{number}", f"Ses{number:02}{'FM'[index]}_{name}", both, rows, stream))
@@ -126,6 +129,7 @@ CONTENTS = FolderContents(
 def command(
     output: console.OutputOption,
     turns: Annotated[int, typer.Option(min=4, help="Utterances in each of the ten dialogues.")] = 40,
+    emotional: Annotated[float, typer.Option(min=0, max=1, help="Share of utterances whose words fit.")] = 0.67,
     seed: console.SeedOption = 0,
     jobs: console.JobsOption = 0,
     quiet: console.QuietOption = False,
@@ -137,17 +141,21 @@ def command(
     with atomic_folder(output) as folder, Tracker("speaking", 10, "dialogues", quiet) as tracker:
         total = 0
         preload = ["scripts.synthetic_corpus", "scripts.make_iemocap_like"]
-        for done in in_fresh_processes(make_dialogue, dialogues(folder, turns, seed), count_jobs(jobs), preload):
+        for done in in_fresh_processes(
+            make_dialogue, dialogues(folder, turns, emotional, seed), count_jobs(jobs), preload
+        ):
             total += done
             tracker.advance()
         (folder / MARKER).write_text(
             "# SYNTHETIC speech\n\n"
-            "Nothing here was said, or felt, by a person: espeak-ng spoke, one way of speaking a class.\n"
+            "Nothing here was said, or felt, by a person: espeak-ng spoke, one way of speaking a class, and\n"
+            "a list of phrases for each class.\n"
             "Results on it say that a program works; they are not results on emotion.\n",
             encoding="utf-8",
         )
         manners = {label: vars(manner) for label, manner in MANNERS.items()}
-        write_json(folder / SETTINGS, {"synthetic": True, "seed": seed, "utterances": total, "manners": manners})
+        made = {"synthetic": True, "seed": seed, "utterances": total, "emotional": emotional, "manners": manners}
+        write_json(folder / SETTINGS, made)
     print(f"SYNTHETIC: {total} utterances of 10 voices in IEMOCAP's layout in {output}")
 
 

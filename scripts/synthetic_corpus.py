@@ -22,6 +22,8 @@ import soundfile as sf
 import soxr
 from gensim.test.utils import datapath
 
+from scripts.emotional_text import OPENINGS
+from scripts.emotional_text import sentence as emotional_sentence
 from scripts.synthesis import Speech, UnmappedWordsError, Voice, in_fresh_processes, speak
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import fingerprint
@@ -45,7 +47,7 @@ VARIANTS = {
     "M": ("m1", "m3", "m4", "m7", "Alex", "Andy", "Denis", "Gene", "Hugo", "Jacky", "Lee", "Marco", "Michael", "adam",
           "antonio", "benjamin", "david", "edward", "ian", "john", "paul", "quincy", "steph3", "travis", "victor"),
 }  # fmt: skip
-_STREAM_SPEAKER, _STREAM_CHAPTER = 1, 2
+_STREAM_SPEAKER, _STREAM_CHAPTER, _STREAM_EMOTION = 1, 2, 5
 _LINE_ID = re.compile(r"[^-\s]+-[^-\s]+-[^-\s]+")
 
 
@@ -109,6 +111,17 @@ def lee_chapters(n_speakers: int, max_words: int | None, max_utterance: int = 45
             total += chapters[-1].n_words
         if max_words is not None and total >= max_words:
             break
+    return chapters
+
+
+def emotional_chapters(n_speakers: int, n_sentences: int, seed: int) -> list[Chapter]:
+    """A chapter of emotional sentences (`scripts.emotional_text`) for each speaker of the Lee corpus."""
+    chapters = []
+    for number in range(1, n_speakers + 1):
+        rng, speaker, name = generator(seed, _STREAM_EMOTION, number), str(number), str(9000 + number)
+        labels = [list(OPENINGS)[i % len(OPENINGS)] for i in range(number - 1, n_sentences, n_speakers)]
+        said = {f"{speaker}-{name}-{i:04d}": [emotional_sentence(label, rng)] for i, label in enumerate(labels)}
+        chapters += [Chapter(speaker, name, said)] if said else []
     return chapters
 
 

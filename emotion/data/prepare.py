@@ -13,7 +13,7 @@ from emotion.corpora.ravdess import NOT_SPEECH
 from emotion.data.dataset import COMPOSITE, SYNTHETIC, PreparedWriter, data_warning
 from emotion.features.extraction import Extracted, extract_all
 from emotion.features.settings import FeatureSettings
-from speech2vec.corpus.manifest import Utterance
+from speech2vec.corpus.manifest import REPORT_FILE, Utterance
 from speech2vec.corpus.readers import Problem, is_synthetic
 from speech2vec.runtime.config import Settings, fingerprint, load_settings
 from speech2vec.runtime.display import Displayed, Table
@@ -108,8 +108,11 @@ class Preparation(Displayed):
         if counts["by_style"]:
             lines.append(", ".join(f"{style} {count:,}" for style, count in counts["by_style"].items()))
         differences = self.report["count_differences"]
-        if differences:
-            lines.append(f"COUNTS DIFFER from the full release: {'; '.join(differences)}")
+        if differences and SYNTHETIC in self.meta["name"]:
+            lines.append("its counts are not compared with those of the full release")
+        elif differences:
+            more = f"; and {len(differences) - 3} more (in {REPORT_FILE})" if len(differences) > 3 else ""
+            lines.append(f"COUNTS DIFFER from the full release: {'; '.join(differences[:3])}{more}")
         elif differences is not None:
             lines.append("counts match the full release")
         lines += [f"left out, {reason}: {count:,}" for reason, count in self.report["reasons"].items()]
