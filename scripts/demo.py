@@ -1,139 +1,235 @@
-"""The whole chain, as commands: from audio and transcripts to vectors, scores and a report.
+"""The whole chain, as commands: from audio and transcripts to vectors, scores, a report and an emotion classifier.
 
     python -m scripts.demo                                    # synthesises a corpus first (SYNTHETIC)
     python -m scripts.demo --corpus LibriSpeech/dev-clean     # in LibriSpeech's layout, or any other
 
-Each command is printed before it runs, and can be copied. A second call continues where the first one stopped.
+Each command is printed before it runs, and can be copied. A second call continues where the first one stopped. The last
+screen has the figures of all of it.
 """
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scripts.chain import Chain
 from speech2vec.corpus.readers import SYNTHETIC_FILE, is_synthetic
 from speech2vec.runtime import console
+from speech2vec.runtime.display import Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import read_json
 
-WORDS = 10_000  # of synthetic speech: 1.1 hours
-# Titles of the steps whose figures are repeated at the end.
-ALIGNMENT_ERROR = "Measure the alignment error"
-SAME_DIFFERENT = "Same-different discrimination, trained and untrained"
-SIMILARITY = "Word similarity, with its controls"
-EMOTION = "Scores"
-MODELS = ("acoustic", "dual")
+WORDS, EMOTIONAL_SENTENCES = 10_000, 200  # of synthetic speech: 1.3 hours
+PUBLISHED = "published"
+METHODS = ("acoustic", "meaning")  # beside the published one; each needs seconds
+CLASSIFIERS = ("acoustic", "embedding", "dual", "svm")
+LABELS = ("neu", "hap", "sad", "ang")
+FAVOURITES = ("people", "government", "happy")  # words whose neighbours are shown, where they were said often enough
+SAME_DIFFERENT, SIMILARITY, PREDICTION = "same-different.json", "evaluation.json", "predictions.json"
 
 
-def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> Path:
-    """Make a run with vectors, scores and a report from a corpus; return its folder."""
-    out = chain.folder
-    aligned, store, run = out / "aligned", out / "store", out / "run"
-    vectors, baseline = run / "vectors.txt", out / "word2vec.txt"
+@dataclass(frozen=True)
+class Folders:
+    """Where the demo's results lie.
+
+    Parameters
+    ----------
+    out : Path
+    """
+
+    out: Path
+
+    def run(self, method: str) -> Path:
+        return self.out / ("run" if method == PUBLISHED else f"run-{method}")
+
+    def vectors(self, method: str) -> Path:
+        return self.run(method) / "vectors.txt"
+
+    @property
+    def emotion(self) -> Path:
+        return self.out / "emotion"
+
+
+def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> None:
+    """Make a run of each method, with vectors, scores and a report, from a corpus."""
+    folders = Folders(chain.folder)
+    aligned, store, baseline = folders.out / "aligned", folders.out / "store", folders.out / "word2vec.txt"
     chain.run("Align audio and transcripts", "speech2vec-align run", corpus, "-o", aligned, "--resume")
     if exact is None:
         chain.run("Check the alignment", "speech2vec-align check", aligned)
     else:
-        known = out / "exact"
+        known = folders.out / "exact"
         title = "Import the word times reported by the synthesiser"
         chain.run(title, "speech2vec-align import", corpus, "--alignments", exact, "-o", known, "--force")
-        chain.run(ALIGNMENT_ERROR, "speech2vec-align check", aligned, "--against", known)
+        chain.run("Measure the alignment error", "speech2vec-align check", aligned, "--against", known)
     chain.run("Compute MFCC of every word", "speech2vec features", aligned, "-o", store, "--resume")
     settings = f"--vector-size 50 --epochs {epochs} --set optimiser.batch_size=256 --evaluate-every 0"
-    chain.run("Train Speech2Vec", "speech2vec train", store, "-o", run, settings, "--resume")
-    chain.run("Export a vector for each word", "speech2vec export", run, "-o", vectors, "--force")
-    output = (run, "-o", run / "same-different.json", "--force")
-    chain.run(SAME_DIFFERENT, "speech2vec same-different", *output, optional=True)
+    title = "Train Speech2Vec as published"
+    chain.run(title, "speech2vec train", store, "-o", folders.run(PUBLISHED), settings, "--resume")
+    for method in METHODS:
+        title = f"Train the method '{method}'"
+        chain.run(title, f"speech2vec train --preset {method}", store, "-o", folders.run(method), "--resume")
     title = "Train Word2Vec on the transcripts, for comparison"
     chain.run(title, "speech2vec baseline", store, "--kind word2vec --min-count 1 -o", baseline, "--force")
-    outputs = ("--run", run, "-o", run / "evaluation", "--force")
-    chain.run(SIMILARITY, "speech2vec evaluate", vectors, baseline, *outputs)
-    outputs = ("--run", run, "-o", run / "homophones.json", "--force")
-    title = "Homophones"
+    for method in (PUBLISHED, *METHODS):
+        run, vectors = folders.run(method), folders.vectors(method)
+        chain.run(f"Export a vector for each word: {method}", "speech2vec export", run, "-o", vectors, "--force")
+        output = (run, "-o", run / SAME_DIFFERENT, "--force")
+        title = f"Can it tell words apart? {method}"
+        chain.run(title, "speech2vec same-different", *output, optional=True)
+        outputs = ("--run", run, "-o", run / "evaluation", "--force")
+        chain.run(f"Word similarity: {method}", "speech2vec evaluate", vectors, baseline, *outputs)
+    outputs = ("--run", folders.run(PUBLISHED), "-o", folders.run(PUBLISHED) / "homophones.json", "--force")
+    title = "Do words that sound alike have similar vectors?"
+    vectors = folders.vectors(PUBLISHED)
     chain.run(title, "speech2vec homophones", vectors, *outputs, "--min-count 2", optional=True)
-    chain.run("Nearest neighbours", "speech2vec neighbours", vectors, "people time -n 5", optional=True)
-    chain.run("Write the report", "speech2vec report", run, "-o", out / "report.html", "--force")
-    return run
+    report = ("-o", folders.out / "report.html", "--force")
+    chain.run("Write the report", "speech2vec report", folders.run(PUBLISHED), *report)
+    runs = [folders.run(method) for method in (PUBLISHED, *METHODS)]
+    chain.run("Compare the methods", "speech2vec compare", *runs, "-o", folders.out / "methods.html", "--force")
 
 
-def emotion(chain: Chain, vectors: Path) -> None:
-    """Train emotion classifiers on a synthetic tree: on audio alone, and on audio with word vectors."""
-    out = chain.folder / "emotion"
-    tree, prepared = out / "SYNTHETIC-tree", out / "prepared"
+def emotion(chain: Chain) -> None:
+    """Train emotion classifiers on a synthetic tree, and classify recordings that they were not trained on."""
+    folders = Folders(chain.folder)
+    tree, prepared = folders.emotion / "SYNTHETIC-tree", folders.emotion / "prepared"
     if not (tree / SYNTHETIC_FILE).exists():
         title = "Synthesise SYNTHETIC emotional speech in IEMOCAP's layout"
         chain.run(title, "python -m scripts.make_synthetic_emotion -o", tree, "--force")
-    title = "Compute acoustic features (the warning about counts is expected: this is not IEMOCAP)"
-    chain.run(title, "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--name SYNTHETIC --force")
-    for model in MODELS:
-        run = out / model
-        more = ("--embeddings", vectors) if model == "dual" else ()
-        title = f"Train the {model} classifier; test on the speakers of session 5"
-        settings = f"--model {model} --protocol session5-dev --seeds 1 --quiet --force"
-        chain.run(title, "speech2vec-emotion train", prepared, "-o", run, settings, *more)
-        chain.run(f"{EMOTION}: {model}", "speech2vec-emotion evaluate", run)
+    chain.run("Compute acoustic features", "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--force")
+    for model in CLASSIFIERS:
+        more = ("--embeddings", folders.vectors(PUBLISHED)) if model in ("embedding", "dual") else ()
+        title = f"Train the classifier '{model}'; test on the speakers of session 5"
+        settings = f"--model {model} --protocol session5-dev --seeds 1 --set training.normalisation=speaker --force"
+        chain.run(title, "speech2vec-emotion train", prepared, "-o", folders.emotion / model, settings, *more)
+    unheard = folders.emotion / "unheard"
+    copy_recordings(tree, unheard)
+    title = "Classify four recordings of speakers that it was not trained on"
+    output = ("-o", folders.emotion / PREDICTION, "--format json --force")
+    chain.run(title, "speech2vec-emotion predict", folders.emotion / "dual", unheard, *output)
 
 
-def lines_with(text: str, *starts: str) -> list[str]:
-    """The stripped lines that start with one of `starts`."""
-    return [line.strip() for line in text.splitlines() if line.strip().startswith(starts)]
+def copy_recordings(tree: Path, folder: Path) -> None:
+    """Copy the first recording of each class of session 5, named by it, with its transcript."""
+    folder.mkdir(exist_ok=True)
+    session = tree / "Session5"
+    for dialogue in sorted((session / "dialog" / "EmoEvaluation").glob("Ses*.txt")):
+        transcripts = (session / "dialog" / "transcriptions" / dialogue.name).read_text(encoding="utf-8")
+        texts = dict(line.split(": ", 1) for line in transcripts.splitlines() if line.startswith("Ses"))
+        said = {key.split()[0]: text for key, text in texts.items()}
+        for line in dialogue.read_text(encoding="utf-8").splitlines():
+            cells = line.split("\t")
+            if len(cells) < 3 or cells[2] not in LABELS or (folder / f"{cells[2]}.wav").exists():
+                continue
+            source = session / "sentences" / "wav" / dialogue.stem / f"{cells[1]}.wav"
+            shutil.copyfile(source, folder / f"{cells[2]}.wav")
+            (folder / f"{cells[2]}.txt").write_text(said[cells[1]] + "\n", encoding="utf-8")
 
 
-def figures(chain: Chain) -> list[str]:
-    """Figures from the files that the programs wrote (the alignment error: from the output of `check`)."""
-    from speech2vec.training.run import read_metrics  # imports torch, which takes seconds
+def interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """A value with its interval; "-" if there is none."""
+    if value is None:
+        return "-"
+    shown = f"{value:.{digits}f}".replace("0.", ".", 1)
+    if low is None or high is None:
+        return shown
+    return f"{shown} [{low:.{digits}f}, {high:.{digits}f}]".replace("0.", ".")
 
-    aligned, run = chain.folder / "aligned", chain.folder / "run"
-    report = read_json(aligned / "report.json")
-    rows = [f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words"]
-    rows += lines_with(chain.printed.get(ALIGNMENT_ERROR, ""), "boundary difference", "within")
-    losses = [row for row in read_metrics(run) if "dev_loss" in row]
-    first, last = losses[0], losses[-1]
-    rows.append(
-        f"held-out loss {first['dev_loss']:.4f} -> {last['dev_loss']:.4f} after epoch {last['epoch']} "
-        f"(mean frame {last['dev_mean_frame']:.4f}; vectors shuffled between words {last['dev_shuffled']:.4f})"
-    )
-    if (run / "same-different.json").exists():
-        precisions = []
-        for name, result in read_json(run / "same-different.json")["parts"][0]["results"].items():
-            if result["ap"] is not None:
-                interval = "" if result["low"] is None else f" [{result['low']:.3f}, {result['high']:.3f}]"
-                precisions.append(f"{name} {result['ap']:.3f}{interval}")
-        rows.append(f"same-different average precision: {', '.join(precisions)}")
-    for level in read_json(run / "evaluation" / "evaluation.json")["levels"]:
-        scores = []
+
+def sound_table(folders: Folders) -> Table | None:
+    """Average precision at telling words apart, of each method and its controls; None if nothing was measured."""
+    rows: list[list[str]] = []
+    for method in (PUBLISHED, *METHODS):
+        file = folders.run(method) / SAME_DIFFERENT
+        if not file.exists():
+            continue
+        results = read_json(file)["parts"][0]["results"]
+        for name in results if method == PUBLISHED else ["trained"]:
+            both = (results[name], results[name]["cross_speaker"])
+            title = method if name == "trained" else f"  {name}"
+            rows.append([title, *(interval(one["ap"], one["low"], one["high"]) for one in both)])
+    title = "Do vectors of the same word lie together? (average precision, 95 % interval)"
+    return Table([["", "all pairs", "across speakers"], *rows], title, indent="  ") if rows else None
+
+
+def meaning_table(folders: Folders) -> Table | None:
+    """Word similarity of each method beside vectors of the text; None if no pair of words is covered."""
+    rows: list[list[str]] = []
+    for method in (PUBLISHED, *METHODS):
+        level = read_json(folders.run(method) / "evaluation" / SIMILARITY)["levels"][0]
         for name, result in level["results"].items():
+            own = name == folders.vectors(method).stem or name.endswith("vectors.txt")
             mean = result["mean"]
-            if mean["rho"] is not None:
-                scores.append(f"{name} {mean['rho']:.3f} [{mean['low']:.3f}, {mean['high']:.3f}]")
-                covered = f"{mean['n_covered']:,} of {mean['n_pairs']:,} pairs"
-        if scores:
-            rows.append(f"word similarity, min_count {level['min_count']}, {covered}: {', '.join(scores)}")
-    if (run / "homophones.json").exists():
-        rows.append(read_json(run / "homophones.json")["homophones"]["verdict"])
-    return rows
+            if mean["rho"] is not None and (own or method == PUBLISHED):
+                title = method if own else f"  {name}"
+                rows.append([title, interval(mean["rho"], mean["low"], mean["high"]), f"{mean['n_covered']:,}"])
+    title = "Do vectors of words that mean alike lie together? (Spearman's rho over 13 sets of rated pairs)"
+    return Table([["", "rho", "pairs"], *rows], title, indent="  ") if rows else None
+
+
+def emotion_table(folders: Folders) -> Table:
+    """UA of each classifier on the speakers that it was not trained on, and chance."""
+    from emotion.api import evaluate  # imports torch, which takes seconds
+
+    titles = {"acoustic": "sound", "embedding": "words", "dual": "sound and words", "svm": "sound, linear SVM"}
+    rows = [["", "UA %"]]
+    for model in CLASSIFIERS:
+        ua = evaluate(folders.emotion / model).parts["all"].scores["UA"]
+        low, high = ua.by_utterance.low, ua.by_utterance.high
+        rows.append([titles[model], f"{100 * ua.mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"])
+    rows.append(["chance", "25"])
+    return Table(rows, "Which of four emotions? (two speakers not trained on; recall, mean over classes)", indent="  ")
+
+
+def prediction_table(folders: Folders) -> Table:
+    """What the classifier of sound and words says of four recordings."""
+    rows = [["true", "said", "p", "words"]]
+    for row in read_json(folders.emotion / PREDICTION):
+        true = Path(row["audio"]).stem
+        text = Path(row["audio"]).with_suffix(".txt").read_text(encoding="utf-8").strip()
+        rows.append([true, row["label"], f"{row['probabilities'][row['label']]:.2f}", text])
+    title = f"Four recordings that it has not heard ({folders.emotion / 'unheard'})"
+    return Table(rows, title, indent="  ", align="left")
+
+
+def neighbour_table(folders: Folders) -> Table | None:
+    """The nearest words by sound and by meaning."""
+    from speech2vec.vectors.word2vec_format import read_vectors
+
+    by_sound, by_meaning = (read_vectors(folders.vectors(method)) for method in METHODS)
+    words = [word for word in FAVOURITES if word in by_sound.words and word in by_meaning.words]
+    rows = [["", "by sound (acoustic)", "by company (meaning)"]]
+    for word in words or by_sound.words[20:23]:
+        near = (", ".join(other for other, _ in of.neighbours(word, 4)) for of in (by_sound, by_meaning))
+        rows.append([word, *near])
+    return Table(rows, "Nearest words", indent="  ", align="left")
 
 
 def closing(chain: Chain, synthetic: bool) -> list[str]:
-    """The results, and what to do next."""
-    rows = [f"{'SYNTHETIC speech: ' if synthetic else ''}{row}" for row in figures(chain)]
-    for model in MODELS:
-        for line in lines_with(chain.printed[f"{EMOTION}: {model}"], "UA")[:1]:
-            rows.append(f"SYNTHETIC emotion, {model}: {' '.join(line.split())}; chance is 25 %")
-    if synthetic:
-        rows.append("Figures on SYNTHETIC speech show that the chain works; they are not results on speech.")
-    rows.append("Words of the SYNTHETIC emotional speech do not depend on the class, so their vectors cannot help.")
+    """The last screen: what came out, and what to do next."""
+    folders = Folders(chain.folder)
+    report: dict[str, Any] = read_json(folders.out / "aligned" / "report.json")
+    tables = (sound_table, meaning_table, neighbour_table, emotion_table, prediction_table)
+    shown = [table.text() for make in tables if (table := make(folders)) is not None]
+    kind = (
+        "SYNTHETIC speech: these figures show that the chain works, they are not results on speech."
+        if synthetic
+        else ""
+    )
     return [
         "",
-        f"Report: {chain.folder / 'report.html'}",
-        *(f"  {row}" for row in rows),
+        "=" * 79,
+        f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words",
+        *(f"\n{text}" for text in shown),
         "",
-        "Next, use your own folder (LibriSpeech's layout, or audio with a .txt or .lab beside each file):",
-        "  make demo CORPUS=path/to/folder",
-        "and emotion classifiers on real speech: docs/quickstart-emotion.md",
+        *([kind] if kind else ["The emotional speech is SYNTHETIC; the rest is your corpus."]),
+        f"Open {folders.out / 'report.html'} and {folders.out / 'methods.html'} in a browser. Next:",
+        "  make demo CORPUS=path/to/folder     # audio with a .txt or .lab beside each file, or LibriSpeech's layout",
+        f"  speech2vec-emotion predict {folders.emotion / 'dual'} your.wav   # . .venv/bin/activate first",
     ]
 
 
@@ -151,12 +247,12 @@ def command(
         corpus = chain.folder / "corpus"
         print("SYNTHETIC speech: espeak-ng speaks the input of this demo; the figures are not results on speech.")
         title = "Synthesise a SYNTHETIC corpus in LibriSpeech's layout"
-        chain.run(title, f"python -m scripts.make_synthetic_corpus --max-words {WORDS} --resume -o", corpus)
+        size = f"--max-words {WORDS} --emotional-sentences {EMOTIONAL_SENTENCES}"
+        chain.run(title, f"python -m scripts.make_synthetic_corpus {size} --resume -o", corpus)
         exact = corpus / "alignments"
-    run = embeddings(chain, corpus, epochs, exact)
-    emotion(chain, run / "vectors.txt")
-    synthetic = is_synthetic(corpus)
-    print("\n".join(closing(chain, synthetic)))
+    embeddings(chain, corpus, epochs, exact)
+    emotion(chain)
+    print("\n".join(closing(chain, is_synthetic(corpus))))
 
 
 if __name__ == "__main__":
