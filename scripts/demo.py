@@ -198,7 +198,7 @@ def prediction_table(folders: Folders) -> Table:
 
 def neighbour_table(folders: Folders) -> Table | None:
     """The nearest words by sound and by meaning."""
-    from speech2vec.vectors.word2vec_format import read_vectors
+    from speech2vec.vectors.word_vectors import read_vectors
 
     by_sound, by_meaning = (read_vectors(folders.vectors(method)) for method in METHODS)
     words = [word for word in FAVOURITES if word in by_sound.words and word in by_meaning.words]
@@ -215,18 +215,16 @@ def closing(chain: Chain, synthetic: bool) -> list[str]:
     report: dict[str, Any] = read_json(folders.out / "aligned" / "report.json")
     tables = (sound_table, meaning_table, neighbour_table, emotion_table, prediction_table)
     shown = [table.text() for make in tables if (table := make(folders)) is not None]
-    kind = (
-        "SYNTHETIC speech: these figures show that the chain works, they are not results on speech."
-        if synthetic
-        else ""
-    )
+    what = "SYNTHETIC speech: these figures show that the chain works, they are not results on speech."
+    if not synthetic:
+        what = "The emotional speech is SYNTHETIC; the rest is your corpus."
     return [
         "",
         "=" * 79,
         f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words",
         *(f"\n{text}" for text in shown),
         "",
-        *([kind] if kind else ["The emotional speech is SYNTHETIC; the rest is your corpus."]),
+        what,
         f"Open {folders.out / 'report.html'} and {folders.out / 'methods.html'} in a browser. Next:",
         "  make demo CORPUS=path/to/folder     # audio with a .txt or .lab beside each file, or LibriSpeech's layout",
         f"  speech2vec-emotion predict {folders.emotion / 'dual'} your.wav   # . .venv/bin/activate first",
