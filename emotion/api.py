@@ -14,7 +14,6 @@ import torch
 from emotion.classifiers.registry import check_settings, load_classifier, search_working_folder
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import PREPARED_CONTENTS, Prepared
-from emotion.data.examples import FRAMES
 from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
 from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_run, write_evaluation
@@ -170,7 +169,7 @@ def train(
     check_settings(classifier, settings)
     splits = check_plan(corpus, plan)
     chosen = choose_device(device)
-    if FRAMES in classifier.inputs:
+    if classifier.longest(settings) is not None:
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
@@ -298,7 +297,10 @@ def tables(
     warn_of_features(corpus, preset, settings)
     n_systems = len({row.system for row in rows if row.system})
     with only_writer(output):
-        inputs: list[str | Path] = [corpus.folder, *(file for files in (speech, word, extra) for file in files.values())]
+        inputs: list[str | Path] = [
+            corpus.folder,
+            *(file for files in (speech, word, extra) for file in files.values()),
+        ]
         claim_output(output, force=force, resume=resume, inputs=inputs, folder=TABLES_CONTENTS)
         with Tracker("tables", n_systems, "systems", quiet) as tracker:
             runs = train_systems(

@@ -43,6 +43,11 @@ class ModelSettings(Settings):
         Standard deviation of the noise added to the acoustic Bi-LSTM's normalised input in training.
     max_windows, max_words : int
         Maximum number of steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
+    keras_lstm : bool
+        Initialise and drop the recurrent weights as Keras (published) does: see `emotion.models.recurrent.BiLSTM`.
+    fusion : {"concatenation", "attention"}
+        How the dual network joins its encoders: their dense layers concatenated (published), with or without what each
+        modality finds in the other by cross-modal attention (`emotion.models.networks.CrossAttention`).
     train_embeddings : bool
         Train the word vectors together with the network (published) or keep them fixed.
     embedding_scale : float
@@ -61,6 +66,8 @@ class ModelSettings(Settings):
     noise: Annotated[float, Field(ge=0)] = 0.0
     max_windows: Positive = 1200
     max_words: Positive = 128
+    keras_lstm: bool = False
+    fusion: Literal["concatenation", "attention"] = "concatenation"
     train_embeddings: bool = True
     embedding_scale: Annotated[float, Field(ge=0)] = 0.3
 
@@ -81,7 +88,8 @@ class TrainingSettings(Settings):
         Standardise features over the windows of the training part; first per speaker (over all recordings of the
         speaker, without labels) and then over the training part; or not at all.
     class_weights : bool
-        Weight the loss so that all classes contribute equally.
+        Weight the loss so that all classes contribute equally: each utterance by n / (n_classes * n of its class). It
+        trades WA for UA where classes are of unlike size; the paper does not mention it.
     selection : {"recall", "loss", "last"}
         Keep the epoch with the highest UA or lowest loss on development data, or the last one.
     calibration : bool
@@ -182,6 +190,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "max_windows": 200,
             "max_words": 128,
             "embedding_scale": 0.0,
+            "keras_lstm": True,
         },
         "training": {"epochs": 20, "selection": "last", "calibration": False},
     },

@@ -120,3 +120,7 @@ class Classifier(Protocol):
             A file is missing or damaged.
         """
         ...
+
+    def longest(self, settings: EmotionSettings) -> int | None:
+        """The number of windows after which frames are cut; None if they are not."""
+        return None

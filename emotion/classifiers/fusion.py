@@ -20,11 +20,13 @@ from scipy.special import log_softmax, softmax
 from emotion.classifiers.base import Classifier, Context, Fitted
 from emotion.classifiers.inner import held_out_probabilities, log_probabilities
 from emotion.data.examples import Examples
+from emotion.settings import EmotionSettings
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import read_json_as, write_json
 
 JOIN = "+"
+SETTINGS = "fusion"  # the table of its settings, whatever its parts
 _FILE = "fusion.json"
 
 
@@ -113,8 +115,9 @@ class Fusion(Classifier):
             raise UserError(f"{folder / _FILE} is of another fusion")
         return FittedFusion([part.name for part in self.parts], parts, weights, bias)
 
-
-SETTINGS = "fusion"  # the table of its settings, whatever its parts
+    def longest(self, settings: EmotionSettings) -> int | None:
+        limits = [limit for part in self.parts if (limit := part.longest(settings)) is not None]
+        return min(limits, default=None)
 
 
 def _part_folder(folder: Path, number: int) -> Path:

@@ -31,7 +31,7 @@ class LinearSettings(Settings):
         Number of these folds.
     """
 
-    costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (1e-4, 1e-3, 1e-2, 1e-1)
+    costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     inner_folds: Annotated[int, Field(ge=2)] = 5
 
 

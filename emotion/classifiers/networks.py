@@ -85,6 +85,9 @@ class Network(Classifier):
         network.load_state_dict(tensors)
         return FittedNetwork(network.eval().to(context.device), context.settings, context.device)
 
+    def longest(self, settings: EmotionSettings) -> int | None:
+        return settings.model.max_windows * settings.model.stack if FRAMES in self.inputs else None
+
     def untrained(self, context: Context) -> nn.Module:
         """The network before training; the seed draws its weights and the vectors of words without one."""
         torch.manual_seed(context.seed)

@@ -138,19 +138,23 @@ class Encoder(nn.Module):
         super().__init__()
         self.noise = noise
         self.statistics = statistics
-        self.recurrent = BiLSTM(input_size, settings.hidden_size, settings.recurrent_dropout)
+        self.recurrent = BiLSTM(input_size, settings.hidden_size, settings.recurrent_dropout, settings.keras_lstm)
         self.pool = Pool(2 * settings.hidden_size, settings.pooling)
         n_statistics = 0 if statistics is None else statistics.output_size
         self.dense = Dense(self.pool.output_size + n_statistics, settings.dense_size, settings.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)] -> [shape=(B, D)]."""
+        return self.encode(x, lengths)[1]
+
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs of the Bi-LSTM [shape=(B, T, 2H)], zero after a sequence's end, and of `forward`."""
         noisy = x + self.noise * torch.randn_like(x) if self.training and self.noise > 0 else x
         outputs, last = self.recurrent(noisy, lengths)  # B T 2H, B 2H
         pooled = self.pool(outputs, last, lengths)
         if self.statistics is not None:
             pooled = torch.cat((pooled, self.statistics(x, lengths)), dim=1)
-        return self.dense(pooled)
+        return outputs, self.dense(pooled)
 
 
 class Dense(nn.Sequential):

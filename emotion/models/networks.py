@@ -6,10 +6,12 @@ may then be None. B utterances, T windows, F features, N words, d word-vector si
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from emotion.models.encoder import Dense, Encoder, InputStatistics
+from emotion.models.encoder import Dense, Encoder, InputStatistics, mean_and_deviation
 from emotion.settings import ModelSettings
 
 
@@ -61,8 +63,36 @@ class Embedding(nn.Module):
         return self.output(self.dense(self.encoder(self.words(words), n_words)))
 
 
+class CrossAttention(nn.Module):
+    """What the steps of one sequence find in another: scaled dot-product attention, averaged over the steps.
+
+    Of frames and words it aligns the two (Xu et al., "Learning alignment for multimodal emotion recognition from
+    speech", Interspeech 2019; Tsai et al., "Multimodal transformer for unaligned multimodal language sequences", ACL
+    2019). An empty sequence finds nothing, and nothing is found in one: the result is zero.
+
+    Parameters
+    ----------
+    size : int
+        S, of the steps of both.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(size, size, bias=False) for _ in range(3))
+
+    def forward(self, asking: Tensor, n_asking: Tensor, asked: Tensor, n_asked: Tensor) -> Tensor:
+        """[shape=(B, T, S)], [shape=(B,)], [shape=(B, N, S)], [shape=(B,)] -> [shape=(B, S)]."""
+        scores = torch.bmm(self.query(asking), self.key(asked).transpose(1, 2)) / math.sqrt(asked.shape[2])  # B T N
+        ended = torch.arange(asked.shape[1], device=asked.device)[None] >= n_asked.to(asked.device)[:, None]  # B N
+        found = torch.bmm(scores.masked_fill(ended[:, None], -1e9).softmax(dim=2), self.value(asked))  # B T S
+        return mean_and_deviation(found, n_asking)[0]
+
+
 class Dual(nn.Module):
-    """Both encoders, concatenated (2 * dense_size) -> dense -> softmax (its logits)."""
+    """Both encoders, concatenated (2 * dense_size) -> dense -> softmax (its logits).
+
+    With ``fusion="attention"``, what the words find in the frames, and the frames in the words, is concatenated too.
+    """
 
     def __init__(
         self, settings: ModelSettings, n_features: int, vectors: Tensor | None, vector_size: int, n_classes: int
@@ -71,14 +101,26 @@ class Dual(nn.Module):
         self.acoustic = acoustic_encoder(settings, n_features)
         self.words = WordTable(vectors, settings.train_embeddings)
         self.embedding = word_encoder(settings, vector_size)
-        self.fusion = Dense(2 * settings.dense_size, settings.dense_size, settings.dropout)
+        size = 2 * settings.dense_size
+        self.heard: CrossAttention | None = None
+        self.read: CrossAttention | None = None
+        if settings.fusion == "attention":
+            self.heard, self.read = CrossAttention(2 * settings.hidden_size), CrossAttention(2 * settings.hidden_size)
+            size += 4 * settings.hidden_size
+        self.fusion = Dense(size, settings.dense_size, settings.dropout)
         self.output = nn.Linear(settings.dense_size, n_classes)
 
     def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)], [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> [shape=(B, C)]."""
-        sound = self.acoustic(features, n_windows)  # B dense
-        text = self.embedding(self.words(words), n_words)  # B dense
-        return self.output(self.fusion(torch.cat((sound, text), dim=1)))
+        frames, sound = self.acoustic.encode(features, n_windows)  # B T 2H, B dense
+        spoken, text = self.embedding.encode(self.words(words), n_words)  # B N 2H, B dense
+        joined = [sound, text]
+        if self.heard is not None and self.read is not None:
+            joined += [
+                self.heard(spoken, n_words, frames, n_windows),
+                self.read(frames, n_windows, spoken, n_words),
+            ]
+        return self.output(self.fusion(torch.cat(joined, dim=1)))
 
 
 def acoustic_encoder(settings: ModelSettings, n_features: int) -> Encoder:

@@ -31,7 +31,7 @@ class BiLSTM(nn.Module):
     Dropping recurrent weights (DropConnect) is a different method. Without dropout, hence always in evaluation, the
     same weights run in torch's fused kernel.
 
-    Weights are initialised as in Keras: Glorot for the inputs, orthogonal for the recurrence, forget bias 1.
+    Initial weights are Glorot for the inputs and orthogonal for the recurrence, with a forget bias of 1.
 
     Parameters
     ----------
@@ -39,31 +39,39 @@ class BiLSTM(nn.Module):
         F and H.
     recurrent_dropout : float
         Probability that a unit is masked, from 0 to less than 1.
+    keras : bool
+        As in Keras: initial weights are drawn for the kernels of all four gates together, and each gate has a mask of
+        its own (as in Keras 2.0 to 2.2, ``implementation=1``); otherwise gate by gate, with one mask for all.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
+    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0, keras: bool = False) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.recurrent_dropout = recurrent_dropout
+        self.keras = keras
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
         for name, parameter in self.lstm.named_parameters():
             with torch.no_grad():
                 if "weight_ih" in name:
-                    for gate in parameter.chunk(4):
-                        nn.init.xavier_uniform_(gate)
+                    for kernel in parameter.chunk(1 if keras else 4):
+                        nn.init.xavier_uniform_(kernel)
                 elif "weight_hh" in name:
-                    for gate in parameter.chunk(4):
-                        nn.init.orthogonal_(gate)
+                    for kernel in parameter.chunk(1 if keras else 4):
+                        nn.init.orthogonal_(kernel)
                 else:
                     parameter.zero_()
                     if "bias_ih" in name:
                         parameter[hidden_size : 2 * hidden_size] = 1.0  # gates are in, forget, cell, out
 
     def draw_mask(self, n_sequences: int) -> Tensor:
-        """Sample a mask for each direction and sequence [shape=(2, B, H)]: 0 or 1 / (1 - recurrent_dropout)."""
+        """Sample a mask for each direction and sequence: 0 or 1 / (1 - recurrent_dropout).
+
+        [shape=(2, B, H)], or [shape=(2, 4, B, H)] with `keras`.
+        """
         keep = 1.0 - self.recurrent_dropout
         weight = next(self.lstm.parameters())
-        return torch.full_like(weight[:1, :1], keep).expand(2, n_sequences, self.hidden_size).bernoulli() / keep
+        shape = (2, 4, n_sequences, self.hidden_size) if self.keras else (2, n_sequences, self.hidden_size)
+        return torch.full_like(weight[:1, :1], keep).expand(shape).bernoulli() / keep
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Run over sequences.
@@ -97,7 +105,7 @@ class BiLSTM(nn.Module):
         return outputs * some[:, None, None], last.transpose(0, 1).flatten(1) * some[:, None]
 
     def run_masked(self, x: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """`forward` with a given mask [shape=(2, B, H)] on the recurrent connection.
+        """`forward` with a given mask, as from `draw_mask`, on the recurrent connection.
 
         One loop advances both directions; everything independent of the state is computed before it.
         """
@@ -132,8 +140,13 @@ class _Recurrence(torch.autograd.Function):
         tanh_cells = steps.new_empty(T, 2, B, H)
         running = (torch.arange(T, device=lengths.device)[:, None] < lengths).to(steps)[:, None, :, None]  # T 1 B 1
         shortest = int(lengths.min())
+        of_gates = _of_gates(weight) if mask.dim() == 4 else weight  # 2 4 H H
         for t in range(T):
-            gate = gates[t].baddbmm_(hidden[t] * mask, weight)  # 2 B 4H
+            if mask.dim() == 4:
+                recurrent = torch.matmul(hidden[t][:, None] * mask, of_gates)  # 2 4 B H
+                gate = gates[t].add_(recurrent.transpose(1, 2).flatten(2))  # 2 B 4H
+            else:
+                gate = gates[t].baddbmm_(hidden[t] * mask, weight)
             gate[..., : 2 * H].sigmoid_()
             gate[..., 2 * H : 3 * H].tanh_()
             gate[..., 3 * H :].sigmoid_()
@@ -157,7 +170,8 @@ class _Recurrence(torch.autograd.Function):
         grad_gates = torch.empty_like(slopes)  # T 2 B 4 H
         grad_hidden = grad_last.clone()  # 2 B H, from later steps
         grad_cell = torch.zeros_like(grad_hidden)
-        weight_t = weight.transpose(1, 2)  # 2 4H H
+        each = mask.dim() == 4  # gate has its own mask
+        weight_t = (_of_gates(weight) if each else weight).transpose(-2, -1)  # 2 4 H H, or 2 4H H
         for t in reversed(range(len(gates))):
             ended = t >= ctx.shortest  # sequences that have ended pass their gradients on unchanged
             here, cell = grad_hidden + grad_outputs[t], grad_cell
@@ -166,13 +180,25 @@ class _Recurrence(torch.autograd.Function):
             cell = torch.addcmul(cell, here, state_to_cell[t])
             torch.mul(cell[:, :, None], slopes[t, :, :, :3], out=grad_gates[t, :, :, :3])
             torch.mul(here, slopes[t, :, :, 3], out=grad_gates[t, :, :, 3])
-            into_hidden = torch.bmm(grad_gates[t].flatten(2), weight_t).mul_(mask)
+            if each:
+                into_hidden = torch.matmul(grad_gates[t].transpose(1, 2), weight_t).mul_(mask).sum(dim=1)
+            else:
+                into_hidden = torch.bmm(grad_gates[t].flatten(2), weight_t).mul_(mask)
             into_cell = cell * f[t]
             if ended:
                 into_hidden.addcmul_(grad_hidden, 1 - running[t])
                 into_cell.addcmul_(grad_cell, 1 - running[t])
             grad_hidden, grad_cell = into_hidden, into_cell
         grad_steps = grad_gates.flatten(3)  # T 2 B 4H
-        by_direction = grad_steps.transpose(0, 1).flatten(1, 2)  # 2 T*B 4H
-        states = (hidden[:-1] * mask).transpose(0, 1).flatten(1, 2)  # 2 T*B H
-        return grad_steps, torch.bmm(states.transpose(1, 2), by_direction), None, None
+        by_gate = grad_gates.unbind(3) if each else [grad_steps]  # T 2 B H each, or T 2 B 4H
+        masks = mask.unbind(1) if each else [mask]
+        grad_weight = []
+        for grad, own in zip(by_gate, masks, strict=True):
+            states = (hidden[:-1] * own).transpose(0, 1).flatten(1, 2)  # 2 T*B H
+            grad_weight.append(torch.bmm(states.transpose(1, 2), grad.transpose(0, 1).flatten(1, 2)))
+        return grad_steps, torch.cat(grad_weight, dim=2), None, None
+
+
+def _of_gates(weight: Tensor) -> Tensor:
+    """Recurrent weights gate by gate: [shape=(2, H, 4 * H)] -> [shape=(2, 4, H, H)]."""
+    return weight.unflatten(2, (4, -1)).transpose(1, 2)

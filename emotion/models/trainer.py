@@ -71,7 +71,9 @@ def fit(
     training = settings.training
     torch.manual_seed(seed)
     model.to(device)
-    lengths = np.array([len(a) + len(b) for a, b in zip(*sequences(train), strict=True)])
+    # Padded to one length there is nothing to gain from batches of like lengths: they are random, as published.
+    random = settings.model.padding == "zeros"
+    lengths = np.array([0 if random else len(a) + len(b) for a, b in zip(*sequences(train), strict=True)])
     steps_per_epoch = math.ceil(len(train) / training.batch_size)
     n_steps = training.epochs * steps_per_epoch
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]

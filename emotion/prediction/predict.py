@@ -12,7 +12,7 @@ import numpy as np
 
 from emotion.data.audio_inputs import spectrograms
 from emotion.data.dataset import data_warning
-from emotion.data.examples import FRAMES, SPECTROGRAM, VECTORS, make_examples
+from emotion.data.examples import SPECTROGRAM, VECTORS, make_examples
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
@@ -215,11 +215,9 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
     if not run.uses_audio:
         return
     _warn_of_bandwidth(run, rates)
-    model = run.settings.model
-    longest = model.max_windows * model.stack
-    given = zip(kept, features, strict=True) if FRAMES in run.inputs else ()
-    cut = [u.audio for u, segment in given if len(segment) > longest]
-    if cut:
+    longest = run.classifier.longest(run.settings)
+    cut = [u.audio for u, own in zip(kept, features, strict=True) if longest is not None and len(own) > longest]
+    if cut and longest is not None:
         log.warning(
             "%d recording(s) exceed the model's maximum of %.0f s and are cut (first: %s): --chunk vad splits them",
             len(cut), longest * feature_settings(run).hop, cut[0],

@@ -12,7 +12,7 @@ import numpy as np
 from emotion.classifiers.base import Classifier
 from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import COMPOSITE, Prepared
-from emotion.data.examples import AUDIO_INPUTS, FRAMES, TEXT_INPUTS, VECTORS
+from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS, VECTORS
 from emotion.data.normalise import check_features
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
@@ -181,7 +181,8 @@ def start_run(
     segments: WordSegments | None = None
     embeddings: str | None = None
     vector_size = 0
-    inputs = load_classifier(plan.model).inputs
+    classifier = load_classifier(plan.model)
+    inputs = classifier.inputs
     if VECTORS in inputs and is_segments(plan.embeddings):
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
@@ -195,8 +196,9 @@ def start_run(
         pretrained = load_pretrained(plan.embeddings, vocabulary)
         embeddings, vector_size = pretrained.name, pretrained.vector_size
         found = coverage(list(prepared.text), vocabulary, pretrained)
-    if FRAMES in inputs:
-        found["recordings_cut"] = _count_cut(prepared, settings)
+    longest = classifier.longest(settings)
+    if longest is not None:
+        found["recordings_cut"] = _count_cut(prepared, longest)
     info = {
         **plan.to_json(),
         "labels": list(prepared.labels),
@@ -229,9 +231,8 @@ def start_run(
     )
 
 
-def _count_cut(prepared: Prepared, settings: EmotionSettings) -> int:
+def _count_cut(prepared: Prepared, longest: int) -> int:
     """Count the recordings longer than the model's maximum and warn about them; their end is cut."""
-    longest = settings.model.max_windows * settings.model.stack
     cut = np.flatnonzero(prepared.n_windows > longest)
     if len(cut):
         log.warning(

@@ -16,6 +16,7 @@ turns.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +53,24 @@ def resident() -> float:
     raise OSError("/proc/self/status has no RssAnon: Linux 4.5 or later is needed")
 
 
-def watched_training(store: Path, run: Path, started: float) -> dict[str, float]:
-    """Run two short epochs of `speech2vec train` in this process; seconds to the first step, and peaks of memory."""
-    seen: dict[str, float] = {"peak": 0.0}
-    ended = threading.Event()
+@contextlib.contextmanager
+def watched() -> Iterator[dict[str, float]]:
+    """The peak of resident memory without files, in GB, while the block runs."""
+    seen, ended = {"peak": resident()}, threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.02):
             seen["peak"] = max(seen["peak"], resident())
 
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+
+
+def watched_training(store: Path, run: Path, started: float) -> dict[str, float]:
+    """Run two short epochs of `speech2vec train` in this process; seconds to the first step, and peaks of memory."""
     make_step, order = trainer.train_step, Sampler.epoch
 
     def noted_step(*given: Any) -> torch.Tensor:
@@ -76,9 +87,8 @@ def watched_training(store: Path, run: Path, started: float) -> dict[str, float]
         return batches[:STEPS_PER_EPOCH] if shuffle else batches  # held-out batches stay whole
 
     trainer.train_step, Sampler.epoch = noted_step, cut  # type: ignore[assignment, method-assign]
-    threading.Thread(target=watch, daemon=True).start()
-    app(["train", str(store), "-o", str(run), "--epochs", "2", "--quiet", "--force"], standalone_mode=False)
-    ended.set()
+    with watched() as seen:
+        app(["train", str(store), "-o", str(run), "--epochs", "2", "--quiet", "--force"], standalone_mode=False)
     return seen
 
 

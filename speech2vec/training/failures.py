@@ -32,7 +32,8 @@ def explain_failures(
         yield
     except DivergedError as diverged:
         reason = store.explain_non_finite() if world.first else None
-        reason = reason or "training has diverged; try a smaller optimiser.learning_rate"
+        advice = "; try a smaller optimiser.learning_rate" if settings.method == PUBLISHED else ""
+        reason = reason or f"training has diverged{advice}"
         raise UserError(f"{diverged}: {reason}; {checkpoint_left(run)}") from diverged
     except RuntimeError as full:  # of torch's allocator, or of CUDA where another program has filled the GPU
         if "out of memory" not in str(full):

@@ -23,6 +23,7 @@ from speech2vec.runtime.progress import log
 from speech2vec.training.distributed import SINGLE_PROCESS
 from speech2vec.training.failures import explain_failures
 from speech2vec.training.methods import METHODS
+from speech2vec.training.metrics import DivergedError
 from speech2vec.training.presets import TrainSettings, VectorSettings
 from speech2vec.training.run import (
     LAST,
@@ -96,6 +97,8 @@ def fit(
         encoder = method.fit(store, parts.train, settings.of_method, seed=settings.seed, device=device, quiet=quiet)
         progress = {"epoch": 1, "seconds": round(time.perf_counter() - started, 3)}
         fitted = Run(run, encoder, settings, store, progress, labels)
+        if not np.isfinite(fitted.vectors(parts.held_out)).all():
+            raise DivergedError("the vector of a held-out word", float("nan"), 0)
         for values, model in (({"epoch": 0}, StoreVectors(fitted.untrained(), store)), (progress, fitted.vectors)):
             measured = measure(model, parts.held_out, settings.vectors) if measure else {}
             append_json_line(run / METRICS_FILE, {**values, **measured})

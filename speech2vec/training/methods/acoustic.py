@@ -19,7 +19,8 @@ from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods.method import Method, check_finite
 
-_NO_VARIANCE = 1e-7  # of the first component's: below it a component is rounding
+_NO_DEVIATION = 1e-6  # of the largest value: below it, numbers differ by rounding only
+_NO_VARIANCE = 1e-7  # of the first component's: below it, a component is rounding
 
 
 class AcousticSettings(ResampledSettings):
@@ -55,15 +56,16 @@ def fit(
     points = resampled_words(Words.from_store(store, rows), settings.points)
     check_finite(points, store)
     mean, scale = points.mean(axis=0, dtype=np.float64), np.ones(points.shape[1])
-    # The logarithm of the duration counts as much as one number of one frame.
-    scale[-1] = 1 / max(float(points[:, -1].std(dtype=np.float64)), 1e-6)
+    deviation = points.std(axis=0, dtype=np.float64)
+    if deviation.max() <= _NO_DEVIATION * max(float(np.abs(points).max()), 1e-30):
+        raise UserError(f"the training words of {store.path} all sound the same: there is nothing to tell apart")
+    if deviation[-1] > _NO_DEVIATION:  # the logarithm of the duration counts as much as one number of one frame
+        scale[-1] = 1 / deviation[-1]
     points -= mean.astype(np.float32)
     points *= scale.astype(np.float32)
     pca = PCA(min(settings.vector_size, *points.shape), random_state=0).fit(points)
     variance = pca.explained_variance_
-    kept = variance > _NO_VARIANCE * max(float(variance[0]), 1e-12)
-    if not kept.any():
-        raise UserError(f"the training words of {store.path} all sound the same: there is nothing to tell apart")
+    kept = variance > _NO_VARIANCE * variance[0]
     if kept.sum() < settings.vector_size:
         log.warning(
             "%s training words differ in %d directions only: vectors have %d numbers, not %d",

@@ -39,13 +39,55 @@ def test_loop_equals_fused_kernel_with_its_gradients(batch):
         torch.testing.assert_close(ours, torchs)
 
 
-def test_gradient_with_dropout_is_that_of_finite_differences(batch):
-    layer = BiLSTM(3, 2, 0.5).double()
+@pytest.mark.parametrize("keras", [False, True])
+def test_gradient_with_dropout_is_that_of_finite_differences(keras):
+    torch.manual_seed(4)
+    layer = BiLSTM(3, 2, 0.5, keras).double()
     mask = layer.draw_mask(2)
     x = torch.randn(2, 4, 3, dtype=torch.double, requires_grad=True)
     weights = list(layer.parameters())
     lengths = torch.tensor([4, 2])
     assert torch.autograd.gradcheck(lambda x, *_: layer.run_masked(x, lengths, mask), (x, *weights))
+
+
+def test_equal_masks_of_the_gates_are_one_mask(batch):
+    x, lengths = batch
+    layer = BiLSTM(6, 4, 0.4).double()
+    mask = layer.draw_mask(5)
+    found = [layer.run_masked(x, lengths, own) for own in (mask, mask[:, None].expand(-1, 4, -1, -1))]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_masked_for_one_gate_a_unit_feeds_the_others():
+    """Gates are in, forget, cell, out: unit 0 is off for the cell gate only."""
+    torch.manual_seed(1)
+    layer = BiLSTM(3, 4, 0.5, keras=True)
+    x, lengths = torch.randn(1, 12, 3), torch.tensor([12])
+    mask = layer.draw_mask(1)
+    assert mask.shape == (2, 4, 1, 4)
+    mask = torch.full_like(mask, 2.0)
+    mask[:, 2, :, 0] = 0
+    before = layer.run_masked(x, lengths, mask)[0]
+    for gate, same in ((2, True), (1, False)):
+        with torch.no_grad():
+            layer.lstm.weight_hh_l0[4 * gate : 4 * gate + 4, 0] += 5
+        assert torch.allclose(layer.run_masked(x, lengths, mask)[0], before) is same
+
+
+def test_initial_weights_as_in_keras():
+    """The kernels of the four gates are one matrix: Glorot over 4 * H outputs, orthogonal in its H columns."""
+    torch.manual_seed(0)
+    layer = BiLSTM(40, 16, keras=True)
+    limit = np.sqrt(6 / (40 + 4 * 16))
+    assert 0.95 * limit < layer.lstm.weight_ih_l0.abs().max() <= limit
+    recurrent = layer.lstm.weight_hh_l0.detach()
+    torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(16), atol=1e-5, rtol=0)
+    gate_by_gate = BiLSTM(40, 16).lstm
+    assert gate_by_gate.weight_ih_l0.abs().max() > 0.95 * np.sqrt(6 / (40 + 16))
+    one = gate_by_gate.weight_hh_l0[:16].detach()
+    torch.testing.assert_close(one @ one.T, torch.eye(16), atol=1e-5, rtol=0)
+    assert layer.lstm.bias_ih_l0.tolist() == [0.0] * 16 + [1.0] * 16 + [0.0] * 32
 
 
 def test_dropped_unit_never_feeds_back():

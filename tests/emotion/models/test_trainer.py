@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emotion.data.examples import Examples
 from emotion.models import trainer
 from emotion.models.batches import batch_rows, collate, stack_windows
-from emotion.models.networks import build
+from emotion.models.networks import CrossAttention, build
 from emotion.models.trainer import fit, learning_rate, predict_proba
 from emotion.settings import EmotionSettings, ModelSettings, TrainingSettings, classifier_settings
 from speech2vec.runtime.errors import UserError
@@ -92,10 +92,26 @@ def test_vectors_of_each_word_pass_through():
     assert predict_proba(model, examples, chosen).shape == (6, 4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+def test_words_find_the_frame_that_answers_them():
+    """Cross-modal attention gives the value of the step whose key fits, and nothing of an empty sequence."""
+    attention = CrossAttention(2)
+    with torch.no_grad():
+        for layer, scale in ((attention.query, 60.0), (attention.key, 1.0), (attention.value, 1.0)):
+            layer.weight.copy_(scale * torch.eye(2))
+    asked = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]] * 2)  # the third is padding
+    asking = torch.tensor([[[0.0, 1.0], [5.0, 5.0]]] * 2)
+    found = attention(asking, torch.tensor([1, 0]), asked, torch.tensor([2, 2]))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+    nothing = attention(asking, torch.tensor([1, 1]), torch.zeros(2, 1, 2), torch.tensor([0, 0]))
+    assert not nothing.any()
+
+
+@pytest.mark.parametrize("name", [*MODELS, "dual with attention"])
 def test_batches_do_not_change_predictions(name):
     """Empty texts included: alone or among others, an utterance gets the same probabilities."""
-    chosen = EmotionSettings(model=ModelSettings(**SMALL, pooling="attention", stack=2))
+    name, _, fusion = name.partition(" with ")
+    more = {"pooling": "attention", "stack": 2, "fusion": fusion or "concatenation"}
+    chosen = EmotionSettings(model=ModelSettings(**SMALL, **more))
     examples = made_up(7)
     examples.vectors[3] = np.zeros(0, dtype=np.int64)
     model = model_of(name, chosen.model)

@@ -24,6 +24,7 @@ VARIANTS = {
     "embedding": ("embedding", {"pooling": "last", "padding": "zeros", "max_words": 8}),
     "dual": ("dual", {"pooling": "attention", "stack": 3, "max_words": 6}),
     "dual-published": ("dual", {"pooling": "last", "padding": "zeros", "max_windows": 20, "max_words": 6}),
+    "dual-attention": ("dual", {"pooling": "mean", "stack": 2, "fusion": "attention", "max_words": 6}),
     "dual-segments": ("dual", {"pooling": "statistics"}),
 }
 

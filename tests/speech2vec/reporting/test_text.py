@@ -25,6 +25,9 @@ def findings(**fields: Any) -> RunResults:
     nothing: Result[Any] = Result(None, "not measured")
     empty: dict[str, Any] = {
         "name": "run",
+        "method": "published",
+        "labels": "none",
+        "vector_size": 2,
         "settings": {},
         "store_settings": {},
         "environment": {},

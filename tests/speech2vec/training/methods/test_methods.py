@@ -92,10 +92,10 @@ def go_through_every_command(method: str, store: Path, aligned: Path, folder: Pa
         ("export", run, "-o", run / "vectors.txt"),
         ("export", run, "-o", folder / "untrained.txt", "--untrained"),
         ("embed", run, aligned, "-o", folder / "new.npz"),
-        ("same-different", run, "-o", run / "same-different.json"),
-        ("evaluate", run / "vectors.txt", "--run", run, "-o", run / "evaluation"),
+        ("same-different", run, "-o", run / "same-different.json", "--dtw", 20),
+        ("evaluate", run / "vectors.txt", "--run", run, "-o", run / "evaluation", "--resamples", 100),
         ("homophones", run / "vectors.txt", "--run", run, "--min-count", 1),
-        ("report", run, "-o", run / "report.html"),
+        ("report", run, "-o", run / "report.html", "--dtw", 20, "--map-words", 12),
         ("compare", run, run, "-o", folder / "compare.html"),
     ]
     for command in commands:
@@ -147,7 +147,9 @@ def test_what_is_encoded_does_not_depend_on_what_is_asked_for_with_it(method: st
     rows = np.random.default_rng(1).permutation(store.n_words)[:37]
     np.testing.assert_allclose(run.vectors(rows), everything[rows], atol=1e-5)
     np.testing.assert_allclose(encode_instances(run.model, store, rows[:5]), everything[rows[:5]], atol=1e-5)
-    in_memory = Words.from_frames(store.gather(np.arange(store.n_words)), store.n_frames, store.speaker, store.utterance)
+    in_memory = Words.from_frames(
+        store.gather(np.arange(store.n_words)), store.n_frames, store.speaker, store.utterance
+    )
     np.testing.assert_allclose(run.model.encode(in_memory), everything, atol=1e-5)
     changed = run.vectors()
     changed[:] = 0
@@ -233,7 +235,9 @@ def test_a_file_gives_back_the_encoder(method: str, aligned: Path, tmp_path: Pat
     assert vectors.shape == (len(words), run.model.vector_size) and np.isfinite(vectors).all()
 
 
-def test_a_method_of_another_version_is_named(mean_method: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_of_another_version_is_named(
+    mean_method: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = made_up_store(tmp_path / "store")
     run = s2v.train(store.path, tmp_path / "run", preset="mean", device="cpu", quiet=True)
     PortableEncoder.from_run(run).save(tmp_path / "encoder.safetensors")
