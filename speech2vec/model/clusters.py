@@ -23,6 +23,7 @@ from speech2vec.runtime.config import Settings, validate_settings
 SOUNDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Resampled,)}
 
 _WORDS_AT_ONCE = 4096  # x clusters: the size of the largest array
+_BLOCK = 64  # columns
 _SOUND = "sound."
 
 
@@ -155,7 +156,25 @@ def nearest_centres(points: np.ndarray, centres: np.ndarray, nearest: int) -> tu
     """
     distance = 0.5 * (centres**2).sum(axis=1) - points @ centres.T
     nearest = min(nearest, len(centres))
-    found = np.argpartition(distance, nearest - 1, axis=1)[:, :nearest]
+    found = _smallest(distance, nearest)
     values = np.take_along_axis(distance, found, axis=1)
     order = values.argsort(axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1).astype(np.int32), np.take_along_axis(values, order, axis=1)
+
+
+def _smallest(values: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k smallest values of each row, in any order [shape=(n, k)].
+
+    They lie in the k blocks of columns with the smallest minima, and minima are found ten times faster than a partition.
+    """
+    n, columns = values.shape
+    n_blocks = columns // _BLOCK
+    if n_blocks <= 2 * k:
+        return np.argpartition(values, k - 1, axis=1)[:, :k]
+    blocks = values[:, : n_blocks * _BLOCK].reshape(n, n_blocks, _BLOCK)
+    best = np.argpartition(blocks.min(axis=2), k - 1, axis=1)[:, :k]
+    candidates = (best[:, :, None] * _BLOCK + np.arange(_BLOCK)).reshape(n, -1)
+    rest = np.broadcast_to(np.arange(n_blocks * _BLOCK, columns), (n, columns % _BLOCK))
+    candidates = np.concatenate([candidates, rest], axis=1)
+    chosen = np.argpartition(np.take_along_axis(values, candidates, axis=1), k - 1, axis=1)[:, :k]
+    return np.take_along_axis(candidates, chosen, axis=1)
