@@ -165,7 +165,7 @@ def nearest_centres(points: np.ndarray, centres: np.ndarray, nearest: int) -> tu
 def _smallest(values: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k smallest values of each row, in any order [shape=(n, k)].
 
-    They lie in the k blocks of columns with the smallest minima, and minima are found ten times faster than a partition.
+    They lie in the k blocks of columns of the smallest minima, and minima are found ten times faster than a partition.
     """
     n, columns = values.shape
     n_blocks = columns // _BLOCK

@@ -19,6 +19,7 @@ from speech2vec.model.clusters import Clusters
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
+from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters, membership_matrix
 from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, cooccurrence, embed_counts
 from speech2vec.training.methods.method import TEXT, Method
@@ -33,10 +34,13 @@ class DistilledSettings(ClusteringSettings, CooccurrenceSettings):
         Words said less often by the training speakers have no teacher's vector.
     most_types : int
         So many words at most have one: the most frequent.
+    unheard : float
+        Share of the vocabulary whose sound is left out of fitting, to score the encoder on words that it never heard.
     """
 
     min_count: int = Field(5, ge=1)
     most_types: int = Field(20_000, ge=1)
+    unheard: float = Field(0.0, ge=0, lt=1)
 
 
 def fit(
@@ -50,6 +54,10 @@ def fit(
         If all words sound alike, or the text teaches nothing.
     """
     taught, vectors = text_vectors(store, rows, settings, seed)
+    heard = ~np.isin(store.word_id[rows], unheard_types(store, settings, seed))
+    rows, taught = rows[heard], taught[heard]
+    if not (taught >= 0).any():
+        raise UserError(f"{store.path}: no word that the text teaches is heard: set distilled.unheard lower")
     encoder, points = fit_clusters(store, rows, store.word_id[rows], settings, seed)
     known = taught >= 0
     members = membership_matrix(encoder, points[known])
@@ -103,6 +111,12 @@ def text_vectors(
     vectors = embed_counts(found, settings, seed)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return taught, vectors / np.where(lengths > 0, lengths, 1)
+
+
+def unheard_types(store: Store, settings: DistilledSettings, seed: int) -> np.ndarray:
+    """The words of the store's vocabulary whose sound is left out of fitting [shape=(n,)], int64."""
+    n = len(store.types)
+    return np.sort(generator(seed, FITTED, 2).permutation(n)[: int(settings.unheard * n)])
 
 
 def indicator(number: np.ndarray, n_numbers: int) -> sp.csr_matrix:
