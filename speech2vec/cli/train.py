@@ -69,6 +69,7 @@ def export(
     min_count: Annotated[int, typer.Option("--min-count", min=1, help="Rarer words get no vector.")] = 1,
     binary: Annotated[bool, typer.Option("--binary", help="Write the binary format.")] = False,
     untrained: Annotated[bool, typer.Option("--untrained", help="The control: the encoder before training.")] = False,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Of the held-out speakers' words alone.")] = False,
     checkpoint: CheckpointOption = "last",
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
@@ -78,7 +79,7 @@ def export(
     set_up_logging(quiet)
     claim_output(output, force=force, inputs=[run, store])
     loaded = api.load(run, store, device=device.value, trained=not untrained, checkpoint=checkpoint)
-    vectors = word_vectors(loaded, min_count)
+    vectors = word_vectors(loaded, min_count, held_out=held_out)
     if not len(vectors.words):
         raise UserError(f"no word occurs {min_count} times or more in {loaded.store.path}: a smaller --min-count helps")
     write_vectors(output, vectors, binary=binary)

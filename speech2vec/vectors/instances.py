@@ -15,6 +15,7 @@ from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import INSTANCES, generator
 from speech2vec.training.presets import VectorSettings
 from speech2vec.training.run import LAST, Run
+from speech2vec.training.sampler import split
 from speech2vec.vectors.word_vectors import WordVectors, average_instances, unit_length
 
 InstanceEncoder = Callable[[np.ndarray], np.ndarray]
@@ -50,7 +51,7 @@ def instance_vectors(encode: StoreVectors, vectors: VectorSettings, rows: np.nda
     return instances
 
 
-def word_vectors(run: Run, min_count: int = 1) -> WordVectors:
+def word_vectors(run: Run, min_count: int = 1, *, held_out: bool = False) -> WordVectors:
     """The vectors of a run's words: the mean over each word's instances (see `instance_vectors`).
 
     Parameters
@@ -58,9 +59,15 @@ def word_vectors(run: Run, min_count: int = 1) -> WordVectors:
     run : Run
     min_count : int
         Words with fewer instances get no vector.
+    held_out : bool
+        Of the held-out speakers alone (utterances, where there is only one speaker).
     """
-    instances = instance_vectors(run.vectors, run.settings.vectors)
-    return average_instances(instances, run.store.word_id, run.store.types, min_count)
+    store = run.store
+    rows = (
+        split(store, run.settings.data.held_out, run.settings.seed).held_out if held_out else np.arange(store.n_words)
+    )
+    instances = instance_vectors(run.vectors, run.settings.vectors, rows)
+    return average_instances(instances, store.word_id[rows], store.types, min_count)
 
 
 def at_most_each(word_id: np.ndarray, rows: np.ndarray, most: int, seed: int) -> np.ndarray:

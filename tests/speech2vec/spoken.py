@@ -23,8 +23,13 @@ HOMOPHONES, RATED = _HOMOPHONES.split(), _RATED.split()
 WORDS = [*HOMOPHONES, *RATED]
 
 
-def spoken_store(path: Path, speakers: int = 4, utterances: int = 28, seed: int = 0, **meta: object) -> Store:
-    """Utterances of eight random words each; phones last 8 to 13 frames, speakers differ by an offset."""
+def spoken_store(
+    path: Path, speakers: int = 4, utterances: int = 28, seed: int = 0, topics: int = 1, **meta: object
+) -> Store:
+    """Utterances of eight random words each; phones last 8 to 13 frames, speakers differ by an offset.
+
+    An utterance has one topic, and each word belongs to one: as many in a row of `WORDS` to each topic.
+    """
     draw = np.random.default_rng(seed)
     dictionary = first_pronunciations()
     n_mfcc = 13
@@ -33,11 +38,12 @@ def spoken_store(path: Path, speakers: int = 4, utterances: int = 28, seed: int 
     rows: dict[str, list[object]] = {name: [] for name in STORE_SCHEMA.names}
     frames: list[np.ndarray] = []
     total = 0
+    share = len(WORDS) // topics
     for speaker in range(speakers):
         offset = draw.normal(size=n_mfcc) / 4
         for utterance in range(utterances):
             time = 0.0
-            for word in draw.choice(WORDS, 8):
+            for word in draw.choice(WORDS[utterance % topics * share : (utterance % topics + 1) * share], 8):
                 said = np.concatenate([np.tile(sound[p], (int(draw.integers(8, 14)), 1)) for p in dictionary[word]])
                 said = said + offset + draw.normal(size=said.shape) / 3
                 end = time + len(said) / 100

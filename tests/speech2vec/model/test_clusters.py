@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centres
+from speech2vec.model.resampled import Resampled, ResampledSettings
+from speech2vec.model.word_encoder import Words
+
+
+@pytest.mark.parametrize(("n_centres", "nearest"), [(1, 5), (3, 5), (7, 3), (1000, 1), (1000, 5), (707, 12)])
+def test_nearest_centres_are_those_of_all_distances(n_centres: int, nearest: int) -> None:
+    draw = np.random.default_rng(n_centres)
+    points, centres = draw.normal(size=(40, 6)).astype(np.float32), draw.normal(size=(n_centres, 6)).astype(np.float32)
+    found, distance = nearest_centres(points, centres, nearest)
+    squared = ((points[:, None].astype(np.float64) - centres) ** 2).sum(axis=2)
+    expected = np.argsort(squared, axis=1)[:, :nearest]
+    np.testing.assert_array_equal(found, expected)
+    half = 0.5 * (np.take_along_axis(squared, expected, axis=1) - (points.astype(np.float64) ** 2).sum(axis=1)[:, None])
+    np.testing.assert_allclose(distance, half, atol=1e-4)
+
+
+def encoder(nearest: int = 2) -> Clusters:
+    """Of words of one frame of two numbers: three clusters on a line."""
+    sound = Resampled(
+        ResampledSettings(points=1, speaker_mean=False), np.zeros(3, np.float32), np.eye(3, 2, dtype=np.float32)
+    )
+    centres = np.array([[0, 0], [1, 0], [5, 0]], dtype=np.float32)
+    settings = MembershipSettings(nearest=nearest, temperature=2.0)
+    return Clusters(settings, sound, np.eye(2, dtype=np.float32), centres, 0.25, np.eye(3, dtype=np.float32))
+
+
+def words(*first: float) -> Words:
+    frames = np.array([(x, 0.0) for x in first], dtype=np.float32).reshape(-1, 2)
+    return Words.from_frames(frames, np.ones(len(first), dtype=np.int64))
+
+
+def test_a_word_has_the_mean_of_its_nearest_clusters_vectors() -> None:
+    vectors = encoder().encode(words(0.5, 0.0, 5.0))
+    # Half the squared distances of 0 are 0 and 0.5, in units of 0.25 * 2: weights 1 and 1 / e.
+    np.testing.assert_allclose(vectors[0], [0.5, 0.5, 0.0], atol=1e-6)
+    np.testing.assert_allclose(vectors[1], [1 / (1 + np.exp(-1)), 1 / (1 + np.e), 0.0], atol=1e-6)
+    np.testing.assert_allclose(vectors[2], [0.0, 0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(encoder(nearest=1).encode(words(0.4)), [[1, 0, 0]])
+    assert encoder(nearest=10).encode(words()).shape == (0, 3)
+
+
+def test_tensors_and_settings_give_back_the_encoder() -> None:
+    given = encoder()
+    again = Clusters.from_tensors(given.tensors(), given.settings.model_dump())
+    np.testing.assert_array_equal(again.encode(words(0.3, 2.0)), given.encode(words(0.3, 2.0)))
+    assert again.settings == given.settings
+    with pytest.raises(ValueError, match="do not fit"):
+        Clusters.from_tensors({**given.tensors(), "centres": torch.zeros(2, 2)}, given.settings.model_dump())
