@@ -56,7 +56,10 @@ class Resampled:
     projection: np.ndarray
 
     kind: ClassVar[str] = "resampled"
-    by_speaker: ClassVar[bool] = True
+
+    @property
+    def by_speaker(self) -> bool:
+        return self.settings.speaker_mean
 
     @property
     def vector_size(self) -> int:
