@@ -263,7 +263,7 @@ def test_the_untrained_model_is_built_once(run: Path, monkeypatch: pytest.Monkey
         built.append(arguments)
         return seeded_model(*arguments)
 
-    monkeypatch.setattr("speech2vec.vectors.instances.seeded_model", counted)
+    monkeypatch.setattr("speech2vec.training.run.seeded_model", counted)
     found = gather(opened, dtw_instances=0, with_words=False, quiet=True)
     assert len(built) == 1
     assert found.same_different.value and found.variability.value and found.speaker.value
