@@ -220,7 +220,7 @@ def _with_text(
             of_store[run.store.path] = text_ceiling(run.store, size)
     first = next(iter(of_store.values()), None)
     return [
-        replace(model, text=of_store[runs[folder].store.path] if folder in runs else first)
+        replace(model, text=of_store[runs[folder].store.path] if folder is not None and folder in runs else first)
         for model, folder in zip(models, folders, strict=True)
     ]
 

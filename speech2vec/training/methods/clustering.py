@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from pydantic import Field
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centres
@@ -110,7 +113,9 @@ def _centres(points: np.ndarray, settings: ClusteringSettings, draw: np.random.G
 
 
 def _k_means(points: np.ndarray, start: np.ndarray, rounds: int) -> KMeans:
-    return KMeans(len(start), init=start, n_init=1, max_iter=rounds, tol=0, algorithm="lloyd").fit(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # words alike leave clusters empty, which harms nothing
+        return KMeans(len(start), init=start, n_init=1, max_iter=rounds, tol=0, algorithm="lloyd").fit(points)
 
 
 def membership_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:
