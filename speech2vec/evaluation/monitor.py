@@ -53,9 +53,7 @@ class Monitor:
             return {}
         end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
         encode = StoreVectors(end.model, end.store)
-        vectors = self._word_vectors(encode, end.settings.vectors)
-        if not np.isfinite(vectors.vectors).all():
-            raise DivergedError("a word's vector", float("nan"), end.step)
+        vectors = self._word_vectors(encode, end.settings.vectors, end.step)
         write_projector(Path(end.writer.log_dir), vectors)
         return {**self._discrimination(encode, end.split.held_out), **self._similarity(vectors)}
 
@@ -71,7 +69,7 @@ class Monitor:
             self._baseline.pop(f"same_different_instances_{RESAMPLED}", None)
         return {**_discrimination(encode, encode.store, held_out), **self._baseline}
 
-    def _word_vectors(self, encode: StoreVectors, settings: VectorSettings) -> WordVectors:
+    def _word_vectors(self, encode: StoreVectors, settings: VectorSettings, step: int = 0) -> WordVectors:
         """Vectors of the most frequent words and those of the benchmarks, each the mean of a few instances."""
         store = encode.store
         if self._rows is None:
@@ -80,6 +78,8 @@ class Monitor:
             rows = np.flatnonzero(wanted[store.word_id])
             self._rows = at_most_each(store.word_id, rows, _INSTANCES_PER_WORD, seed=0)
         instances = instance_vectors(encode, settings, self._rows)
+        if not np.isfinite(instances).all():
+            raise DivergedError("a word's vector", float("nan"), step)
         return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
 
     def _similarity(self, vectors: WordVectors) -> dict[str, float]:
