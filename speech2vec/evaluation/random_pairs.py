@@ -69,13 +69,6 @@ def follows_pronunciation(
     -------
     Score
         Positive if the vectors know the sound.
-
-    Examples
-    --------
-    >>> near = WordVectors(["cat", "cats", "dog", "dogs"], np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]]))
-    >>> phones = {"cat": ("K", "AE", "T"), "cats": ("K", "AE", "T", "S"), "dog": ("D", "AO", "G")}
-    >>> follows_pronunciation(near, {**phones, "dogs": ("D", "AO", "G", "Z")}).rho > 0.5
-    True
     """
     letters: dict[str, str] = {}  # a character for each phone, as edit distances are of strings
 
