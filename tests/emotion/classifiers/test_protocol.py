@@ -1,7 +1,10 @@
 """Every classifier of the registry: it learns what can be learned, nothing from noise, and is the same once loaded."""
 
+import importlib.util
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +168,19 @@ def test_a_class_of_one_s_own_is_a_classifier(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     classifier = load_classifier("outside_classifier:Always")
     assert classifier.name == "always" and classifier.settings.model_fields == {}
+
+
+def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
+    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "documented.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("documented", tmp_path / "documented.py")
+    module = sys.modules.setdefault("documented", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    classifier = load_classifier("documented:Nearest")
+    train, test = (made_up(classifier.inputs, n, seed) for n, seed in ((72, 0), (48, 2)))
+    fitted = classifier.fit(train, test, context())
+    assert (fitted.predict_proba(test).argmax(axis=1) == test.labels).mean() > 0.8
+    fitted.save(tmp_path)
+    same = classifier.load(tmp_path, context()).predict_proba(test)
+    np.testing.assert_array_equal(same, fitted.predict_proba(test))
