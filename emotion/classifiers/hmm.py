@@ -77,7 +77,7 @@ class FittedHmm:
 class Hmm(Classifier):
     """Frames -> for each class a left-to-right model with diagonal Gaussians -> the likeliest class."""
 
-    name = "hmm"
+    name, title = "hmm", "HMM"
     inputs = frozenset({FRAMES})
     settings = HmmSettings
 

@@ -20,6 +20,7 @@ from emotion.classifiers.inner import fit_temperature, inner_folds
 from emotion.data.normalise import Scaler
 from emotion.metrics import confusion_matrix, measures
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
 
 _FAR = 5.0  # standard deviations
 
@@ -105,8 +106,10 @@ def fit_linear_machine(
     Raises
     ------
     UserError
-        The utterances allow no inner folds.
+        The utterances allow no inner folds, or a value is not finite.
     """
+    if not np.isfinite(x).all():
+        raise UserError("a linear SVM needs finite values, and those of an utterance are not")
     folds = inner_folds(labels, speakers, settings.inner_folds)
     held = np.concatenate([rows for _, rows in folds])
     best: tuple[float, float, np.ndarray] | None = None
