@@ -11,7 +11,7 @@ import pytest
 
 from emotion.classifiers.base import Context
 from emotion.classifiers.registry import CLASSIFIERS, check_settings, load_classifier
-from emotion.data.examples import INPUTS, make_examples
+from emotion.data.examples import INPUTS, Examples, make_examples
 from emotion.models.word_vectors import Pretrained, Vocabulary
 from emotion.settings import classifier_settings
 from speech2vec.corpus.manifest import Utterance
@@ -184,3 +184,14 @@ def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
     fitted.save(tmp_path)
     same = classifier.load(tmp_path, context()).predict_proba(test)
     np.testing.assert_array_equal(same, fitted.predict_proba(test))
+
+
+def test_states_that_few_short_utterances_never_reach_do_no_harm():
+    pytest.importorskip("hmmlearn")
+    rng, hmm = np.random.default_rng(0), load_classifier("hmm")
+    frames = [rng.standard_normal((5 if i < 3 else 2, N_FEATURES)).astype(np.float32) for i in range(9)]
+    frames[0][:] = frames[3][0]  # what a class has of five frames is one frame
+    labels, speakers = np.arange(9) % 3, np.array(["s"] * 9, dtype=object)
+    train = Examples(labels=labels, speakers=speakers, frames=frames)
+    found = hmm.fit(train, train, context()).predict_proba(train)
+    assert np.isfinite(found).all() and np.allclose(found.sum(axis=1), 1)
