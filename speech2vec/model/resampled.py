@@ -99,7 +99,7 @@ class Resampled:
         return cls(validated, mean, projection, fitted)
 
 
-def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarray:
+def resample(frames: np.ndarray, n_frames: np.ndarray, points: int, moved: np.ndarray | None = None) -> np.ndarray:
     """Words as vectors of one length: frames by linear interpolation at evenly spaced points, and log duration.
 
     Point t lies at (t + 1/2) n / points - 1/2 of a word's frames 0 to n - 1, and no point outside them.
@@ -111,6 +111,8 @@ def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarra
     n_frames : ndarray [shape=(n,)], int64
         Of each word, 1 or more.
     points : int
+    moved : ndarray [shape=(2, n, 1)] or None
+        How far to move each word's start and end, in parts of its length; points stay inside it.
 
     Returns
     -------
@@ -118,7 +120,10 @@ def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarra
         The last is the natural logarithm of the number of frames.
     """
     n = n_frames[:, None]
-    position = ((np.arange(points) + 0.5) / points * n - 0.5).clip(0, n - 1)
+    part = (np.arange(points) + 0.5) / points
+    if moved is not None:
+        part = moved[0] + (1 - moved[0] + moved[1]) * part
+    position = (part * n - 0.5).clip(0, n - 1)
     before = np.floor(position).astype(np.int64)
     first = (np.cumsum(n_frames) - n_frames)[:, None] + before
     weight = (position - before).astype(np.float32)[:, :, None]
