@@ -199,7 +199,7 @@ def _train(
     steps = min(settings.steps, int(np.ceil(settings.epochs * len(chosen) / (2 * n_words))))
     optimiser = torch.optim.AdamW(encoder.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=max(steps, 10), pct_start=0.1
+        optimiser, settings.learning_rate, total_steps=max(steps, 20), pct_start=0.1
     )
     partner = torch.arange(2 * n_words, device=device).roll(n_words)
     itself = torch.eye(2 * n_words, dtype=torch.bool, device=device)
