@@ -13,7 +13,7 @@ from pydantic import Field
 from sklearn.decomposition import PCA
 
 from speech2vec.features.store import Store
-from speech2vec.model.resampled import Resampled, ResampledSettings, remove_speaker_means, resample
+from speech2vec.model.resampled import Resampled, ResampledSettings, resample
 from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
@@ -51,6 +51,10 @@ class AcousticSettings(ResampledSettings):
     most_words: int = Field(100_000, ge=2)
 
 
+# Resampled frames in closed form: nothing about a speaker but the mean of the vectors.
+PLAIN = AcousticSettings(points=16, vector_size=60, adaptation=AdaptiveTrainingSettings(rounds=0))
+
+
 def fit(
     store: Store, rows: np.ndarray, settings: AcousticSettings, *, seed: int, device: torch.device, quiet: bool
 ) -> Resampled:
@@ -77,8 +81,6 @@ def fit(
         scale[-1] = 1 / deviation[-1]
     points -= mean.astype(np.float32)
     points *= scale.astype(np.float32)
-    if settings.speaker_mean:  # what encoding removes is no direction to keep
-        remove_speaker_means(points, words.speaker, settings.speaker_prior)
     pca = PCA(min(settings.vector_size, *points.shape), random_state=0).fit(points)
     variance = pca.explained_variance_
     kept = variance > _NO_VARIANCE * variance[0]
