@@ -1,7 +1,7 @@
 """The baseline of all vectors of sound: resampled frames, principal components, no speaker's mean.
 
 It takes no training in epochs and no labels, so what a network learns must show above it. It is the method `acoustic`
-in its closed form (`speech2vec.training.methods.acoustic`), whatever that method's default settings are.
+in its closed form (`speech2vec.training.methods.acoustic.PLAIN`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from speech2vec.features.store import Store
 from speech2vec.model.resampled import Resampled
 from speech2vec.training.methods import acoustic
 
-SETTINGS = acoustic.AcousticSettings(points=16, vector_size=60, whitening=0.5, most_words=50_000)
+SETTINGS = acoustic.PLAIN.model_copy(update={"most_words": 50_000})
 
 
 def resampled_baseline(store: Store, rows: np.ndarray, seed: int = 0) -> Resampled:

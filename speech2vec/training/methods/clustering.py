@@ -17,7 +17,7 @@ from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods import acoustic
-from speech2vec.training.methods.acoustic import AcousticSettings
+from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings
 from speech2vec.training.methods.same_word import discriminant, named_pairs, neighbour_pairs
 
 _COARSE = 4  # the first clustering has so many times fewer clusters
@@ -46,7 +46,7 @@ class ClusteringSettings(MembershipSettings):
         Words that directions and clusters are fitted to, a random sample of more.
     """
 
-    acoustic: AcousticSettings = AcousticSettings(vector_size=120)
+    acoustic: AcousticSettings = PLAIN.model_copy(update={"vector_size": 120})
     directions: int = Field(64, ge=1)
     pairs: int = Field(16_000, ge=1)
     kept_pairs: float = Field(0.6, gt=0, le=1)
