@@ -43,8 +43,8 @@ class ModelSettings(Settings):
         Standard deviation of the noise added to the acoustic Bi-LSTM's normalised input in training.
     max_windows, max_words : int
         Maximum number of steps of either Bi-LSTM; longer sequences are cut (published: 200 and 128).
-    keras_lstm : bool
-        Initialise and drop the recurrent weights as Keras (published) does: see `emotion.models.recurrent.BiLSTM`.
+    keras : bool
+        Initialise weights and drop recurrent units as Keras (published) does: see `emotion.models.recurrent.BiLSTM`.
     fusion : {"concatenation", "attention"}
         How the dual network joins its encoders: their dense layers concatenated (published), with or without what each
         modality finds in the other by cross-modal attention (`emotion.models.networks.CrossAttention`).
@@ -66,7 +66,7 @@ class ModelSettings(Settings):
     noise: Annotated[float, Field(ge=0)] = 0.0
     max_windows: Positive = 1200
     max_words: Positive = 128
-    keras_lstm: bool = False
+    keras: bool = False
     fusion: Literal["concatenation", "attention"] = "concatenation"
     train_embeddings: bool = True
     embedding_scale: Annotated[float, Field(ge=0)] = 0.3
@@ -190,7 +190,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "max_windows": 200,
             "max_words": 128,
             "embedding_scale": 0.0,
-            "keras_lstm": True,
+            "keras": True,
         },
         "training": {"epochs": 20, "selection": "last", "calibration": False},
     },

@@ -104,7 +104,7 @@ class FittedDnnElm:
 class DnnElm(Classifier):
     """Stretches of frames -> network -> statistics of its probabilities -> extreme learning machine."""
 
-    name = "dnn_elm"
+    name, title = "dnn_elm", "DNN + ELM"
     inputs = frozenset({FRAMES})
     settings = DnnElmSettings
 

@@ -109,7 +109,7 @@ class FittedEvector:
 class Evector(Classifier):
     """Words -> lexical emotion vector; with statistics of the sound -> linear support vector machine."""
 
-    name = "evector"
+    name, title = "evector", "E-vector"
     inputs = frozenset({WORDS, STATISTICS})
     settings = EvectorSettings
 

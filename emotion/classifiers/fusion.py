@@ -97,6 +97,7 @@ class Fusion(Classifier):
             raise UserError(f"--model {JOIN.join(names)}: a fusion needs two or more different models")
         self.parts = list(parts)
         self.name = JOIN.join(names)
+        self.title = " + ".join(part.title or part.name for part in parts)
         self.inputs = frozenset().union(*(part.inputs for part in parts))
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedFusion:

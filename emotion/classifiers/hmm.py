@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FILE = "hmm.safetensors"
 _TENSORS = ("startprob_", "transmat_", "means_", "_covars_")  # as hmmlearn names them
+_UNSEEN = 1e-3  # frames
 
 
 class HmmSettings(Settings):
@@ -77,7 +78,7 @@ class FittedHmm:
 class Hmm(Classifier):
     """Frames -> for each class a left-to-right model with diagonal Gaussians -> the likeliest class."""
 
-    name = "hmm"
+    name, title = "hmm", "HMM"
     inputs = frozenset({FRAMES})
     settings = HmmSettings
 
@@ -126,6 +127,8 @@ def _fit(sequences: Sequence[np.ndarray], settings: HmmSettings, seed: int) -> G
     model = _model(
         n,
         params="tmc",
+        means_weight=_UNSEEN,  # with the next, a state that no frame is in keeps a mean and somewhere to go
+        transmat_prior=1 + _UNSEEN,
         n_iter=settings.iterations,
         min_covar=settings.min_variance,
         random_state=seed,

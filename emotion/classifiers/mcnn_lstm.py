@@ -92,7 +92,7 @@ class McnnLstmNetwork(nn.Module):
 class McnnLstm(Network):
     """Frames -> LSTM -> mean; word vectors -> convolutions -> maximum; both -> dense -> softmax."""
 
-    name = "mcnn_lstm"
+    name, title = "mcnn_lstm", "MCNN + LSTM"
     inputs = frozenset({FRAMES, VECTORS})
     settings = McnnLstmSettings
 

@@ -86,13 +86,13 @@ class OpenSmile(Classifier):
 class Egemaps(OpenSmile):
     """The extended Geneva minimalistic acoustic parameter set."""
 
-    name, feature_set = "egemaps", "eGeMAPSv02"
+    name, title, feature_set = "egemaps", "eGeMAPS, linear SVM", "eGeMAPSv02"
 
 
 class Compare(OpenSmile):
     """The features of the computational paralinguistics challenge."""
 
-    name, feature_set = "compare", "ComParE_2016"
+    name, title, feature_set = "compare", "ComParE, linear SVM", "ComParE_2016"
 
 
 def _vectors(examples: Examples, feature_set: str, context: Context) -> np.ndarray:

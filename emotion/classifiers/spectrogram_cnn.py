@@ -170,7 +170,7 @@ class FittedSpectrogramCnn:
 class SpectrogramCnn(Classifier):
     """Pieces of a log-mel spectrogram -> convolutions -> dense -> softmax; the mean over an utterance's pieces."""
 
-    name = "spectrogram_cnn"
+    name, title = "spectrogram_cnn", "CNN on spectrograms"
     inputs = frozenset({SPECTROGRAM})
     settings = SpectrogramCnnSettings
 

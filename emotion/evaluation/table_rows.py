@@ -122,10 +122,7 @@ def table_rows(
     shown = {row.system.model for row in rows if row.system is not None}
     for model in dict.fromkeys([*CLASSIFIERS, *models]):
         if model not in shown:
-            system = TableSystem(model)
-            if VECTORS in load_classifier(model).inputs:
-                kind = "speech" if smallest in speech else "word" if smallest in word else "extra"
-                system = TableSystem(model, kind, smallest, kinds[kind][smallest])
+            system = _with_vectors(model, kinds)
             rows.append(Row(MODERN_TABLE, system.title, None, system))
     return rows
 
@@ -135,10 +132,19 @@ def _system(line: Mapping[str, str], kinds: Mapping[str, Mapping[int, str]]) -> 
     if not line["model"]:
         return None
     if not line["embeddings"]:
-        return TableSystem(line["model"])
+        return _with_vectors(line["model"], kinds)
     size = int(line["vector_size"])
     files = kinds[line["embeddings"]]
     return TableSystem(line["model"], line["embeddings"], size, files[size]) if size in files else None
+
+
+def _with_vectors(model: str, kinds: Mapping[str, Mapping[int, str]]) -> TableSystem:
+    """A classifier with the smallest vectors, of speech if there are any, if it needs vectors."""
+    if VECTORS not in load_classifier(model).inputs:
+        return TableSystem(model)
+    kind = next(kind for kind, files in kinds.items() if files)
+    size = min(kinds[kind])
+    return TableSystem(model, kind, size, kinds[kind][size])
 
 
 def read_published() -> list[dict[str, str]]:

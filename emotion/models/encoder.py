@@ -138,7 +138,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.noise = noise
         self.statistics = statistics
-        self.recurrent = BiLSTM(input_size, settings.hidden_size, settings.recurrent_dropout, settings.keras_lstm)
+        self.recurrent = BiLSTM(input_size, settings.hidden_size, settings.recurrent_dropout, settings.keras)
         self.pool = Pool(2 * settings.hidden_size, settings.pooling)
         n_statistics = 0 if statistics is None else statistics.output_size
         self.dense = Dense(self.pool.output_size + n_statistics, settings.dense_size, settings.dropout)

@@ -21,7 +21,7 @@ class Acoustic(nn.Module):
     def __init__(self, settings: ModelSettings, n_features: int, n_classes: int) -> None:
         super().__init__()
         self.encoder = acoustic_encoder(settings, n_features)
-        self.output = nn.Linear(settings.dense_size, n_classes)
+        self.output = output_layer(settings, n_classes)
 
     def forward(self, features: Tensor, n_windows: Tensor, words: object = None, n_words: object = None) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)], unused, unused -> logits [shape=(B, C)]."""
@@ -56,7 +56,7 @@ class Embedding(nn.Module):
         self.words = WordTable(vectors, settings.train_embeddings)
         self.encoder = word_encoder(settings, vector_size)
         self.dense = Dense(settings.dense_size, settings.dense_size, settings.dropout)
-        self.output = nn.Linear(settings.dense_size, n_classes)
+        self.output = output_layer(settings, n_classes)
 
     def forward(self, features: object, n_windows: object, words: Tensor, n_words: Tensor) -> Tensor:
         """Unused, unused, [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> logits [shape=(B, C)]."""
@@ -108,7 +108,7 @@ class Dual(nn.Module):
             self.heard, self.read = CrossAttention(2 * settings.hidden_size), CrossAttention(2 * settings.hidden_size)
             size += 4 * settings.hidden_size
         self.fusion = Dense(size, settings.dense_size, settings.dropout)
-        self.output = nn.Linear(settings.dense_size, n_classes)
+        self.output = output_layer(settings, n_classes)
 
     def forward(self, features: Tensor, n_windows: Tensor, words: Tensor, n_words: Tensor) -> Tensor:
         """[shape=(B, T, F)], [shape=(B,)], [shape=(B, N)] or [shape=(B, N, d)], [shape=(B,)] -> [shape=(B, C)]."""
@@ -121,6 +121,15 @@ class Dual(nn.Module):
                 self.read(frames, n_windows, spoken, n_words),
             ]
         return self.output(self.fusion(torch.cat(joined, dim=1)))
+
+
+def output_layer(settings: ModelSettings, n_classes: int) -> nn.Linear:
+    """The layer before the softmax, with Keras' initial weights (Glorot, bias 0) if the settings ask for them."""
+    layer = nn.Linear(settings.dense_size, n_classes)
+    if settings.keras:
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def acoustic_encoder(settings: ModelSettings, n_features: int) -> Encoder:

@@ -114,6 +114,8 @@ def _check_inputs(prepared: Prepared, classifier: Classifier, embeddings: str | 
     model, inputs = classifier.name, classifier.inputs
     if len(prepared) == 0:
         raise UserError(f"{prepared.folder} contains no utterances")
+    if len(prepared.labels) < 2:
+        raise UserError(f"{prepared.folder} has one class ({prepared.labels[0]}): there is nothing to tell apart")
     if inputs & AUDIO_INPUTS:
         silent = np.flatnonzero(prepared.n_windows == 0)
         if len(silent):

@@ -1,4 +1,4 @@
-"""`speech2vec baseline`: Word2Vec and fastText on the words of the same corpus."""
+"""`speech2vec baseline`: vectors of text from the words of the same corpus."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Kind(str, Enum):
 
     word2vec = "word2vec"
     fasttext = "fasttext"
+    ppmi = "ppmi"
 
 
 class Objective(str, Enum):
@@ -71,8 +72,10 @@ def baseline(
     started = time.monotonic()
     vectors = train_baseline(sentences, settings, jobs)
     write_vectors(output, vectors, binary=binary)
+    how = (
+        settings.kind if settings.kind == "ppmi" else f"{settings.kind} {settings.objective}, {settings.epochs} epochs"
+    )
     print(
-        f"{output}: {len(vectors):,} words of {settings.vector_size} dimensions, {settings.kind} {settings.objective}, "
-        f"window {settings.window}, min_count {settings.min_count}, {settings.epochs} epochs, "
-        f"on {n_words:,} words in {time.monotonic() - started:.0f} s"
+        f"{output}: {len(vectors):,} words of {vectors.vector_size} dimensions, {how}, window {settings.window}, "
+        f"min_count {settings.min_count}, on {n_words:,} words in {time.monotonic() - started:.0f} s"
     )

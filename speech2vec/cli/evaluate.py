@@ -26,6 +26,9 @@ def evaluate(
         Path | None, typer.Option("--run", help="The run the vectors come from [the folder a vectors file lies in].")
     ] = None,
     store: Annotated[Path | None, typer.Option("--store", help="The run's store [the one it names].")] = None,
+    text: Annotated[
+        Path | None, typer.Option("--text", help="Text vectors to compare with [those of the run's transcripts].")
+    ] = None,
     min_count: Annotated[
         list[int] | None, typer.Option("--min-count", min=1, help="Rarer words are left out (repeatable) [1 and 5].")
     ] = None,
@@ -35,14 +38,15 @@ def evaluate(
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors."""
+    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained, text and random ones."""
     set_up_logging(quiet)
-    inputs = [*vectors, wordsim, run, store]
+    inputs = [*vectors, wordsim, run, store, text]
     check_output(output, force=force, inputs=inputs, folder=EVALUATION_CONTENTS)
     evaluation = api.evaluate(
         vectors,
         run=run,
         store=store,
+        text=text,
         wordsim=wordsim,
         min_count=min_count,
         resamples=resamples,

@@ -20,8 +20,8 @@ PresetOption = Annotated[
     str,
     typer.Option(
         "--preset",
-        help="default, large-batch (for a GPU), paper (as published), reality-check (as in arXiv 2209.10791), or, of "
-        "'train', another method: acoustic.",
+        help="default, large-batch (for a GPU), paper (as published), reality-check (as in arXiv 2209.10791); of "
+        "'train' the name of another method too.",
     ),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="What 'speech2vec train' wrote.")]

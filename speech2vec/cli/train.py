@@ -14,8 +14,9 @@ from speech2vec.runtime import console
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.output import claim_output
-from speech2vec.runtime.progress import set_up_logging
+from speech2vec.runtime.progress import log, set_up_logging
 from speech2vec.training.distributed import report_once
+from speech2vec.training.methods import PUBLISHED
 from speech2vec.training.presets import PRESETS, TrainSettings, preset_of, short_settings
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.word_vectors import write_vectors
@@ -60,6 +61,9 @@ def train(
     )
     if first:
         print(run)
+        others = [name for name, values in PRESETS.items() if "method" in values]
+        if settings.method == PUBLISHED:
+            log.info("other methods learn other things from this store, and faster: --preset %s", ", ".join(others))
 
 
 def export(

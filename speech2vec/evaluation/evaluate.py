@@ -1,4 +1,4 @@
-"""Word vectors beside their controls: random vectors, the same encoder untrained, the published figures.
+"""Word vectors beside their controls: random vectors, the same encoder untrained, text vectors, the published figures.
 
 Rare words have poor vectors, so scores are given over all words and over frequent ones (`Level`), wherever a run tells
 how often each word occurs in its corpus.
@@ -14,14 +14,17 @@ from typing import TypeAlias
 import numpy as np
 from gensim.models import KeyedVectors
 
+from speech2vec.corpus.pronunciations import Phones, first_pronunciations
 from speech2vec.evaluation.benchmarks import SOURCE, Benchmark, published_table, read_benchmarks
 from speech2vec.evaluation.bootstrap import CONFIDENCE, RESAMPLES
+from speech2vec.evaluation.random_pairs import follows_pronunciation, follows_text
 from speech2vec.evaluation.scores import BenchmarkSize, Evaluation, Level, Published, ScoredModel
-from speech2vec.evaluation.similarity import DRAWS, ModelScores, chance_scores, evaluate_vectors, folded_index
+from speech2vec.evaluation.similarity import DRAWS, ModelScores, Score, chance_scores, evaluate_vectors, folded_index
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import Run, checkpoint_file, is_run
+from speech2vec.vectors.baselines import text_ceiling
 from speech2vec.vectors.instances import untrained, word_vectors
 from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
 
@@ -33,13 +36,17 @@ Vectors: TypeAlias = str | Path | WordVectors | KeyedVectors
 
 @dataclass(frozen=True, eq=False)
 class NamedVectors:
-    """Vectors that take part in a comparison; `counts` is how often each word occurs in the corpus behind them."""
+    """Vectors that take part in a comparison.
+
+    `counts` is how often each word occurs in the corpus behind them, `text` the vectors of the same corpus as text.
+    """
 
     name: str
     kind: str
     vectors: WordVectors
     path: Path | None = None
     counts: Mapping[str, int] | None = None
+    text: WordVectors | None = None
 
 
 def evaluate(
@@ -47,13 +54,17 @@ def evaluate(
     *,
     run: Run | str | Path | None = None,
     store: Path | None = None,
+    text: Vectors | None = None,
     wordsim: Path | None = None,
     min_count: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     device: str = "cpu",
 ) -> Evaluation:
-    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained and random vectors.
+    """Score word vectors on word-similarity benchmarks, beside the same encoder untrained, text and random vectors.
+
+    Over random pairs of words, their cosines are also compared with the likeness of the pronunciations and with the
+    cosines of text vectors (`speech2vec.evaluation.random_pairs`).
 
     Parameters
     ----------
@@ -63,6 +74,8 @@ def evaluate(
         The run that they come from; None is the run whose folder a vectors file lies in, if it does.
     store : Path or None
         Instead of the store that a run records.
+    text : path, WordVectors, gensim KeyedVectors or None
+        Text vectors to compare with; None is those of the transcripts of the run (`text_ceiling`), if there is one.
     wordsim : Path or None
         Folder of benchmarks; None is the two that gensim ships.
     min_count : sequence of int or None
@@ -95,8 +108,11 @@ def evaluate(
         runs = _open_untrained(models, folders, store, device, required=run is not None)
     if min_count and not runs:
         raise UserError("--min-count needs the word counts of a run, and the run's store could not be read")
+    models = _with_text(models, folders, runs, None if text is None else as_word_vectors(text))
     models = _with_word_counts(models, folders, runs) + _untrained_controls(models, folders, runs)
-    levels = evaluate_levels(models, benchmarks, sorted(set(min_count or DEFAULT_MIN_COUNTS)), seed, resamples)
+    models += _text_controls(models)
+    counts = sorted(set(min_count or DEFAULT_MIN_COUNTS))
+    levels = evaluate_levels(models, benchmarks, counts, seed, resamples, _pronunciations())
     random = replace(models[0], name=RANDOM, kind="random", path=None)
     return Evaluation(
         synthetic=any(one.store.synthetic for one in runs.values()) if runs else None,
@@ -185,8 +201,48 @@ def _untrained_controls(
     for name, (folder, run) in zip(distinct_names([*runs]), runs.items(), strict=True):
         log.info("encoding %s words with the untrained encoder", f"{run.store.n_words:,}")
         vectors = only_words(word_vectors(run), models[folders.index(folder)].vectors.words)
-        controls.append(NamedVectors(f"untrained {name}", "untrained", vectors, counts=_word_counts(run)))
+        text = models[folders.index(folder)].text
+        controls.append(NamedVectors(f"untrained {name}", "untrained", vectors, counts=_word_counts(run), text=text))
     return controls
+
+
+def _with_text(
+    models: Sequence[NamedVectors], folders: Sequence[Path | None], runs: Mapping[Path, Run], text: WordVectors | None
+) -> list[NamedVectors]:
+    """The models with text vectors: those given, or those of each one's own corpus; of no run, of the first corpus."""
+    if text is not None:
+        return [replace(model, text=text) for model in models]
+    size = models[0].vectors.vector_size
+    of_store: dict[Path, WordVectors] = {}
+    for run in runs.values():
+        if run.store.path not in of_store:
+            log.info("text vectors of the %s words of %s", f"{run.store.n_words:,}", run.store.path)
+            of_store[run.store.path] = text_ceiling(run.store, size)
+    first = next(iter(of_store.values()), None)
+    return [
+        replace(model, text=of_store[runs[folder].store.path] if folder is not None and folder in runs else first)
+        for model, folder in zip(models, folders, strict=True)
+    ]
+
+
+def _text_controls(models: Sequence[NamedVectors]) -> list[NamedVectors]:
+    """The text vectors of each corpus as models of their own, for the words of the first model that has them."""
+    by_text = {id(model.text): model for model in reversed(models) if model.text is not None}
+    controls = []
+    for number, model in enumerate(reversed(by_text.values()), start=1):
+        assert model.text is not None
+        vectors = only_words(model.text, model.vectors.words)
+        name = "text vectors" if len(by_text) == 1 else f"text vectors {number}"
+        controls.append(NamedVectors(name, "text", vectors, counts=model.counts, text=model.text))
+    return controls
+
+
+def _pronunciations() -> dict[str, Phones]:
+    try:
+        return first_pronunciations()
+    except UserError as error:
+        log.info("likeness in pronunciation is not measured: %s", error)
+        return {}
 
 
 def _word_counts(run: Run) -> dict[str, int]:
@@ -227,6 +283,7 @@ def evaluate_levels(
     min_counts: Sequence[int] = DEFAULT_MIN_COUNTS,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    pronunciations: Mapping[str, Phones] | None = None,
 ) -> list[Level]:
     """Score all models and random vectors, once for each minimum count if any model's word counts are known.
 
@@ -243,8 +300,23 @@ def evaluate_levels(
         }
         results = evaluate_vectors(kept, benchmarks, seed, resamples)
         results[RANDOM] = _random_control(list(kept.values()), benchmarks, seed)
-        levels.append(Level(min_count, results))
+        follows = {
+            model.name: _follows(kept[model.name], model, pronunciations or {}, seed, resamples) for model in models
+        }
+        levels.append(Level(min_count, results, {name: scores for name, scores in follows.items() if scores}))
     return levels
+
+
+def _follows(
+    vectors: WordVectors, model: NamedVectors, pronunciations: Mapping[str, Phones], seed: int, resamples: int
+) -> list[Score]:
+    """What a model's cosines follow over random pairs; text vectors are not compared with themselves."""
+    scores = []
+    if pronunciations:
+        scores.append(follows_pronunciation(vectors, pronunciations, model.counts, seed, resamples))
+    if model.text is not None and model.kind != "text":
+        scores.append(follows_text(vectors, model.text, model.counts, seed, resamples))
+    return scores
 
 
 def _random_control(compared: Sequence[WordVectors], benchmarks: Sequence[Benchmark], seed: int) -> ModelScores:

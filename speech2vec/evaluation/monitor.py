@@ -17,13 +17,15 @@ from speech2vec.evaluation.similarity import MIN_RESAMPLED, cosines, folded_inde
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import StoreVectors, decode_pair
 from speech2vec.model.speech2vec import Speech2Vec
+from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.progress import log
 from speech2vec.training.metrics import DivergedError, EpochState
 from speech2vec.training.presets import VectorSettings
 from speech2vec.training.sampler import neighbour_pairs
-from speech2vec.vectors.instances import at_most_each, instance_vectors, with_counts
+from speech2vec.vectors.instances import RESAMPLED, InstanceEncoder, at_most_each, instance_vectors, with_counts
+from speech2vec.vectors.resampled import resampled_baseline
 from speech2vec.vectors.word_vectors import WordVectors, average_instances
 
 _SELECTION = InstanceFilter(max_instances=3_000)  # enough for a steady curve, in a second
@@ -44,23 +46,30 @@ class Monitor:
         self.every = every
         self.benchmarks = read_benchmarks()
         self._rows: np.ndarray | None = None
+        self._baseline: dict[str, float] | None = None
 
     def __call__(self, end: EpochState) -> dict[str, float]:
         if not (end.last or end.epoch % self.every == 0):
             return {}
         end.writer.add_figure("held-out/decoded", decoded_figure(end.model, end.store, end.split.held_out), end.step)
         encode = StoreVectors(end.model, end.store)
-        vectors = self._word_vectors(encode, end.settings.vectors)
-        if not np.isfinite(vectors.vectors).all():
-            raise DivergedError("a word's vector", float("nan"), end.step)
+        vectors = self._word_vectors(encode, end.settings.vectors, end.step)
         write_projector(Path(end.writer.log_dir), vectors)
-        return {**_discrimination(encode, end.split.held_out), **self._similarity(vectors)}
+        return {**self._discrimination(encode, end.split.held_out), **self._similarity(vectors)}
 
     def measure(self, encode: StoreVectors, held_out: np.ndarray, settings: VectorSettings) -> dict[str, float]:
         """What is measured of an encoder that is trained in one go, on a store of which some rows are held out."""
-        return {**_discrimination(encode, held_out), **self._similarity(self._word_vectors(encode, settings))}
+        return {**self._discrimination(encode, held_out), **self._similarity(self._word_vectors(encode, settings))}
 
-    def _word_vectors(self, encode: StoreVectors, settings: VectorSettings) -> WordVectors:
+    def _discrimination(self, encode: StoreVectors, held_out: np.ndarray) -> dict[str, float]:
+        """Same-different on held-out words, beside what needs no training (measured once)."""
+        if self._baseline is None:
+            measured = _discrimination(resampled_held_out(encode.store, held_out), encode.store, held_out)
+            self._baseline = {f"{name}_{RESAMPLED}": value for name, value in measured.items()}
+            self._baseline.pop(f"same_different_instances_{RESAMPLED}", None)
+        return {**_discrimination(encode, encode.store, held_out), **self._baseline}
+
+    def _word_vectors(self, encode: StoreVectors, settings: VectorSettings, step: int = 0) -> WordVectors:
         """Vectors of the most frequent words and those of the benchmarks, each the mean of a few instances."""
         store = encode.store
         if self._rows is None:
@@ -69,6 +78,8 @@ class Monitor:
             rows = np.flatnonzero(wanted[store.word_id])
             self._rows = at_most_each(store.word_id, rows, _INSTANCES_PER_WORD, seed=0)
         instances = instance_vectors(encode, settings, self._rows)
+        if not np.isfinite(instances).all():
+            raise DivergedError("a word's vector", float("nan"), step)
         return with_counts(average_instances(instances, store.word_id[self._rows], store.types), store)
 
     def _similarity(self, vectors: WordVectors) -> dict[str, float]:
@@ -83,8 +94,20 @@ class Monitor:
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _discrimination(encode: StoreVectors, rows: np.ndarray) -> dict[str, float]:
-    store = encode.store
+def resampled_held_out(store: Store, held_out: np.ndarray) -> InstanceEncoder:
+    """The resampled baseline on held-out rows of a store, fitted to the others when it is first asked for.
+
+    It encodes the held-out words only: a speaker's mean is over these.
+    """
+
+    def encode(rows: np.ndarray) -> np.ndarray:
+        fitted = resampled_baseline(store, np.setdiff1d(np.arange(store.n_words), held_out))
+        return fitted.encode(Words.from_store(store, held_out))[np.searchsorted(held_out, rows)]
+
+    return encode
+
+
+def _discrimination(encode: InstanceEncoder, store: Store, rows: np.ndarray) -> dict[str, float]:
     chosen = _SELECTION.select_rows(store, rows)
     try:
         result = precision_of_vectors(encode(chosen), store.word_id[chosen], store.speaker[chosen])

@@ -4,8 +4,8 @@ Every pair of instances is ranked by similarity, and the ranking is scored by it
 one word as the relevant ones (Carlin et al. 2011, "Rapid evaluation of speech representations for spoken term
 discovery"). No classifier is trained, so the measure is about the vectors alone.
 
-A run's trained encoder is compared with its controls on the same instances: the encoder untrained, the mean MFCC frame
-and, on a sample, dynamic time warping.
+A run's trained encoder is compared with its controls on the same instances: the encoder untrained; resampled frames,
+which need no training; the mean MFCC frame, the floor; and, on a sample, dynamic time warping.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from speech2vec.runtime.progress import track
 from speech2vec.runtime.seeds import WARPED_SAMPLE, generator
 from speech2vec.training.run import LAST, Run
 from speech2vec.training.sampler import split
-from speech2vec.vectors.instances import TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
+from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
 
 DTW = "DTW on MFCC"
 
@@ -104,33 +104,52 @@ class Comparison:
     n_speakers: int
     results: Mapping[str, PairPrecision]
 
-    def gains(self) -> tuple[Estimate | None, Estimate | None]:
-        """Trained minus untrained, over all pairs and across speakers; None without an interval."""
-        trained, untrained = self.results[TRAINED], self.results[UNTRAINED]
+    def gains(self, control: str = UNTRAINED) -> tuple[Estimate | None, Estimate | None]:
+        """Trained minus a control, over all pairs and across speakers; None without an interval."""
+        trained, other = self.results[TRAINED], self.results[control]
         return (
-            trained.all_pairs.difference(untrained.all_pairs),
-            trained.across_speakers.difference(untrained.across_speakers),
+            trained.all_pairs.difference(other.all_pairs),
+            trained.across_speakers.difference(other.across_speakers),
+        )
+
+    def worth(self) -> str:
+        """Whether training was worth it, in a sentence: trained minus what needs no training, by its interval."""
+        trained, resampled = self.results[TRAINED], self.results[RESAMPLED]
+        over = [(trained.all_pairs, resampled.all_pairs, "")]
+        if trained.across_speakers.n_same:
+            over.append((trained.across_speakers, resampled.across_speakers, " across speakers"))
+        gains = [ours.difference(theirs) for ours, theirs, _ in over]
+        shown = [
+            f"{ours.ap:.4f} trained, {theirs.ap:.4f} resampled{where}"
+            + ("" if gain is None else f" ({gain.text(4, signed=True)})")
+            for (ours, theirs, where), gain in zip(over, gains, strict=True)
+        ]
+        return (
+            f"{_worth(gains)}: average precision {'; '.join(shown)}. Resampled frames need no training and no labels."
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        all_pairs, across = (None if gain is None else asdict(gain) for gain in self.gains())
+        gains = {}
+        for control in (UNTRAINED, RESAMPLED):
+            for suffix, gain in zip(("", "_cross_speaker"), self.gains(control), strict=True):
+                gains[f"trained_less_{control}{suffix}"] = None if gain is None else asdict(gain)
         return {
             "name": self.name,
             "n_speakers": self.n_speakers,
             "results": {name: result.to_dict() for name, result in self.results.items()},
-            "trained_less_untrained": all_pairs,
-            "trained_less_untrained_cross_speaker": across,
+            **gains,
         }
 
     def table(self) -> Table:
-        """Average precision of each encoder, the gain of training, and chance."""
+        """Average precision of each encoder, what training gains over controls, and chance."""
         first = next(iter(self.results.values()))
         rows = [["", "all pairs", "across speakers"]]
         for name, result in self.results.items():
             rows.append([name, _text(result.all_pairs), _text(result.across_speakers)])
-        gains = ["-" if gain is None else gain.text(4, signed=True) for gain in self.gains()]
-        rows.append(["trained minus untrained", *gains])
+        for control in (UNTRAINED, RESAMPLED):
+            gains = ["-" if gain is None else gain.text(4, signed=True) for gain in self.gains(control)]
+            rows.append([f"trained minus {control}", *gains])
         over = (first.all_pairs, first.across_speakers)
         rows.append(["chance", *(f"{precision.chance:.4f}" if precision.n_same else "-" for precision in over)])
         title = (
@@ -138,6 +157,18 @@ class Comparison:
             f"{first.all_pairs.n_same:,} same and {first.all_pairs.n_different:,} different pairs"
         )
         return Table(rows, title, widths=(24, 26, 26), indent="  ")
+
+
+def _worth(gains: Sequence[Estimate | None]) -> str:
+    """What the intervals of the gains say, all of them together."""
+    known = [gain for gain in gains if gain is not None]
+    if not known:
+        return "So few words cannot show whether training was worth it"
+    if all(gain.low > 0 for gain in known):
+        return "Training was worth it"
+    if all(gain.high < 0 for gain in known):
+        return "Training was not worth it"
+    return "It is not clear that training was worth it"
 
 
 def _text(precision: Precision) -> str:
@@ -189,6 +220,7 @@ class SameDifferentResult(Displayed):
         return [
             f"same-different average precision{' on SYNTHETIC speech' if self.synthetic else ''} ({self.selection})",
             *(part.table() for part in self.parts),
+            self.parts[0].worth(),
             "[95 % bootstrap interval over words; none under ten words]",
         ]
 

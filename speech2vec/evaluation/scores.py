@@ -32,7 +32,7 @@ class BenchmarkSize:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """Vectors that were scored; `kind` is ``file``, or the control that it is: ``untrained``, ``random``."""
+    """Vectors that were scored; `kind` is ``file``, or the control that it is: ``untrained``, ``text``, ``random``."""
 
     name: str
     kind: str
@@ -43,10 +43,14 @@ class ScoredModel:
 
 @dataclass(frozen=True)
 class Level:
-    """Scores over the words that occur at least `min_count` times; None if no word counts are known."""
+    """Scores over the words that occur at least `min_count` times; None if no word counts are known.
+
+    `follows` has what the cosines of each model follow over random pairs (`random_pairs`), as far as it is known.
+    """
 
     min_count: int | None
     results: dict[str, ModelScores]
+    follows: dict[str, list[Score]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Evaluation(Displayed):
                 parts.append(Table(_all_sets(own, columns, with_n=True), title))
                 title = "All sets, over the pairs that every model here covers"
                 parts.append(Table(_all_sets(common, {}, with_n=False), title))
+            if any(level.follows.values()):
+                parts.append(Table(_followed(level.follows), "What the cosines follow over random pairs of words"))
         return parts
 
 
@@ -144,6 +150,17 @@ def _all_sets(
     return rows
 
 
+def _followed(follows: Mapping[str, list[Score]]) -> list[list[str]]:
+    """A row for each model, a column for each thing that its cosines may follow, with the pairs."""
+    known = list(dict.fromkeys(score.benchmark for scores in follows.values() for score in scores))
+    rows = [["", *(cell for name in known for cell in ("pairs", name))]]
+    for model, scores in follows.items():
+        by_name = {score.benchmark: score for score in scores}
+        cells = [(f"{one.n_covered:,}", _cell(one)) if (one := by_name.get(name)) else ("", "") for name in known]
+        rows.append([model, *chain.from_iterable(cells)])
+    return rows
+
+
 def _cell(score: Score) -> str:
     if score.rho is None or score.low is None or score.high is None:
         return "-"
@@ -162,14 +179,19 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
                     ("own", [*result.scores, result.mean]),
                     ("common", [*result.common_scores, result.common_mean]),
                 ):
-                    for s in scores:
-                        numbers = ["" if value is None else f"{value:.6f}" for value in (s.rho, s.low, s.high)]
-                        rows.writerow([level.min_count, name, over, s.benchmark, s.n_pairs, s.n_covered, *numbers])
+                    rows.writerows(_csv_row(level, name, over, score) for score in scores)
+            for name, scores in level.follows.items():
+                rows.writerows(_csv_row(level, name, "random pairs", score) for score in scores)
         for title, table in evaluation.published.columns.items():
             for benchmark in evaluation.benchmarks:
                 if benchmark.name in table:
                     rho = f"{table[benchmark.name]:.3f}"
                     rows.writerow(["", title, "published", benchmark.name, benchmark.n_pairs, "", rho, "", ""])
+
+
+def _csv_row(level: Level, model: str, over: str, score: Score) -> list[object]:
+    numbers = ["" if value is None else f"{value:.6f}" for value in (score.rho, score.low, score.high)]
+    return [level.min_count, model, over, score.benchmark, score.n_pairs, score.n_covered, *numbers]
 
 
 def read_evaluation(path: Path) -> Evaluation:

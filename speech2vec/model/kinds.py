@@ -11,13 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from speech2vec.model.clusters import Clusters
+from speech2vec.model.convolutional import Convolutional
 from speech2vec.model.resampled import Resampled
 from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, require_file
 
-KINDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Speech2Vec, Resampled, Clusters)}
+KINDS: dict[str, type[WordEncoder]] = {
+    encoder.kind: encoder for encoder in (Speech2Vec, Resampled, Convolutional, Clusters)
+}
 
 _KIND, _SETTINGS = "kind", "model"  # in a file's metadata; one without a kind was written when there was one only
 

@@ -1,8 +1,9 @@
-"""Words resampled to a fixed number of points, projected, and freed of their speaker's mean: no network, no labels.
+"""Words resampled to a fixed number of points and projected, with what is the speaker's removed: no network, no labels.
 
 Resampling makes all words vectors of one length, which a linear map can compare: the strongest simple acoustic word
 embedding (Levin, Henry, Jansen & Livescu 2013, "Fixed-dimensional acoustic embeddings of variable-length segments in
-low-resource settings"). What stands in the way of comparing two voices is mostly a constant that each voice adds.
+low-resource settings"). What stands in the way of comparing two voices is mostly what each voice does to all its words:
+a map of its frames (`speech2vec.model.adaptation`), and a constant that it adds to its vectors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.config import Settings, validate_settings
 
@@ -32,16 +34,19 @@ class ResampledSettings(Settings):
     speaker_prior : float
         So many more words, at zero, a speaker's mean is taken over: one word alone keeps most of its vector, and
         thousands lose their mean.
+    adaptation : AdaptationSettings
+        How a speaker's frames are adapted before.
     """
 
     points: int = Field(16, ge=1, le=1000)
     speaker_mean: bool = True
     speaker_prior: float = Field(1.0, gt=0)
+    adaptation: AdaptationSettings = AdaptationSettings(rounds=0)
 
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """The encoder: resample, standardise, project, remove the speaker's mean.
+    """The encoder: adapt, resample, project, remove the speaker's mean.
 
     Parameters
     ----------
@@ -49,14 +54,19 @@ class Resampled:
     mean : ndarray [shape=(points * n_features + 1,)], float32
         Subtracted from a word's points and log duration.
     projection : ndarray [shape=(points * n_features + 1, vector_size)], float32
+    adaptation : SpeakerAdaptation or None
     """
 
     settings: ResampledSettings
     mean: np.ndarray
     projection: np.ndarray
+    adaptation: SpeakerAdaptation | None = None
 
     kind: ClassVar[str] = "resampled"
-    by_speaker: ClassVar[bool] = True
+
+    @property
+    def by_speaker(self) -> bool:
+        return self.settings.speaker_mean
 
     @property
     def vector_size(self) -> int:
@@ -65,6 +75,7 @@ class Resampled:
     def encode(self, words: Words) -> np.ndarray:
         """The words' vectors [shape=(n, vector_size)], float32."""
         vectors = np.empty((len(words), self.vector_size), dtype=np.float32)
+        words = self.adaptation.adapted(words) if self.adaptation else words
         for positions, frames in words.chunks():
             points = resample(frames, words.n_frames[positions], self.settings.points)
             vectors[positions] = (points - self.mean) @ self.projection
@@ -73,19 +84,22 @@ class Resampled:
         return vectors
 
     def tensors(self) -> dict[str, Tensor]:
-        """Mean and projection."""
-        return {"mean": torch.from_numpy(self.mean), "projection": torch.from_numpy(self.projection)}
+        """Mean and projection, and those of the adaptation."""
+        adaptation = self.adaptation.tensors() if self.adaptation else {}
+        return {"mean": torch.from_numpy(self.mean), "projection": torch.from_numpy(self.projection), **adaptation}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Resampled:
-        """The encoder of this mean and projection."""
+        """The encoder of these tensors."""
         mean, projection = tensors["mean"].numpy(), tensors["projection"].numpy()
         if mean.ndim != 1 or projection.ndim != 2 or len(mean) != len(projection):
             raise ValueError(f"a mean of shape {mean.shape} does not fit a projection of shape {projection.shape}")
-        return cls(validate_settings(ResampledSettings, settings), mean, projection)
+        validated = validate_settings(ResampledSettings, settings)
+        fitted = SpeakerAdaptation.from_tensors(tensors, validated.adaptation) if validated.adaptation.rounds else None
+        return cls(validated, mean, projection, fitted)
 
 
-def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarray:
+def resample(frames: np.ndarray, n_frames: np.ndarray, points: int, moved: np.ndarray | None = None) -> np.ndarray:
     """Words as vectors of one length: frames by linear interpolation at evenly spaced points, and log duration.
 
     Point t lies at (t + 1/2) n / points - 1/2 of a word's frames 0 to n - 1, and no point outside them.
@@ -97,6 +111,8 @@ def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarra
     n_frames : ndarray [shape=(n,)], int64
         Of each word, 1 or more.
     points : int
+    moved : ndarray [shape=(2, n, 1)] or None
+        How far to move each word's start and end, in parts of its length; points stay inside it.
 
     Returns
     -------
@@ -104,7 +120,10 @@ def resample(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarra
         The last is the natural logarithm of the number of frames.
     """
     n = n_frames[:, None]
-    position = ((np.arange(points) + 0.5) / points * n - 0.5).clip(0, n - 1)
+    part = (np.arange(points) + 0.5) / points
+    if moved is not None:
+        part = moved[0] + (1 - moved[0] + moved[1]) * part
+    position = (part * n - 0.5).clip(0, n - 1)
     before = np.floor(position).astype(np.int64)
     first = (np.cumsum(n_frames) - n_frames)[:, None] + before
     weight = (position - before).astype(np.float32)[:, :, None]

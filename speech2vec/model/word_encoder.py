@@ -115,8 +115,10 @@ class WordEncoder(Protocol):
     kind: ClassVar[str]
     """Name in the saved file: the key in `speech2vec.model.kinds.KINDS`."""
 
-    by_speaker: ClassVar[bool]
-    """Whether the vectors of a speaker's words depend on which of them are given (a mean of the speaker)."""
+    @property
+    def by_speaker(self) -> bool:
+        """Whether the vectors of a speaker's words depend on which of them are given (a mean of the speaker)."""
+        ...
 
     @property
     def vector_size(self) -> int: ...

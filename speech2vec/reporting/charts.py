@@ -8,21 +8,24 @@ from typing import Any
 
 from speech2vec.evaluation.average_precision import Precision
 from speech2vec.evaluation.bootstrap import Estimate
+from speech2vec.evaluation.random_pairs import PRONUNCIATION, TEXT
 from speech2vec.evaluation.same_different import DTW, Comparison
 from speech2vec.evaluation.scores import Evaluation, Level
 from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
 from speech2vec.reporting.findings import RunResults
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
-from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
+from speech2vec.vectors.instances import MEAN_MFCC, RESAMPLED, TRAINED, UNTRAINED
 
 # The same colour and shape in all charts, as classes of `style.css`.
-STYLES = {TRAINED: "s0", UNTRAINED: "s1", "random": "s2", MEAN_MFCC: "s3", DTW: "s4"}
+STYLES = {TRAINED: "s0", UNTRAINED: "s1", "random": "s2", MEAN_MFCC: "s3", DTW: "s4", RESAMPLED: "s7", "text": "s8"}
 OTHER_STYLES = ("s7", "s8", "s9", "s3", "s4")
 PUBLISHED_STYLES = ("s5", "s6")
 FEW_PAIRS = 100  # below which a row is marked
 _KIND_NOTES = {
     "near-homophones": "above .5 if near in sound is near",
     "synonyms": ".5 is chance, 1 if meaning is near",
+    PRONUNCIATION: "above 0 if the vectors know the sound",
+    TEXT: "above 0 if they know what text tells",
 }
 
 
@@ -75,23 +78,27 @@ def monitor_chart(metrics: Sequence[Mapping[str, Any]]) -> LineChart | None:
     lines = [
         Line("all pairs", "s0", curve(metrics, "same_different_ap")),
         Line("across speakers", "s1", curve(metrics, "same_different_ap_cross_speaker")),
+        Line("all pairs, resampled", "s0 dashed", curve(metrics, f"same_different_ap_{RESAMPLED}")),
+        Line("across speakers, resampled", "s1 dashed", curve(metrics, f"same_different_ap_cross_speaker_{RESAMPLED}")),
     ]
     kept = [line for line in lines if len(line.points) > 1]
     return line_chart(kept, "epoch", "average precision, held out", include=(0.0,))
 
 
-def headline_scores(evaluation: Evaluation | None) -> tuple[Score | None, Score | None]:
-    """The scores of the run and of its untrained encoder on the headline benchmark, else the pair-weighted mean.
+def headline_scores(evaluation: Evaluation | None) -> dict[str, Score]:
+    """The score of the run (``file``) on the headline benchmark, else the pair-weighted mean, and of its controls.
 
-    Of the first level; None if there is no score, or the run has no untrained control.
+    By kind: ``untrained``, ``text``. Of the first level; what has no score is left out, and all if the run has none.
     """
     if evaluation is None or not evaluation.levels:
-        return None, None
+        return {}
     results = evaluation.levels[0].results
-    own = _with_interval(results.get(evaluation.first_of("file")))
+    kinds = {kind: _with_interval(results.get(evaluation.first_of(kind))) for kind in ("file", "untrained", "text")}
+    own = kinds["file"]
     score = own.get(HEADLINE) or next(iter(own.values()), None)
-    control = _with_interval(results.get(evaluation.first_of("untrained")))
-    return score, control.get(score.benchmark) if score else None
+    if score is None:
+        return {}
+    return {kind: scores[score.benchmark] for kind, scores in kinds.items() if score.benchmark in scores}
 
 
 def _with_interval(result: ModelScores | None) -> dict[str, Score]:
@@ -141,6 +148,32 @@ def _score_chart(evaluation: Evaluation, level: Level) -> DotChart | None:
         strong = score.benchmark == HEADLINE or score is level.results[own].mean
         rows.append(DotRow(score.benchmark, note, dots, strong))
     return dot_chart(sorted(rows, key=lambda row: not row.strong), "Spearman's ρ with people's ratings", include=(0.0,))
+
+
+def followed(evaluation: Evaluation | None) -> dict[str, dict[str, Score]]:
+    """What cosines follow over random pairs, among the most frequent words that were scored: by thing, by model."""
+    found: dict[str, dict[str, Score]] = {}
+    for model, scores in evaluation.levels[-1].follows.items() if evaluation and evaluation.levels else ():
+        for score in scores:
+            if score.rho is not None:
+                found.setdefault(score.benchmark, {})[model] = score
+    return found
+
+
+def followed_chart(evaluation: Evaluation | None) -> DotChart | None:
+    """What cosines follow over random pairs of words."""
+    if evaluation is None:
+        return None
+    own, styles = evaluation.first_of("file"), _model_styles(evaluation)
+    rows = []
+    for thing, scores in followed(evaluation).items():
+        dots = [
+            Dot(TRAINED if name == own else name, styles[name], one.rho, one.low, one.high, _pairs(one.n_covered))
+            for name, one in scores.items()
+            if one.rho is not None
+        ]
+        rows.append(DotRow(thing, _KIND_NOTES[thing], dots))
+    return dot_chart(rows, "Spearman's ρ with the cosine", include=(0.0,))
 
 
 def _pairs(n_pairs: int) -> str:

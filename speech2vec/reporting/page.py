@@ -18,6 +18,7 @@ from markupsafe import Markup
 from speech2vec.evaluation.bootstrap import decimals_needed
 from speech2vec.reporting.charts import (
     auc_chart,
+    followed_chart,
     loss_chart,
     monitor_chart,
     same_different_chart,
@@ -142,6 +143,7 @@ def report_context(found: RunResults) -> dict[str, Any]:
         "same_different": [(part, same_different_chart(part)) for part in same_different],
         "speaker": speaker_chart(found),
         "homophones": found.homophones,
+        "followed": followed_chart(found.evaluation),
         "auc": auc_chart([("", "s0", found)]),
         "near_homophones": found.near_homophones,
         "digits": lambda *estimates: decimals_needed(estimates),

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from speech2vec.evaluation.bootstrap import Estimate
+from speech2vec.evaluation.random_pairs import PRONUNCIATION, TEXT
 from speech2vec.evaluation.same_different import Comparison
-from speech2vec.reporting.charts import headline_scores
+from speech2vec.evaluation.scores import Evaluation
+from speech2vec.reporting.charts import followed, headline_scores
 from speech2vec.reporting.findings import RunResults
 from speech2vec.training.methods import PUBLISHED
-from speech2vec.vectors.instances import MEAN_MFCC, TRAINED, UNTRAINED
+from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED
 
 # The decoder uses z if at least this share of its gain over the mean frame is lost with z of another word.
 _USED = 0.1
+# Of word similarity, by kind: beside a number, and in a sentence.
+_CONTROLS = {
+    "untrained": ("untrained", "the same encoder untrained"),
+    "text": ("by text", "vectors of the same transcripts as text"),
+}
 
 
 @dataclass(frozen=True)
@@ -130,23 +137,24 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
         )
     if found.same_different.value:
         results = found.same_different.value.parts[0].results
-        trained, untrained, mean = (results[name].all_pairs for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+        trained, untrained, resampled = (results[name].all_pairs for name in (TRAINED, UNTRAINED, RESAMPLED))
         interval = f"95 % interval {trained.low:.4f} to {trained.high:.4f}; " if len(trained.drawn) else ""
         figures.append(
             KeyNumber(
                 "same-different average precision",
                 f"{trained.ap:.4f}",
-                f"{interval}{untrained.ap:.4f} untrained, {mean.ap:.3f} mean MFCC, {trained.chance:.4f} chance",
+                f"{interval}{resampled.ap:.4f} resampled, {untrained.ap:.4f} untrained, {trained.chance:.4f} chance",
             )
         )
-    score, control = headline_scores(found.evaluation)
-    if score is not None:
+    scores = headline_scores(found.evaluation)
+    if scores:
+        score = scores["file"]
         figures.append(
             KeyNumber(
                 f"Spearman's ρ on {score.benchmark}",
                 f"{score.rho:.3f}",
                 f"95 % interval {score.low:.2f} to {score.high:.2f}, {score.n_covered:,} of {score.n_pairs:,} pairs"
-                + (f"; {control.rho:.3f} untrained" if control else ""),
+                + "".join(f"; {one.rho:.3f} {_CONTROLS[kind][0]}" for kind, one in scores.items() if kind in _CONTROLS),
             )
         )
     check = found.homophones.value
@@ -171,16 +179,19 @@ def statements(found: RunResults) -> list[str]:
             f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
             "whatever epoch they are of."
         )
-    score, control = headline_scores(found.evaluation)
-    if score is not None:
+    scores = headline_scores(found.evaluation)
+    if scores:
+        score = scores["file"]
         assert score.low is not None and score.high is not None
         relation = "above" if score.low > 0 else "below" if score.high < 0 else "not distinguishable from"
         sentences.append(
             f"Similarity as judged by people: Spearman's ρ on {score.benchmark} is {score.rho:.3f} "
             f"[{score.low:.2f}, {score.high:.2f}], {relation} chance, "
             f"on {score.n_covered:,} of {score.n_pairs:,} pairs"
-            + (f"; {control.rho:.3f} by the same encoder untrained." if control else ".")
+            + "".join(f"; {one.rho:.3f} by {_CONTROLS[kind][1]}" for kind, one in scores.items() if kind in _CONTROLS)
+            + "."
         )
+    sentences += _followed(found.evaluation)
     if found.homophones.value is not None:
         sentences.append(found.homophones.value.verdict)
     if found.near_homophones.value is not None:
@@ -211,21 +222,30 @@ def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) ->
 
 def _same_different(part: Comparison) -> list[str]:
     """Did training help to tell words apart? Only if the interval of the difference excludes 0."""
-    trained, untrained, mean = (part.results[name] for name in (TRAINED, UNTRAINED, MEAN_MFCC))
+    trained, untrained = part.results[TRAINED], part.results[UNTRAINED]
     gain, gain_across = part.gains()
-    before, after, average = untrained.all_pairs.ap, trained.all_pairs.ap, mean.all_pairs.ap
-    best = max(after, before, average)
-    leader = "the trained encoder" if best == after else "the untrained one" if best == before else MEAN_MFCC
     sentences = [
-        f"Training made {_change(gain)}: average precision {before:.4f} before, {after:.4f} after{_difference(gain)}, "
-        f"{average:.4f} by the mean of the MFCC frames; the best of the three is {leader}."
+        f"Training made {_change(gain)}: average precision {untrained.all_pairs.ap:.4f} before, "
+        f"{trained.all_pairs.ap:.4f} after{_difference(gain)}."
     ]
     if trained.across_speakers.n_same:
         sentences.append(
             f"Across speakers it made {_change(gain_across)}: {untrained.across_speakers.ap:.4f} before, "
             f"{trained.across_speakers.ap:.4f} after{_difference(gain_across)}."
         )
-    return sentences
+    return [*sentences, part.worth()]
+
+
+def _followed(evaluation: Evaluation | None) -> list[str]:
+    """What the cosines of the run's vectors follow over random pairs."""
+    own = evaluation.first_of("file") if evaluation else ""
+    names = {PRONUNCIATION: "the likeness of two words' pronunciations", TEXT: "the cosines of their text vectors"}
+    found = {thing: scores[own] for thing, scores in followed(evaluation).items() if own in scores}
+    if not found:
+        return []
+    parts = [f"{names[thing]} with ρ = {one.rho:.3f} [{one.low:.3f}, {one.high:.3f}]" for thing, one in found.items()]
+    n_pairs = next(iter(found.values())).n_covered
+    return [f"Over {n_pairs:,} random pairs of words of like frequency, cosines follow {', and '.join(parts)}."]
 
 
 def _change(gain: Estimate | None) -> str:

@@ -191,6 +191,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The other methods (docs/methods.md).
     "acoustic": {"preset": "acoustic", "method": "acoustic"},
+    "contrastive": {"preset": "contrastive", "method": "contrastive"},
     "meaning": {"preset": "meaning", "method": "meaning"},
     "meaning-labels": {"preset": "meaning-labels", "method": "meaning", "meaning": {"label_share": 0.1}},
     "distilled": {"preset": "distilled", "method": "distilled"},

@@ -1,11 +1,12 @@
-"""Text baselines: Word2Vec and fastText, trained on the words of the same speech.
+"""Text baselines: Word2Vec, fastText and a closed form, on the words of the same speech.
 
-They show how much of meaning can be learned from these words as text. Both are gensim's, with its defaults except for
-the settings: negative sampling, and a window width drawn anew for each word.
+They show how much of meaning can be learned from these words as text. The first two are gensim's, with its defaults
+except for the settings: negative sampling, and a window width drawn anew for each word.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +21,15 @@ from pydantic import Field
 from speech2vec.corpus.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.store import META_FILE, Store, starts_of_runs
+from speech2vec.model.ppmi import cooccurrences, factorise, one_hot, ppmi
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import require_file
 from speech2vec.runtime.seeds import LARGEST_SEED
 from speech2vec.vectors.word_vectors import WordVectors
+
+_KNOWN = 5  # occurrences that make a word a context, and let it shape the space; rarer ones are only placed in it
+_EMPTY = "no word occurs {} times or more: lower --min-count"
 
 
 class BaselineSettings(Settings):
@@ -33,7 +38,8 @@ class BaselineSettings(Settings):
     Parameters
     ----------
     kind : str
-        `word2vec`, or `fasttext` (a word's vector includes those of its letter n-grams).
+        `word2vec`; `fasttext` (a word's vector includes those of its letter n-grams); or `ppmi`, the closed form
+        (`speech2vec.model.ppmi`), which of the other settings takes vector_size, window, min_count and seed.
     objective : str
         `skipgram` or `cbow`.
     vector_size : int
@@ -51,7 +57,7 @@ class BaselineSettings(Settings):
     seed : int
     """
 
-    kind: Literal["word2vec", "fasttext"] = "word2vec"
+    kind: Literal["word2vec", "fasttext", "ppmi"] = "word2vec"
     objective: Literal["skipgram", "cbow"] = "skipgram"
     vector_size: int = Field(50, ge=1)
     window: int = Field(3, ge=1)
@@ -80,7 +86,7 @@ def read_sentences(source: Path) -> list[list[str]]:
     source = Path(source)
     if (source / META_FILE).is_file():
         store = Store.open(source)
-        sentences = _group(store.words(), store.utterance)
+        sentences = sentences_of(store)
     elif (source / WORDS_FILE).is_file():
         table = read_words(source)
         ids = table["utterance_id"].combine_chunks().dictionary_encode()
@@ -99,6 +105,11 @@ def read_sentences(source: Path) -> list[list[str]]:
     if not sentences:
         raise UserError(f"{source} holds no words")
     return sentences
+
+
+def sentences_of(store: Store) -> list[list[str]]:
+    """The words of each utterance of a store, in order."""
+    return _group(store.words(), store.utterance)
 
 
 def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
@@ -139,6 +150,8 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
     UserError
         No word is frequent enough.
     """
+    if settings.kind == "ppmi":
+        return _ppmi_vectors(sentences, settings)
     options = {
         "sentences": sentences,
         "vector_size": settings.vector_size,
@@ -160,5 +173,38 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
         # gensim's message for an empty vocabulary: "you must first build vocabulary before training the model"
         if "vocabulary" not in str(error):
             raise
-        raise UserError(f"no word occurs {settings.min_count} times or more: lower --min-count") from error
+        raise UserError(_EMPTY.format(settings.min_count)) from error
     return WordVectors.from_keyed_vectors(vectors)
+
+
+def text_ceiling(store: Store, vector_size: int, seed: int = 1) -> WordVectors:
+    """What a store's transcripts teach about all of its words: the closed form with a window of 10.
+
+    It is as good on MEN as skip-gram with that window, and takes seconds (docs/evaluation.md). It is the upper limit
+    for vectors that learn meaning from the same words as sound.
+    """
+    settings = BaselineSettings(kind="ppmi", vector_size=vector_size, window=10, min_count=1, seed=seed)
+    return train_baseline(sentences_of(store), settings)
+
+
+def _ppmi_vectors(sentences: Sequence[Sequence[str]], settings: BaselineSettings) -> WordVectors:
+    """In closed form (`speech2vec.model.ppmi`).
+
+    Words that occur under five times are no contexts: their counts are noise, which pointwise mutual information takes
+    for the strongest of signals. They get the vectors that their neighbours give them.
+    """
+    counted = Counter(word for words in sentences for word in words)
+    kept = [(word, n) for word, n in counted.most_common() if n >= settings.min_count]
+    if not kept:
+        raise UserError(_EMPTY.format(settings.min_count))
+    number = {word: i for i, (word, _) in enumerate(kept)}
+    known = [[number[word] for word in words if word in number] for words in sentences]
+    counts = np.array([n for _, n in kept], dtype=np.int64)
+    ids = np.array([i for words in known for i in words], dtype=np.int64)
+    utterance = np.repeat(np.arange(len(known)), [len(words) for words in known])
+    near = cooccurrences(one_hot(ids, len(kept)), utterance, settings.window)
+    n_known = int((counts >= _KNOWN).sum())
+    if n_known <= settings.vector_size:
+        n_known = len(kept)
+    vectors = factorise(ppmi(near[:, :n_known]), n_known, settings.vector_size, settings.seed)
+    return WordVectors([word for word, _ in kept], vectors, counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from speech2vec.runtime.seeds import INSTANCES, generator
 from speech2vec.training.presets import VectorSettings
 from speech2vec.training.run import LAST, Run
 from speech2vec.training.sampler import split
+from speech2vec.vectors.resampled import resampled_baseline
 from speech2vec.vectors.word_vectors import WordVectors, average_instances, unit_length
 
 InstanceEncoder = Callable[[np.ndarray], np.ndarray]
-TRAINED, UNTRAINED, MEAN_MFCC = "trained", "untrained", "mean MFCC"
+TRAINED, UNTRAINED, RESAMPLED, MEAN_MFCC = "trained", "untrained", "resampled", "mean MFCC"
 _INSTANCES_PER_WORD = 400  # subsample a word's instances above this many
 
 
@@ -34,11 +36,22 @@ def untrained(run: Run) -> Run:
 
 
 def encoders_of(run: Run) -> dict[str, InstanceEncoder]:
-    """The run's encoder and its two controls: each maps rows of the store to their vectors."""
+    """The run's encoder and its controls: each maps rows of the store to their vectors.
+
+    Untrained, what needs no training (`resampled_baseline`, fitted to the run's training words when it is first asked
+    for), and the mean frame.
+    """
     store = run.store
+
+    @cache
+    def resampled() -> StoreVectors:
+        train = split(store, run.settings.data.held_out, run.settings.seed).train
+        return StoreVectors(resampled_baseline(store, train), store)
+
     return {
         TRAINED: run.vectors,
         UNTRAINED: untrained(run).vectors,
+        RESAMPLED: lambda rows: resampled()(rows),
         MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
 

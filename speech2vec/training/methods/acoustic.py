@@ -1,7 +1,8 @@
-"""Vectors of how words sound, without labels: resampled frames, their principal components, no speaker's mean.
+"""Vectors of how words sound, without labels: adapted and resampled frames, their components, no speaker's mean.
 
-In closed form: principal components (divided by the fourth root of their variance, so that none of them rules the
-cosine and noise stays small) of the training words' resampled frames.
+Each speaker's frames are adapted (`speech2vec.model.adaptation`); then, in closed form, the principal components of the
+training words' resampled frames, divided by the fourth root of their variance, so that none of them rules the cosine
+and noise stays small.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods.method import Method, check_finite
+from speech2vec.training.methods.speaker_adaptation import (
+    AdaptiveTrainingSettings,
+    fit_adaptation,
+    used_settings,
+)
 
 _NO_DEVIATION = 1e-6  # of the largest value: below it, numbers differ by rounding only
 _NO_VARIANCE = 1e-7  # of the first component's: below it, a component is rounding
@@ -28,6 +34,8 @@ class AcousticSettings(ResampledSettings):
 
     Parameters
     ----------
+    points, adaptation
+        As there, chosen on speakers of real speech (docs/methods.md); and how the adaptation is fitted.
     vector_size : int
         Principal components; fewer where the training words have no more.
     whitening : float
@@ -36,9 +44,15 @@ class AcousticSettings(ResampledSettings):
         Words that the components are fitted to, a random sample of more.
     """
 
-    vector_size: int = Field(60, ge=1, le=4096)
+    points: int = Field(24, ge=1, le=1000)
+    adaptation: AdaptiveTrainingSettings = AdaptiveTrainingSettings()
+    vector_size: int = Field(80, ge=1, le=4096)
     whitening: float = Field(0.5, ge=0, le=1)
     most_words: int = Field(100_000, ge=2)
+
+
+# Resampled frames in closed form: nothing about a speaker but the mean of the vectors.
+PLAIN = AcousticSettings(points=16, vector_size=60, adaptation=AdaptiveTrainingSettings(rounds=0))
 
 
 def fit(
@@ -53,7 +67,11 @@ def fit(
     """
     if len(rows) > settings.most_words:
         rows = np.sort(generator(seed, FITTED).choice(rows, settings.most_words, replace=False))
-    points = resampled_words(Words.from_store(store, rows), settings.points)
+    words, adaptation = Words.from_store(store, rows), None
+    if settings.adaptation.rounds:
+        adaptation = fit_adaptation(words, settings.adaptation, seed)
+        words = adaptation.adapted(words)
+    points = resampled_words(words, settings.points)
     check_finite(points, store)
     mean, scale = points.mean(axis=0, dtype=np.float64), np.ones(points.shape[1])
     deviation = points.std(axis=0, dtype=np.float64)
@@ -73,13 +91,14 @@ def fit(
         )
     projection = (scale[:, None] * pca.components_[kept].T) / variance[kept] ** (settings.whitening / 2)
     # Contiguous, as a file's arrays are: the sums of a matrix product depend on it.
-    return Resampled(encoder_settings(settings), mean.astype(np.float32), projection.astype(np.float32, order="C"))
+    projection = projection.astype(np.float32, order="C")
+    return Resampled(encoder_settings(settings), mean.astype(np.float32), projection, adaptation)
 
 
 def untrained(encoder: WordEncoder, store: Store, settings: AcousticSettings, *, seed: int) -> Resampled:
-    """The resampled frames as they are: no components, no speaker's mean."""
+    """The resampled frames as they are: no adaptation, no components, no speaker's mean."""
     size = settings.points * store.n_mfcc + 1
-    plain = encoder_settings(settings).model_copy(update={"speaker_mean": False})
+    plain = ResampledSettings(points=settings.points, speaker_mean=False)
     return Resampled(plain, np.zeros(size, dtype=np.float32), np.eye(size, size - 1, dtype=np.float32))
 
 
@@ -93,7 +112,8 @@ def resampled_words(words: Words, points: int) -> np.ndarray:
 
 def encoder_settings(settings: AcousticSettings) -> ResampledSettings:
     """Those that the encoder needs."""
-    return ResampledSettings(**{name: getattr(settings, name) for name in ResampledSettings.model_fields})
+    values = {name: getattr(settings, name) for name in ResampledSettings.model_fields}
+    return ResampledSettings(**{**values, "adaptation": used_settings(settings.adaptation)})
 
 
 METHOD = Method(AcousticSettings, fit, untrained)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from pydantic import Field
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centres
@@ -14,7 +17,7 @@ from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods import acoustic
-from speech2vec.training.methods.acoustic import AcousticSettings
+from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings
 from speech2vec.training.methods.same_word import discriminant, named_pairs, neighbour_pairs
 
 _COARSE = 4  # the first clustering has so many times fewer clusters
@@ -43,7 +46,7 @@ class ClusteringSettings(MembershipSettings):
         Words that directions and clusters are fitted to, a random sample of more.
     """
 
-    acoustic: AcousticSettings = AcousticSettings(vector_size=120)
+    acoustic: AcousticSettings = PLAIN.model_copy(update={"vector_size": 120})
     directions: int = Field(64, ge=1)
     pairs: int = Field(16_000, ge=1)
     kept_pairs: float = Field(0.6, gt=0, le=1)
@@ -110,7 +113,9 @@ def _centres(points: np.ndarray, settings: ClusteringSettings, draw: np.random.G
 
 
 def _k_means(points: np.ndarray, start: np.ndarray, rounds: int) -> KMeans:
-    return KMeans(len(start), init=start, n_init=1, max_iter=rounds, tol=0, algorithm="lloyd").fit(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # words alike leave clusters empty, which harms nothing
+        return KMeans(len(start), init=start, n_init=1, max_iter=rounds, tol=0, algorithm="lloyd").fit(points)
 
 
 def membership_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:

@@ -1,14 +1,17 @@
 """Every classifier of the registry: it learns what can be learned, nothing from noise, and is the same once loaded."""
 
+import importlib.util
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emotion.classifiers.base import Context
 from emotion.classifiers.registry import CLASSIFIERS, check_settings, load_classifier
-from emotion.data.examples import INPUTS, make_examples
+from emotion.data.examples import INPUTS, Examples, make_examples
 from emotion.models.word_vectors import Pretrained, Vocabulary
 from emotion.settings import classifier_settings
 from speech2vec.corpus.manifest import Utterance
@@ -165,3 +168,30 @@ def test_a_class_of_one_s_own_is_a_classifier(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     classifier = load_classifier("outside_classifier:Always")
     assert classifier.name == "always" and classifier.settings.model_fields == {}
+
+
+def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
+    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "documented.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("documented", tmp_path / "documented.py")
+    module = sys.modules.setdefault("documented", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    classifier = load_classifier("documented:Nearest")
+    train, test = (made_up(classifier.inputs, n, seed) for n, seed in ((72, 0), (48, 2)))
+    fitted = classifier.fit(train, test, context())
+    assert (fitted.predict_proba(test).argmax(axis=1) == test.labels).mean() > 0.8
+    fitted.save(tmp_path)
+    same = classifier.load(tmp_path, context()).predict_proba(test)
+    np.testing.assert_array_equal(same, fitted.predict_proba(test))
+
+
+def test_states_that_few_short_utterances_never_reach_do_no_harm():
+    pytest.importorskip("hmmlearn")
+    rng, hmm = np.random.default_rng(0), load_classifier("hmm")
+    frames = [rng.standard_normal((5 if i < 3 else 2, N_FEATURES)).astype(np.float32) for i in range(9)]
+    frames[0][:] = frames[3][0]  # what a class has of five frames is one frame
+    labels, speakers = np.arange(9) % 3, np.array(["s"] * 9, dtype=object)
+    train = Examples(labels=labels, speakers=speakers, frames=frames)
+    found = hmm.fit(train, train, context()).predict_proba(train)
+    assert np.isfinite(found).all() and np.allclose(found.sum(axis=1), 1)

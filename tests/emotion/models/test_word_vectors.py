@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from aligned_folders import make_aligned
+from spoken import spoken_store
 
-from emotion.models.word_vectors import PADDING, UNKNOWN, Vocabulary, coverage, load_pretrained
+from emotion.models.word_vectors import PADDING, UNKNOWN, Vocabulary, WordSegments, coverage, load_pretrained
+from speech2vec import api
+from speech2vec.corpus.manifest import read_utterances
 from speech2vec.runtime.errors import UserError
+from speech2vec.training.methods import METHODS
+from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.word_vectors import WordVectors, write_vectors
 
 TEXTS = ["Yes, I know.", "No no [LAUGHTER] I don't", "[LAUGHTER]", ""]
@@ -74,3 +80,17 @@ def test_vectors_of_other_words_are_refused(tmp_path, vocabulary):
     write_vectors(path, WordVectors(["zebra"], np.ones((1, 3), dtype=np.float32)))
     with pytest.raises(UserError, match="contains none of the corpus' 5 words"):
         load_pretrained(str(path), vocabulary)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_segments_are_those_of_any_method(method, tmp_path):
+    """Each word's own sound, by the copy of the encoder that a classifier's run keeps."""
+    aligned = make_aligned(tmp_path / "aligned", n_utterances=3)
+    spoken_store(tmp_path / "store", utterances=8)
+    run = api.train(tmp_path / "store", tmp_path / "run", preset=method, device="cpu", evaluate_every=0, quiet=True)
+    PortableEncoder.from_run(run).save(tmp_path / "encoder.safetensors")
+    utterances = [utterance.utterance_id for utterance in read_utterances(aligned)]
+    segments = WordSegments.encode(PortableEncoder.load(tmp_path / "encoder.safetensors"), aligned, utterances[::-1])
+    wanted = api.embed(run, aligned, jobs=1, quiet=True)
+    assert segments.n_words.tolist() == [5, 5, 5] and segments.vectors.shape[1] == run.model.vector_size
+    np.testing.assert_allclose(segments.of_each()[0], wanted.vectors[10:], atol=1e-6)

@@ -87,8 +87,8 @@ class TestEvaluate:
         assert result["published"]["columns"]["Speech2Vec d=10 (published)"]["MEN"] == 0.543
         with (out / "scores.csv").open() as file:
             rows = list(csv.DictReader(file))
-        # 3 models, own and common, 2 sets and their mean; 2 published columns of 2 sets
-        assert len(rows) == 3 * 2 * 3 + 4
+        # 3 models, own and common, 2 sets and their mean; random pairs of 2 models; 2 published columns of 2 sets
+        assert len(rows) == 3 * 2 * 3 + 2 + 4
         (row,) = [r for r in rows if (r["model"], r["over"], r["benchmark"]) == ("all", "own", "MEN")]
         assert float(row["rho"]) == pytest.approx(men["rho"], abs=1e-6)
 
@@ -113,7 +113,7 @@ class TestEvaluate:
         assert "SYNTHETIC" in printed
         result = json.loads((out / "evaluation.json").read_text())
         assert result["synthetic"] is True
-        assert [model["kind"] for model in result["models"]] == ["file", "untrained", "random"]
+        assert [model["kind"] for model in result["models"]] == ["file", "untrained", "text", "random"]
         assert [level["min_count"] for level in result["levels"]] == [1, 5]
         first, second = (level["results"]["untrained run"] for level in result["levels"])
         assert (first["n_words"], second["n_words"]) == (30, 20)
@@ -165,10 +165,17 @@ class TestEvaluate:
             f"{tmp_path.name}/text": 30,
             "untrained run": 20,
             "untrained other": 5,
+            "text vectors 1": 20,
+            "text vectors 2": 5,
         }
         warned = "is of no run, and the runs are of different corpora"
         assert warned in capsys.readouterr().err
-        assert words_at_five(run_folder / "vectors.txt", text) == {"vectors": 20, "text": 20, "untrained run": 20}
+        assert words_at_five(run_folder / "vectors.txt", text) == {
+            "vectors": 20,
+            "text": 20,
+            "untrained run": 20,
+            "text vectors": 20,
+        }
         assert warned not in capsys.readouterr().err
 
     def test_faults(self, tmp_path: Path, wordsim: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,7 +239,7 @@ def test_an_evaluation_is_read_back_as_it_was_written(tmp_path: Path, run_folder
     opened = Run.load(run_folder, trained=False)
     vectors = random_vectors([f"w{i}" for i in range(30)], 8)
     evaluation = evaluate(vectors, run=opened, wordsim=wordsim, resamples=100)
-    assert [model.kind for model in evaluation.models] == ["file", "untrained", "random"]
+    assert [model.kind for model in evaluation.models] == ["file", "untrained", "text", "random"]
     write_evaluation(tmp_path / "out", evaluation)
     assert read_evaluation(tmp_path / "out" / "evaluation.json") == evaluation
     assert "SYNTHETIC" in str(evaluation) and "Headline" in str(evaluation)

@@ -222,7 +222,7 @@ def test_the_page_says_what_was_measured(page: Path) -> None:
     assert "Synthetic speech." in text
     assert "made-up phones" in text
     assert re.search(r"same-different average precision</span>.*95 % interval 0\.\d{4} to", text)
-    for control in ("untrained", "mean MFCC", "DTW on MFCC", "chance", "random (", "Speech2Vec d="):
+    for control in ("untrained", "resampled", "mean MFCC", "DTW on MFCC", "chance", "random (", "Speech2Vec d="):
         assert control in text, control
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", text)
     assert "url(" not in text
@@ -263,7 +263,7 @@ def test_the_untrained_model_is_built_once(run: Path, monkeypatch: pytest.Monkey
         built.append(arguments)
         return seeded_model(*arguments)
 
-    monkeypatch.setattr("speech2vec.vectors.instances.seeded_model", counted)
+    monkeypatch.setattr("speech2vec.training.run.seeded_model", counted)
     found = gather(opened, dtw_instances=0, with_words=False, quiet=True)
     assert len(built) == 1
     assert found.same_different.value and found.variability.value and found.speaker.value
@@ -315,7 +315,7 @@ def test_same_different_and_homophones_from_the_command_line(run: Path, tmp_path
     assert f"{first['ap']:.4f} [{first['low']:.4f}, {first['high']:.4f}]" in done.stdout
     parts = json.loads((tmp_path / "sd.json").read_text())["parts"]
     assert [part["name"] for part in parts] == ["all speakers", "held-out speakers", "a sample, with time warping"]
-    assert set(parts[2]["results"]) == {"trained", "untrained", "mean MFCC", "DTW on MFCC"}
+    assert set(parts[2]["results"]) == {"trained", "untrained", "resampled", "mean MFCC", "DTW on MFCC"}
     # Each word has its own order of sounds: warping finds it, and even an untrained encoder hears some of it.
     assert parts[2]["results"]["DTW on MFCC"]["ap"] > 0.9
     assert parts[0]["results"]["untrained"]["ap"] > 3 * parts[0]["results"]["untrained"]["chance"]

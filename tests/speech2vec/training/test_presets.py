@@ -24,6 +24,7 @@ from speech2vec.model.encoding import encode_instances
 from speech2vec.model.recurrence import gru_steps, layers, lstm_steps
 from speech2vec.runtime.config import fingerprint, validate_settings
 from speech2vec.training.checkpoint import load_checkpoint
+from speech2vec.training.methods import PUBLISHED
 from speech2vec.training.metrics import EpochState
 from speech2vec.training.presets import FEATURES, PRESETS, TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
@@ -143,8 +144,9 @@ def test_the_reality_check_is_what_its_paper_and_code_say() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_of_features_and_of_training(name: str) -> None:
-    assert validate_settings(TrainSettings, PRESETS[name]).preset == name
-    validate_settings(MfccSettings, FEATURES[name])
+    chosen = validate_settings(TrainSettings, PRESETS[name])
+    assert chosen.preset == name and (chosen.method == PUBLISHED) == (name in FEATURES)  # other methods take any
+    validate_settings(MfccSettings, FEATURES.get(name, {}))
 
 
 def test_a_run_of_before_the_settings_came_has_their_defaults() -> None:

@@ -1,4 +1,4 @@
-"""Word2Vec and fastText on text: what they are trained on, and `speech2vec baseline` as a command."""
+"""Word2Vec, fastText and the closed form on text: what they are trained on, and `speech2vec baseline` as a command."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from gensim.models import KeyedVectors, Word2Vec
 from sentences import SENTENCES, make_store, run
 
 from speech2vec.corpus.manifest import UTTERANCES_FILE, WORDS_FILE, Utterance, Word, write_utterances, write_words
+from speech2vec.features.store import Store
 from speech2vec.runtime.errors import UserError
-from speech2vec.vectors.baselines import BaselineSettings, read_sentences, train_baseline
+from speech2vec.vectors.baselines import BaselineSettings, read_sentences, text_ceiling, train_baseline
 from speech2vec.vectors.word_vectors import read_vectors
 
 
@@ -46,6 +47,36 @@ class TestBaseline:
                 nearest = {word for word, _ in vectors.neighbours("cat", 3)}
                 assert nearest == {"dog", "horse", "cow"}, (kind, objective)
                 assert vectors.counts is not None and int(vectors.counts.sum()) == 3600
+
+    def test_the_closed_form_places_rare_words_among_those_they_go_with(self) -> None:
+        rng = np.random.default_rng(0)
+        topics = [["cat", "dog", "horse", "cow"], ["sun", "moon", "star", "sky"]]
+        sentences = [list(rng.choice(topics[i % 2], 6)) for i in range(100)]
+        sentences += [["cat", "pony", "cow"], ["moon", "comet", "star"]]
+        settings = BaselineSettings(kind="ppmi", vector_size=3, min_count=1)
+        vectors = train_baseline(sentences, settings)
+        for word, topic in (("cat", topics[0]), ("pony", topics[0]), ("comet", topics[1])):
+            assert {near for near, _ in vectors.neighbours(word, 3)} < {*topic, "pony", "comet"}, word
+        assert vectors.vectors.dtype == np.float32 and vectors["pony"].shape == (3,)
+        assert vectors.counts is not None and vectors.counts[vectors.index["pony"]] == 1
+        # What is rare shapes nothing: the others are what they are without it, but for the window that it takes up.
+        frequent = train_baseline(sentences, settings.model_copy(update={"min_count": 5}))
+        assert "pony" not in frequent and len(frequent) == 8
+        again = train_baseline(sentences, settings)
+        np.testing.assert_array_equal(again.vectors, vectors.vectors)
+        with pytest.raises(UserError, match="no word occurs 1000 times or more"):
+            train_baseline(sentences, settings.model_copy(update={"min_count": 1000}))
+
+    @pytest.mark.parametrize("sentences", [[["a"]], [["a", "a"]], [["a", "b"]], [["a"], ["b"]], [["a", "b", "c"]]])
+    def test_the_closed_form_of_next_to_no_text(self, sentences: list[list[str]]) -> None:
+        vectors = train_baseline(sentences, BaselineSettings(kind="ppmi", min_count=1))
+        assert vectors.words == sorted({word for words in sentences for word in words})
+        assert np.isfinite(vectors.vectors).all()
+
+    def test_the_ceiling_of_a_store_has_all_its_words(self, tmp_path: Path) -> None:
+        store = Store.open(make_store(tmp_path / "store", SENTENCES * 20))
+        ceiling = text_ceiling(store, 3)
+        assert sorted(ceiling.words) == sorted(store.types) and ceiling.vector_size <= 3
 
     @pytest.mark.parametrize(("objective", "skipgram"), [("skipgram", 1), ("cbow", 0)])
     def test_the_vectors_are_those_of_gensim_under_the_same_settings(
@@ -81,7 +112,7 @@ class TestBaseline:
         store = make_store(tmp_path / "store", SENTENCES * 20)
         for name in ("a.txt", "b.txt"):
             assert run("baseline", store, "--vector-size", 6, "--epochs", 2, "-o", tmp_path / name) == 0
-        assert "6 words of 6 dimensions, word2vec skipgram, window 3" in capsys.readouterr().out
+        assert "6 words of 6 dimensions, word2vec skipgram, 2 epochs, window 3" in capsys.readouterr().out
         assert (tmp_path / "a.txt").read_bytes() == (tmp_path / "b.txt").read_bytes()
         opened = KeyedVectors.load_word2vec_format(str(tmp_path / "a.txt"))
         assert set(opened.index_to_key) == {"the", "cat", "sat", "dog", "down", "end"}

@@ -14,12 +14,12 @@ from speech2vec.evaluation.average_precision import precision_of_vectors
 from speech2vec.features.store import FRAMES_FILE, Store
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError
-from speech2vec.training.methods.acoustic import AcousticSettings, fit, resampled_words
+from speech2vec.training.methods.acoustic import PLAIN, fit, resampled_words
 from speech2vec.training.sampler import split
 
 
 def fitted_to(store: Store, **settings: float) -> np.ndarray:
-    chosen = AcousticSettings(**settings)  # type: ignore[arg-type]
+    chosen = PLAIN.model_copy(update=settings)
     everything = np.arange(store.n_words)
     encoder = fit(store, everything, chosen, seed=1, device=torch.device("cpu"), quiet=True)
     return encoder.encode(Words.from_store(store))

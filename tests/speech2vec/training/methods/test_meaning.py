@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aligned_folders import Program
 from fakes import made_up_store
 from spoken import WORDS, spoken_store
 
 import speech2vec as s2v
+from scripts import score_distilled
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
 from speech2vec.runtime.errors import UserError
+from speech2vec.training.methods.distilled import text_vectors, unheard_types
 from speech2vec.training.sampler import split
-from speech2vec.vectors.word_vectors import WordVectors, average_instances
+from speech2vec.vectors.word_vectors import WordVectors, average_instances, read_vectors
 
 SETTINGS = {"clusters": 200, "nearest": 2}
 
@@ -72,6 +75,42 @@ def test_sounds_of_held_out_speakers_have_the_vectors_that_the_text_teaches(stor
     nearest = cosine.argmax(axis=1)
     assert (topic[nearest] == topic[said]).mean() > 0.9
     assert (nearest == said).mean() > 0.4  # most words have a homophone
+
+
+def test_the_held_out_speakers_words_have_vectors_of_their_own(store: Store, tmp_path: Path, program: Program) -> None:
+    run = fitted(store, tmp_path / "run", "distilled", vector_size=20)
+    assert program("export", run.path, "-o", tmp_path / "vectors.txt", "--held-out", "--device", "cpu")[0] == 0
+    rows = split(store, run.settings.data.held_out, run.settings.seed).held_out
+    expected = average_instances(run.vectors(rows), store.word_id[rows], store.types)
+    written = read_vectors(tmp_path / "vectors.txt")
+    assert written.words == expected.words
+    np.testing.assert_allclose(written.vectors, expected.vectors, atol=1e-6)
+
+
+def test_words_that_are_not_to_be_heard_teach_no_cluster(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = fitted(store, tmp_path / "all", "distilled", vector_size=20)
+    run = fitted(store, tmp_path / "run", "distilled", vector_size=20, unheard=0.1)
+    left_out = unheard_types(store, run.settings.of_method, run.settings.seed)
+    assert len(left_out) == len(store.types) // 10
+    rows = np.flatnonzero(np.isin(store.word_id, left_out))
+    assert nearest_to_own(run, rows) < 0.3 < nearest_to_own(everything, rows)
+    monkeypatch.setattr("sys.argv", ["score_distilled", str(run.path)])
+    score_distilled.main()
+    printed = capsys.readouterr().out
+    assert "never heard with random words, against the teacher's: rho" in printed
+    assert "teacher, MEN: " not in printed or "distilled, MEN: " in printed
+
+
+def nearest_to_own(run: s2v.Run, rows: np.ndarray) -> float:
+    """Share of words nearest to the teacher's vector of themselves."""
+    store = run.store
+    train = split(store, run.settings.data.held_out, run.settings.seed).train
+    taught, vectors = text_vectors(store, train, run.settings.of_method, run.settings.seed)
+    number = np.full(len(store.types), -1)
+    number[store.word_id[train]] = taught
+    return float(((run.vectors(rows) @ vectors.T).argmax(axis=1) == number[store.word_id[rows]]).mean())
 
 
 def test_more_clusters_than_words_are_told(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
