@@ -1,0 +1,36 @@
+"""docs/tutorial.ipynb runs from its first cell to its last, and shows what it stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("espeakng_loader", reason="the synthesiser of the demo is not installed")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat, nbclient and ipykernel run notebooks")
+    nbclient = pytest.importorskip("nbclient", reason="nbformat, nbclient and ipykernel run notebooks")
+    pytest.importorskip("ipykernel", reason="nbformat, nbclient and ipykernel run notebooks")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(NOTEBOOK, 4)
+    stored = [len(cell.get("outputs", ())) for cell in notebook.cells]
+    where = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    assert [len(cell.get("outputs", ())) > 0 for cell in notebook.cells] == [n > 0 for n in stored]
+    printed = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()) if "text" in output
+    )
+    for told in ("same-different average precision", "SYNTHETIC", "UA", "acoustic"):
+        assert told in printed
+    assert sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())) == 2
+
+
+def test_it_is_small_and_names_no_folder_of_whoever_ran_it() -> None:
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert len(text) < 400_000
+    assert "/home/" not in text and "/root/" not in text
