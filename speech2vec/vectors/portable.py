@@ -23,7 +23,7 @@ from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE,
 from speech2vec.corpus.readers import text_beside
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.extraction import extract, mean_and_deviation
-from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.frontend import FrontEnd, Projection, feature_settings
 from speech2vec.features.parts import cut_samples
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
