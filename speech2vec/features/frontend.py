@@ -105,17 +105,26 @@ class Projection:
         reduced: np.ndarray = (frames - self.mean) @ self.components
         return reduced
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What `from_tensors` takes."""
+        return {"mean": self.mean, "components": self.components}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Any]) -> Projection:
+        """Of arrays or tensors; a KeyError if one is missing."""
+        return cls(np.asarray(tensors["mean"]), np.asarray(tensors["components"]))
+
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
         with atomic_path(path) as temporary:
-            temporary.write_bytes(save({"mean": self.mean, "components": self.components}))
+            temporary.write_bytes(save(self.tensors()))
 
     @classmethod
     def load(cls, path: Path) -> Projection:
         """Read what `save` wrote; a `UserError` says why it cannot be read."""
         try:
-            return cls(**load_file(require_file(path)))
-        except (OSError, SafetensorError, TypeError) as error:
+            return cls.from_tensors(load_file(require_file(path)))
+        except (OSError, SafetensorError, KeyError) as error:
             raise UserError(f"{path} is missing or damaged: copy it again, or extract again with --force") from error
 
 

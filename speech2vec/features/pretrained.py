@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,17 @@ class PretrainedEncoder:
             lacks weights, or has fewer layers.
         """
         model, extractor = _load(str(name))
-        n_layers = model.config.num_hidden_layers
-        if not -n_layers - 1 <= layer <= n_layers:
-            raise UserError(f"{name} has {n_layers} layers: layer is 0 (the input of the first) to {n_layers}, or -1")
         model = model.float().eval().requires_grad_(False)
         weights = _hash(model, extractor)
-        return cls(str(name), model.to(choose_device(device)), extractor, layer, weights)
+        encoder = cls(str(name), model.to(choose_device(device)), extractor, layer, weights)
+        encoder.check_layer(layer)
+        return encoder
+
+    def check_layer(self, layer: int) -> None:
+        """A `UserError` if the encoder has no such layer."""
+        n = self.n_layers
+        if not -n - 1 <= layer <= n:
+            raise UserError(f"{self.name} has {n} layers: a layer is 0 (the input of the first) to {n}, or -1 (the last)")
 
     @property
     def hidden_size(self) -> int:
@@ -101,6 +107,11 @@ class PretrainedEncoder:
     def _is_whisper(self) -> bool:
         return bool(self.model.config.model_type == "whisper")
 
+    @property
+    def n_layers(self) -> int:
+        """Layers of the encoder."""
+        return int(self.model.config.num_hidden_layers)
+
     def encode(self, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE) -> np.ndarray:
         """The frames of a recording.
 
@@ -114,25 +125,32 @@ class PretrainedEncoder:
         ndarray [shape=(n_frames, hidden_size)], float32
             Frame i is centred at ``first_centre + i * frame_shift``. At least one.
         """
+        frames: np.ndarray = self.encode_layers(waveform, sampling_rate, (self.layer,))[0]
+        return frames
+
+    def encode_layers(
+        self, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE, layers: Sequence[int] = ()
+    ) -> np.ndarray:
+        """The frames of several layers [shape=(len(layers), n_frames, hidden_size)]; see `encode`."""
         samples = np.asarray(waveform, dtype=np.float32)
         if sampling_rate != SAMPLING_RATE:
             samples = soxr.resample(samples, sampling_rate, SAMPLING_RATE)
         if getattr(self.extractor, "do_normalize", False) and not self._is_whisper:
             # Over the recording, not over each window: neighbouring windows must not differ in gain.
             samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        frames = self._frames_of_whisper if self._is_whisper else self._frames_of_waveform
+        frames = partial(self._frames_of_whisper if self._is_whisper else self._frames_of_waveform, layers=layers)
         longest = _LONGEST - (_SILENCE if self._is_whisper else 0)
         if len(samples) <= longest:
             return frames(samples)
         pieces = []
         for start in range(0, len(samples) - 2 * _OVERLAP, longest - 2 * _OVERLAP):
             window = frames(samples[start : start + longest])
-            last = (longest - _OVERLAP) // HOP_LENGTH if start + longest < len(samples) else len(window)
-            pieces.append(window[_OVERLAP // HOP_LENGTH if start else 0 : last])
-        return np.concatenate(pieces)
+            last = (longest - _OVERLAP) // HOP_LENGTH if start + longest < len(samples) else window.shape[1]
+            pieces.append(window[:, _OVERLAP // HOP_LENGTH if start else 0 : last])
+        return np.concatenate(pieces, axis=1)
 
     @torch.inference_mode()
-    def _frames_of_whisper(self, samples: np.ndarray) -> np.ndarray:
+    def _frames_of_whisper(self, samples: np.ndarray, layers: Sequence[int]) -> np.ndarray:
         n_frames = max(1, -(-len(samples) // HOP_LENGTH))
         # An even number of the spectrogram's frames of 10 ms, of which the encoder makes one of 20 ms.
         padded = np.pad(samples, (0, n_frames * HOP_LENGTH - len(samples) + _SILENCE))
@@ -140,13 +158,14 @@ class PretrainedEncoder:
         spectrogram = torch.as_tensor(np.array(inputs["input_features"]), dtype=torch.float32, device=self._device)
         with _positions(self.model, spectrogram.shape[-1] // 2):
             hidden = self.model(spectrogram, output_hidden_states=True).hidden_states
-        return _to_numpy(hidden[self.layer][0, :n_frames])
+        return _to_numpy([hidden[layer][0, :n_frames] for layer in layers])
 
     @torch.inference_mode()
-    def _frames_of_waveform(self, samples: np.ndarray) -> np.ndarray:
+    def _frames_of_waveform(self, samples: np.ndarray, layers: Sequence[int]) -> np.ndarray:
         padded = np.pad(samples, (0, max(0, _receptive_field(self.model.config) - len(samples))))
         values = torch.as_tensor(padded[None], device=self._device)
-        return _to_numpy(self.model(values, output_hidden_states=True).hidden_states[self.layer][0])
+        hidden = self.model(values, output_hidden_states=True).hidden_states
+        return _to_numpy([hidden[layer][0] for layer in layers])
 
     @property
     def _device(self) -> torch.device:
@@ -159,8 +178,8 @@ def open_encoder(name: str, layer: int = -1, device: str = "auto") -> Pretrained
     return PretrainedEncoder.open(name, layer, device)
 
 
-def _to_numpy(frames: Tensor) -> np.ndarray:
-    array: np.ndarray = frames.float().cpu().numpy()
+def _to_numpy(frames: list[Tensor]) -> np.ndarray:
+    array: np.ndarray = torch.stack(frames).float().cpu().numpy()
     return array
 
 

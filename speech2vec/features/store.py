@@ -98,11 +98,6 @@ class Store:
         return int(self.frames.shape[1])
 
     @property
-    def encoder(self) -> str | None:
-        """The pretrained encoder to which the frames owe what it learned elsewhere; None for MFCC."""
-        return self.settings.get("encoder")
-
-    @property
     def synthetic(self) -> bool:
         """Whether the speech is synthetic, in which case all results must be labelled so."""
         return bool(self.meta.get("synthetic"))
@@ -259,6 +254,17 @@ def read_meta(path: Path) -> dict[str, Any]:
 def n_features(settings: dict[str, Any]) -> int:
     """Numbers in a frame of a store of these settings (of `MfccSettings` or `PretrainedSettings`)."""
     return int(settings["n_components" if "encoder" in settings else "n_mfcc"])
+
+
+def owed(settings: dict[str, Any]) -> str:
+    """What to say of frames that a pretrained encoder made; "" for MFCC."""
+    if "encoder" not in settings:
+        return ""
+    name = settings["encoder"].rstrip("/").rsplit("/", 1)[-1]
+    return (
+        f"frames of the pretrained encoder {name} (layer {settings['layer']}, weights {settings['weights']}): these "
+        "vectors owe it what it learned elsewhere"
+    )
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
