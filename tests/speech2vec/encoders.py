@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -53,7 +54,7 @@ def save_converted_whisper(folder: Path, quantization: str | None = None) -> Whi
     with torch.no_grad():  # which start at zero and one
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    spec = WhisperLoader().get_model_spec(model)
+    spec = WhisperLoader().get_model_spec(copy.deepcopy(model))  # which it quantises in place
     spec.register_vocabulary([f"<{i}>" for i in range(64)])
     spec._config = ConvertedConfig(suppress_ids=[], suppress_ids_begin=[], lang_ids=[], alignment_heads=[])
     spec.validate()

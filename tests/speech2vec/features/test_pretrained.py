@@ -52,16 +52,18 @@ def test_whisper_of_thirty_seconds_is_that_of_transformers(whisper: Path) -> Non
     assert len(PretrainedEncoder.open(whisper, -1, "cpu").encode(samples[:16001])) == 51
 
 
-def test_frames_lie_where_they_say(whisper: Path, wavlm: Path) -> None:
-    """A click changes the frame at its time most, in the input of the first layer."""
-    for folder in (whisper, wavlm):
+def test_frames_lie_where_they_say(tmp_path: Path, whisper: Path) -> None:
+    """A click changes the frames around its time, in the input of the first layer."""
+    local = save_wavlm(tmp_path / "local", do_normalize=False, feat_extract_norm="layer")  # nothing over all time
+    for folder in (whisper, local):
         encoder = PretrainedEncoder.open(folder, 0, "cpu")
         samples = 0.01 * speechlike(2.0, 1)
         clicked = samples.copy()
         clicked[16000:16010] += 0.5
         change = np.abs(encoder.encode(clicked) - encoder.encode(samples)).sum(axis=1)
-        centre = encoder.first_centre + change.argmax() * encoder.frame_shift
-        assert abs(centre - 1.0) <= encoder.frame_shift
+        changed = np.flatnonzero(change > 0.1 * change.max())
+        centre = encoder.first_centre + (changed[0] + changed[-1]) / 2 * encoder.frame_shift
+        assert abs(centre - 1.0) <= encoder.frame_shift and len(changed) < 25
 
 
 @pytest.mark.parametrize("name", ["whisper", "wavlm"])
