@@ -128,7 +128,9 @@ def _statistics_of(utterance: Utterance, encoder: PretrainedEncoder, layers: tup
 
 
 def layer_statistics(frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Mean, deviation and percentiles 10, 50 and 90 over time [shape=(n_layers, n_frames, n)] -> [shape=(5 n_layers n,)].
+    """Mean, deviation and percentiles 10, 50 and 90 over time.
+
+    [shape=(n_layers, n_frames, hidden_size)] -> [shape=(5 * n_layers * hidden_size,)], float32
 
     Examples
     --------

@@ -149,7 +149,11 @@ class FrontEnd:
             encoder = _open(settings)
             folder = Path(settings.encoder)
             name = str(folder.resolve()) if folder.is_dir() else settings.encoder
-            filled = {"encoder": name, "weights": encoder.weights, "n_components": min(settings.n_components, encoder.hidden_size)}
+            filled = {
+                "encoder": name,
+                "weights": encoder.weights,
+                "n_components": min(settings.n_components, encoder.hidden_size),
+            }
             settings = settings.model_copy(update=filled)
         return cls(settings)
 

@@ -86,7 +86,9 @@ class PretrainedEncoder:
         """A `UserError` if the encoder has no such layer."""
         n = self.n_layers
         if not -n - 1 <= layer <= n:
-            raise UserError(f"{self.name} has {n} layers: a layer is 0 (the input of the first) to {n}, or -1 (the last)")
+            raise UserError(
+                f"{self.name} has {n} layers: a layer is 0 (the input of the first) to {n}, or -1 (the last)"
+            )
 
     @property
     def hidden_size(self) -> int:
@@ -221,10 +223,14 @@ def _load(name: str) -> tuple[Any, Any]:
         if folder.exists():
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"{name} holds no encoder that can be read: {reason[:150]}") from error
-        raise UserError(f"the encoder {name} is not on disk: 'hf download {name}' fetches it (nothing else does)") from error
+        raise UserError(
+            f"the encoder {name} is not on disk: 'hf download {name}' fetches it (nothing else does)"
+        ) from error
     missing = [key for key in loading["missing_keys"] if not key.endswith(_MISSING_HARMLESS)]
     model = model.get_encoder() if config.model_type == "whisper" else model
-    missing = [key for key in missing if key.removeprefix("encoder.") in model.state_dict() or key in model.state_dict()]
+    missing = [
+        key for key in missing if key.removeprefix("encoder.") in model.state_dict() or key in model.state_dict()
+    ]
     if missing:
         raise UserError(f"{name} lacks {len(missing)} weights of its encoder, such as {missing[0]}")
     return model, extractor

@@ -311,9 +311,7 @@ def write_store(
     write_json(path / META_FILE, {**header, **meta})
 
 
-def write_frames(
-    file: Path, n_frames: int, n_features: int, blocks: Iterable[np.ndarray], dtype: str = "<f4"
-) -> None:
+def write_frames(file: Path, n_frames: int, n_features: int, blocks: Iterable[np.ndarray], dtype: str = "<f4") -> None:
     """Write a ``.npy`` file [shape=(n_frames, n_features)] from consecutive blocks.
 
     Raises

@@ -19,7 +19,7 @@ from scipy.signal import resample
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, write_utterances, write_words
-from speech2vec.features import frontend, parts
+from speech2vec.features import frontend
 from speech2vec.features.extraction import extract, merge
 from speech2vec.features.frontend import FrontEnd
 from speech2vec.features.mfcc import MfccSettings, mfcc
@@ -124,7 +124,9 @@ def test_any_word_is_inside_with_frames_or_outside_without(
 
 def test_a_word_between_the_last_centre_and_the_end_has_the_last_frame(tmp_path: Path) -> None:
     sf.write(tmp_path / "a.wav", speechlike(1.0, 1)[:15990], RATE)  # the last centre lies at 0.99 s
-    cut = cut_words(Utterance("u", tmp_path / "a.wav", "x", "s"), np.array([0.9955]), np.array([0.9993]), FrontEnd(SETTINGS))
+    cut = cut_words(
+        Utterance("u", tmp_path / "a.wav", "x", "s"), np.array([0.9955]), np.array([0.9993]), FrontEnd(SETTINGS)
+    )
     assert cut.n_frames.tolist() == [1]
 
 

@@ -12,16 +12,16 @@ from aligned_folders import Program, contents, one_error
 
 pytest.importorskip("transformers")
 
-from encoders import WIDTH, save_wavlm, save_whisper  # noqa: E402
+from encoders import WIDTH, save_wavlm, save_whisper
 
-from speech2vec import api  # noqa: E402
-from speech2vec.corpus import audio  # noqa: E402
-from speech2vec.features.extraction import extract, merge  # noqa: E402
-from speech2vec.features.frontend import FrontEnd, PretrainedSettings, Projection  # noqa: E402
-from speech2vec.features.pretrained import PretrainedEncoder, open_encoder  # noqa: E402
-from speech2vec.features.store import Store  # noqa: E402
-from speech2vec.runtime.errors import UserError  # noqa: E402
-from speech2vec.vectors.portable import PortableEncoder  # noqa: E402
+from speech2vec import api
+from speech2vec.corpus import audio
+from speech2vec.features.extraction import extract, merge
+from speech2vec.features.frontend import FrontEnd, PretrainedSettings, Projection
+from speech2vec.features.pretrained import PretrainedEncoder, open_encoder
+from speech2vec.features.store import Store
+from speech2vec.runtime.errors import UserError
+from speech2vec.vectors.portable import PortableEncoder
 
 
 @pytest.fixture(scope="module")

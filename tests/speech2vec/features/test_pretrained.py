@@ -11,11 +11,11 @@ from aligned_folders import RATE, speechlike
 
 pytest.importorskip("transformers")
 
-from encoders import WIDTH, save_converted_whisper, save_wavlm, save_whisper  # noqa: E402
-from transformers import AutoFeatureExtractor, AutoModel  # noqa: E402
+from encoders import WIDTH, save_converted_whisper, save_wavlm, save_whisper
+from transformers import AutoFeatureExtractor, AutoModel
 
-from speech2vec.features.pretrained import PretrainedEncoder  # noqa: E402
-from speech2vec.runtime.errors import UserError  # noqa: E402
+from speech2vec.features.pretrained import PretrainedEncoder
+from speech2vec.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
