@@ -223,14 +223,10 @@ def _load(name: str) -> tuple[Any, Any]:
         if folder.exists():
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"{name} holds no encoder that can be read: {reason[:150]}") from error
-        raise UserError(
-            f"the encoder {name} is not on disk: 'hf download {name}' fetches it (nothing else does)"
-        ) from error
-    missing = [key for key in loading["missing_keys"] if not key.endswith(_MISSING_HARMLESS)]
-    model = model.get_encoder() if config.model_type == "whisper" else model
-    missing = [
-        key for key in missing if key.removeprefix("encoder.") in model.state_dict() or key in model.state_dict()
-    ]
+        raise UserError(f"the encoder {name} is not on disk: 'hf download {name}' fetches it") from error
+    model, prefix = (model.get_encoder(), "encoder.") if config.model_type == "whisper" else (model, "")
+    needed = {prefix + key for key in model.state_dict() if not key.endswith(_MISSING_HARMLESS)}
+    missing = sorted(needed & set(loading["missing_keys"]))
     if missing:
         raise UserError(f"{name} lacks {len(missing)} weights of its encoder, such as {missing[0]}")
     return model, extractor
