@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,11 @@ def _statistics(
 ) -> np.ndarray:
     """[shape=(n_utterances, n_statistics)]"""
     assert examples.waveform is not None  # asked for
-    compute = partial(_statistics_of, encoder=encoder, layers=layers)
+
+    def compute(utterance: Utterance) -> np.ndarray:
+        place = utterance.audio, utterance.start, utterance.end, utterance.channel
+        return _statistics_at(place, encoder, layers)
+
     name = f"pretrained-{encoder.weights}-{'-'.join(map(str, layers))}"
     x = cached_vectors(examples.waveform, compute, cache, name)
     if by_speaker:
@@ -123,8 +127,12 @@ def _statistics(
 
 
 @lru_cache(maxsize=_IN_MEMORY)
-def _statistics_of(utterance: Utterance, encoder: PretrainedEncoder, layers: tuple[int, ...]) -> np.ndarray:
-    return layer_statistics(encoder.encode_layers(load_waveform(utterance), layers=layers))
+def _statistics_at(
+    place: tuple[Path, float | None, float | None, int | None], encoder: PretrainedEncoder, layers: tuple[int, ...]
+) -> np.ndarray:
+    """Of a file's section and channel."""
+    samples = load_waveform(Utterance("", place[0], "", "", *place[1:]))
+    return layer_statistics(encoder.encode_layers(samples, layers=layers))
 
 
 def layer_statistics(frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
