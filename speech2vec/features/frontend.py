@@ -72,6 +72,17 @@ def feature_settings(values: Mapping[str, Any]) -> FeatureSettings:
     return validate_settings(PretrainedSettings if "encoder" in values else MfccSettings, values)
 
 
+def owed(settings: Mapping[str, Any]) -> str:
+    """What to say of frames that a pretrained encoder made; "" for MFCC."""
+    if "encoder" not in settings:
+        return ""
+    name = settings["encoder"].rstrip("/").rsplit("/", 1)[-1]
+    return (
+        f"frames of the pretrained encoder {name} (layer {settings['layer']}, weights {settings['weights']}): these "
+        "vectors owe it what it learned elsewhere"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """A principal component analysis.

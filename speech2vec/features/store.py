@@ -256,17 +256,6 @@ def n_features(settings: dict[str, Any]) -> int:
     return int(settings["n_components" if "encoder" in settings else "n_mfcc"])
 
 
-def owed(settings: dict[str, Any]) -> str:
-    """What to say of frames that a pretrained encoder made; "" for MFCC."""
-    if "encoder" not in settings:
-        return ""
-    name = settings["encoder"].rstrip("/").rsplit("/", 1)[-1]
-    return (
-        f"frames of the pretrained encoder {name} (layer {settings['layer']}, weights {settings['weights']}): these "
-        "vectors owe it what it learned elsewhere"
-    )
-
-
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
     if not pa.types.is_dictionary(column.type):
         column = pc.dictionary_encode(column)

@@ -12,7 +12,7 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.random_pairs import PRONUNCIATION, TEXT
 from speech2vec.evaluation.same_different import Comparison
 from speech2vec.evaluation.scores import Evaluation
-from speech2vec.features.store import owed
+from speech2vec.features.frontend import owed
 from speech2vec.reporting.charts import followed, headline_scores
 from speech2vec.reporting.findings import RunResults
 from speech2vec.training.methods import PUBLISHED

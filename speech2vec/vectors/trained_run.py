@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Word
-from speech2vec.features.store import owed
+from speech2vec.features.frontend import owed
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.training import run as runs
 from speech2vec.training.methods import PUBLISHED

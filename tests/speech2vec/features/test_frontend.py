@@ -112,5 +112,5 @@ def test_an_encoder_that_changed_is_refused(tmp_path: Path, aligned: Path) -> No
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, aligned: Path, program: Program) -> None:
     command = ("features", aligned, "-o", tmp_path / "store", "--encoder", "someone/no-such-encoder")
     one_error("hf download someone/no-such-encoder", program(*command))
-    one_error("unknown setting n_mels", program(*command, "--set", "n_mels=40"))
+    one_error("unknown setting 'n_mels'", program(*command, "--set", "n_mels=40"))
     assert not (tmp_path / "store").exists()

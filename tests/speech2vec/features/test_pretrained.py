@@ -63,7 +63,8 @@ def test_frames_lie_where_they_say(tmp_path: Path, whisper: Path) -> None:
         change = np.abs(encoder.encode(clicked) - encoder.encode(samples)).sum(axis=1)
         changed = np.flatnonzero(change > 0.1 * change.max())
         centre = encoder.first_centre + (changed[0] + changed[-1]) / 2 * encoder.frame_shift
-        assert abs(centre - 1.0) <= encoder.frame_shift and len(changed) < 25
+        # Half a frame more: the convolution over positions has an even width.
+        assert abs(centre - 1.0) <= 1.5 * encoder.frame_shift and len(changed) < 25
 
 
 @pytest.mark.parametrize("name", ["whisper", "wavlm"])
