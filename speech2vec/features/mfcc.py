@@ -133,13 +133,14 @@ def mfcc(samples: np.ndarray, settings: MfccSettings | None = None) -> np.ndarra
     return out
 
 
-def frame_span(start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> tuple[np.ndarray, np.ndarray]:
+def frame_span(start: np.ndarray, end: np.ndarray, frame_shift: float) -> tuple[np.ndarray, np.ndarray]:
     """The frames whose centres lie in [start, end).
 
     Parameters
     ----------
     start, end : ndarray [shape=(n_words,)], seconds
-        From the first sample given to `mfcc`.
+        From the centre of the first frame.
+    frame_shift : float, seconds
 
     Returns
     -------
@@ -148,11 +149,11 @@ def frame_span(start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> tu
 
     Examples
     --------
-    >>> frame_span(np.array([0.02]), np.array([0.05]), MfccSettings())
+    >>> frame_span(np.array([0.02]), np.array([0.05]), 0.01)
     (array([2]), array([5]))
     """
     # A tolerance of one microsecond: 0.29 s is frame 29 although 0.29 / 0.01 is 28.999999999999996.
-    shift, tolerance = settings.frame_shift, 1e-6
+    shift, tolerance = frame_shift, 1e-6
     first = np.ceil((start - tolerance) / shift).astype(np.int64)
     last = np.ceil((end - tolerance) / shift).astype(np.int64)
     empty = last <= first

@@ -1,7 +1,7 @@
 """The parts of a feature extraction: planned from an ALIGNED folder, computed one by one, read back together.
 
 A part is some utterances with their words. Processes and machines share the parts; each is written completely or not at
-all. `extract_part` computes MFCC over whole utterances and cuts the words out.
+all. `extract_part` computes the frames of whole utterances and cuts the words out.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import pyarrow.parquet as pq
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
 from speech2vec.corpus.readers import is_synthetic
-from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
+from speech2vec.features.frontend import FeatureSettings, FrontEnd
+from speech2vec.features.mfcc import frame_span
 from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, require_file
+from speech2vec.runtime.seeds import PROJECTION, generator
 
 PLAN_FILE = "plan.json"
 UTTERANCES_PER_PART = 64  # some minutes of speech, about a second of work
@@ -113,7 +115,14 @@ class Plan:
         words = self._words.take(np.arange(offsets[0], offsets[-1]))
         return Part(number, utterances, words, np.diff(offsets).tolist())
 
-    def describe(self, settings: MfccSettings, shard: tuple[int, int]) -> dict[str, Any]:
+    def sample(self, n_utterances: int) -> Part:
+        """Some utterances, always the same of the same folder."""
+        chosen = np.sort(generator(0, PROJECTION).permutation(len(self._utterances))[:n_utterances])
+        first, n_words = self._offsets[chosen], np.diff(self._offsets)[chosen]
+        words = self._words.take(rows_of_ranges(first, n_words))
+        return Part(0, [self._utterances[i] for i in chosen], words, n_words.tolist())
+
+    def describe(self, settings: FeatureSettings, shard: tuple[int, int]) -> dict[str, Any]:
         """The contents of plan.json: only parts of equal settings, words and shard belong together."""
         return {
             "fingerprint": fingerprint(settings),
@@ -165,7 +174,7 @@ def part_file(parts: Path, number: int) -> Path:
     return parts / f"{number:06d}.parquet"
 
 
-def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
+def extract_part(part: Part, front_end: FrontEnd, parts: Path) -> int:
     """Compute and write one part; returns its number of utterances.
 
     The frames, not normalised, go to ``NNNNNN.npy``. The words, with the failures in the metadata, go to
@@ -179,7 +188,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     ends = np.cumsum(part.n_words)
     for utterance, first, last in zip(part.utterances, ends - part.n_words, ends, strict=True):
         try:
-            cut = cut_words(utterance, start[first:last], end[first:last], settings)
+            cut = cut_words(utterance, start[first:last], end[first:last], front_end)
         except audio.AudioError as error:
             failed.append(_failure(utterance, "unreadable audio", str(error)))
             continue
@@ -204,11 +213,11 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     columns["speaker"] = pa.array(speakers[used], pa.string())
     columns["first_frame"] = pa.array((np.cumsum(n_frames) - n_frames)[used])
     columns["n_frames"] = pa.array(n_frames[used])
-    short_words = int((end - start < settings.frame_shift - 1e-6)[used].sum())
+    short_words = int((end - start < front_end.settings.frame_shift - 1e-6)[used].sum())
     notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
     table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
     file = part_file(parts, part.number)
-    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), settings.n_mfcc, frames)
+    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), front_end.n_features, frames, front_end.dtype)
     with atomic_path(file) as temporary:
         pq.write_table(table.replace_schema_metadata({"notes": json.dumps(notes)}), temporary, compression="zstd")
     return len(part.utterances)
@@ -224,7 +233,7 @@ class Cut:
 
     Parameters
     ----------
-    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+    frames : ndarray [shape=(total_frames, n_features)], float32
         Not normalised, word after word.
     n_frames : ndarray [shape=(n_words,)], int64
         0 for a word outside the audio.
@@ -240,35 +249,37 @@ class Cut:
     n_shortened: int
 
 
-def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
-    """Compute MFCC over a whole utterance and cut its words out.
+def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, front_end: FrontEnd) -> Cut:
+    """Compute the frames of a whole utterance and cut its words out.
 
     Parameters
     ----------
     utterance : Utterance
     start, end : ndarray [shape=(n_words,)], seconds
         From the start of the audio file.
-    settings : MfccSettings
+    front_end : FrontEnd
 
     Raises
     ------
     AudioError
         If the audio cannot be read, or its samples are too large for float32 features.
     """
-    samples = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
+    rate = front_end.settings.sampling_rate
+    samples = audio.load(utterance.audio, utterance.start, utterance.end, rate, utterance.channel)
     peak = float(np.abs(samples).max())
     if peak > _MAX_SAMPLE:
         raise audio.AudioError(f"{utterance.audio}: its samples are too large (up to {peak:.1e}; the range is -1 to 1)")
     offset = utterance.start or 0.0
-    return cut_samples(samples, start - offset, end - offset, settings)
+    return cut_samples(samples, start - offset, end - offset, front_end)
 
 
-def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
+def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, front_end: FrontEnd) -> Cut:
     """As `cut_words`, for samples [shape=(n_samples,)] at ``settings.sampling_rate``; times from the first sample."""
-    frames = mfcc(samples, settings)
+    frames, settings = front_end.frames(samples), front_end.settings
     seconds = len(samples) / settings.sampling_rate
     inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
-    first, last = frame_span(start[inside], end[inside], settings)
+    centre = front_end.first_centre
+    first, last = frame_span(start[inside] - centre, end[inside] - centre, settings.frame_shift)
     first = np.minimum(first, len(frames) - 1)
     full = np.clip(last, first + 1, len(frames)) - first
     lengths = np.minimum(full, settings.max_frames or len(frames))
@@ -297,10 +308,10 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
 
 
 def read_frames(file: Path, words: pa.Table) -> np.ndarray:
-    """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised; `file` is its words' file."""
+    """The frames of a part [shape=(n_frames, n_features)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
     try:
-        frames = np.load(require_file(file))
+        frames = np.load(require_file(file)).astype(np.float32, copy=False)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(file) from error
     if len(frames) != words["n_frames"].to_numpy().sum():

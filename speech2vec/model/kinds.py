@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -23,10 +25,11 @@ KINDS: dict[str, type[WordEncoder]] = {
 }
 
 _KIND, _SETTINGS = "kind", "model"  # in a file's metadata; one without a kind was written when there was one only
+_OTHERS = "features."  # names of tensors that are not the encoder's
 
 
-def save_encoder(path: Path, encoder: WordEncoder, **metadata: str) -> None:
-    """Write an encoder, and more text about it, to one safetensors file, whole or not at all.
+def save_encoder(path: Path, encoder: WordEncoder, others: Mapping[str, Any] | None = None, **metadata: str) -> None:
+    """Write an encoder, other arrays that it needs and more text to one safetensors file, whole or not at all.
 
     Raises
     ------
@@ -34,13 +37,14 @@ def save_encoder(path: Path, encoder: WordEncoder, **metadata: str) -> None:
         If it cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.tensors().items()}
+    tensors |= {_OTHERS + name: torch.as_tensor(value) for name, value in (others or {}).items()}
     described = {_KIND: encoder.kind, _SETTINGS: encoder.settings.model_dump_json()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={**described, **metadata})
 
 
-def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str]]:
-    """Read what `save_encoder` wrote: the encoder, and all metadata.
+def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str], dict[str, Tensor]]:
+    """Read what `save_encoder` wrote: the encoder, all metadata, and the other tensors.
 
     Raises
     ------
@@ -52,7 +56,9 @@ def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str]]:
         with safe_open(require_file(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-        return _rebuilt(path, tensors, metadata), metadata
+        names = [name for name in tensors if name.startswith(_OTHERS)]
+        others = {name.removeprefix(_OTHERS): tensors.pop(name) for name in names}
+        return _rebuilt(path, tensors, metadata), metadata, others
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -298,7 +298,7 @@ def load_fitted(file: Path) -> tuple[WordEncoder, dict[str, Any]]:
         If there is no such checkpoint, or it is damaged.
     """
     try:
-        encoder, metadata = load_encoder(file)
+        encoder, metadata, _ = load_encoder(file)
         progress = TypeAdapter(dict[str, int | float]).validate_json(metadata["progress"])
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {file}: has the run been trained?") from error

@@ -12,6 +12,7 @@ from gensim.models import KeyedVectors
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Word
+from speech2vec.features.frontend import owed
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.training import run as runs
 from speech2vec.training.methods import PUBLISHED
@@ -105,4 +106,6 @@ class Run(runs.Run, Displayed):
             if name in last and name in first:
                 change = f"untrained {first[name]:.4f} -> {last[name]:.4f}"
                 text += f"\n  same-different average precision on held-out speech, {label}: {change}"
+        if found := owed(self.store.settings):
+            text += f"\n  {found}"
         return [text]

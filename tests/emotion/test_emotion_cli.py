@@ -274,6 +274,7 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
 
 def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp_path, monkeypatch):
     from emotion.training import plan
+    from speech2vec.features.frontend import FrontEnd
     from speech2vec.features.mfcc import MfccSettings
     from speech2vec.model.settings import ModelSettings
     from speech2vec.model.speech2vec import Speech2Vec
@@ -282,7 +283,7 @@ def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp
     def stopped(aligned, store, settings, jobs, quiet):
         raise UserError(f"{aligned.name} in {jobs} processes")
 
-    encoder = portable.PortableEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), MfccSettings())
+    encoder = portable.PortableEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), FrontEnd(MfccSettings()))
     monkeypatch.setattr(plan.Speech2VecRun, "load", lambda *_, **__: None)
     monkeypatch.setattr(portable.PortableEncoder, "from_run", lambda _: encoder)
     monkeypatch.setattr(portable, "extract", stopped)
