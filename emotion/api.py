@@ -51,7 +51,7 @@ def prepare(
 
     Parameters
     ----------
-    kind : {"iemocap", "ravdess", "emodb", "crema-d", "meld", "table"}
+    kind : {"iemocap", "ravdess", "emodb", "crema-d", "nemo", "meld", "table"}
     root : path
         The corpus folder; for ``table`` the file (CSV, TSV or JSONL).
     output : path
