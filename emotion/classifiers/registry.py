@@ -17,6 +17,7 @@ CLASSIFIERS = {
     "acoustic": "emotion.classifiers.networks:Acoustic",
     "embedding": "emotion.classifiers.networks:Embedding",
     "dual": "emotion.classifiers.networks:Dual",
+    "voice": "emotion.classifiers.voice:VoiceSvm",
     "svm": "emotion.classifiers.svm:Svm",
     "evector": "emotion.classifiers.evector:Evector",
     "mcnn_lstm": "emotion.classifiers.mcnn_lstm:McnnLstm",

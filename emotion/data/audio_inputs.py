@@ -1,15 +1,18 @@
-"""The inputs of a prepared corpus; waveforms and spectrograms are taken from its audio, and cached beside it."""
+"""The inputs of a prepared corpus; what frames do not have is taken from its audio, and cached beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from emotion.data.dataset import CACHE, Prepared
-from emotion.data.examples import SPECTROGRAM, WAVEFORM, Examples, make_examples
+from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, WAVEFORM, Examples, make_examples
+from emotion.features.functionals import VERSION, functionals
+from emotion.features.level import level_speech
 from emotion.features.logmel import log_mel
+from emotion.features.voice import SAMPLING_RATE
 from emotion.settings import EmotionSettings, SpectrogramSettings
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
@@ -18,14 +21,20 @@ from speech2vec.runtime.files import atomic_path
 
 
 def load_waveform(utterance: Utterance, sampling_rate: int = 16000) -> np.ndarray:
-    """The samples of an utterance [shape=(n_samples,)], float32, in [-1, 1].
+    """The samples of an utterance [shape=(n_samples,)], float32, levelled and without silence at its ends.
+
+    See `emotion.features.level.level_speech`. Values can exceed 1.
 
     Raises
     ------
     AudioError
-        The file cannot be used.
+        The file cannot be used, or is silent.
     """
-    return audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    signal = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    levelled = level_speech(signal, sampling_rate)
+    if not len(levelled):
+        raise audio.AudioError(f"{utterance.audio}: contains only silence")
+    return levelled.astype(np.float32)
 
 
 def spectrogram(utterance: Utterance, settings: SpectrogramSettings) -> np.ndarray:
@@ -38,13 +47,29 @@ def spectrograms(
     utterances: Sequence[Utterance], settings: SpectrogramSettings, cache: Path | None = None
 ) -> list[np.ndarray]:
     """The spectrogram of each utterance, read from the folder `cache` or written to it if one is given."""
+    name = f"spectrogram-levelled-{fingerprint(settings)}"
+    return _cached(lambda utterance: spectrogram(utterance, settings), utterances, name, cache)
+
+
+def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:
+    """The functionals of each utterance [shape=(n_utterances, n_functionals)], float32; cached like spectrograms."""
+
+    def one(utterance: Utterance) -> np.ndarray:
+        return functionals(load_waveform(utterance, SAMPLING_RATE))[0][np.newaxis].astype(np.float32)
+
+    return np.concatenate(_cached(one, utterances, f"functionals-{VERSION}", cache))
+
+
+def _cached(
+    compute: Callable[[Utterance], np.ndarray], utterances: Sequence[Utterance], name: str, cache: Path | None
+) -> list[np.ndarray]:
+    """An array for each utterance, from the folder `cache` if one is given and has them."""
     if cache is None:
-        return [spectrogram(utterance, settings) for utterance in utterances]
-    name = f"spectrogram-{fingerprint(settings)}"
+        return [compute(utterance) for utterance in utterances]
     values, lengths = cache / f"{name}.npy", cache / f"{name}-windows.npy"
     if not lengths.exists():
         cache.mkdir(exist_ok=True)
-        made = [spectrogram(utterance, settings) for utterance in utterances]
+        made = [compute(utterance) for utterance in utterances]
         for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
             with atomic_path(path) as temporary, temporary.open("wb") as out:
                 np.save(out, array, allow_pickle=False)
@@ -69,7 +94,7 @@ def prepared_examples(
     vectors : list of ndarray or None
         Each utterance's words as ``vectors``.
     """
-    utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM} & set(inputs) else []
+    utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM, FUNCTIONALS} & set(inputs) else []
     made = spectrograms(utterances, settings.spectrogram, prepared.folder / CACHE) if SPECTROGRAM in inputs else None
     return make_examples(
         inputs,
@@ -79,6 +104,7 @@ def prepared_examples(
         texts=list(prepared.text),
         utterances=utterances,
         vectors=vectors,
+        functionals=voice_functionals(utterances, prepared.folder / CACHE) if FUNCTIONALS in inputs else None,
         spectrogram=made,
         by_speaker=settings.training.normalisation == "speaker",
     )

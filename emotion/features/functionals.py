@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import scipy.signal
 
 from emotion.features.level import NOMINAL
 from emotion.features.voice import BANDS, HOP, N_MFCC, Voice, voice_contours
 
+VERSION = 1  # raised when the values change, so that stored ones are computed again
 N_REGIONS = 4  # of the spectrum, whose modulation is measured
 MODULATION = (1, 3, 6, 12, 25)  # Hz
 _SPEECH = NOMINAL - 25.0  # dB re full scale; quieter frames are pauses
@@ -114,7 +117,7 @@ def _modulation(voice: Voice) -> np.ndarray:
         frequency = np.fft.rfftfreq(size, HOP)
         shares = [
             power[(low <= frequency) & (high > frequency)].sum() / (power.sum() + 1e-9)
-            for low, high in zip(MODULATION[:-1], MODULATION[1:], strict=True)
+            for low, high in pairwise(MODULATION)
         ]
         found.append(np.log(np.array(shares) + 1e-4))
     return np.concatenate(found)

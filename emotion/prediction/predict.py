@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from emotion.data.audio_inputs import spectrograms
+from emotion.data.audio_inputs import spectrograms, voice_functionals
 from emotion.data.dataset import data_warning
-from emotion.data.examples import SPECTROGRAM, VECTORS, make_examples
+from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, VECTORS, make_examples
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
@@ -162,6 +162,7 @@ def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]
         texts=[utterance.text for utterance in kept],
         utterances=kept,
         vectors=_vectors(run, kept) if VECTORS in run.inputs else None,
+        functionals=voice_functionals(kept) if FUNCTIONALS in run.inputs else None,
         spectrogram=spectrograms(kept, run.settings.spectrogram) if SPECTROGRAM in run.inputs else None,
         by_speaker=run.settings.training.normalisation == "speaker",
     )

@@ -1,0 +1,29 @@
+"""`voice`: a linear support vector machine on functionals of the voice's contours (`emotion.features.functionals`).
+
+Few statistics with a physical meaning, none of the recording's loudness, after Eyben et al., "The Geneva Minimalistic
+Acoustic Parameter Set for Voice Research and Affective Computing" (IEEE Trans. Affective Computing 7(2), 2016).
+"""
+
+from __future__ import annotations
+
+from emotion.classifiers.linear import LinearSettings
+from emotion.classifiers.svm import Svm
+from emotion.data.examples import FUNCTIONALS
+
+
+class VoiceSettings(LinearSettings):
+    """Settings of the linear support vector machine; see `emotion.classifiers.linear.LinearSettings`.
+
+    One cost, chosen on RAVDESS and nEMO together: a choice on the inner folds of few speakers is noise.
+    """
+
+    costs: tuple[float, ...] = (0.01,)
+
+
+class VoiceSvm(Svm):
+    """Functionals of pitch, harmonicity, level, spectral balance, MFCC and modulation -> linear SVM."""
+
+    name = "voice"
+    inputs = frozenset({FUNCTIONALS})
+    settings = VoiceSettings
+    source = FUNCTIONALS
