@@ -6,7 +6,11 @@ Acoustic Parameter Set for Voice Research and Affective Computing" (IEEE Trans. 
 
 from __future__ import annotations
 
-from emotion.classifiers.linear import LinearSettings
+from typing import Annotated
+
+from pydantic import Field
+
+from emotion.classifiers.linear import Cost, LinearSettings
 from emotion.classifiers.svm import Svm
 from emotion.data.examples import FUNCTIONALS
 
@@ -17,13 +21,13 @@ class VoiceSettings(LinearSettings):
     One cost, chosen on RAVDESS and nEMO together: a choice on the inner folds of few speakers is noise.
     """
 
-    costs: tuple[float, ...] = (0.01,)
+    costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (0.001,)
 
 
 class VoiceSvm(Svm):
     """Functionals of pitch, harmonicity, level, spectral balance, MFCC and modulation -> linear SVM."""
 
-    name = "voice"
+    name, title = "voice", "linear SVM on the voice's contours"
     inputs = frozenset({FUNCTIONALS})
     settings = VoiceSettings
     source = FUNCTIONALS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,7 @@ def prepared_examples(
     settings: EmotionSettings,
     prepared: Prepared,
     vectors: list[np.ndarray] | None = None,
+    population: Mapping[str, np.ndarray] | None = None,
 ) -> Examples:
     """All utterances of a prepared corpus as the inputs that a classifier asks for.
 
@@ -93,6 +94,8 @@ def prepared_examples(
     prepared : Prepared
     vectors : list of ndarray or None
         Each utterance's words as ``vectors``.
+    population : mapping of str to ndarray, or None
+        Means over the training speakers (`emotion.data.examples.make_examples`); None takes those of this corpus.
     """
     utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM, FUNCTIONALS} & set(inputs) else []
     made = spectrograms(utterances, settings.spectrogram, prepared.folder / CACHE) if SPECTROGRAM in inputs else None
@@ -106,5 +109,6 @@ def prepared_examples(
         vectors=vectors,
         functionals=voice_functionals(utterances, prepared.folder / CACHE) if FUNCTIONALS in inputs else None,
         spectrogram=made,
-        by_speaker=settings.training.normalisation == "speaker",
+        normalisation=settings.training.normalisation,
+        population=population,
     )

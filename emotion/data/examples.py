@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from emotion.data.normalise import Scaler, normalise_by_speaker
+from emotion.data.normalise import Scaler, normalise
+from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
 
@@ -96,7 +97,8 @@ def make_examples(
     vectors: list[np.ndarray] | None = None,
     functionals: np.ndarray | None = None,
     spectrogram: list[np.ndarray] | None = None,
-    by_speaker: bool = False,
+    normalisation: Normalisation = "training",
+    population: Mapping[str, np.ndarray] | None = None,
 ) -> Examples:
     """Utterances as the inputs asked for; what is given and not asked for is left out.
 
@@ -106,14 +108,18 @@ def make_examples(
         Of `INPUTS`.
     frames : sequence of ndarray [shape=(n_windows, n_features)]
         As extracted.
-    by_speaker : bool
-        Standardise each speaker's frames and functionals first (`normalise_by_speaker`).
+    normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
+        See `emotion.data.normalise.normalise`.
+    population : mapping of str to ndarray, or None
+        Means of ``frames`` and ``functionals`` over training speakers; None takes those of these speakers.
     """
     given = list(frames)
-    if by_speaker and {FRAMES, STATISTICS} & set(inputs):
-        given = normalise_by_speaker(given, speakers)
-    if by_speaker and functionals is not None:
-        functionals = np.concatenate(normalise_by_speaker(functionals[:, np.newaxis], speakers))
+    means = population or {}
+    if {FRAMES, STATISTICS} & set(inputs):
+        given = normalise(given, speakers, normalisation, means.get(FRAMES))
+    if functionals is not None:
+        rows = normalise(list(functionals[:, np.newaxis]), speakers, normalisation, means.get(FUNCTIONALS))
+        functionals = np.concatenate(rows)
     return Examples(
         labels=labels,
         speakers=np.array(speakers, dtype=object),
