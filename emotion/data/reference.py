@@ -71,7 +71,7 @@ class Reference:
             for near, held in GroupKFold(min(_FOLDS, n_speakers)).split(values, groups=np.asarray(speakers, str)):
                 distances[held] = _distance(values[held], *_moments(values[near]))
         seconds = hop * np.array([len(own) for own in segments])
-        vectors = np.zeros(0) if functionals is None else mean_of_speakers(functionals[:, np.newaxis], speakers)
+        vectors = np.zeros(0) if functionals is None else mean_of_speakers(list(functionals[:, np.newaxis]), speakers)
         scalars = (np.median(distances), np.percentile(distances, _FAR), seconds.min(), seconds.max())
         arrays = (*_moments(values), *scalars, mean_of_speakers(segments, speakers), vectors)
         return cls(*(np.asarray(array, dtype=np.float32) for array in arrays))

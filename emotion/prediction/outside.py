@@ -87,5 +87,5 @@ def warn_of_speakers(speakers: Sequence[str], probabilities: np.ndarray, labels:
             log.warning(
                 "%s: %d of %d recordings are classified as %s; normalisation by %s assumes a mix of emotions, and "
                 "cannot find one that all recordings have",
-                name, counts.max(), counts.sum(), labels[counts.argmax()], how,
+                name, counts.max(), counts.sum(), labels[int(counts.argmax())], how,
             )  # fmt: skip
