@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from emotion.data.cache import cached_vectors
 from emotion.data.dataset import CACHE, Prepared
 from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, WAVEFORM, Examples, make_examples
 from emotion.features.functionals import VERSION, functionals
@@ -47,34 +48,27 @@ def spectrograms(
     utterances: Sequence[Utterance], settings: SpectrogramSettings, cache: Path | None = None
 ) -> list[np.ndarray]:
     """The spectrogram of each utterance, read from the folder `cache` or written to it if one is given."""
-    name = f"spectrogram-levelled-{fingerprint(settings)}"
-    return _cached(lambda utterance: spectrogram(utterance, settings), utterances, name, cache)
-
-
-def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:
-    """The functionals of each utterance [shape=(n_utterances, n_functionals)], float32; cached like spectrograms."""
-
-    def one(utterance: Utterance) -> np.ndarray:
-        return functionals(load_waveform(utterance, SAMPLING_RATE))[0][np.newaxis].astype(np.float32)
-
-    return np.concatenate(_cached(one, utterances, f"functionals-{VERSION}", cache))
-
-
-def _cached(
-    compute: Callable[[Utterance], np.ndarray], utterances: Sequence[Utterance], name: str, cache: Path | None
-) -> list[np.ndarray]:
-    """An array for each utterance, from the folder `cache` if one is given and has them."""
     if cache is None:
-        return [compute(utterance) for utterance in utterances]
+        return [spectrogram(utterance, settings) for utterance in utterances]
+    name = f"spectrogram-levelled-{fingerprint(settings)}"
     values, lengths = cache / f"{name}.npy", cache / f"{name}-windows.npy"
     if not lengths.exists():
         cache.mkdir(exist_ok=True)
-        made = [compute(utterance) for utterance in utterances]
+        made = [spectrogram(utterance, settings) for utterance in utterances]
         for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
             with atomic_path(path) as temporary, temporary.open("wb") as out:
                 np.save(out, array, allow_pickle=False)
     stored = np.load(values, mmap_mode="r", allow_pickle=False)
     return np.split(stored, np.cumsum(np.load(lengths, allow_pickle=False))[:-1])
+
+
+def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:
+    """The functionals of each utterance [shape=(n_utterances, n_functionals)], float32; kept in the folder `cache`."""
+
+    def compute(utterance: Utterance) -> np.ndarray:
+        return functionals(load_waveform(utterance, SAMPLING_RATE))[0].astype(np.float32)
+
+    return cached_vectors(utterances, compute, cache, f"functionals-{VERSION}")
 
 
 def prepared_examples(
