@@ -352,7 +352,10 @@ def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_
     invoke(*prepare, "-o", tmp_path / "other")
     invoke("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "session5", "--seeds", 1, "--quiet")
     said = invoke("evaluate", tmp_path / "run", "--on", tmp_path / "other", "--quiet")
-    assert "voice trained on table, all folds and seeds together, on table" in said and "unknown to the run: bored 3" in said
+    assert (
+        "voice trained on table, all folds and seeds together, on table" in said
+        and "unknown to the run: bored 3" in said
+    )
     scores = json.loads((tmp_path / "run" / "evaluation-other" / "scores.json").read_text())
     assert scores["parts"]["all"]["utterances"] == 12 and scores["left_out"] == {"bored": 3}
     assert scores["parts"]["all"]["UA"]["mean"] > 0.5
@@ -369,6 +372,6 @@ def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_
         sf.write(tmp_path / f"{name}.wav", signal, rate, subtype="DOUBLE")
     names = ("t1-0", "louder", "quieter", "padded")
     table = invoke("predict", tmp_path / "run", *(tmp_path / f"{n}.wav" for n in names), "--format", "json", "--quiet")
-    found = np.array([list(p["probabilities"].values()) for p in json.loads(table)["predictions"]])
+    found = np.array([list(p["probabilities"].values()) for p in json.loads(table)])
     np.testing.assert_allclose(found[1:3], found[[0, 0]], atol=2e-6)  # printed with six digits
     np.testing.assert_allclose(found[3], found[0], atol=0.02)
