@@ -136,7 +136,7 @@ def decode_text(data: bytes) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+def csv_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
     """The columns of a CSV with a header, and its rows with their line numbers; None where a row is too short.
 
     Raises
@@ -144,7 +144,7 @@ def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
     UserError
         It is not a CSV: a field is too long, for one.
     """
-    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes()), newline=""))
+    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes()), newline=""), delimiter=delimiter)
     try:
         return list(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
     except csv.Error as error:

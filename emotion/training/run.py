@@ -26,6 +26,7 @@ from emotion.classifiers.base import Classifier, Context
 from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import data_warning
 from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS
+from emotion.data.reference import Reference
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.training.member import DONE_FILE, TEST_FILE, Member
@@ -45,6 +46,7 @@ FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
 VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
+REFERENCE_FILE = "reference.safetensors"
 PREDICTIONS_FILE, CONTROL_FILE = "predictions.csv", "control.csv"
 CONTROL_MODEL = "svm"  # the classifier of `CONTROL_FILE`
 _MODELS_FOLDER = "members"  # per fold and seed; the name is part of the format
@@ -55,8 +57,8 @@ RUN_CONTENTS = FolderContents(
     others=(
         *("environment.json", SPLITS_FILE, VOCABULARY_FILE, PRETRAINED_FILE, SEGMENTS_FILE, ENCODER_FILE),
         *(f"{_MODELS_FOLDER}/*/seed-*/**/{name}" for name in ("*.safetensors", "*.json", "*.jsonl")),
-        *(PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
-        *(f"evaluation/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
+        *(REFERENCE_FILE, PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
+        *(f"evaluation*/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
     ),
 )
 
@@ -112,6 +114,7 @@ class Run:
         pretrained: Pretrained | None = None,
         segments: WordSegments | None = None,
         encoder: PortableEncoder | None = None,
+        reference: Reference | None = None,
     ) -> Run:
         """Write a new run folder; it is complete once ``run.json``, the last file, exists."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +132,8 @@ class Run:
             segments.save(folder / SEGMENTS_FILE)
         if encoder is not None:
             encoder.save(folder / ENCODER_FILE)
+        if reference is not None:
+            reference.save(folder / REFERENCE_FILE)
         write_json(folder / RUN_FILE, {"format": FORMAT, **info})
         return cls.open(folder)
 
@@ -216,6 +221,12 @@ class Run:
         if not (self.folder / VOCABULARY_FILE).exists():
             return None
         return Vocabulary(read_json_as(self.folder / VOCABULARY_FILE, list[str], "the vocabulary of a run"))
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What the training recordings are like; None if the run uses no audio, or was made before."""
+        path = self.folder / REFERENCE_FILE
+        return Reference.load(path) if path.exists() else None
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
