@@ -21,6 +21,7 @@ from speech2vec.corpus.manifest import (
     WORDS_SCHEMA,
     Utterance,
     Word,
+    read_report,
     read_utterances,
     read_words,
     words_table,
@@ -30,7 +31,7 @@ from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.processes import parse_shard
 
 ROWS_AT_ONCE = 50_000
@@ -125,24 +126,6 @@ def _write_words(path: Path, results: Iterable[AlignmentResult]) -> Iterator[Ali
 def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
     """Convert what could not be read as an utterance of the corpus into failures."""
     return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    """Read the report of an ALIGNED folder.
-
-    Raises
-    ------
-    UserError
-        If the folder has no report (it is not an ALIGNED folder, or its run was not finished), or the file is not the
-        report of an alignment.
-    """
-    path = Path(folder) / REPORT_FILE
-    if not path.exists():
-        raise UserError(f"{folder} is not a finished alignment: it has no {REPORT_FILE}")
-    report = read_json(path)
-    if not isinstance(report, dict) or not isinstance(report.get("failed"), list):
-        raise UserError(f"{path} is not the report of an alignment")
-    return report
 
 
 def read_failures(report: Mapping[str, Any]) -> list[Failure]:

@@ -22,7 +22,7 @@ from speech2vec.corpus import audio, readers
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
-from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.errors import UserError, clear_line
 
 log = logging.getLogger("speech2vec.align")
 
@@ -89,12 +89,15 @@ class Failure:
     utterance_id : str
     reason : Reason
     detail : str
-        The exact cause, for a person to read.
+        The exact cause, for a person to read; kept as `speech2vec.runtime.errors.clear_line` makes it.
     """
 
     utterance_id: str
     reason: Reason
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clear_line(self.detail))
 
     def to_json(self) -> dict[str, str]:
         return {"utterance_id": self.utterance_id, "reason": self.reason.value, "detail": self.detail}

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
+from align.aligned import iterate_aligned, read_failures, split_failures, write_aligned
 from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.pronunciation.dictionary import Pronunciations
 from speech2vec.corpus import audio
-from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
+from speech2vec.corpus.manifest import Utterance, Word, read_report, read_utterances, read_words
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.display import Displayed, Table

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from align.aligned import failures_of_corpus, read_report, write_aligned
+from align.aligned import failures_of_corpus, write_aligned
 from align.base import AlignmentError, AlignmentResult, Failure, Reason, align_batch, load_aligner
 from align.journal import JOURNAL_FILE, Journal
-from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance
+from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_report
 from speech2vec.corpus.readers import Corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import click
 import typer
 
-from speech2vec.runtime.errors import BUG, DONE, INTERRUPTED, USER_ERROR, UserError
+from speech2vec.runtime.errors import BUG, DONE, INTERRUPTED, USER_ERROR, UserError, clear_line
 from speech2vec.runtime.seeds import LARGEST_SEED
 
 
@@ -44,7 +44,7 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interr
 
 def exit_with_error(message: str, code: int = USER_ERROR) -> NoReturn:
     """Exit with one line on standard error."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {clear_line(message)}", file=sys.stderr)
     raise SystemExit(code)
 
 
