@@ -171,11 +171,16 @@ def iterate_aligned(folder: Path) -> Iterator[Aligned]:
     if (Path(folder) / REPORT_FILE).exists():
         guessed = read_report(folder).get("guessed_words", {})
     words: list[Word] = []
+    done: set[str] = set()
     for batch in read_words(folder).to_batches():
         for row in batch.to_pylist():
             if words and words[0].utterance_id != row["utterance_id"]:
                 yield _with_guesses(words, guessed)
+                done.add(words[0].utterance_id)
                 words = []
+            if row["utterance_id"] in done:
+                where = Path(folder) / WORDS_FILE
+                raise UserError(f"{where}: the words of utterance '{row['utterance_id']}' are not contiguous")
             words.append(Word(**row))
     if words:
         yield _with_guesses(words, guessed)
@@ -223,17 +228,29 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     return write_aligned(
         output,
         utterances,
-        _results(folders, failed),
+        _results(folders, folder_of, failed),
         problems=problems,
         settings=reports[0].get("settings"),
         extra=extra,
     )
 
 
-def _results(folders: Sequence[Path], failed: list[Failure]) -> Iterator[AlignmentResult]:
+def _results(
+    folders: Sequence[Path], folder_of: Mapping[str, Path], failed: list[Failure]
+) -> Iterator[AlignmentResult]:
+    """One result for each utterance, whatever the folders hold."""
+    waiting = dict(folder_of)
     for folder in folders:
-        yield from iterate_aligned(folder)
-    yield from failed
+        for aligned in iterate_aligned(folder):
+            if waiting.pop(aligned.utterance_id, None) != folder:
+                raise UserError(f"{folder} has words of '{aligned.utterance_id}', which is not among its utterances")
+            yield aligned
+    for failure in failed:
+        if waiting.pop(failure.utterance_id, None) is None:
+            raise UserError(f"'{failure.utterance_id}' is both aligned and failed, or failed twice: align it again")
+        yield failure
+    for name, folder in waiting.items():
+        yield Failure(name, Reason.NO_ANSWER, f"neither aligned nor in the report of {folder}")
 
 
 def _check_complete(folders: Sequence[Path], reports: Sequence[dict[str, Any]]) -> None:

@@ -79,8 +79,8 @@ def run(
     >>> soundfile.write(folder / "corpus" / "a.wav", noise, 16000)
     >>> _ = (folder / "corpus" / "a.txt").write_text("Hello, world!")
     >>> report = run(folder / "corpus", folder / "aligned", jobs=1)
-    >>> report.aligned, report.words
-    (1, 2)
+    >>> report.aligned, [failure.reason.value for failure in report.failed]
+    (0, ['audio does not sound like speech'])
     """
     corpus, output = Path(corpus), Path(output)
     kind = load_aligner(aligner)

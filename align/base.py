@@ -54,6 +54,7 @@ class Reason(str, Enum):
     NO_ALIGNMENT = "no alignment found"
     ALIGNER_FAILED = "aligner failed"
     ALIGNER_CRASHED = "aligner crashed"
+    NOT_SPEECH = "audio does not sound like speech"
     NO_ANSWER = "no answer from the aligner"
     NO_ALIGNMENT_FILE = "no alignment file"
     UNREADABLE_ALIGNMENT = "unreadable alignment"
@@ -123,6 +124,9 @@ class Aligner:
         is one process, and it is given `jobs`.
     takes_device : bool
         False if it computes on the CPU only; `device` is then cpu, whatever ``--device`` is.
+    state : Path or None
+        A folder, not yet made, for what an interrupted run should find again when it is resumed; it is removed when
+        the alignment is finished. None if there is no such run.
 
     Parameters
     ----------
@@ -143,6 +147,8 @@ class Aligner:
     whole_corpus: ClassVar[bool] = False
     parallel: ClassVar[bool] = True
     takes_device: ClassVar[bool] = True
+
+    state: Path | None = None
 
     def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None:
         self.settings = settings

@@ -307,8 +307,9 @@ class Checker:
                 guessed = {word.word: aligned.guessed[word.word] for word in words if word.word in aligned.guessed}
                 yield replace(aligned, words=words, guessed=guessed)
         for failure in self._failures.values():
-            waiting.remove(failure.utterance_id)
-            yield failure
+            if failure.utterance_id in waiting:
+                waiting.remove(failure.utterance_id)
+                yield failure
         for name in sorted(waiting):
             yield Failure(name, Reason.NO_ANSWER, f"neither aligned nor in the report of {self.folder}")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
@@ -140,7 +140,7 @@ class _PlanFile(BaseModel):
 class _Notes(BaseModel):
     """What a part's Parquet file tells in its metadata beside its words."""
 
-    seconds: float
+    seconds: FiniteFloat
     short_words: int
     shortened_words: int
     failed: list[dict[str, str]]
@@ -317,4 +317,7 @@ def read_frames(file: Path, words: pa.Table) -> np.ndarray:
     """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
     n_frames = int(words["n_frames"].to_numpy().sum())
-    return np.array(read_array(file, np.float32, (n_frames, None), _REMEDY))  # a copy in memory, which may be changed
+    frames = np.array(read_array(file, np.float32, (n_frames, None), _REMEDY))  # a copy in memory, which may be changed
+    if not np.isfinite(frames).all():
+        raise UserError(f"{file} holds NaN or infinity: {_REMEDY}")
+    return frames

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.runtime.config import fingerprint
@@ -60,7 +60,7 @@ class _Meta(BaseModel):
     aligned: str = ""
     n_words: int = 0
     n_frames: int = 0
-    seconds_of_audio: float = 0.0
+    seconds_of_audio: FiniteFloat = 0.0
     short_words: int = 0
     shortened_words: int = 0
     failed: list[dict[str, str]] = []

@@ -24,7 +24,7 @@ REMEDY = "copy it again, or make it again"
 
 # Run-length encoding makes a column of one value as small as one wishes: what a file may become in memory is bounded
 # by its size, as for archives.
-_MOST_ROWS_PER_BYTE, _MOST_ROWS_OF_ANY = 1_000, 1_000_000
+_MOST_ROWS_PER_BYTE, _MOST_ROWS_OF_ANY = 20, 1_000_000
 
 
 @contextlib.contextmanager

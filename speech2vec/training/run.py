@@ -178,11 +178,15 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
             values = json.loads(line)
         except (ValueError, RecursionError):
             values = None
-        if isinstance(values, dict) and isinstance(values.get("epoch"), int):
+        if isinstance(values, dict) and isinstance(values.get("epoch"), int) and all(map(_is_number, values.values())):
             rows.append(values)
         else:
             unreadable.append(number)
     return rows, unreadable, len(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,0 +1,1 @@
+EMOTION_TARGETS: list = []
