@@ -22,6 +22,7 @@ from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 
 _SHOWN = 5
 
@@ -153,7 +154,8 @@ class CheckReport(Displayed):
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
             rows = csv.DictWriter(out, [column.name for column in fields(Issue)])
             rows.writeheader()
-            rows.writerows({**vars(issue), "kind": issue.kind.value} for issue in self.issues)
+            for issue in self.issues:
+                rows.writerow({key: guarded_cell(v) for key, v in {**vars(issue), "kind": issue.kind.value}.items()})
 
     def display_parts(self) -> list[str | Table]:
         """What the command prints."""

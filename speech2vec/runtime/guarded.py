@@ -22,6 +22,8 @@ from speech2vec.runtime.files import require_file, shortened
 
 REMEDY = "copy it again, or make it again"
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins a formula in a spreadsheet
+
 # Run-length encoding makes a column of one value as small as one wishes: what a file may become in memory is bounded
 # by its size, as for archives.
 _MOST_ROWS_PER_BYTE, _MOST_ROWS_OF_ANY = 20, 1_000_000
@@ -142,7 +144,11 @@ def read_array(path: Path, dtype: Any, shape: tuple[int | None, ...], remedy: st
 def read_text(path: Path, what: str = "a text") -> str:
     """Read a text file in UTF-8, or in Windows-1252, as older programs write it."""
     with parsing(path, what):
-        data = require_file(path).read_bytes()
+        return decode_text(require_file(path).read_bytes())
+
+
+def decode_text(data: bytes) -> str:
+    """Decode text as UTF-8 if it is valid, else as Windows-1252."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -170,7 +176,29 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[tuple[i
     try:
         columns = list(reader.fieldnames or ())
         # A row that is longer than the header has its rest under None.
-        rows = [(reader.line_num, {key: row[key] for key in row if key is not None}) for row in reader]
+        rows = [(reader.line_num, {key: without_guard(row[key]) for key in row if key is not None}) for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: {error}: is it a CSV?") from error
     return columns, rows
+
+
+def guarded_cell(value: object) -> object:
+    """A cell of a CSV; text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Examples
+    --------
+    >>> guarded_cell("=cmd|' /C calc'!A0"), guarded_cell("-1.5"), guarded_cell("'twas")
+    ("'=cmd|' /C calc'!A0", '-1.5', "'twas")
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def without_guard(cell: str | None) -> str | None:
+    """The text of a cell that `guarded_cell` wrote."""
+    return cell[1:] if cell is not None and cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

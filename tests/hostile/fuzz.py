@@ -32,7 +32,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
-PATHS = [HERE.parents[1], HERE, HERE.parent / "speech2vec", HERE.parent / "align", HERE.parent / "emotion"]
+# FUZZ_TARGETS: a folder whose emotion_targets.py is used instead, for the tests of this program itself.
+OTHERS = [Path(os.environ["FUZZ_TARGETS"])] if "FUZZ_TARGETS" in os.environ else []
+PATHS = [*OTHERS, HERE.parents[1], HERE, HERE.parent / "speech2vec", HERE.parent / "align", HERE.parent / "emotion"]
 sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def outcome(read: Callable[[], object]) -> tuple[str, str]:
         kind, said = "refused", str(error)
         if len(said) > LONGEST_MESSAGE or not said.isprintable():
             kind = "no clear line"
-        if any(isinstance(cause, MemoryError) for cause in _causes(error)):
+        if any(isinstance(cause, MemoryError) or "allocate memory" in str(cause) for cause in _causes(error)):
             kind = "too large an allocation"
     except OSError as error:
         # The command line says which file; without one there is nothing to say.
@@ -219,7 +221,8 @@ def run(
                 raise RuntimeError(f"the fuzzer does not start: {ended.stderr[-2000:]}")
             name, number = _input_at(target, seed, at)
             hung = ended.returncode == -signal.SIGPROF or "Timeout" in ended.stderr
-            said = " ".join(ended.stderr[-3000:].split()) or f"exit code {ended.returncode}"
+            lines = dict.fromkeys(line for line in ended.stderr.splitlines() if not line.startswith("Warning: Xing"))
+            said = f"exit code {ended.returncode}: {' | '.join(lines)[-1500:]}"
             faults.append(Fault(name, number, "hang" if hung else "crash", said))
             print(faults[-1], file=sys.stderr, flush=True)
             first = at + 1

@@ -83,8 +83,8 @@ def damaged(data: bytes, name: str, random: Random) -> bytes:
         chosen = random.choice(own) if own and random.random() < 0.6 else random.choice(BLIND)
         try:
             data = chosen(data, random)
-        except Exception:  # of what was damaged before, nothing of the format is left to change
-            data = random.choice(BLIND)(data, random)
+        except Exception:  # there is nothing, or nothing any more, that it could change
+            data = flip_bits(data, random)
     return data
 
 
