@@ -23,7 +23,9 @@ def _to_json(result: AlignmentResult) -> dict[str, Any]:
 
 
 def _from_json(row: Mapping[str, Any]) -> AlignmentResult:
-    name = str(row["utterance_id"])
+    name = row["utterance_id"]
+    if not isinstance(name, str):
+        raise TypeError("not a name")
     if "words" in row:
         return Aligned(name, tuple(_word(name, *word) for word in row["words"]), dict(row["guessed"]))
     return Failure(name, Reason(row["reason"]), str(row["detail"]))

@@ -12,6 +12,7 @@ from pathlib import Path
 from align.pronunciation.g2p import JointNgram
 from align.pronunciation.numerals import read_number
 from speech2vec.corpus.pronunciations import dictionary_path, read_dictionary
+from speech2vec.runtime.errors import UserError
 
 _RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
 _VOWELS = frozenset("aeiouy")
@@ -125,5 +126,8 @@ _read = lru_cache(maxsize=4)(read_dictionary)
 
 @lru_cache(maxsize=4)
 def _learn(path: Path) -> JointNgram:
-    readable = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
-    return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+    readable = [(w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_]
+    try:
+        return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+    except ValueError as error:
+        raise UserError(f"dictionary {path}: {error}: add words, or those that it lacks") from error

@@ -154,6 +154,7 @@ class Run:
             found = shortened(info.get("format"))
             raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: train it again")
         read_json_as(folder / RUN_FILE, _RunInfo, "the description of a run")
+        info = {**_RunInfo.model_validate(info).model_dump(), **info}
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property

@@ -21,7 +21,7 @@ from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
 from speech2vec.corpus.readers import is_synthetic
 from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
-from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
+from speech2vec.features.store import READ_SCHEMA, STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
@@ -300,10 +300,12 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
     """The combined result of the parts, and the words of each."""
     result, tables = Extraction(), []
     for file in files:
-        table = read_parquet(file, STORE_SCHEMA, _REMEDY)
+        table = read_parquet(file, READ_SCHEMA, _REMEDY)
         with parsing(file, "a part of a feature extraction", _REMEDY):
             notes = _Notes.model_validate_json((table.schema.metadata or {})[b"notes"])
-        tables.append(table.replace_schema_metadata())
+        if len(table) and table["n_frames"].to_numpy().min() < 1:
+            raise UserError(f"{file} has a word without frames: {_REMEDY}")
+        tables.append(table.cast(STORE_SCHEMA).replace_schema_metadata())
         result.seconds += notes.seconds
         result.short_words += notes.short_words
         result.shortened_words += notes.shortened_words

@@ -45,7 +45,8 @@ STORE_SCHEMA = pa.schema(
     ]
 )
 
-_READ_SCHEMA = pa.schema([field if field.name == "score" else field.with_nullable(False) for field in STORE_SCHEMA])
+# As it is read: only a score may be missing.
+READ_SCHEMA = pa.schema([field if field.name == "score" else field.with_nullable(False) for field in STORE_SCHEMA])
 
 
 class _FeatureSettings(BaseModel):
@@ -193,7 +194,7 @@ class Store:
         meta = read_meta(path)
         remedy = f"'speech2vec features ALIGNED -o {path} --force' rebuilds the store"
         frames = read_array(path / FRAMES_FILE, np.float32, (None, meta["settings"]["n_mfcc"]), remedy)
-        table = read_parquet(path / WORDS_FILE, _READ_SCHEMA, remedy)
+        table = read_parquet(path / WORDS_FILE, READ_SCHEMA, remedy)
         n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
         first_frame = table["first_frame"].to_numpy()
         if len(n_frames) == 0:

@@ -27,6 +27,7 @@ from align.checker import Checker
 from align.exporting import ExportFormat
 from align.importing import ImportSettings, Tally, read_alignments
 from align.journal import Journal
+from align.pronunciation import dictionary
 from align.pronunciation.dictionary import Pronunciations
 from speech2vec.corpus import audio
 from speech2vec.corpus.download import unpack
@@ -267,10 +268,13 @@ def _read_journal(folder: Path) -> None:
 
 
 def _make_dictionary(folder: Path) -> None:
-    _write(folder, words_DOT_dict=";;; a comment\nhello HH AH0 L OW1\nhello(2) HH EH L OW\nworld W ER1 L D # x\n")
+    more = "".join(f"{'abcdefgh'[i]}{'aeio'[i % 4]}t {'PTKBDGFS'[i]} AH0 T\n" for i in range(8))
+    _write(folder, words_DOT_dict=f";;; x\nhello HH AH0 L OW1\nhello(2) HH EH L OW\nworld W ER1 L D # x\n{more}")
 
 
 def _read_dictionary(folder: Path) -> None:
+    dictionary._read.cache_clear()  # of another file at the same path
+    dictionary._learn.cache_clear()
     pronunciations = Pronunciations(folder / "words.dict")
     for word in ("hello", "world's", "1999", "xyz"):
         pronunciations.pronounce(word)
