@@ -22,6 +22,9 @@ _SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 # An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
 _LONGEST_SPELLED = 5
 
+# Letters or phones: no word of a language is longer, and learning takes time that is quadratic in them.
+_LONGEST_LEARNED = 60
+
 # For words in a script that the letter model cannot read: the acoustic model's phone for unspecific speech.
 UNKNOWN_SPEECH = ("+SPN+",)
 
@@ -126,7 +129,8 @@ _read = lru_cache(maxsize=4)(read_dictionary)
 
 @lru_cache(maxsize=4)
 def _learn(path: Path) -> JointNgram:
-    readable = [(w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_]
+    entries = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
+    readable = [(w, p) for w, p in entries if max(len(w), len(p)) <= _LONGEST_LEARNED]
     try:
         return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
     except ValueError as error:

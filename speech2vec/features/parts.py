@@ -303,8 +303,9 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
         table = read_parquet(file, READ_SCHEMA, _REMEDY)
         with parsing(file, "a part of a feature extraction", _REMEDY):
             notes = _Notes.model_validate_json((table.schema.metadata or {})[b"notes"])
-        if len(table) and table["n_frames"].to_numpy().min() < 1:
-            raise UserError(f"{file} has a word without frames: {_REMEDY}")
+        n_frames = table["n_frames"].to_numpy().astype(np.int64)
+        if n_frames.min(initial=1) < 1 or (table["first_frame"].to_numpy() != np.cumsum(n_frames) - n_frames).any():
+            raise UserError(f"{file} has words whose frames are not one after the other: {_REMEDY}")
         tables.append(table.cast(STORE_SCHEMA).replace_schema_metadata())
         result.seconds += notes.seconds
         result.short_words += notes.short_words
