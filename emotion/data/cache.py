@@ -58,6 +58,9 @@ def cached_vectors(
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with parsing(path, "a cache, or is damaged", "remove it, and it is computed again"):
-        with np.load(require_file(path), allow_pickle=False) as stored:
-            return dict(zip(stored["names"].tolist(), stored["vectors"], strict=True))
+    remedy = "remove it, and it is computed again"
+    with (
+        parsing(path, "a cache, or is damaged", remedy),
+        np.load(require_file(path), allow_pickle=False) as stored,
+    ):
+        return dict(zip(stored["names"].tolist(), stored["vectors"], strict=True))

@@ -97,8 +97,8 @@ class Run(runs.Run, Displayed):
             )
             text = (
                 f"run {self.path}: {last['epoch']} epochs, held-out loss {before} -> {loss} on {speech} "
-                f"(z shuffled {shuffled}, within the utterance {within}, previous frame {previous}, mean frame {mean}); "
-                f"labels used: {self.labels}"
+                f"(z shuffled {shuffled}, within the utterance {within}, previous frame {previous}, mean frame {mean})"
+                f"; labels used: {self.labels}"
             )
         else:
             text = (
