@@ -42,7 +42,7 @@ from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import read_frames, read_parts, read_plan
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import load_settings
-from speech2vec.runtime.files import read_json
+from speech2vec.runtime.files import read_json, require_file
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import checkpoint_file, resume_run
 from speech2vec.training.step import make_optimiser
@@ -414,7 +414,7 @@ def _make_settings(folder: Path) -> None:
 
 def _read_settings(folder: Path) -> None:
     def given(name: str) -> list[str]:
-        text = (folder / name).read_bytes().decode("utf-8", "surrogateescape")
+        text = require_file(folder / name).read_bytes().decode("utf-8", "surrogateescape")
         return [line for line in text.split("\n") if line]
 
     path = folder / "config.toml"
