@@ -15,7 +15,7 @@ from speech2vec.evaluation.homophones import homophones
 from speech2vec.evaluation.monitor import Monitor
 from speech2vec.evaluation.same_different import same_different
 from speech2vec.features.extraction import extract as extract_features
-from speech2vec.features.frontend import PretrainedSettings
+from speech2vec.features.frontend import FeatureSettings, PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Extraction
 from speech2vec.features.store import Store
@@ -104,14 +104,16 @@ def extract(
     --------
     >>> print(s2v.extract("aligned", "store"))  # doctest: +SKIP
     """
-    if not isinstance(settings, MfccSettings | PretrainedSettings):
-        kind = MfccSettings if encoder is None else PretrainedSettings
+    if isinstance(settings, MfccSettings | PretrainedSettings):
+        chosen: FeatureSettings = settings
+    else:
+        kind: Any = MfccSettings if encoder is None else PretrainedSettings
         given = {**(settings or {}), "encoder": None if encoder is None else str(encoder)}
-        settings = load_settings(kind, preset=preset_of(FEATURES, preset), given=given)
+        chosen = load_settings(kind, preset=preset_of(FEATURES, preset), given=given)
     return extract_features(
         Path(aligned),
         Path(store),
-        settings,
+        chosen,
         jobs=count_jobs(jobs),
         shard=shard,
         quiet=quiet,

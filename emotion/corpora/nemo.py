@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from emotion.corpora.base import BAD_NAME, EmotionCorpus, csv_rows
+from emotion.corpora.base import BAD_NAME, EmotionCorpus
 from speech2vec.corpus.readers import NO_TRANSCRIPT, Problem, audio_files
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import read_csv
 
 LABELS = {"neutral": "neu", "happiness": "hap", "sadness": "sad", "anger": "ang", "fear": None, "surprise": None}
 EXPECTED = {"neutral": 809, "happiness": 749, "sadness": 769, "anger": 749, "fear": 736, "surprise": 669}
@@ -54,5 +55,5 @@ def _texts(table: Path | None) -> dict[str, str]:
     """Each file's orthographic transcript, by its name without suffix."""
     if table is None:
         return {}
-    rows = (row for _, row in csv_rows(table, "\t")[1])
+    rows = (row for _, row in read_csv(table, "\t")[1])
     return {Path(str(row.get("file_id"))).stem: " ".join((row.get("raw_text") or "").split()) for row in rows}

@@ -18,7 +18,8 @@ from emotion.settings import EmotionSettings, SpectrogramSettings
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.config import fingerprint
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.guarded import parsing
 
 
 def load_waveform(utterance: Utterance, sampling_rate: int = 16000) -> np.ndarray:
@@ -58,8 +59,12 @@ def spectrograms(
         for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
             with atomic_path(path) as temporary, temporary.open("wb") as out:
                 np.save(out, array, allow_pickle=False)
-    stored = np.load(values, mmap_mode="r", allow_pickle=False)
-    return np.split(stored, np.cumsum(np.load(lengths, allow_pickle=False))[:-1])
+    remedy = "remove it, and it is computed again"
+    with parsing(lengths, "the lengths of spectrograms", remedy):
+        n_windows = np.load(require_file(lengths), mmap_mode="r", allow_pickle=False)
+    with parsing(values, "an array of spectrograms", remedy):
+        stored = np.load(require_file(values), mmap_mode="r", allow_pickle=False)
+    return np.split(stored, np.cumsum(n_windows)[:-1])
 
 
 def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:

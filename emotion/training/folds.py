@@ -23,6 +23,7 @@ from emotion.training.member import Member
 from emotion.training.run import CONTROL_FILE, CONTROL_MODEL, PREDICTIONS_FILE, Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker, log
 
@@ -175,4 +176,5 @@ def _write_csv(path: Path, run: Run, prepared: Prepared, found: Mapping[tuple[st
             for name, row in zip(run.splits[fold]["test"], rows, strict=True):
                 i = index_of[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
-                writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])
+                cells = [run.corpus, seed, fold, *known, run.labels[row.argmax()]]
+                writer.writerow([*map(guarded_cell, cells), *(f"{p:.6f}" for p in row)])

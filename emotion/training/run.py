@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
-from safetensors import SafetensorError
+from pydantic import BaseModel, Field
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
@@ -37,8 +36,11 @@ from speech2vec.runtime.files import (
     atomic_path,
     inside,
     read_json_as,
+    require_file,
+    shortened,
     write_json,
 )
+from speech2vec.runtime.guarded import parsing
 from speech2vec.runtime.output import FolderContents
 from speech2vec.vectors.portable import PortableEncoder
 
@@ -71,6 +73,9 @@ class _Parts(BaseModel):
     test: list[str] = []
 
 
+_MOST_NUMBERS = 100_000  # of a frame or a word: a network for more would fill the memory
+
+
 class _RunInfo(BaseModel):
     """What is read from ``run.json``; runs made before may lack what has a default."""
 
@@ -81,9 +86,9 @@ class _RunInfo(BaseModel):
     seeds: list[int] = []
     protocol: str = ""
     sampling_rates: dict[str, int] = {}
-    n_features: int = 0
+    n_features: int = Field(0, ge=0, le=_MOST_NUMBERS)
     embeddings: str | None = None
-    vector_size: int = 0
+    vector_size: int = Field(0, ge=0, le=_MOST_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,10 @@ class Run:
             raise UserError(f"{folder} is not a run of speech2vec-emotion (no {RUN_FILE})")
         info = read_json_as(folder / RUN_FILE, dict[str, Any], "the description of a run")
         if info.get("format") != FORMAT:
-            raise UserError(f"{folder} has format {info.get('format')}, this version reads {FORMAT}: train it again")
+            found = shortened(info.get("format"))
+            raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: train it again")
         read_json_as(folder / RUN_FILE, _RunInfo, "the description of a run")
+        info = {**_RunInfo.model_validate(info).model_dump(), **info}
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property
@@ -240,10 +247,13 @@ class Run:
         path = self.folder / PRETRAINED_FILE
         if not path.exists():
             return None
-        try:
-            return Pretrained(name=str(self.info["embeddings"]), **load_arrays(path))
-        except (SafetensorError, TypeError) as error:
-            raise UserError(f"{path} is damaged: {error}") from error
+        with parsing(path, "a file of word vectors"):
+            arrays = load_arrays(require_file(path))
+            n_words, size = arrays["vectors"].shape
+            shapes = {"vectors": (n_words, size), "known": (n_words,), "mean": (size,), "deviation": (size,)}
+            if {name: array.shape for name, array in arrays.items()} != shapes:
+                raise ValueError(f"its arrays are not {', '.join(shapes)}")
+            return Pretrained(name=str(self.info["embeddings"]), **arrays)
 
     def context(self, seed: int, device: torch.device | str = "cpu", **more: Any) -> Context:
         """What the classifier needs to know; `more` are fields of it."""
@@ -290,12 +300,10 @@ class Run:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
         path = self.model_folder(fold, seed) / TEST_FILE
         shape = (len(self.splits[fold]["test"]), len(self.labels))
-        try:
-            probabilities = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} is missing or damaged: remove its folder, and train with --resume") from error
+        with parsing(path, "an array of probabilities", "remove its folder, and train with --resume"):
+            probabilities = np.load(require_file(path), mmap_mode="r", allow_pickle=False)
         if not isinstance(probabilities, np.ndarray) or probabilities.shape != shape or probabilities.dtype.kind != "f":
             raise UserError(
                 f"{path} is not an array of {shape} probabilities: remove its folder, and train with --resume"
             )
-        return probabilities
+        return np.array(probabilities)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def features(
 ) -> None:
     """Compute the MFCC of every aligned word into a store (docs/mfcc.md gives the conventions)."""
     set_up_logging(quiet)
-    kind = MfccSettings if encoder is None else PretrainedSettings
+    kind: Any = MfccSettings if encoder is None else PretrainedSettings
     result = api.extract(
         aligned,
         output,

@@ -163,6 +163,9 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
     return _finish(store, files, first, front_end)
 
 
+_NOTED = ("short_words", "shortened_words", "failed")  # in an `Extraction` and in meta.json
+
+
 def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | None) -> Extraction | None:
     """The result of a finished store; None if the extraction can be continued, else a `UserError`."""
     plan = store / PARTS / PLAN_FILE
@@ -179,8 +182,8 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
         meta = read_meta(store)
         if shard is not None or any(meta.get(key) != plan_json[key] for key in ("fingerprint", "aligned")):
             raise UserError(f"{store} is a store made with other settings or words; --force starts over")
-        counts = meta["n_words"], meta["n_frames"], meta["seconds_of_audio"], meta["short_words"]
-        return Extraction(*counts, meta["shortened_words"], meta["failed"])
+        shown = {"seconds": "seconds_of_audio", **{key: key for key in ("n_words", "n_frames", *_NOTED)}}
+        return Extraction(**{name: meta[key] for name, key in shown.items() if key in meta})
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
         raise UserError(f"{store} contains no extraction to resume; --force replaces it")
     return None

@@ -69,7 +69,9 @@ FeatureSettings = MfccSettings | PretrainedSettings
 
 def feature_settings(values: Mapping[str, Any]) -> FeatureSettings:
     """The settings of a store, as they stand in its meta.json; a `UserError` names every invalid key."""
-    return validate_settings(PretrainedSettings if "encoder" in values else MfccSettings, values)
+    if "encoder" in values:
+        return validate_settings(PretrainedSettings, values)
+    return validate_settings(MfccSettings, values)
 
 
 def owed(settings: Mapping[str, Any]) -> str:
@@ -100,7 +102,9 @@ class Projection:
     @classmethod
     def fit(cls, blocks: Iterable[np.ndarray], n_components: int) -> Projection:
         """Fit it to frames that come in blocks [shape=(n, hidden_size)]; at least one."""
-        count, total, products = 0, np.zeros(1), np.zeros((1, 1))
+        count = 0
+        total: np.ndarray = np.zeros(1)
+        products: np.ndarray = np.zeros((1, 1))
         for block in blocks:
             frames = block.astype(np.float64)
             count, total, products = count + len(frames), total + frames.sum(axis=0), products + frames.T @ frames

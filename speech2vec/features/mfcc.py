@@ -17,6 +17,7 @@ import scipy.fft
 import scipy.signal
 from pydantic import Field, model_validator
 
+from speech2vec.corpus.audio import MAX_SAMPLING_RATE
 from speech2vec.runtime.config import Settings
 
 # Frames per block: few enough for the cache of a core, which is three times as fast as a long utterance at once.
@@ -46,12 +47,12 @@ class MfccSettings(Settings):
         Longer words are truncated to this many frames.
     """
 
-    sampling_rate: int = Field(16000, ge=1000)
+    sampling_rate: int = Field(16000, ge=1000, le=MAX_SAMPLING_RATE)
     n_mfcc: int = Field(13, ge=1)
     hop_length: int = Field(160, ge=1)
     win_length: int = Field(400, ge=2)
-    n_fft: int = Field(512, ge=2, multiple_of=2)
-    n_mels: int = Field(40, ge=1)
+    n_fft: int = Field(512, ge=2, le=65536, multiple_of=2)
+    n_mels: int = Field(40, ge=1, le=1024)
     fmin: float = Field(20.0, ge=0)
     fmax: float | None = None
     log_floor: float = Field(1e-10, gt=0)

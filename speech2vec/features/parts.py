@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, FiniteFloat
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
 from speech2vec.corpus.readers import is_synthetic
 from speech2vec.features.frontend import FeatureSettings, FrontEnd
 from speech2vec.features.mfcc import frame_span
-from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
+from speech2vec.features.store import FRAME_TYPES, READ_SCHEMA, STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file
+from speech2vec.runtime.files import atomic_path, read_json_as
+from speech2vec.runtime.guarded import parsing, read_array, read_parquet
 from speech2vec.runtime.seeds import PROJECTION, generator
 
 PLAN_FILE = "plan.json"
@@ -33,6 +35,7 @@ UTTERANCES_PER_PART = 64  # some minutes of speech, about a second of work
 
 # Seconds by which a word may end after its audio: aligners round, and MP3 changes the length of a file.
 _OVERHANG = 0.1
+_REMEDY = "copy it again, or extract again with --force"
 # Samples lie in [-1, 1], in floating-point files roughly so; the power of larger ones would overflow float32.
 _MAX_SAMPLE = 1e12
 
@@ -134,11 +137,27 @@ class Plan:
         }
 
 
+class _PlanFile(BaseModel):
+    fingerprint: str
+    settings: dict[str, Any]
+    aligned: str
+    n_parts: int = Field(ge=0)
+    shard: tuple[int, int] | list[int] = Field(min_length=2, max_length=2)
+    synthetic: bool = False
+
+
+class _Notes(BaseModel):
+    """What a part's Parquet file tells in its metadata beside its words."""
+
+    seconds: FiniteFloat
+    short_words: int
+    shortened_words: int
+    failed: list[dict[str, str]]
+
+
 def read_plan(file: Path) -> dict[str, Any]:
     """Read a plan.json, which `Plan.describe` made when the extraction was started."""
-    plan = read_json(file)
-    if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
-        raise UserError(f"{file} is not the plan of a feature extraction")
+    plan: dict[str, Any] = read_json_as(file, _PlanFile, "the plan of a feature extraction")
     return plan
 
 
@@ -292,16 +311,17 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
     """The combined result of the parts, and the words of each."""
     result, tables = Extraction(), []
     for file in files:
-        try:
-            table = pq.read_table(require_file(file))
-            notes = json.loads(table.schema.metadata[b"notes"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise _damaged(file) from error
-        tables.append(table.replace_schema_metadata())
-        result.seconds += notes["seconds"]
-        result.short_words += notes["short_words"]
-        result.shortened_words += notes["shortened_words"]
-        result.failed += notes["failed"]
+        table = read_parquet(file, READ_SCHEMA, _REMEDY)
+        with parsing(file, "a part of a feature extraction", _REMEDY):
+            notes = _Notes.model_validate_json((table.schema.metadata or {})[b"notes"])
+        n_frames = table["n_frames"].to_numpy().astype(np.int64)
+        if n_frames.min(initial=1) < 1 or (table["first_frame"].to_numpy() != np.cumsum(n_frames) - n_frames).any():
+            raise UserError(f"{file} has words whose frames are not one after the other: {_REMEDY}")
+        tables.append(table.cast(STORE_SCHEMA).replace_schema_metadata())
+        result.seconds += notes.seconds
+        result.short_words += notes.short_words
+        result.shortened_words += notes.shortened_words
+        result.failed += notes.failed
         result.n_words += len(table)
         result.n_frames += int(table["n_frames"].to_numpy().sum())
     return result, tables
@@ -310,14 +330,9 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
 def read_frames(file: Path, words: pa.Table) -> np.ndarray:
     """The frames of a part [shape=(n_frames, n_features)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
-    try:
-        frames = np.load(require_file(file)).astype(np.float32, copy=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(file) from error
-    if len(frames) != words["n_frames"].to_numpy().sum():
-        raise _damaged(file)
+    n_frames = int(words["n_frames"].to_numpy().sum())
+    # A copy in memory, which may be changed.
+    frames = np.array(read_array(file, FRAME_TYPES, (n_frames, None), _REMEDY), dtype=np.float32)
+    if not np.isfinite(frames).all():
+        raise UserError(f"{file} holds NaN or infinity: {_REMEDY}")
     return frames
-
-
-def _damaged(file: Path) -> UserError:
-    return UserError(f"{file} is missing or damaged (incomplete copy?): copy it again, or extract again with --force")

@@ -53,7 +53,7 @@ class PretrainedEncoder:
     """
 
     name: str
-    model: nn.Module
+    model: Any  # of transformers: a module with a configuration
     extractor: Any
     layer: int
     weights: str
@@ -188,7 +188,7 @@ def _to_numpy(frames: list[Tensor]) -> np.ndarray:
 class _positions:  # noqa: N801  # used as a function
     """Whisper's encoder for `n_frames` frames: the first of its (sinusoidal) position codes."""
 
-    def __init__(self, model: nn.Module, n_frames: int) -> None:
+    def __init__(self, model: Any, n_frames: int) -> None:
         self.model, self.n_frames = model, n_frames
 
     def __enter__(self) -> None:

@@ -21,16 +21,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file, write_json
+from speech2vec.runtime.files import atomic_path, read_json_as, write_json
+from speech2vec.runtime.guarded import read_array, read_parquet
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
 
-_DTYPES = (np.float32, np.float16)
+FRAME_TYPES = (np.float32, np.float16)
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 STORE_SCHEMA = pa.schema(
@@ -45,6 +47,37 @@ STORE_SCHEMA = pa.schema(
         ("n_frames", pa.int32()),
     ]
 )
+
+# As it is read: only a score may be missing.
+READ_SCHEMA = pa.schema([field if field.name == "score" else field.with_nullable(False) for field in STORE_SCHEMA])
+
+
+class _FeatureSettings(BaseModel):
+    """Of `MfccSettings`, or of `PretrainedSettings`, which names an encoder."""
+
+    encoder: str | None = None
+    n_mfcc: int | None = Field(None, ge=1)
+    n_components: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> _FeatureSettings:
+        if (self.n_mfcc if self.encoder is None else self.n_components) is None:
+            raise ValueError("the number of features is missing")
+        return self
+
+
+class _Meta(BaseModel):
+    """What is read from ``meta.json``; stores made before may lack what has a default."""
+
+    settings: _FeatureSettings
+    fingerprint: str
+    aligned: str = ""
+    n_words: int = 0
+    n_frames: int = 0
+    seconds_of_audio: FiniteFloat = 0.0
+    short_words: int = 0
+    shortened_words: int = 0
+    failed: list[dict[str, str]] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,22 +210,9 @@ class Store:
         """
         path = Path(path)
         meta = read_meta(path)
-        try:
-            frames = np.load(require_file(path / FRAMES_FILE), mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise _unreadable(path / FRAMES_FILE, "array", error) from error
-        try:
-            table = pq.read_table(require_file(path / WORDS_FILE)).unify_dictionaries()
-        except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
-            raise _unreadable(path / WORDS_FILE, "Parquet file", error) from error
-        missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
-        if missing:
-            raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
-        wrong = [f.name for f in STORE_SCHEMA if f.type != _NAME and table.schema.field(f.name).type != f.type]
-        if wrong:
-            raise UserError(f"{path / WORDS_FILE} has a column of the wrong type: {', '.join(wrong)}")
-        if frames.ndim != 2 or frames.shape[1] != n_features(meta["settings"]) or frames.dtype not in _DTYPES:
-            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, which no store contains")
+        remedy = f"'speech2vec features ALIGNED -o {path} --force' rebuilds the store"
+        frames = read_array(path / FRAMES_FILE, FRAME_TYPES, (None, n_features(meta["settings"])), remedy)
+        table = read_parquet(path / WORDS_FILE, READ_SCHEMA, remedy)
         n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
         first_frame = table["first_frame"].to_numpy()
         if len(n_frames) == 0:
@@ -230,24 +250,15 @@ class Store:
         )
 
 
-def _unreadable(file: Path, kind: str, error: Exception) -> UserError:
-    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is not a complete {kind}"
-    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' rebuilds the store")
-
-
 def read_meta(path: Path) -> dict[str, Any]:
     """The meta.json of a store; a `UserError` says why the folder is not a store."""
     file = path / META_FILE
     if not file.exists():
         reason = "no such folder" if not path.exists() else f"it contains no {META_FILE}"
         raise UserError(f"{path} is not a store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
-    meta = read_json(file)
-    try:
-        settings, stored, _ = meta["settings"], meta["fingerprint"], n_features(meta["settings"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{file} is not the {META_FILE} of a store: it lacks {error}") from error
-    if fingerprint(settings) != stored:
-        raise UserError(f"{file}: its settings do not match its fingerprint {stored}: it was edited by hand")
+    meta: dict[str, Any] = read_json_as(file, _Meta, f"the {META_FILE} of a store")
+    if fingerprint(meta["settings"]) != meta["fingerprint"]:
+        raise UserError(f"{file}: its settings do not match its fingerprint: it was edited by hand; extract again")
     return meta
 
 
@@ -257,8 +268,6 @@ def n_features(settings: dict[str, Any]) -> int:
 
 
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # for a column of no or several chunks, depending on the version
         array = array.unify_dictionaries().combine_chunks() if array.num_chunks > 1 else array.chunk(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,7 +18,8 @@ from speech2vec.model.resampled import Resampled
 from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.files import atomic_path, require_file, shortened
+from speech2vec.runtime.guarded import parsing
 
 KINDS: dict[str, type[WordEncoder]] = {
     encoder.kind: encoder for encoder in (Speech2Vec, Resampled, Convolutional, Clusters)
@@ -48,26 +49,23 @@ def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str], dict[str, Ten
 
     Raises
     ------
-    FileNotFoundError
     UserError
-        If the file is damaged, or of a kind that this version does not know.
+        If the file is missing or damaged, or of a kind that this version does not know.
     """
-    try:
+    with parsing(path, "an encoder, or is damaged"):
         with safe_open(require_file(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
         names = [name for name in tensors if name.startswith(_OTHERS)]
         others = {name.removeprefix(_OTHERS): tensors.pop(name) for name in names}
         return _rebuilt(path, tensors, metadata), metadata, others
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def _rebuilt(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> WordEncoder:
     kind = metadata.get(_KIND, Speech2Vec.kind)
     if kind not in KINDS:
-        raise UserError(f"{path} holds an encoder of the kind '{kind}', and this version knows {', '.join(KINDS)}")
+        raise UserError(
+            f"{path} holds an encoder of the kind {shortened(kind)}, and this version knows {', '.join(KINDS)}"
+        )
     encoder = KINDS[kind].from_tensors(tensors, json.loads(metadata[_SETTINGS]))
     return encoder.eval() if isinstance(encoder, nn.Module) else encoder

@@ -19,7 +19,14 @@ import numpy as np
 import soxr
 
 from speech2vec.corpus.alignment import run_aligner
-from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, write_utterances
+from speech2vec.corpus.manifest import (
+    REPORT_FILE,
+    UTTERANCES_FILE,
+    WORDS_FILE,
+    Utterance,
+    read_report,
+    write_utterances,
+)
 from speech2vec.corpus.readers import text_beside
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.extraction import extract, mean_and_deviation
@@ -31,7 +38,7 @@ from speech2vec.model.kinds import load_encoder, save_encoder
 from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json
+from speech2vec.runtime.guarded import parsing
 from speech2vec.training.run import Run
 from speech2vec.vectors.embeddings import Embeddings
 
@@ -72,14 +79,13 @@ class PortableEncoder:
         UserError
             If the file does not exist, or is damaged.
         """
-        try:
-            model, metadata, tensors = load_encoder(path)
+        if not path.exists():
+            raise UserError(f"{path} does not exist: copy it from where the encoder was saved")
+        model, metadata, tensors = load_encoder(path)
+        with parsing(path, "an encoder"):
             projection = Projection.from_tensors(tensors) if tensors else None
-            return cls(model, FrontEnd(feature_settings(json.loads(metadata[_FEATURES])), projection))
-        except FileNotFoundError as error:
-            raise UserError(f"{path} does not exist: copy it from where the encoder was saved") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+            features = json.loads(metadata[_FEATURES])
+        return cls(model, FrontEnd(feature_settings(features), projection))
 
     def encode(
         self, waveform: np.ndarray, sampling_rate: int, words: Sequence[tuple[float, float]] | np.ndarray
@@ -217,7 +223,7 @@ def embed(
             if not report["words"]:
                 raise UserError(f"no utterance of {source} could be aligned{_first_failure(report['failed'])}")
         if (aligned / REPORT_FILE).is_file():
-            not_aligned = read_json(aligned / REPORT_FILE)["failed"]
+            not_aligned = read_report(aligned)["failed"]
         embeddings = PortableEncoder.from_run(run).encode_aligned(aligned, jobs=jobs, quiet=quiet)
     metadata = {
         "run": str(run.path.absolute()),

@@ -13,13 +13,14 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion.corpora.base import EmotionCorpus, decode_text
+from emotion.corpora.base import EmotionCorpus
 from emotion.corpora.iemocap import read_evaluations, read_transcripts
 from emotion.corpora.registry import CORPORA, read_emotion_corpus
 from emotion.corpora.table import read_table
 from scripts import make_iemocap_like as make
 from scripts.make_iemocap_like import Turn, make_iemocap_like, write_dialogue
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import decode_text
 
 
 def touch_audio(path: Path) -> None:
