@@ -83,8 +83,9 @@ def level_speech(signal: np.ndarray, sampling_rate: int) -> np.ndarray:
     power = active_power(signal, sampling_rate) if len(signal) else 0.0
     if power == 0:
         return np.zeros(0)
-    signal = signal - signal.mean()
     window = max(1, round(_EDGE_WINDOW * sampling_rate))
+    # A recording that starts with speech is treated like one with silence before it, whose window reaches into both.
+    signal = np.pad(signal - signal.mean(), window // 2)
     local = scipy.ndimage.uniform_filter1d(signal**2, window, mode="constant")
     loud = np.flatnonzero(local > power * 10 ** (-_EDGE / 10))
     return signal[loud[0] : loud[-1] + 1] * math.sqrt(10 ** (NOMINAL / 10) / power)
