@@ -219,6 +219,7 @@ class Run:
         splits: dict[str, dict[str, list[str]]] = read_json_as(
             self.folder / SPLITS_FILE, dict[str, _Parts], "the splits of a run"
         )
+        splits = {fold: {**_Parts().model_dump(), **parts} for fold, parts in splits.items()}  # each part is there
         for fold in splits:
             self.model_folder(fold, 0)  # raises if a fold's name is not one below the run's folder
         return splits
