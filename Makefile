@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint docs clean
+.PHONY: setup demo test fuzz kill lint docs clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,13 @@ demo: $(STAMP)
 # Files of tests beside each other; tests of one file share what is expensive to make.
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# docs/reliability.md: damaged inputs to every reader for MINUTES, and KILLS kills of every long command.
+fuzz: $(STAMP)
+	@$(BIN)/python tests/hostile/fuzz.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),0)
+
+kill: $(STAMP)
+	@$(BIN)/python tests/hostile/kill.py --kills $(or $(KILLS),100) --seed $(or $(SEED),0)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

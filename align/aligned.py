@@ -21,6 +21,7 @@ from speech2vec.corpus.manifest import (
     WORDS_SCHEMA,
     Utterance,
     Word,
+    read_report,
     read_utterances,
     read_words,
     words_table,
@@ -30,7 +31,7 @@ from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.files import atomic_path, write_json
 from speech2vec.runtime.processes import parse_shard
 
 ROWS_AT_ONCE = 50_000
@@ -127,24 +128,6 @@ def failures_of_corpus(problems: Iterable[Problem]) -> list[Failure]:
     return [Failure(problem.utterance_id, Reason(problem.reason), problem.detail) for problem in problems]
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """Read the report of an ALIGNED folder.
-
-    Raises
-    ------
-    UserError
-        If the folder has no report (it is not an ALIGNED folder, or its run was not finished), or the file is not the
-        report of an alignment.
-    """
-    path = Path(folder) / REPORT_FILE
-    if not path.exists():
-        raise UserError(f"{folder} is not a finished alignment: it has no {REPORT_FILE}")
-    report = read_json(path)
-    if not isinstance(report, dict) or not isinstance(report.get("failed"), list):
-        raise UserError(f"{path} is not the report of an alignment")
-    return report
-
-
 def read_failures(report: Mapping[str, Any]) -> list[Failure]:
     """Return the failures that a report lists.
 
@@ -188,11 +171,16 @@ def iterate_aligned(folder: Path) -> Iterator[Aligned]:
     if (Path(folder) / REPORT_FILE).exists():
         guessed = read_report(folder).get("guessed_words", {})
     words: list[Word] = []
+    done: set[str] = set()
     for batch in read_words(folder).to_batches():
         for row in batch.to_pylist():
             if words and words[0].utterance_id != row["utterance_id"]:
                 yield _with_guesses(words, guessed)
+                done.add(words[0].utterance_id)
                 words = []
+            if row["utterance_id"] in done:
+                where = Path(folder) / WORDS_FILE
+                raise UserError(f"{where}: the words of utterance '{row['utterance_id']}' are not contiguous")
             words.append(Word(**row))
     if words:
         yield _with_guesses(words, guessed)
@@ -240,17 +228,29 @@ def merge_aligned(folders: Sequence[Path], output: Path) -> dict[str, Any]:
     return write_aligned(
         output,
         utterances,
-        _results(folders, failed),
+        _results(folders, folder_of, failed),
         problems=problems,
         settings=reports[0].get("settings"),
         extra=extra,
     )
 
 
-def _results(folders: Sequence[Path], failed: list[Failure]) -> Iterator[AlignmentResult]:
+def _results(
+    folders: Sequence[Path], folder_of: Mapping[str, Path], failed: list[Failure]
+) -> Iterator[AlignmentResult]:
+    """One result for each utterance, whatever the folders hold."""
+    waiting = dict(folder_of)
     for folder in folders:
-        yield from iterate_aligned(folder)
-    yield from failed
+        for aligned in iterate_aligned(folder):
+            if waiting.pop(aligned.utterance_id, None) != folder:
+                raise UserError(f"{folder} has words of '{aligned.utterance_id}', which is not among its utterances")
+            yield aligned
+    for failure in failed:
+        if waiting.pop(failure.utterance_id, None) is None:
+            raise UserError(f"'{failure.utterance_id}' is both aligned and failed, or failed twice: align it again")
+        yield failure
+    for name, folder in waiting.items():
+        yield Failure(name, Reason.NO_ANSWER, f"neither aligned nor in the report of {folder}")
 
 
 def _check_complete(folders: Sequence[Path], reports: Sequence[dict[str, Any]]) -> None:

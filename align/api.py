@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from align.aligned import failures_of_corpus, merge_aligned, read_report, write_aligned
+from align.aligned import failures_of_corpus, merge_aligned, write_aligned
 from align.base import Aligner, AlignmentResult, check_results, load_aligner
 from align.checker import Checker, CheckReport, CheckSettings, IssueKind
 from align.exporting import EXPORT_CONTENTS, ExportFormat, ExportReport, export_aligned
 from align.importing import ImportSettings, Tally, read_alignments
 from align.results import AlignmentReport
 from align.runner import ALIGNED_CONTENTS, align_corpus, refuse_composite, refuse_empty, shard_of
+from speech2vec.corpus.manifest import read_report
 from speech2vec.corpus.readers import read_corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
@@ -78,8 +79,8 @@ def run(
     >>> soundfile.write(folder / "corpus" / "a.wav", noise, 16000)
     >>> _ = (folder / "corpus" / "a.txt").write_text("Hello, world!")
     >>> report = run(folder / "corpus", folder / "aligned", jobs=1)
-    >>> report.aligned, report.words
-    (1, 2)
+    >>> report.aligned, [failure.reason.value for failure in report.failed]
+    (0, ['audio does not sound like speech'])
     """
     corpus, output = Path(corpus), Path(output)
     kind = load_aligner(aligner)

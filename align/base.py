@@ -22,7 +22,7 @@ from speech2vec.corpus import audio, readers
 from speech2vec.corpus.manifest import Utterance, Word
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
-from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.errors import UserError, clear_line
 
 log = logging.getLogger("speech2vec.align")
 
@@ -54,6 +54,7 @@ class Reason(str, Enum):
     NO_ALIGNMENT = "no alignment found"
     ALIGNER_FAILED = "aligner failed"
     ALIGNER_CRASHED = "aligner crashed"
+    NOT_SPEECH = "audio does not sound like speech"
     NO_ANSWER = "no answer from the aligner"
     NO_ALIGNMENT_FILE = "no alignment file"
     UNREADABLE_ALIGNMENT = "unreadable alignment"
@@ -89,12 +90,15 @@ class Failure:
     utterance_id : str
     reason : Reason
     detail : str
-        The exact cause, for a person to read.
+        The exact cause, for a person to read; kept as `speech2vec.runtime.errors.clear_line` makes it.
     """
 
     utterance_id: str
     reason: Reason
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clear_line(self.detail))
 
     def to_json(self) -> dict[str, str]:
         return {"utterance_id": self.utterance_id, "reason": self.reason.value, "detail": self.detail}
@@ -120,6 +124,9 @@ class Aligner:
         is one process, and it is given `jobs`.
     takes_device : bool
         False if it computes on the CPU only; `device` is then cpu, whatever ``--device`` is.
+    state : Path or None
+        A folder, not yet made, for what an interrupted run should find again when it is resumed; it is removed when
+        the alignment is finished. None if there is no such run.
 
     Parameters
     ----------
@@ -140,6 +147,8 @@ class Aligner:
     whole_corpus: ClassVar[bool] = False
     parallel: ClassVar[bool] = True
     takes_device: ClassVar[bool] = True
+
+    state: Path | None = None
 
     def __init__(self, settings: Any, *, jobs: int = 1, device: str = "cpu") -> None:
         self.settings = settings

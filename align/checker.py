@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from align.aligned import iterate_aligned, read_failures, read_report, split_failures, write_aligned
+from align.aligned import iterate_aligned, read_failures, split_failures, write_aligned
 from align.base import Aligned, AlignmentResult, Failure, Reason
 from align.pronunciation.dictionary import Pronunciations
 from speech2vec.corpus import audio
-from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
+from speech2vec.corpus.manifest import Utterance, Word, read_report, read_utterances, read_words
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 
 _SHOWN = 5
 
@@ -153,7 +154,8 @@ class CheckReport(Displayed):
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
             rows = csv.DictWriter(out, [column.name for column in fields(Issue)])
             rows.writeheader()
-            rows.writerows({**vars(issue), "kind": issue.kind.value} for issue in self.issues)
+            for issue in self.issues:
+                rows.writerow({key: guarded_cell(v) for key, v in {**vars(issue), "kind": issue.kind.value}.items()})
 
     def display_parts(self) -> list[str | Table]:
         """What the command prints."""
@@ -307,8 +309,9 @@ class Checker:
                 guessed = {word.word: aligned.guessed[word.word] for word in words if word.word in aligned.guessed}
                 yield replace(aligned, words=words, guessed=guessed)
         for failure in self._failures.values():
-            waiting.remove(failure.utterance_id)
-            yield failure
+            if failure.utterance_id in waiting:
+                waiting.remove(failure.utterance_id)
+                yield failure
         for name in sorted(waiting):
             yield Failure(name, Reason.NO_ANSWER, f"neither aligned nor in the report of {self.folder}")
 

@@ -24,9 +24,17 @@ def _to_json(result: AlignmentResult) -> dict[str, Any]:
 
 def _from_json(row: Mapping[str, Any]) -> AlignmentResult:
     name = row["utterance_id"]
+    if not isinstance(name, str):
+        raise TypeError("not a name")
     if "words" in row:
-        return Aligned(name, tuple(Word(name, *word) for word in row["words"]), row["guessed"])
-    return Failure(name, Reason(row["reason"]), row["detail"])
+        return Aligned(name, tuple(_word(name, *word) for word in row["words"]), dict(row["guessed"]))
+    return Failure(name, Reason(row["reason"]), str(row["detail"]))
+
+
+def _word(name: str, word: object, start: object, end: object, score: object) -> Word:
+    if not isinstance(word, str) or not all(isinstance(value, (int, float)) for value in (start, end, score or 0.0)):
+        raise TypeError("not a word")
+    return Word(name, word, start, end, score)  # type: ignore[arg-type]
 
 
 class Journal:
@@ -75,9 +83,11 @@ class Journal:
         for number, line in enumerate(self._file):
             try:
                 row = json.loads(line) if line.endswith(b"\n") else None
-            except (ValueError, RecursionError):
+                if row is not None and number:
+                    _from_json(row)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 row = None
-            if row is None:
+            if not isinstance(row, dict):
                 break
             if number == 0:
                 changed = sorted(key for key in {*identity, *row} if identity.get(key) != row.get(key))

@@ -11,6 +11,7 @@ from align.aligned import read_failures
 from align.base import Failure
 from speech2vec.corpus.manifest import REPORT_FILE
 from speech2vec.runtime.display import Displayed, Table
+from speech2vec.runtime.errors import clear_line
 
 _SHOWN = 20
 
@@ -71,7 +72,7 @@ class AlignmentReport(Displayed):
         lines = [*self.notes, summary]
         for failure in self.failed[:_SHOWN]:
             detail = f" ({failure.detail})" if failure.detail else ""
-            lines.append(f"not aligned: {failure.utterance_id}: {failure.reason.value}{detail}")
+            lines.append(clear_line(f"not aligned: {failure.utterance_id}: {failure.reason.value}{detail}"))
         if len(self.failed) > _SHOWN:
             lines.append(f"... and {len(self.failed) - _SHOWN:,} more: {self.folder / REPORT_FILE} lists them all")
         return ["\n".join(lines)]

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from align.aligned import failures_of_corpus, read_report, write_aligned
+from align.aligned import failures_of_corpus, write_aligned
 from align.base import AlignmentError, AlignmentResult, Failure, Reason, align_batch, load_aligner
 from align.journal import JOURNAL_FILE, Journal
-from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance
+from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_report
 from speech2vec.corpus.readers import Corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
@@ -122,7 +123,7 @@ def align_corpus(
     with only_writer(output):
         if (output / REPORT_FILE).exists() and not (output / JOURNAL_FILE).exists() and not force:
             return _finished_report(output, identity)
-        recipe = Recipe(aligner, settings.model_dump(), device)
+        recipe = Recipe(aligner, settings.model_dump(), device, _state_of(output))
         return _align(corpus, output, recipe, identity, jobs=jobs, quiet=quiet, force=force)
 
 
@@ -153,11 +154,15 @@ def _align(
 ) -> dict[str, Any]:
     path = output / JOURNAL_FILE
     left = corpus.utterances
+    if force or not path.exists():  # what an aligner kept belongs to the results in the journal
+        shutil.rmtree(_state_of(output), ignore_errors=True)
     if path.exists() and not force:
         with Journal(path, identity) as journal:
             left = [utterance for utterance in left if utterance.utterance_id not in journal]
         log.info("%d of %d utterances are already done", len(corpus.utterances) - len(left), len(corpus.utterances))
-    with Tracker("aligning", total=len(left), unit="utterances", quiet=quiet) as tracker:
+    # One that learns from all utterances answers for many at once, at its end: a rate would promise what it is not.
+    total = None if load_aligner(recipe.aligner).whole_corpus else len(left)
+    with Tracker("aligning", total=total, unit="utterances", quiet=quiet) as tracker:
         results = _start(align_in_processes(left, recipe, jobs))
         if force:
             claim_output(output, force=force, folder=ALIGNED_CONTENTS)
@@ -174,7 +179,14 @@ def _align(
                 extra={"corpus": identity["corpus"], "shard": identity["shard"]},
             )
             journal.remove()
+    shutil.rmtree(_state_of(output), ignore_errors=True)
     return report
+
+
+def _state_of(output: Path) -> Path:
+    """The folder for `align.base.Aligner.state`; not in the output, which ``--force`` removes at the first result."""
+    output = output.absolute()
+    return output.with_name(f".{output.name}.aligner")
 
 
 def _start(results: Iterator[AlignmentResult]) -> Iterator[AlignmentResult]:
@@ -189,6 +201,7 @@ class Recipe:
     aligner: str
     settings: Mapping[str, Any]
     device: str = "cpu"
+    state: Path | None = None
 
 
 def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: int) -> Iterator[AlignmentResult]:
@@ -234,4 +247,5 @@ def align_in_processes(utterances: Sequence[Utterance], recipe: Recipe, jobs: in
 def _make_aligner(recipe: Recipe, jobs: int) -> Callable[[Sequence[Utterance]], Iterator[AlignmentResult]]:
     kind = load_aligner(recipe.aligner)
     aligner = kind(validate_settings(kind.settings_type, recipe.settings), jobs=jobs, device=recipe.device)
+    aligner.state = recipe.state
     return partial(align_batch, aligner)

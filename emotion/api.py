@@ -16,7 +16,7 @@ from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import PREPARED_CONTENTS, Prepared
 from emotion.data.prepare import Preparation, PrepareSettings, prepare_corpus, prepare_settings
 from emotion.data.splits import SplitProtocol
-from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_run, write_evaluation
+from emotion.evaluation.evaluate import EVALUATION_CONTENTS, Evaluation, evaluate_on, evaluate_run, write_evaluation
 from emotion.evaluation.table_rows import check_systems, table_rows, train_systems
 from emotion.evaluation.tables import TABLES_CONTENTS, Tables, make_tables, write_tables
 from emotion.metrics import N_DRAWS
@@ -51,7 +51,7 @@ def prepare(
 
     Parameters
     ----------
-    kind : {"iemocap", "ravdess", "emodb", "crema-d", "meld", "table"}
+    kind : {"iemocap", "ravdess", "emodb", "crema-d", "nemo", "meld", "table"}
     root : path
         The corpus folder; for ``table`` the file (CSV, TSV or JSONL).
     output : path
@@ -89,7 +89,7 @@ def train(
     prepared: str | Path,
     output: str | Path,
     *,
-    model: str = "acoustic",
+    model: str = "voice",
     embeddings: str | None = None,
     aligned: str | Path | None = None,
     checkpoint: str | None = None,
@@ -114,7 +114,7 @@ def train(
     output : path
         The run folder.
     model : str
-        "acoustic", "embedding", "dual", "svm", several as "svm+embedding" (fused), or a class of your own as
+        "voice", "svm", "acoustic", "embedding", "dual", several as "svm+embedding" (fused), or a class of your own as
         "package.module:Class".
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN`` (with `aligned`); required by embedding and dual.
@@ -205,6 +205,7 @@ def evaluate(
     run: Classifier | str | Path,
     output: str | Path | None = None,
     *,
+    on: str | Path | None = None,
     draws: int = N_DRAWS,
     seed: int = 0,
     force: bool = False,
@@ -216,6 +217,9 @@ def evaluate(
     run : Classifier or path
     output : path or None
         Folder for report.txt, scores.json and confusion.png; None writes nothing.
+    on : path or None
+        A prepared corpus other than the training corpus: scores of all folds and seeds together on its utterances. Its
+        labels are matched by name. None scores the run's own test predictions.
     draws, seed : int
         Number of bootstrap draws and their seed.
     force : bool
@@ -224,7 +228,7 @@ def evaluate(
     Raises
     ------
     UserError
-        Training is incomplete, or the output exists.
+        Training is incomplete, the output exists, or the corpus does not fit the run.
 
     Examples
     --------
@@ -234,7 +238,11 @@ def evaluate(
     opened = run.run if isinstance(run, Classifier) else Run.open(Path(run))
     if output is not None:
         check_output(Path(output), force=force, inputs=[opened.folder], folder=EVALUATION_CONTENTS)
-    evaluation = evaluate_run(opened, draws, seed)
+    if on is None:
+        evaluation = evaluate_run(opened, draws, seed)
+    else:
+        classifier = run if isinstance(run, Classifier) else load(opened.folder)
+        evaluation = evaluate_on(opened, classifier.members, Prepared.open(Path(on)), draws, seed)
     if output is not None:
         write_evaluation(evaluation, Path(output))
     return evaluation

@@ -14,6 +14,7 @@ from speech2vec.training.presets import preset_of
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Normalisation = Literal["training", "speaker", "speaker-mean", "corpus", "none"]
 Pooling = Literal["last", "mean", "attention", "statistics"]
 
 
@@ -84,9 +85,9 @@ class TrainingSettings(Settings):
         Learning rate schedule; "cosine" decays to zero.
     max_gradient_norm : float
         Clip the gradient to this norm; 0 disables.
-    normalisation : {"training", "speaker", "none"}
-        Standardise features over the windows of the training part; first per speaker (over all recordings of the
-        speaker, without labels) and then over the training part; or not at all.
+    normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
+        Standardise features over the windows of the training part; first by all recordings of a speaker or of the
+        corpus, without labels (`emotion.data.normalise.normalise`), and then over the training part; or not at all.
     class_weights : bool
         Weight the loss so that all classes contribute equally: each utterance by n / (n_classes * n of its class). It
         trades WA for UA where classes are of unlike size; the paper does not mention it.
@@ -106,7 +107,7 @@ class TrainingSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
     max_gradient_norm: Annotated[float, Field(ge=0)] = 0.0
-    normalisation: Literal["training", "speaker", "none"] = "training"
+    normalisation: Normalisation = "training"
     class_weights: bool = False
     selection: Literal["recall", "loss", "last"] = "recall"
     calibration: bool = True

@@ -15,6 +15,7 @@ from speech2vec.evaluation.homophones import homophones
 from speech2vec.evaluation.monitor import Monitor
 from speech2vec.evaluation.same_different import same_different
 from speech2vec.features.extraction import extract as extract_features
+from speech2vec.features.frontend import FeatureSettings, PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Extraction
 from speech2vec.features.store import Store
@@ -58,14 +59,15 @@ def extract(
     store: str | Path,
     *,
     preset: str = "default",
-    settings: MfccSettings | Mapping[str, Any] | None = None,
+    encoder: str | Path | None = None,
+    settings: MfccSettings | PretrainedSettings | Mapping[str, Any] | None = None,
     jobs: int = 0,
     shard: tuple[int, int] | None = None,
     resume: bool = False,
     force: bool = False,
     quiet: bool = False,
 ) -> Extraction:
-    """Compute the MFCC of every aligned word into a store.
+    """Compute the MFCC of every aligned word into a store, or the frames of a pretrained encoder.
 
     Parameters
     ----------
@@ -75,7 +77,9 @@ def extract(
         Folder to write.
     preset : str
         `default`, `paper` or `reality-check`.
-    settings : MfccSettings, or mapping of keys to values, or None
+    encoder : str, path or None
+        A pretrained audio encoder whose frames replace the MFCC: a folder, or a name in the cache of Hugging Face.
+    settings : MfccSettings or PretrainedSettings, or mapping of keys to values, or None
         Changes of the preset; an instance replaces it.
     jobs : int
         Processes; 0 uses one for each core.
@@ -100,12 +104,16 @@ def extract(
     --------
     >>> print(s2v.extract("aligned", "store"))  # doctest: +SKIP
     """
-    if not isinstance(settings, MfccSettings):
-        settings = load_settings(MfccSettings, preset=preset_of(FEATURES, preset), given=settings)
+    if isinstance(settings, MfccSettings | PretrainedSettings):
+        chosen: FeatureSettings = settings
+    else:
+        kind: Any = MfccSettings if encoder is None else PretrainedSettings
+        given = {**(settings or {}), "encoder": None if encoder is None else str(encoder)}
+        chosen = load_settings(kind, preset=preset_of(FEATURES, preset), given=given)
     return extract_features(
         Path(aligned),
         Path(store),
-        settings,
+        chosen,
         jobs=count_jobs(jobs),
         shard=shard,
         quiet=quiet,

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 # From the bottom up; a module that lies in the package itself has a place too.
 ORDER = {
     "speech2vec": "runtime corpus features model training vectors evaluation reporting api cli __main__",
-    "align": "formats pronunciation base matching journal targets aligned aligners results runner checker comparison "
-    "histogram importing exporting api cli __main__",
+    "align": "formats pronunciation base matching plausibility journal targets aligned aligners results runner checker "
+    "comparison histogram importing exporting api cli __main__",
     "emotion": "settings metrics features corpora data models classifiers training prediction evaluation api cli "
     "__main__",
 }

@@ -20,14 +20,24 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from align.aligners.mfa_program import ExitStatus, Item, MfaProgram, relink, too_fast, user_root, write_item
-from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, to_file_time
+from align.base import (
+    Aligned,
+    Aligner,
+    AlignmentError,
+    AlignmentResult,
+    Failure,
+    Reason,
+    find_impossible_time,
+    to_file_time,
+)
 from align.formats import textgrid
 from align.formats.mfa import read_analysis
 from align.formats.tracks import FormatError, Interval, read_text
 from align.matching import match_enough
+from align.plausibility import find_implausible
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.config import Settings
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file, shortened
 
 log = logging.getLogger("speech2vec.align")
 
@@ -59,6 +69,9 @@ class MfaSettings(Settings):
         Beams of a second pass over the utterances that the first left out; ``wide_beam=0`` disables it.
     min_matched : float
         Share of the words of a transcript that must be found, 0 to 1; else the utterance fails.
+    check_speech : bool
+        Fail an utterance that was aligned but cannot be speech (`align.plausibility`): silence, noise or tones, which
+        the wide beams align with any words.
     """
 
     program: str = "mfa"
@@ -73,6 +86,7 @@ class MfaSettings(Settings):
     wide_beam: int = Field(100, ge=0)
     wide_retry_beam: int = Field(400, ge=0)
     min_matched: float = Field(0.5, ge=0, le=1)
+    check_speech: bool = True
 
     @field_validator("keep_model")
     @classmethod
@@ -134,11 +148,19 @@ class MfaAligner(Aligner):
     def _align_items(self, items: Sequence[Item], work: Path) -> Iterator[AlignmentResult]:
         settings = self.settings
         first, second = work / "first", work / "second"
+        _check_dictionary(settings.dictionary)
         trained = work / "model" / "trained.zip"  # not where it is kept: a dictionary is written beside it
+        kept = None if self.state is None else self.state / "trained.zip"
+        resumed = settings.train and kept is not None and zipfile.is_zipfile(kept)
+        if resumed and kept is not None:
+            # Training again, on the few utterances that are left, would make another model than that of the others.
+            log.info("aligning with the model that was trained before the interruption")
+            trained = kept
         model = str(trained) if settings.train else _path_or_name(settings.acoustic_model)
-        ended = self.program.run(self._first_command(first, model), first / "root", first / "screen.txt")
-        for path in self.extra_outputs(settings).values():
-            _keep(trained, path)
+        ended = self.program.run(self._first_command(first, model, resumed), first / "root", first / "screen.txt")
+        if settings.train:
+            for path in filter(None, (None if resumed else kept, *self.extra_outputs(settings).values())):
+                _keep(trained, path)
         left = yield from self._collect(items, first / "out")
         if ended.exit_code > 0 and len(left) == len(items):
             raise AlignmentError(f"mfa {_describe_failure(ended)}: {ended.cause}")
@@ -153,12 +175,12 @@ class MfaAligner(Aligner):
         for item in left:
             yield _why_left_out(item, ended, known)
 
-    def _first_command(self, folder: Path, model: str) -> list[str]:
+    def _first_command(self, folder: Path, model: str, resumed: bool = False) -> list[str]:
         """Return the command line of the first pass, which aligns, or trains `model` and aligns with it."""
         settings = self.settings
         corpus, dictionary, out = folder / "corpus", _path_or_name(settings.dictionary), folder / "out"
         narrow = self._options(settings.beam, settings.retry_beam)
-        if not settings.train:
+        if not settings.train or resumed:
             return self.program.align_command(corpus, dictionary, model, out, jobs=self.jobs, options=narrow)
         for path in (Path(model), *self.extra_outputs(settings).values()):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,11 +225,38 @@ class MfaAligner(Aligner):
             return matching
         if matching.missing:
             log.info("%s: %s", name, matching.describe())
+        timed = tuple(to_file_time(item.utterance, word.label, word.start, word.end, score) for word in matching.words)
+        if (
+            self.settings.check_speech
+            and not find_impossible_time(timed)  # that is found, and told, for every aligner
+            and (fault := find_implausible(timed, item.samples(), item.utterance.start or 0.0))
+        ):
+            return Failure(name, Reason.NOT_SPEECH, fault)
         return Aligned(
             name,
-            tuple(to_file_time(item.utterance, word.label, word.start, word.end, score) for word in matching.words),
+            timed,
             {word.label: UNKNOWN_PHONE for word in matching.words if _is_unknown(word, unknown)},
         )
+
+
+def _check_dictionary(dictionary: str) -> None:
+    """Check a dictionary that is a file, as the program names neither the file nor the line at fault.
+
+    Raises
+    ------
+    AlignmentError
+        Naming the first line that is not UTF-8, or has a word without phones.
+    """
+    path = _absolute(dictionary)
+    if not path.exists() or zipfile.is_zipfile(path):
+        return
+    for number, line in enumerate(require_file(path).read_bytes().split(b"\n"), start=1):
+        try:
+            fields = line.decode("utf-8").split()
+        except UnicodeDecodeError as error:
+            raise AlignmentError(f"dictionary {path}, line {number}: not UTF-8 ({error.reason}): convert it") from error
+        if len(fields) == 1:
+            raise AlignmentError(f"dictionary {path}, line {number}: {shortened(fields[0])} has no phones: add them")
 
 
 def _absolute(value: str) -> Path:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile as sf
 
 from align.base import AlignmentError, Failure, Reason
@@ -183,7 +184,7 @@ class MfaProgram:
 
 def user_root() -> Path:
     """Return where the program stores the models of the user: MFA_ROOT_DIR, or its default in Documents."""
-    return Path(os.environ.get("MFA_ROOT_DIR") or Path.home() / "Documents" / "MFA")
+    return Path(os.environ.get("MFA_ROOT_DIR") or Path.home() / "Documents" / "MFA").expanduser().absolute()
 
 
 def _cause(screen: str) -> str:
@@ -206,6 +207,11 @@ class Item:
     duration: float
     speaker: str
     name: str
+
+    def samples(self) -> np.ndarray:
+        """The audio [shape=(n_samples,)], float32, mono at `SAMPLING_RATE`."""
+        own = self.utterance
+        return audio.load(own.audio, own.start, own.end, SAMPLING_RATE, own.channel)
 
 
 def write_item(utterance: Utterance, speaker: str, name: str, corpus: Path) -> Item | Failure:

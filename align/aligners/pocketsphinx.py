@@ -11,6 +11,7 @@ import pocketsphinx
 from pydantic import Field, field_validator
 
 from align.base import Aligned, Aligner, AlignmentError, AlignmentResult, Failure, Reason, load_input, to_file_time
+from align.plausibility import find_implausible
 from align.pronunciation.dictionary import Pronunciation, Pronunciations
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word
@@ -41,6 +42,8 @@ class PocketSphinxSettings(Settings):
         Number of Gaussians of each codebook that score a frame, 1 to 4. 1 is a third faster than 4 (PocketSphinx's
         own default), with half a point fewer boundaries within 50 ms (docs/alignment.md). An utterance that needs a
         wider beam is always aligned with 4.
+    check_speech : bool
+        Fail an utterance that was aligned but cannot be speech (`align.plausibility`): silence, noise or tones.
     """
 
     model: Path | None = None
@@ -48,6 +51,7 @@ class PocketSphinxSettings(Settings):
     beams: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1e-48, 1e-100, 1e-200)
     silence_probability: float = Field(0.1, gt=0, le=1)
     gaussians: int = Field(1, ge=1, le=_ALL_GAUSSIANS)
+    check_speech: bool = True
 
     @field_validator("beams")
     @classmethod
@@ -116,6 +120,11 @@ class PocketSphinxAligner(Aligner):
             segments = self._decode(self._decoder(beam), pcm, tokens, pronunciations)
             if segments is not None:
                 words = tuple(_word(segment, utterance) for segment in segments)
+                fault = self.settings.check_speech and find_implausible(
+                    words, loaded.samples, utterance.start or 0.0, scored=True
+                )
+                if fault:
+                    return Failure(name, Reason.NOT_SPEECH, fault)
                 guessed = {token: " ".join(p.phones) for token, p in pronunciations.items() if p.guessed}
                 return Aligned(name, words, guessed)
         seconds = len(loaded.samples) / SAMPLING_RATE

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from align.formats.tracks import WORD_TIERS, FormatError, Interval, Track, limit, lines, number, shortest
+from speech2vec.runtime.guarded import guarded_cell, without_guard
 
 COLUMNS = ("utterance_id", "word", "start", "end", "score")
 
@@ -64,7 +65,7 @@ def read(text: str) -> list[Track]:
 
     def value(row: Sequence[str], part: str) -> str:
         place = parts[part]
-        return row[place] if 0 <= place < len(row) else ""
+        return (without_guard(row[place]) or "") if 0 <= place < len(row) else ""
 
     for n_rows, (line, row) in enumerate(rows):
         limit(n_rows, len(tracks))
@@ -123,5 +124,6 @@ def write(name: str, words: Sequence[Interval]) -> str:
     for word in words:
         if re.search(r"[\r\n]", name + word.label):
             raise FormatError(f"'{word.label}' of '{name}' contains a line break")
-        writer.writerow((name, word.label, repr(word.start), repr(word.end), "" if word.score is None else word.score))
+        score = "" if word.score is None else word.score
+        writer.writerow((guarded_cell(name), guarded_cell(word.label), repr(word.start), repr(word.end), score))
     return out.getvalue()

@@ -12,6 +12,7 @@ from pathlib import Path
 from align.pronunciation.g2p import JointNgram
 from align.pronunciation.numerals import read_number
 from speech2vec.corpus.pronunciations import dictionary_path, read_dictionary
+from speech2vec.runtime.errors import UserError
 
 _RUNS = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+|[^\d']+")
 _VOWELS = frozenset("aeiouy")
@@ -20,6 +21,9 @@ _SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 
 # An abbreviation is spelled; a longer run without vowels is more often an interjection ("hmmmm").
 _LONGEST_SPELLED = 5
+
+# Letters or phones: no word of a language is longer, and learning takes time that is quadratic in them.
+_LONGEST_LEARNED = 60
 
 # For words in a script that the letter model cannot read: the acoustic model's phone for unspecific speech.
 UNKNOWN_SPEECH = ("+SPN+",)
@@ -125,5 +129,9 @@ _read = lru_cache(maxsize=4)(read_dictionary)
 
 @lru_cache(maxsize=4)
 def _learn(path: Path) -> JointNgram:
-    readable = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
-    return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+    entries = ((w, p) for w, all_ in _read(path).items() if w.replace("'", "").isalpha() for p in all_)
+    readable = [(w, p) for w, p in entries if max(len(w), len(p)) <= _LONGEST_LEARNED]
+    try:
+        return JointNgram((word.replace("'", ""), phones) for word, phones in readable)
+    except ValueError as error:
+        raise UserError(f"dictionary {path}: {error}: add words, or those that it lacks") from error

@@ -86,12 +86,15 @@ class Classifier(Protocol):
         What tables call it; "" is its name.
     settings : subclass of Settings
         Its own settings.
+    uses_development : bool
+        Whether something is chosen on development data in training. If not, they are training data too.
     """
 
     name: str
     inputs: frozenset[str]
     title: str = ""
     settings: type[Settings] = NoSettings
+    uses_development: bool = True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> Fitted:
         """Train.

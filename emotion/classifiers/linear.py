@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -36,10 +36,13 @@ class LinearSettings(Settings):
         C; the one with the highest UA on inner speaker folds of the training part is chosen, the smallest of equals.
     inner_folds : int
         Number of these folds.
+    multi_class : {"crammer_singer", "ovr"}
+        One machine of all classes, or a machine for each class against the rest.
     """
 
     costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     inner_folds: Annotated[int, Field(ge=2)] = 5
+    multi_class: Literal["crammer_singer", "ovr"] = "crammer_singer"
 
 
 @dataclass(frozen=True)
@@ -114,21 +117,21 @@ def fit_linear_machine(
     held = np.concatenate([rows for _, rows in folds])
     best: tuple[float, float, np.ndarray] | None = None
     for cost in sorted(settings.costs):
-        machines = [_fit(x[train], labels[train], n_classes, cost) for train, _ in folds]
+        machines = [_fit(x[train], labels[train], n_classes, cost, settings.multi_class) for train, _ in folds]
         margins = np.concatenate([m.margins(x[rows]) for m, (_, rows) in zip(machines, folds, strict=True)])
         score = float(measures(confusion_matrix(labels[held], margins.argmax(axis=1), n_classes))["UA"])
         if best is None or score > best[0]:
             best = (score, cost, margins)
     assert best is not None  # there is a cost
-    machine = _fit(x, labels, n_classes, best[1])
+    machine = _fit(x, labels, n_classes, best[1], settings.multi_class)
     temperature = fit_temperature(best[2], labels[held])
     return replace(machine, temperature=np.array(temperature))
 
 
-def _fit(x: np.ndarray, labels: np.ndarray, n_classes: int, cost: float) -> LinearMachine:
+def _fit(x: np.ndarray, labels: np.ndarray, n_classes: int, cost: float, multi_class: str) -> LinearMachine:
     """At temperature 1. A class that does not occur is never chosen."""
     scaler = Scaler.fit([x])
-    fitted = LinearSVC(C=cost, class_weight="balanced", multi_class="crammer_singer", max_iter=20000, random_state=0)
+    fitted = LinearSVC(C=cost, class_weight="balanced", multi_class=multi_class, max_iter=20000, random_state=0)
     fitted.fit(_standardised(x, scaler), labels)
     coefficients, intercepts = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # scikit-learn keeps their difference

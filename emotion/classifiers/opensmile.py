@@ -72,6 +72,7 @@ class OpenSmile(Classifier):
     feature_set: str
     inputs = frozenset({WAVEFORM})
     settings = LinearSettings
+    uses_development = False
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedOpenSmile:
         own = context.settings.of(self.name, LinearSettings)
@@ -102,7 +103,7 @@ def _vectors(examples: Examples, feature_set: str, context: Context) -> np.ndarr
     def compute(utterance: Utterance) -> np.ndarray:
         return functionals(utterance, feature_set)
 
-    x = cached_vectors(examples.waveform, compute, context.cache, f"opensmile-{feature_set}")
+    x = cached_vectors(examples.waveform, compute, context.cache, f"opensmile-levelled-{feature_set}")
     if context.settings.training.normalisation == "speaker":
         x = np.concatenate(normalise_by_speaker(list(x[:, None]), list(examples.speakers)))
     return x

@@ -17,6 +17,8 @@ CLASSIFIERS = {
     "acoustic": "emotion.classifiers.networks:Acoustic",
     "embedding": "emotion.classifiers.networks:Embedding",
     "dual": "emotion.classifiers.networks:Dual",
+    "pretrained": "emotion.classifiers.pretrained:Pretrained",
+    "voice": "emotion.classifiers.voice:VoiceSvm",
     "svm": "emotion.classifiers.svm:Svm",
     "evector": "emotion.classifiers.evector:Evector",
     "mcnn_lstm": "emotion.classifiers.mcnn_lstm:McnnLstm",

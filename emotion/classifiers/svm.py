@@ -21,12 +21,13 @@ _FILE = "svm.safetensors"
 
 @dataclass(frozen=True)
 class FittedSvm:
-    """A machine on the statistics of utterances."""
+    """A machine on one vector for each utterance, the input of this name."""
 
     machine: LinearMachine
+    source: str
 
     def predict_proba(self, examples: Examples) -> np.ndarray:
-        return self.machine.predict_proba(_statistics(examples))
+        return self.machine.predict_proba(_vectors(examples, self.source))
 
     def save(self, folder: Path) -> None:
         self.machine.save(folder / _FILE)
@@ -41,17 +42,21 @@ class Svm(Classifier):
 
     name, title = "svm", "linear SVM on statistics"
     inputs = frozenset({STATISTICS})
-    settings = LinearSettings
+    settings: type[LinearSettings] = LinearSettings
+    source = STATISTICS
+    uses_development = False
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedSvm:
-        own = context.settings.of(self.name, LinearSettings)
-        x = _statistics(train)
-        return FittedSvm(fit_linear_machine(x, train.labels, train.speakers, len(context.labels), own))
+        own = context.settings.of(self.name, self.settings)
+        x = _vectors(train, self.source)
+        machine = fit_linear_machine(x, train.labels, train.speakers, len(context.labels), own)
+        return FittedSvm(machine, self.source)
 
     def load(self, folder: Path, context: Context) -> FittedSvm:
-        return FittedSvm(LinearMachine.load(folder / _FILE))
+        return FittedSvm(LinearMachine.load(folder / _FILE), self.source)
 
 
-def _statistics(examples: Examples) -> np.ndarray:
-    assert examples.statistics is not None  # asked for
-    return examples.statistics
+def _vectors(examples: Examples, source: str) -> np.ndarray:
+    found: np.ndarray | None = getattr(examples, source)
+    assert found is not None  # asked for
+    return found

@@ -16,6 +16,7 @@ from emotion.cli import options
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 from speech2vec.runtime.output import claim_output
 from speech2vec.runtime.progress import log, set_up_logging
 
@@ -78,5 +79,5 @@ def _format(found: PredictionTable, format_: Format) -> str:
     if format_ is Format.json:
         return json.dumps(found.to_dict()["predictions"], indent=2, ensure_ascii=False)
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(found.rows())
+    csv.writer(out, lineterminator="\n").writerows(map(guarded_cell, row) for row in found.rows())
     return out.getvalue().rstrip("\n")

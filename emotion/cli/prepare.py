@@ -30,10 +30,11 @@ def prepare(
 ) -> None:
     """Read an emotion corpus, compute its features, and check its counts.
 
-    KIND is iemocap, ravdess, emodb, crema-d, meld or table; ROOT is the corpus folder, for a table the file (CSV, TSV
-    or JSONL). The four classes neu, hap, sad and ang are kept; --set labels=full keeps all labels of the corpus.
-    --preset paper gives the published features, 34 in windows of 0.1 s; default adds log-mel energies, in windows of
-    0.05 s every 0.025 s. report.json lists the utterances left out, by name and reason.
+    KIND is iemocap, ravdess, emodb, crema-d, nemo, meld or table; ROOT is the corpus folder, for a table the file (CSV,
+    TSV or JSONL). The four classes neu, hap, sad and ang are kept; --set labels=full keeps all labels of the corpus.
+    --preset paper gives the published features, 34 in windows of 0.1 s; default levels recordings to their active
+    speech, trims the silence around it and adds log-mel energies, in windows of 0.05 s every 0.025 s. report.json lists
+    the utterances left out, by name and reason.
     """
     set_up_logging(quiet)
     started = time.monotonic()

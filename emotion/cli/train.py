@@ -27,9 +27,10 @@ def train(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="acoustic, embedding, dual, svm, several joined by +, or your own: package.module:Class."
+            "--model",
+            help="voice, svm, acoustic, embedding, dual, several joined by +, or package.module:Class.",
         ),
-    ] = "acoustic",
+    ] = "voice",
     embeddings: Annotated[
         str | None, typer.Option("--embeddings", help="A word2vec file, random:D, or segments:RUN (with --aligned).")
     ] = None,

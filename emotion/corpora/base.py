@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from typing import Any, Literal
 
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import DUPLICATE, Problem
-from speech2vec.runtime.errors import UserError
 
 FOUR_CLASSES = ("neu", "hap", "sad", "ang")
 
@@ -125,27 +122,3 @@ def label_of(utterance: Utterance, label_set: LabelSet) -> str | None:
     """The target class: one of the four or None, or the corpus' own label."""
     label: str | None = utterance.extras["label" if label_set == "four" else "label_full"]
     return label
-
-
-def decode_text(data: bytes) -> str:
-    """Decode text as UTF-8 if it is valid, else as Windows-1252: older corpora predate UTF-8."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Windows-1252 leaves five bytes undefined; as U+FFFD they stay visible.
-        return data.decode("cp1252", errors="replace")
-
-
-def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
-    """The columns of a CSV with a header, and its rows with their line numbers; None where a row is too short.
-
-    Raises
-    ------
-    UserError
-        It is not a CSV: a field is too long, for one.
-    """
-    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes()), newline=""))
-    try:
-        return list(reader.fieldnames or ()), [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}: is it a CSV?") from error

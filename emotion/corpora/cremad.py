@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from emotion.corpora.base import BAD_NAME, EmotionCorpus, csv_rows
+from emotion.corpora.base import BAD_NAME, EmotionCorpus
 from speech2vec.corpus.readers import Problem, audio_files
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import read_csv
 
 LABELS = {"NEU": "neu", "HAP": "hap", "SAD": "sad", "ANG": "ang", "DIS": None, "FEA": None}
 EXPECTED = {label: 1087 if label == "NEU" else 1271 for label in LABELS}
@@ -62,5 +63,5 @@ def _sexes(table: Path | None) -> dict[str, str]:
     """Each actor's sex; rows without it are skipped."""
     if table is None:
         return {}
-    sexes = {str(row.get("ActorID")): str(row.get("Sex")).lower() for _, row in csv_rows(table)[1]}
+    sexes = {str(row.get("ActorID")): str(row.get("Sex")).lower() for _, row in read_csv(table)[1]}
     return {actor: sex for actor, sex in sexes.items() if sex in ("female", "male")}

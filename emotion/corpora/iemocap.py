@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from emotion.corpora.base import BAD_NAME, NO_LABEL, EmotionCorpus, decode_text
+from emotion.corpora.base import BAD_NAME, NO_LABEL, EmotionCorpus
 from speech2vec.corpus.readers import NO_AUDIO, NO_TRANSCRIPT, Problem, audio_files
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import read_text
 
 # Excitement is merged with happiness, as is customary. The other labels are outside the four classes.
 LABELS = {
@@ -97,7 +98,7 @@ def text_files(folder: Path) -> list[Path]:
 
 def read_evaluations(path: Path) -> Iterator[tuple[str, str]]:
     """Utterance ids and labels of an ``EmoEvaluation/DIALOG.txt``: the first line of each block."""
-    for line in decode_text(path.read_bytes()).splitlines():
+    for line in read_text(path).splitlines():
         match = _EVALUATION.match(line)
         if match:
             yield match[3], match[4].lower()
@@ -106,7 +107,7 @@ def read_evaluations(path: Path) -> Iterator[tuple[str, str]]:
 def read_transcripts(path: Path) -> dict[str, str]:
     """Texts of a ``transcriptions/DIALOG.txt`` by utterance, without off-stage speech (ids with XX) and notes."""
     texts: dict[str, str] = {}
-    for line in decode_text(path.read_bytes()).splitlines():
+    for line in read_text(path).splitlines():
         match = _TRANSCRIPT.match(line)
         if match and "XX" not in match[1]:
             texts[match[1]] = " ".join(match[2].split())

@@ -10,9 +10,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from emotion.corpora.base import EmotionCorpus, csv_rows
+from emotion.corpora.base import EmotionCorpus
 from speech2vec.corpus.readers import AUDIO_SUFFIXES, NO_AUDIO, Problem
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import read_csv
 
 LABELS = {
     "neutral": "neu",
@@ -75,7 +76,7 @@ def _read_split(corpus: EmotionCorpus, file: Path, split: str) -> None:
     if clips and not audio:
         kinds = ", ".join(sorted(Counter(path.suffix for path in clips.values())))
         corpus.notes.append(Problem(file.name, "text only", f"{kinds} files are not audio: extract it with ffmpeg"))
-    columns, rows = csv_rows(file)
+    columns, rows = read_csv(file)
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         raise UserError(f"{file} lacks the column(s) {', '.join(missing)}")

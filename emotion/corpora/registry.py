@@ -10,6 +10,7 @@ from emotion.corpora.cremad import read_cremad
 from emotion.corpora.emodb import read_emodb
 from emotion.corpora.iemocap import read_iemocap
 from emotion.corpora.meld import read_meld
+from emotion.corpora.nemo import read_nemo
 from emotion.corpora.ravdess import read_ravdess
 from emotion.corpora.table import read_table
 from speech2vec.corpus.readers import BAD_FILE_NAME, Problem, writable
@@ -21,6 +22,7 @@ CORPORA: dict[str, Callable[[Path], EmotionCorpus]] = {
     "ravdess": read_ravdess,
     "emodb": read_emodb,
     "crema-d": read_cremad,
+    "nemo": read_nemo,
     "meld": read_meld,
     "table": read_table,
 }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from emotion.corpora.base import NO_LABEL, EmotionCorpus, decode_text
+from emotion.corpora.base import NO_LABEL, EmotionCorpus
 from speech2vec.corpus.readers import Problem
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import is_utf8, shortened
+from speech2vec.runtime.guarded import read_csv, read_text
 
 COLUMNS = ("audio", "text", "speaker", "label")
 
@@ -93,21 +92,14 @@ def _check_columns(found: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where} lacks the column(s) {', '.join(missing)}; its columns: {names or 'none'}")
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    text = decode_text(path.read_bytes())
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        _check_columns(dict.fromkeys(reader.fieldnames or ()), str(path))
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+def _csv_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    columns, rows = read_csv(path, ",;\t")
+    _check_columns(dict.fromkeys(columns), str(path))
+    return rows
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(decode_text(path.read_bytes()).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:

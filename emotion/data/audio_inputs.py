@@ -1,31 +1,42 @@
-"""The inputs of a prepared corpus; waveforms and spectrograms are taken from its audio, and cached beside it."""
+"""The inputs of a prepared corpus; what frames do not have is taken from its audio, and cached beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from emotion.data.cache import cached_vectors
 from emotion.data.dataset import CACHE, Prepared
-from emotion.data.examples import SPECTROGRAM, WAVEFORM, Examples, make_examples
+from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, WAVEFORM, Examples, make_examples
+from emotion.features.functionals import VERSION, functionals
+from emotion.features.level import level_speech
 from emotion.features.logmel import log_mel
+from emotion.features.voice import SAMPLING_RATE
 from emotion.settings import EmotionSettings, SpectrogramSettings
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.config import fingerprint
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.guarded import parsing
 
 
 def load_waveform(utterance: Utterance, sampling_rate: int = 16000) -> np.ndarray:
-    """The samples of an utterance [shape=(n_samples,)], float32, in [-1, 1].
+    """The samples of an utterance [shape=(n_samples,)], float32, levelled and without silence at its ends.
+
+    See `emotion.features.level.level_speech`. Values can exceed 1.
 
     Raises
     ------
     AudioError
-        The file cannot be used.
+        The file cannot be used, or is silent.
     """
-    return audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    signal = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
+    levelled = level_speech(signal, sampling_rate)
+    if not len(levelled):
+        raise audio.AudioError(f"{utterance.audio}: contains only silence")
+    return levelled.astype(np.float32)
 
 
 def spectrogram(utterance: Utterance, settings: SpectrogramSettings) -> np.ndarray:
@@ -40,7 +51,7 @@ def spectrograms(
     """The spectrogram of each utterance, read from the folder `cache` or written to it if one is given."""
     if cache is None:
         return [spectrogram(utterance, settings) for utterance in utterances]
-    name = f"spectrogram-{fingerprint(settings)}"
+    name = f"spectrogram-levelled-{fingerprint(settings)}"
     values, lengths = cache / f"{name}.npy", cache / f"{name}-windows.npy"
     if not lengths.exists():
         cache.mkdir(exist_ok=True)
@@ -48,8 +59,21 @@ def spectrograms(
         for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
             with atomic_path(path) as temporary, temporary.open("wb") as out:
                 np.save(out, array, allow_pickle=False)
-    stored = np.load(values, mmap_mode="r", allow_pickle=False)
-    return np.split(stored, np.cumsum(np.load(lengths, allow_pickle=False))[:-1])
+    remedy = "remove it, and it is computed again"
+    with parsing(lengths, "the lengths of spectrograms", remedy):
+        n_windows = np.load(require_file(lengths), mmap_mode="r", allow_pickle=False)
+    with parsing(values, "an array of spectrograms", remedy):
+        stored = np.load(require_file(values), mmap_mode="r", allow_pickle=False)
+    return np.split(stored, np.cumsum(n_windows)[:-1])
+
+
+def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:
+    """The functionals of each utterance [shape=(n_utterances, n_functionals)], float32; kept in the folder `cache`."""
+
+    def compute(utterance: Utterance) -> np.ndarray:
+        return functionals(load_waveform(utterance, SAMPLING_RATE))[0].astype(np.float32)
+
+    return cached_vectors(utterances, compute, cache, f"functionals-{VERSION}")
 
 
 def prepared_examples(
@@ -57,6 +81,7 @@ def prepared_examples(
     settings: EmotionSettings,
     prepared: Prepared,
     vectors: list[np.ndarray] | None = None,
+    population: Mapping[str, np.ndarray] | None = None,
 ) -> Examples:
     """All utterances of a prepared corpus as the inputs that a classifier asks for.
 
@@ -68,8 +93,10 @@ def prepared_examples(
     prepared : Prepared
     vectors : list of ndarray or None
         Each utterance's words as ``vectors``.
+    population : mapping of str to ndarray, or None
+        Means over the training speakers (`emotion.data.examples.make_examples`); None takes those of this corpus.
     """
-    utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM} & set(inputs) else []
+    utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM, FUNCTIONALS} & set(inputs) else []
     made = spectrograms(utterances, settings.spectrogram, prepared.folder / CACHE) if SPECTROGRAM in inputs else None
     return make_examples(
         inputs,
@@ -79,6 +106,8 @@ def prepared_examples(
         texts=list(prepared.text),
         utterances=utterances,
         vectors=vectors,
+        functionals=voice_functionals(utterances, prepared.folder / CACHE) if FUNCTIONALS in inputs else None,
         spectrogram=made,
-        by_speaker=settings.training.normalisation == "speaker",
+        normalisation=settings.training.normalisation,
+        population=population,
     )

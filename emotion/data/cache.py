@@ -9,8 +9,8 @@ import numpy as np
 from filelock import FileLock
 
 from speech2vec.corpus.manifest import Utterance
-from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.guarded import parsing
 from speech2vec.runtime.progress import log
 
 
@@ -58,8 +58,9 @@ def cached_vectors(
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(require_file(path), allow_pickle=False) as stored:
-            return dict(zip(stored["names"].tolist(), stored["vectors"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path} is damaged: remove it, and it is computed again") from error
+    remedy = "remove it, and it is computed again"
+    with (
+        parsing(path, "a cache, or is damaged", remedy),
+        np.load(require_file(path), allow_pickle=False) as stored,
+    ):
+        return dict(zip(stored["names"].tolist(), stored["vectors"], strict=True))

@@ -17,11 +17,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field
 
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, Utterance, read_utterances, write_utterances
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json_as, write_json
+from speech2vec.runtime.files import read_json_as, shortened, write_json
+from speech2vec.runtime.guarded import read_array, read_parquet
 from speech2vec.runtime.output import FolderContents
 
 FEATURES_FILE = "features.npy"
@@ -66,6 +68,21 @@ def data_warning(name: str) -> str:
     'no human spoke it; performance on real speech is unknown'
     """
     return "; ".join(warning for marker, warning in _WARNINGS.items() if marker in name)
+
+
+_REMEDY = "copy it again, or prepare the corpus again"
+
+
+class _Meta(BaseModel):
+    """What is read from ``meta.json``; corpora prepared before may lack what has a default."""
+
+    kind: str = ""
+    name: str
+    labels: list[str] = Field(min_length=1)
+    features: dict[str, Any] = {}
+    fingerprint: str = ""
+    counts: dict[str, Any] = {}
+    sampling_rates: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -115,17 +132,15 @@ class Prepared:
         """
         folder = Path(folder)
         meta = _read_meta(folder)
-        try:
-            table = pq.read_table(folder / INDEX_FILE).select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA)
-            features = np.load(folder / FEATURES_FILE, mmap_mode="r", allow_pickle=False)
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise UserError(f"{folder} is an incomplete prepared corpus: {str(error).splitlines()[0]}") from error
+        table = read_parquet(folder / INDEX_FILE, INDEX_SCHEMA, _REMEDY)
+        features = read_array(folder / FEATURES_FILE, np.float32, (None, None), _REMEDY)
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in INDEX_SCHEMA.names}
         for name, field in zip(INDEX_SCHEMA.names, INDEX_SCHEMA, strict=True):
             if pa.types.is_string(field.type):
                 columns[name] = np.array(table[name].to_pylist(), dtype=object)
         ends = columns["first_window"] + columns["n_windows"]
-        if features.ndim != 2 or (len(ends) and ends.max() > len(features)):
+        lowest = min(columns["first_window"].min(initial=0), columns["n_windows"].min(initial=0))
+        if lowest < 0 or ends.max(initial=0) > len(features):
             raise UserError(f"{folder}: {INDEX_FILE} refers to windows that {FEATURES_FILE} does not contain")
         unknown = sorted(set(columns["label"]) - set(meta["labels"]))
         if unknown:
@@ -186,7 +201,9 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a prepared corpus (no {META_FILE}): run 'speech2vec-emotion prepare' first")
     meta: dict[str, Any] = read_json_as(path, dict[str, Any], "the description of a prepared corpus")
     if meta.get("format") != FORMAT:
-        raise UserError(f"{folder} has format {meta.get('format')}, this version reads {FORMAT}: prepare it again")
+        found = shortened(meta.get("format"))
+        raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: prepare it again")
+    read_json_as(path, _Meta, "the description of a prepared corpus")
     return meta
 
 

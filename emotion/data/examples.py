@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from emotion.data.normalise import Scaler, normalise_by_speaker
+from emotion.data.normalise import Scaler, normalise
+from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
 
 # What a classifier can ask for.
 FRAMES, STATISTICS, SPECTROGRAM, WAVEFORM = "frames", "statistics", "spectrogram", "waveform"
+FUNCTIONALS = "functionals"
 WORDS, VECTORS = "words", "vectors"
-AUDIO_INPUTS = frozenset({FRAMES, STATISTICS, SPECTROGRAM, WAVEFORM})
+AUDIO_INPUTS = frozenset({FRAMES, STATISTICS, SPECTROGRAM, WAVEFORM, FUNCTIONALS})
 TEXT_INPUTS = frozenset({WORDS, VECTORS})
 INPUTS = AUDIO_INPUTS | TEXT_INPUTS
 
@@ -34,6 +36,9 @@ class Examples:
     statistics : ndarray [shape=(n_utterances, 3 * n_features)], float32
         Mean, deviation, and deviation of the window-to-window change of each feature (`statistics`), by speaker if the
         settings say so, not standardised.
+    functionals : ndarray [shape=(n_utterances, 134)], float32
+        Statistics of the contours of the voice (`emotion.features.functionals`), by speaker if the settings say so, not
+        standardised.
     spectrogram : list of ndarray [shape=(n_windows, n_mels)], float32
         Log-mel energies of the audio (`emotion.settings.SpectrogramSettings`), not normalised.
     waveform : list of Utterance
@@ -49,6 +54,7 @@ class Examples:
     speakers: np.ndarray
     frames: list[np.ndarray] | None = None
     statistics: np.ndarray | None = None
+    functionals: np.ndarray | None = None
     spectrogram: list[np.ndarray] | None = None
     waveform: list[Utterance] | None = None
     words: list[list[str]] | None = None
@@ -89,8 +95,10 @@ def make_examples(
     texts: Sequence[str],
     utterances: Sequence[Utterance],
     vectors: list[np.ndarray] | None = None,
+    functionals: np.ndarray | None = None,
     spectrogram: list[np.ndarray] | None = None,
-    by_speaker: bool = False,
+    normalisation: Normalisation = "training",
+    population: Mapping[str, np.ndarray] | None = None,
 ) -> Examples:
     """Utterances as the inputs asked for; what is given and not asked for is left out.
 
@@ -100,17 +108,24 @@ def make_examples(
         Of `INPUTS`.
     frames : sequence of ndarray [shape=(n_windows, n_features)]
         As extracted.
-    by_speaker : bool
-        Standardise each speaker's frames first (`normalise_by_speaker`).
+    normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
+        See `emotion.data.normalise.normalise`.
+    population : mapping of str to ndarray, or None
+        Means of ``frames`` and ``functionals`` over training speakers; None takes those of these speakers.
     """
     given = list(frames)
-    if by_speaker and {FRAMES, STATISTICS} & set(inputs):
-        given = normalise_by_speaker(given, speakers)
+    means = population or {}
+    if {FRAMES, STATISTICS} & set(inputs):
+        given = normalise(given, speakers, normalisation, means.get(FRAMES))
+    if functionals is not None:
+        rows = normalise(list(functionals[:, np.newaxis]), speakers, normalisation, means.get(FUNCTIONALS))
+        functionals = np.concatenate(rows)
     return Examples(
         labels=labels,
         speakers=np.array(speakers, dtype=object),
         frames=given if FRAMES in inputs else None,
         statistics=np.stack([statistics(own) for own in given]) if STATISTICS in inputs else None,
+        functionals=functionals if FUNCTIONALS in inputs else None,
         spectrogram=spectrogram if SPECTROGRAM in inputs else None,
         waveform=list(utterances) if WAVEFORM in inputs else None,
         words=[tokenize(text) for text in texts] if WORDS in inputs else None,

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from emotion.settings import Normalisation
 from speech2vec.runtime.errors import UserError
+
+_PRIOR = 5.0  # recordings that the mean over training speakers counts for in a speaker's own mean
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,61 @@ class Scaler:
         return cls(tensors["scaler.mean"], tensors["scaler.deviation"]) if "scaler.mean" in tensors else None
 
 
-def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:
-    """Standardise each speaker's windows to zero mean and unit variance, without using labels."""
+def normalise(
+    segments: Sequence[np.ndarray], speakers: Sequence[str], how: Normalisation, population: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Normalise recordings by others of theirs, without using labels, before the standardisation over training data.
+
+    Parameters
+    ----------
+    segments : sequence of ndarray [shape=(n_windows, n_features)]
+    speakers : sequence of str
+    how : {"training", "speaker", "speaker-mean", "corpus", "none"}
+        "speaker": each speaker to zero mean and unit variance. "speaker-mean": subtract each speaker's mean, shrunk to
+        that of the population as if 5 recordings of it belonged to the speaker; of one or few recordings it changes
+        little. "corpus": all recordings together to zero mean and unit variance. The others change nothing.
+    population : ndarray [shape=(n_features,)] or None
+        `mean_of_speakers` of the training corpus; None takes that of `segments`.
+    """
+    if how == "speaker":
+        return normalise_by_speaker(segments, speakers)
+    if how == "corpus":
+        return normalise_by_speaker(segments, [""] * len(segments))
+    if how != "speaker-mean":
+        return list(segments)
+    if population is None:
+        population = mean_of_speakers(segments, speakers)
+    result: list[np.ndarray] = list(segments)
+    for rows in _rows_of_speakers(speakers):
+        weight = len(rows) / (len(rows) + _PRIOR)
+        own = weight * _mean([segments[i] for i in rows]) + (1 - weight) * population
+        for i in rows:
+            result[i] = (segments[i] - own).astype(np.float32)
+    return result
+
+
+def mean_of_speakers(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
+    """Mean over speakers of the mean of their windows [shape=(n_features,)]."""
+    found: np.ndarray = np.mean([_mean([segments[i] for i in rows]) for rows in _rows_of_speakers(speakers)], axis=0)
+    return found
+
+
+def _mean(segments: Sequence[np.ndarray]) -> np.ndarray:
+    total: np.ndarray = np.sum([segment.sum(axis=0, dtype=np.float64) for segment in segments], axis=0)
+    return total / max(1, sum(map(len, segments)))
+
+
+def _rows_of_speakers(speakers: Sequence[str]) -> list[list[int]]:
     of_speaker: dict[str, list[int]] = {}
     for i, speaker in enumerate(speakers):
         of_speaker.setdefault(speaker, []).append(i)
+    return list(of_speaker.values())
+
+
+def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> list[np.ndarray]:
+    """Standardise each speaker's windows to zero mean and unit variance, without using labels."""
     result: list[np.ndarray] = list(segments)
-    for rows in of_speaker.values():
+    for rows in _rows_of_speakers(speakers):
         own = [segments[i] for i in rows]
         if sum(len(segment) for segment in own):
             scale = Scaler.fit(own)

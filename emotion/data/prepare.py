@@ -45,7 +45,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Selected on RAVDESS with the classifier preset of the same name (emotion/settings.py), except that log-mel
     # energies help was known from a linear classifier scored on all folds (docs/emotion.md). One step of the Bi-LSTM
     # spans four windows.
-    "default": {"features": {"window": 0.05, "hop": 0.025, "n_mels": 40}},
+    "default": {"features": {"loudness": "active", "window": 0.05, "hop": 0.025, "n_mels": 40}},
     # Krishna & Reddy (2019), section 3: the 34 features in windows of 0.1 s without overlap.
     "paper": {},
 }

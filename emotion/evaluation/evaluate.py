@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from emotion.classifiers.registry import load_classifier
+from emotion.data.dataset import Prepared
+from emotion.evaluation.other_corpus import predict_corpus
 from emotion.evaluation.predictions import MIN_SPEAKERS, Predictions, Resampled, paired_difference
 from emotion.metrics import (
     MEASURES,
@@ -22,6 +24,7 @@ from emotion.metrics import (
     measures,
     recalls,
 )
+from emotion.training.member import Member
 from emotion.training.run import CONTROL_MODEL, Run
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
@@ -160,12 +163,18 @@ class Evaluation(Displayed):
     by_fold : dict of str to dict of str to float
         Each measure of each fold, the mean over seeds.
     control : Control or None
+    corpus : str or None
+        The corpus if it is another than the run's own (`evaluate_on`); there are then no folds and no control.
+    left_out : dict of str to int
+        Utterances of that corpus with a label that the run does not know.
     """
 
     run: Run
     parts: dict[str, PartScores]
     by_fold: dict[str, dict[str, float]]
     control: Control | None = None
+    corpus: str | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def display_parts(self) -> list[str | Table]:
         """The text of the report."""
@@ -175,6 +184,13 @@ class Evaluation(Displayed):
             f"{info['model']} on {info['corpus']}{with_}; {info['protocol']}, {len(self.run.splits)} fold(s), "
             f"{len(info['seeds'])} seed(s)"
         ]
+        if self.corpus is not None:
+            lines = [
+                f"{info['model']} trained on {info['corpus']}{with_}, all folds and seeds together, on {self.corpus}"
+            ]
+        if self.left_out:
+            unknown = ", ".join(f"{label} {n:,}" for label, n in self.left_out.items())
+            lines.append(f"left out, label unknown to the run: {unknown}")
         for name, part in self.parts.items():
             lines.append(f"{name} ({part.n} utterances)")
             for measure, score in part.scores.items():
@@ -210,6 +226,8 @@ class Evaluation(Displayed):
             "parts": {name: part.to_dict() for name, part in self.parts.items()},
             "by_fold": self.by_fold,
             "control": None if self.control is None else self.control.to_dict(),
+            "corpus": self.corpus or self.run.corpus,
+            "left_out": self.left_out,
         }
 
 
@@ -241,16 +259,36 @@ def evaluate_run(run: Run, n_draws: int = N_DRAWS, seed: int = 0) -> Evaluation:
         Training is incomplete.
     """
     predictions = Predictions.read(run)
+    by_fold = {}
+    for fold in run.splits:
+        part = predictions.where(predictions.fold == fold)
+        by_fold[fold] = {name: float(value.mean()) for name, value in part.measures.items()}
+    parts = _score_parts(predictions, n_draws, seed)
+    return Evaluation(run, parts, by_fold, _compare_with_control(run, predictions, n_draws, seed))
+
+
+def evaluate_on(
+    run: Run, members: list[Member], prepared: Prepared, n_draws: int = N_DRAWS, seed: int = 0
+) -> Evaluation:
+    """Score a run on another corpus, by the mean probabilities of its members (`predict_corpus`).
+
+    Raises
+    ------
+    UserError
+        See `predict_corpus`.
+    """
+    predictions, left_out = predict_corpus(run, members, prepared)
+    return Evaluation(run, _score_parts(predictions, n_draws, seed), {}, corpus=prepared.name, left_out=left_out)
+
+
+def _score_parts(predictions: Predictions, n_draws: int, seed: int) -> dict[str, PartScores]:
+    """Scores of all utterances, and of each style of speaking if there are several."""
     parts = {"all": score_predictions(predictions, n_draws, seed)}
     styles = sorted({style for style in predictions.style if style})
     if len(styles) > 1:
         for style in styles:
             parts[style] = score_predictions(predictions.where(predictions.style == style), n_draws, seed)
-    by_fold = {}
-    for fold in run.splits:
-        part = predictions.where(predictions.fold == fold)
-        by_fold[fold] = {name: float(value.mean()) for name, value in part.measures.items()}
-    return Evaluation(run, parts, by_fold, _compare_with_control(run, predictions, n_draws, seed))
+    return parts
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
@@ -274,7 +312,7 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     info = evaluation.run.info
-    axes.set_title(f"{info['model']}, {info['corpus']}", fontsize=10)
+    axes.set_title(f"{info['model']}, {evaluation.corpus or info['corpus']}", fontsize=10)
     for i, row in enumerate(share):
         for j, value in enumerate(row):
             axes.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value > 50 else "black")

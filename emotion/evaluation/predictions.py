@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from emotion.training.run import CONTROL_FILE, PREDICTIONS_FILE, Run
 from speech2vec.evaluation.bootstrap import CONFIDENCE, Estimate
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import shortened
+from speech2vec.runtime.guarded import read_csv
 
 MIN_SPEAKERS = 5  # for an interval over speakers
 MIN_SEEDS = 5  # for a difference to be called significant
@@ -74,17 +74,17 @@ class Predictions:
         path = run.folder / file
         index_of = {label: i for i, label in enumerate(run.labels)}
         by_seed: dict[int, list[dict[str, str]]] = {seed: [] for seed in seeds}
+        rows = read_csv(path)[1]
         try:
-            with path.open(encoding="utf-8", newline="") as lines:
-                for row in csv.DictReader(lines):
-                    by_seed[int(row["seed"])].append(row)
+            for _, row in rows:
+                by_seed[int(row["seed"])].append(row)
             first = by_seed[seeds[0]]
             true = np.array([index_of[row["label"]] for row in first])
             predicted = np.array([[index_of[row["predicted"]] for row in rows] for rows in by_seed.values()])
             of_class = [f"p_{label}" for label in run.labels]
             probabilities = np.array([[[row[p] for p in of_class] for row in rows] for rows in by_seed.values()], float)
             columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
-        except (KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             fault = shortened(str(error))
             raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error
         return cls(run.labels, list(by_seed), true=true, predicted=predicted, probabilities=probabilities, **columns)

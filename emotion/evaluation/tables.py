@@ -24,6 +24,7 @@ from emotion.training.run import RUN_CONTENTS, Run
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 from speech2vec.runtime.output import FolderContents
 
 TABLES_CONTENTS = FolderContents(
@@ -303,5 +304,5 @@ def write_tables(tables: Tables, folder: Path) -> None:
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
+    csv.writer(out, lineterminator="\n").writerows(map(guarded_cell, row) for row in rows)
     return out.getvalue()

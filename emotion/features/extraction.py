@@ -16,6 +16,7 @@ from speech2vec.runtime.processes import in_processes
 
 BAD_AUDIO = "unusable audio"
 TOO_SHORT = "shorter than one window"
+SILENT = "silence"
 BAD_FEATURES = "features are not finite"
 
 _CHUNK = 32  # maximum number of utterances per task
@@ -47,9 +48,14 @@ def extract_utterance(utterance: Utterance, settings: FeatureSettings) -> Extrac
     except audio.AudioError as error:
         return Problem(utterance.utterance_id, BAD_AUDIO, str(error))
     duration = len(signal) / settings.sampling_rate
+    if settings.loudness == "active" and not np.ptp(signal):
+        return Problem(utterance.utterance_id, SILENT, f"{utterance.audio}: all its samples are equal")
     features = compute(signal, settings)
     if len(features) == 0:
-        detail = f"{utterance.audio}: lasts {duration:.3f} s, less than a feature window of {settings.window} s"
+        speech = " of speech" if settings.loudness == "active" else ""
+        detail = (
+            f"{utterance.audio}: {duration:.3f} s contain less{speech} than a feature window of {settings.window} s"
+        )
         return Problem(utterance.utterance_id, TOO_SHORT, detail)
     if not np.isfinite(features).all():
         return Problem(utterance.utterance_id, BAD_FEATURES, f"{utterance.audio}: its features contain NaN or infinity")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from pydantic import Field
 
+from emotion.features.level import level_speech
 from emotion.features.logmel import log_mel
 from emotion.features.pyaudioanalysis import FEATURE_NAMES, Compat, extract
 from speech2vec.runtime.config import Settings
@@ -17,17 +20,21 @@ class FeatureSettings(Settings):
     ----------
     sampling_rate : int, Hz
         Audio is resampled to this rate.
+    loudness : {"active", "recorded"}
+        "active" trims the silence at both ends and scales each recording or part of one to the same active speech level
+        (`emotion.features.level.level_speech`); "recorded" keeps both, and then classifiers also learn how loud the
+        recordings of a corpus are. The default is what corpora prepared before this setting existed have.
     window, hop : float, seconds
     compat : {"pyaudioanalysis", "corrected"}
         See `emotion.features.pyaudioanalysis.extract`.
     level : bool
-        Append the level of each window, in dB re full scale. The 34 features are peak-normalised and do not reflect
-        loudness.
+        Append the level of each window, in dB re full scale. The 34 features are peak-normalised and do not reflect it.
     n_mels : int
         Append this many log-mel energies, which do (`emotion.features.logmel.log_mel`).
     """
 
     sampling_rate: int = Field(16000, ge=7000)
+    loudness: Literal["active", "recorded"] = "recorded"
     window: float = Field(0.1, gt=0)
     hop: float = Field(0.1, gt=0)
     compat: Compat = "pyaudioanalysis"
@@ -53,8 +60,11 @@ def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     Returns
     -------
     ndarray [shape=(n_windows, n_features)], float32
-        Columns as in ``settings.names``.
+        Columns as in ``settings.names``; no rows if the signal, without silence at its ends if that is trimmed, is
+        shorter than one window.
     """
+    if settings.loudness == "active":
+        signal = level_speech(signal, settings.sampling_rate)
     rate, window, hop = settings.sampling_rate, settings.window, settings.hop
     parts = [extract(signal, rate, window, hop, settings.compat)]
     if not len(parts[0]):
@@ -79,7 +89,7 @@ def window_level(signal: np.ndarray, features: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray [shape=(n_windows, 1)]
-        From -100 (silence) to 0.
+        At least -100 (silence).
     """
     peak = np.abs(signal - signal.mean(dtype=np.float64)).max()
     return 10 * np.log10(features[:, 1:2] * peak**2 + 1e-10)

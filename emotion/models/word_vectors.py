@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, shortened
+from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.guarded import parsing
 from speech2vec.runtime.seeds import generator
 from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.word_vectors import read_vectors
@@ -237,7 +237,8 @@ class WordSegments:
     @classmethod
     def load(cls, path: Path) -> WordSegments:
         """Read what `save` wrote; a `UserError` names a damaged file."""
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError) as error:
-            raise UserError(f"{path} is damaged: {shortened(str(error))}: copy it again") from error
+        with parsing(path, "a file of word segments, or is damaged"):
+            found = cls(**load_file(require_file(path)))
+            if found.vectors.ndim != 2 or found.n_words.ndim != 1 or found.n_words.sum() != len(found.vectors):
+                raise ValueError("its vectors are not those of its words")
+            return found

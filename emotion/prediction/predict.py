@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from emotion.data.audio_inputs import spectrograms
+from emotion.data.audio_inputs import spectrograms, voice_functionals
 from emotion.data.dataset import data_warning
-from emotion.data.examples import SPECTROGRAM, VECTORS, make_examples
+from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, VECTORS, make_examples
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
+from emotion.prediction.outside import classify, warn_of_recordings, warn_of_speakers
 from emotion.prediction.transcribe import align_words, is_untranscribed, recognise
 from emotion.training.member import Member
 from emotion.training.run import Run
@@ -27,7 +28,6 @@ from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.progress import log
 
 NO_WORDS = "no words"
-_SPEAKER_SECONDS = 20.0  # with less per speaker, normalisation by speaker is unreliable
 
 
 @dataclass(frozen=True)
@@ -142,18 +142,21 @@ def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]
     spans: list[tuple[float, float]] = []
     rates: dict[Path, int] = {}
     for utterance in utterances:
-        found = extract_utterance(utterance, settings)
-        if isinstance(found, Problem):
-            problems.append(found)
+        extracted = extract_utterance(utterance, settings)
+        if isinstance(extracted, Problem):
+            problems.append(extracted)
             continue
         start = utterance.start or 0.0
         kept.append(utterance)
-        features.append(found.features)
-        spans.append((start, start + found.duration))
-        rates[utterance.audio] = found.sampling_rate
+        features.append(extracted.features)
+        spans.append((start, start + extracted.duration))
+        rates[utterance.audio] = extracted.sampling_rate
     if not kept:
         return PredictionTable(run.labels, [], problems, run.corpus)
     _warn(run, kept, features, rates)
+    names = [utterance.utterance_id for utterance in kept]
+    warn_of_recordings(run.reference, features, names, settings.hop)
+    how = run.settings.training.normalisation
     examples = make_examples(
         run.inputs,
         labels=np.zeros(len(kept), dtype=np.int64),
@@ -162,12 +165,15 @@ def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]
         texts=[utterance.text for utterance in kept],
         utterances=kept,
         vectors=_vectors(run, kept) if VECTORS in run.inputs else None,
+        functionals=voice_functionals(kept) if FUNCTIONALS in run.inputs else None,
         spectrogram=spectrograms(kept, run.settings.spectrogram) if SPECTROGRAM in run.inputs else None,
-        by_speaker=run.settings.training.normalisation == "speaker",
+        normalisation=how,
+        population=run.reference.population if run.reference else None,
     )
-    probabilities = np.mean([member.predict_proba(examples) for member in members], axis=0).tolist()
+    found = classify(members, examples, features, run.reference)
+    warn_of_speakers([utterance.speaker for utterance in kept], found, run.labels, how)
     predictions = []
-    for utterance, row, (start, end) in zip(kept, probabilities, spans, strict=True):
+    for utterance, row, (start, end) in zip(kept, found.tolist(), spans, strict=True):
         classes = dict(zip(run.labels, row, strict=True))
         text = utterance.text if run.uses_text else None
         predictions.append(Prediction(utterance.audio, start, end, utterance.channel, classes, text))
@@ -222,16 +228,6 @@ def _warn(run: Run, kept: Sequence[Utterance], features: Sequence[np.ndarray], r
             "%d recording(s) exceed the model's maximum of %.0f s and are cut (first: %s): --chunk vad splits them",
             len(cut), longest * feature_settings(run).hop, cut[0],
         )  # fmt: skip
-    if run.settings.training.normalisation == "speaker":
-        windows: dict[str, int] = {}
-        for utterance, segment in zip(kept, features, strict=True):
-            windows[utterance.speaker] = windows.get(utterance.speaker, 0) + len(segment)
-        short = [speaker for speaker, n in windows.items() if n * feature_settings(run).hop < _SPEAKER_SECONDS]
-        if short:
-            log.warning(
-                "normalisation by speaker is unreliable: less than %.0f s of %d speaker(s) (first: %s); the files of a "
-                "folder are treated as one speaker", _SPEAKER_SECONDS, len(short), short[0],
-            )  # fmt: skip
 
 
 def _warn_of_bandwidth(run: Run, rates: dict[Path, int]) -> None:

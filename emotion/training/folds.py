@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from emotion.classifiers.base import Classifier
 from emotion.classifiers.inner import calibrate
 from emotion.classifiers.registry import load_classifier
 from emotion.data.audio_inputs import prepared_examples
@@ -22,6 +23,7 @@ from emotion.training.member import Member
 from emotion.training.run import CONTROL_FILE, CONTROL_MODEL, PREDICTIONS_FILE, Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.guarded import guarded_cell
 from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker, log
 
@@ -56,7 +58,7 @@ def train_fold(
 ) -> None:
     """Train and test one fold with one seed, and write its folder."""
     started = time.monotonic()
-    train, development, test = _parts(run, prepared, examples, fold)
+    train, development, test = _parts(run, prepared, examples, fold, run.classifier)
     scaler = None
     if train.frames is not None and run.settings.training.normalisation != "none":
         scaler = Scaler.fit(train.frames)
@@ -71,10 +73,13 @@ def train_fold(
     member.save(run.model_folder(fold, seed), member.predict_proba(test), seconds=seconds)
 
 
-def _parts(run: Run, prepared: Prepared, examples: Examples, fold: str) -> list[Examples]:
-    """The training, development and test part of a fold."""
+def _parts(run: Run, prepared: Prepared, examples: Examples, fold: str, classifier: Classifier) -> list[Examples]:
+    """The training, development and test part of a fold; a classifier that does not use development trains on it."""
     index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
-    ids = (run.splits[fold][part] for part in ("train", "development", "test"))
+    train, development, test = (run.splits[fold][part] for part in ("train", "development", "test"))
+    if not classifier.uses_development:
+        train, development = train + development, []
+    ids = (train, development, test)
     return [examples.part(np.array([index_of[name] for name in names], dtype=np.int64)) for names in ids]
 
 
@@ -149,7 +154,7 @@ def write_control(run: Run, prepared: Prepared) -> None:
     found = {}
     try:
         for fold in run.splits:
-            train, development, test = _parts(run, prepared, examples, fold)
+            train, development, test = _parts(run, prepared, examples, fold, svm)
             fitted = svm.fit(train, development, run.context(seed))
             found[fold, seed] = fitted.predict_proba(test)
     except UserError as error:
@@ -171,4 +176,5 @@ def _write_csv(path: Path, run: Run, prepared: Prepared, found: Mapping[tuple[st
             for name, row in zip(run.splits[fold]["test"], rows, strict=True):
                 i = index_of[name]
                 known = [name, prepared.speaker[i], prepared.style[i] or "", prepared.label[i]]
-                writer.writerow([run.corpus, seed, fold, *known, run.labels[row.argmax()], *(f"{p:.6f}" for p in row)])
+                cells = [run.corpus, seed, fold, *known, run.labels[row.argmax()]]
+                writer.writerow([*map(guarded_cell, cells), *(f"{p:.6f}" for p in row)])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from emotion.classifiers.base import Classifier, Context, Fitted
 from emotion.classifiers.inner import apply_temperature
@@ -16,7 +15,8 @@ from emotion.classifiers.networks import WEIGHTS_FILE
 from emotion.data.examples import Examples
 from emotion.data.normalise import Scaler
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_folder, read_json_as, shortened, write_json
+from speech2vec.runtime.files import atomic_folder, read_json_as, require_file, write_json
+from speech2vec.runtime.guarded import parsing
 
 DONE_FILE, SCALER_FILE, TEST_FILE = "member.json", "scaler.safetensors", "test_probabilities.npy"  # part of the format
 
@@ -68,18 +68,17 @@ class Member:
             It has not been trained, or a file is damaged or of another model.
         """
         facts = member_facts(folder)
-        try:
+        for path in sorted(folder.rglob("*")):
+            if not path.is_dir():
+                require_file(path)
+        remedy = "remove the folder, and train with --resume"
+        with parsing(folder, "the folder of a training, or is damaged or of another model", remedy):
             fitted = classifier.load(folder, context)
             # Networks of runs made before have the scaling in the file of their weights.
             paths = (folder / name for name in (SCALER_FILE, WEIGHTS_FILE))
             found = next((path for path in paths if path.exists()), None)
             scaler = None if found is None else Scaler.load(found)
             return cls(fold, context.seed, fitted, scaler, float(facts.get("temperature", 1.0)))
-        except FileNotFoundError as error:
-            raise UserError(f"a file of {folder} is missing: remove the folder, and train with --resume") from error
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            fault = shortened(str(error).partition("\n")[0], 120)
-            raise UserError(f"{folder} is damaged or of another model: {fault}") from error
 
 
 def member_facts(folder: Path) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from emotion.classifiers.base import Classifier
 from emotion.classifiers.registry import load_classifier
-from emotion.data.dataset import COMPOSITE, Prepared
-from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS, VECTORS
+from emotion.data.audio_inputs import voice_functionals
+from emotion.data.dataset import CACHE, COMPOSITE, Prepared
+from emotion.data.examples import AUDIO_INPUTS, FUNCTIONALS, TEXT_INPUTS, VECTORS
 from emotion.data.normalise import check_features
+from emotion.data.reference import Reference
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import (
@@ -140,6 +142,11 @@ def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings)
     """Warn if a corpus was prepared with features that do not fit the preset."""
     features = validate_settings(FeatureSettings, prepared.meta["features"])
     step = settings.model.stack * features.hop
+    if preset == "default" and features.loudness == "recorded":
+        log.warning(
+            "%s was prepared without levelling (features.loudness): what is learned depends on how loud its recordings "
+            "are; prepare it again", prepared.folder,
+        )  # fmt: skip
     if preset == "paper" and features != FeatureSettings():
         log.warning("%s does not have the paper's features: use 'prepare --preset paper'", prepared.folder)
     elif step > _LONGEST_STEP:
@@ -230,7 +237,17 @@ def start_run(
         pretrained=pretrained,
         segments=segments,
         encoder=encoder,
+        reference=_reference(prepared, inputs) if inputs & AUDIO_INPUTS else None,
     )
+
+
+def _reference(prepared: Prepared, inputs: frozenset[str]) -> Reference:
+    """What the recordings of a corpus are like."""
+    functionals = None
+    if FUNCTIONALS in inputs:
+        functionals = voice_functionals(prepared.utterances(), prepared.folder / CACHE)
+    segments = [np.asarray(prepared.segment(i)) for i in range(len(prepared))]
+    return Reference.of(segments, list(prepared.speaker), float(prepared.meta["features"]["hop"]), functionals)
 
 
 def _count_cut(prepared: Prepared, longest: int) -> int:

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
-from safetensors import SafetensorError
+from pydantic import BaseModel, Field
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
@@ -26,6 +25,7 @@ from emotion.classifiers.base import Classifier, Context
 from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import data_warning
 from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS
+from emotion.data.reference import Reference
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.training.member import DONE_FILE, TEST_FILE, Member
@@ -36,8 +36,11 @@ from speech2vec.runtime.files import (
     atomic_path,
     inside,
     read_json_as,
+    require_file,
+    shortened,
     write_json,
 )
+from speech2vec.runtime.guarded import parsing
 from speech2vec.runtime.output import FolderContents
 from speech2vec.vectors.portable import PortableEncoder
 
@@ -45,6 +48,7 @@ FORMAT = 1
 RUN_FILE, CONFIG_FILE, SPLITS_FILE = "run.json", "config.toml", "splits.json"
 VOCABULARY_FILE, PRETRAINED_FILE = "vocabulary.json", "pretrained.safetensors"
 SEGMENTS_FILE, ENCODER_FILE = "segments.safetensors", "encoder.safetensors"
+REFERENCE_FILE = "reference.safetensors"
 PREDICTIONS_FILE, CONTROL_FILE = "predictions.csv", "control.csv"
 CONTROL_MODEL = "svm"  # the classifier of `CONTROL_FILE`
 _MODELS_FOLDER = "members"  # per fold and seed; the name is part of the format
@@ -55,8 +59,8 @@ RUN_CONTENTS = FolderContents(
     others=(
         *("environment.json", SPLITS_FILE, VOCABULARY_FILE, PRETRAINED_FILE, SEGMENTS_FILE, ENCODER_FILE),
         *(f"{_MODELS_FOLDER}/*/seed-*/**/{name}" for name in ("*.safetensors", "*.json", "*.jsonl")),
-        *(PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
-        *(f"evaluation/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
+        *(REFERENCE_FILE, PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
+        *(f"evaluation*/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
     ),
 )
 
@@ -69,6 +73,9 @@ class _Parts(BaseModel):
     test: list[str] = []
 
 
+_MOST_NUMBERS = 100_000  # of a frame or a word: a network for more would fill the memory
+
+
 class _RunInfo(BaseModel):
     """What is read from ``run.json``; runs made before may lack what has a default."""
 
@@ -79,9 +86,9 @@ class _RunInfo(BaseModel):
     seeds: list[int] = []
     protocol: str = ""
     sampling_rates: dict[str, int] = {}
-    n_features: int = 0
+    n_features: int = Field(0, ge=0, le=_MOST_NUMBERS)
     embeddings: str | None = None
-    vector_size: int = 0
+    vector_size: int = Field(0, ge=0, le=_MOST_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class Run:
         pretrained: Pretrained | None = None,
         segments: WordSegments | None = None,
         encoder: PortableEncoder | None = None,
+        reference: Reference | None = None,
     ) -> Run:
         """Write a new run folder; it is complete once ``run.json``, the last file, exists."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +137,8 @@ class Run:
             segments.save(folder / SEGMENTS_FILE)
         if encoder is not None:
             encoder.save(folder / ENCODER_FILE)
+        if reference is not None:
+            reference.save(folder / REFERENCE_FILE)
         write_json(folder / RUN_FILE, {"format": FORMAT, **info})
         return cls.open(folder)
 
@@ -146,8 +156,10 @@ class Run:
             raise UserError(f"{folder} is not a run of speech2vec-emotion (no {RUN_FILE})")
         info = read_json_as(folder / RUN_FILE, dict[str, Any], "the description of a run")
         if info.get("format") != FORMAT:
-            raise UserError(f"{folder} has format {info.get('format')}, this version reads {FORMAT}: train it again")
+            found = shortened(info.get("format"))
+            raise UserError(f"{folder} has format {found}, this version reads {FORMAT}: train it again")
         read_json_as(folder / RUN_FILE, _RunInfo, "the description of a run")
+        info = {**_RunInfo.model_validate(info).model_dump(), **info}
         return cls(folder, info, load_settings(EmotionSettings, folder / CONFIG_FILE))
 
     @property
@@ -207,6 +219,7 @@ class Run:
         splits: dict[str, dict[str, list[str]]] = read_json_as(
             self.folder / SPLITS_FILE, dict[str, _Parts], "the splits of a run"
         )
+        splits = {fold: {**_Parts().model_dump(), **parts} for fold, parts in splits.items()}  # each part is there
         for fold in splits:
             self.model_folder(fold, 0)  # raises if a fold's name is not one below the run's folder
         return splits
@@ -216,6 +229,12 @@ class Run:
         if not (self.folder / VOCABULARY_FILE).exists():
             return None
         return Vocabulary(read_json_as(self.folder / VOCABULARY_FILE, list[str], "the vocabulary of a run"))
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What the training recordings are like; None if the run uses no audio, or was made before."""
+        path = self.folder / REFERENCE_FILE
+        return Reference.load(path) if path.exists() else None
 
     @cached_property
     def pretrained(self) -> Pretrained | None:
@@ -229,10 +248,13 @@ class Run:
         path = self.folder / PRETRAINED_FILE
         if not path.exists():
             return None
-        try:
-            return Pretrained(name=str(self.info["embeddings"]), **load_arrays(path))
-        except (SafetensorError, TypeError) as error:
-            raise UserError(f"{path} is damaged: {error}") from error
+        with parsing(path, "a file of word vectors"):
+            arrays = load_arrays(require_file(path))
+            n_words, size = arrays["vectors"].shape
+            shapes = {"vectors": (n_words, size), "known": (n_words,), "mean": (size,), "deviation": (size,)}
+            if {name: array.shape for name, array in arrays.items()} != shapes:
+                raise ValueError(f"its arrays are not {', '.join(shapes)}")
+            return Pretrained(name=str(self.info["embeddings"]), **arrays)
 
     def context(self, seed: int, device: torch.device | str = "cpu", **more: Any) -> Context:
         """What the classifier needs to know; `more` are fields of it."""
@@ -279,12 +301,10 @@ class Run:
         """Probabilities of the fold's test utterances [shape=(n_test, n_classes)], in the order of `splits`."""
         path = self.model_folder(fold, seed) / TEST_FILE
         shape = (len(self.splits[fold]["test"]), len(self.labels))
-        try:
-            probabilities = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path} is missing or damaged: remove its folder, and train with --resume") from error
+        with parsing(path, "an array of probabilities", "remove its folder, and train with --resume"):
+            probabilities = np.load(require_file(path), mmap_mode="r", allow_pickle=False)
         if not isinstance(probabilities, np.ndarray) or probabilities.shape != shape or probabilities.dtype.kind != "f":
             raise UserError(
                 f"{path} is not an array of {shape} probabilities: remove its folder, and train with --resume"
             )
-        return probabilities
+        return np.array(probabilities)

@@ -3,9 +3,9 @@
     python -m scripts.benchmarks.bench_methods [--preset acoustic] [--hours 5 50 475] [--folder FOLDER]
 
 Makes stores of random frames with the words, utterances and lengths of so many hours of LibriSpeech (475 h: 4.8 million
-words, 8.8 GB). On each, a new process fits the encoder and averages the vectors of all words; the scores on held-out
-speech, which take no longer on a larger store, are left out. Printed are seconds, processor time, and the peak of
-resident memory without files (RssAnon of /proc/self/status, so Linux only).
+words, 8.8 GB). On each, a new process fits the encoder and averages the vectors of all words. The scores on held-out
+speech, which take no longer on a larger store, are left out. Printed are seconds, seconds of processor time, and the
+peak of resident memory without files (RssAnon of /proc/self/status, so Linux only).
 """
 
 from __future__ import annotations

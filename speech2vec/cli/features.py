@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from speech2vec import api
 from speech2vec.cli.options import PresetOption
 from speech2vec.features.extraction import merge as merge_shards
+from speech2vec.features.frontend import PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Extraction
 from speech2vec.runtime import console
@@ -26,6 +27,13 @@ def features(
     preset: PresetOption = "default",
     config: console.ConfigOption = None,
     set_: console.SetOption = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained audio encoder whose frames replace the MFCC: a folder, or a name in the cache of "
+            "Hugging Face (docs/pretrained.md)."
+        ),
+    ] = None,
     jobs: console.JobsOption = 0,
     shard: console.ShardOption = None,
     quiet: console.QuietOption = False,
@@ -34,10 +42,11 @@ def features(
 ) -> None:
     """Compute the MFCC of every aligned word into a store (docs/mfcc.md gives the conventions)."""
     set_up_logging(quiet)
+    kind: Any = MfccSettings if encoder is None else PretrainedSettings
     result = api.extract(
         aligned,
         output,
-        settings=load_settings(MfccSettings, config, set_ or (), preset_of(FEATURES, preset)),
+        settings=load_settings(kind, config, set_ or (), preset_of(FEATURES, preset), {"encoder": encoder}),
         jobs=jobs,
         shard=parse_shard(shard) if shard else None,
         resume=resume,

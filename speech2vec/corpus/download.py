@@ -20,10 +20,11 @@ from typing import Any
 
 import pooch
 import requests
+from pydantic import BaseModel
 
 from speech2vec.corpus.datasets import Dataset, RemoteFile
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json, write_json
+from speech2vec.runtime.files import read_json_as, require_file, write_json
 from speech2vec.runtime.progress import Tracker
 
 log = logging.getLogger("speech2vec")
@@ -64,7 +65,8 @@ def download(
     """
     state = output / _STATE
     record = state / f"{dataset.name.replace(':', '-')}.json"
-    if not force and record.exists() and all((output / name).exists() for name in read_json(record)["placed"]):
+    placed = [] if force or not record.exists() else read_json_as(record, _Record, "the record of a download")["placed"]
+    if placed and all((output / name).exists() for name in placed):
         log.info("%s is already in %s; --force downloads it again", dataset.name, output)
         return []
     if any(file.checksum is None for file in dataset.files):
@@ -103,6 +105,12 @@ def download(
     return placed
 
 
+class _Record(BaseModel):
+    """What is read from the record of an earlier download."""
+
+    placed: list[str]
+
+
 def verify(path: Path, checksum: str | None) -> None:
     """Raise a `UserError` unless `path` is a file with this checksum (``md5:…`` or ``sha256:…``; None: any)."""
     if not path.is_file():
@@ -126,7 +134,7 @@ def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
         If the archive is damaged or not an archive, if a member is a link, a device or lies outside `folder`, or if
         the archive unpacks to over 100 times its size (and over 100 MiB).
     """
-    limit = max(_MIN_LIMIT, _MAX_EXPANSION * archive.stat().st_size)
+    limit = max(_MIN_LIMIT, _MAX_EXPANSION * require_file(archive).stat().st_size)
     unpacked = 0
     try:
         with Tracker(f"unpacking {archive.name}", None, "files", quiet) as tracker:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.files import atomic_path, read_json_as, require_file, shortened
+from speech2vec.runtime.guarded import read_parquet
 
 UTTERANCES_FILE = "utterances.jsonl"
 
@@ -118,12 +120,13 @@ def _utterance_from_json(row: object, folder: Path) -> Utterance:
     for key in ("start", "end"):
         value = row.get(key)
         if value is not None and not _is_time(value):
-            raise ValueError(f"'{key}' must be a non-negative number of seconds, not {value!r}")
+            raise ValueError(f"'{key}' must be a non-negative number of seconds, not {shortened(value)}")
     channel = row.get("channel")
     if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
-        raise ValueError(f"'channel' must be a non-negative integer, not {channel!r}")
-    if row.get("end") is not None and row["end"] <= (row.get("start") or 0.0):
-        raise ValueError(f"'end' ({row['end']}) must be after 'start' ({row.get('start') or 0.0})")
+        raise ValueError(f"'channel' must be a non-negative integer, not {shortened(channel)}")
+    start, end = row.get("start") or 0.0, row.get("end")
+    if end is not None and end <= start:
+        raise ValueError(f"'end' ({shortened(end)}) must be after 'start' ({shortened(start)})")
     return Utterance(
         utterance_id=row["utterance_id"],
         audio=folder / row["audio"],  # an absolute path stays as it is
@@ -178,6 +181,43 @@ def write_utterances(path: Path, utterances: Iterable[Utterance]) -> None:
             out.write(json.dumps(utterance.to_json(), ensure_ascii=False) + "\n")
 
 
+class _FailedUtterance(BaseModel):
+    utterance_id: str
+    reason: str
+    detail: str = ""
+
+
+class _Report(BaseModel):
+    """What is read from ``report.json``; the imports and reports made before may lack what has a default."""
+
+    failed: list[_FailedUtterance]
+    asked: int = 0
+    aligned: int = 0
+    words: int = 0
+    guessed_pronunciations: int = 0
+    guessed_words: dict[str, str] = {}
+    words_left_out: dict[str, int] = {}
+    settings: dict[str, Any] | None = None
+    fingerprint: str = ""
+    shard: str | None = None
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """Read the report of an ALIGNED folder.
+
+    Raises
+    ------
+    UserError
+        If the folder has no report (it is not an ALIGNED folder, or its run was not finished), or the file is not the
+        report of an alignment.
+    """
+    path = Path(folder) / REPORT_FILE
+    if not path.exists():
+        raise UserError(f"{folder} is not a finished alignment: it has no {REPORT_FILE}")
+    report: dict[str, Any] = read_json_as(path, _Report, "the report of an alignment")
+    return report
+
+
 def words_table(words: Iterable[Word]) -> pa.Table:
     """Words as a table with the columns of `WORDS_SCHEMA`."""
     rows = list(words)
@@ -202,22 +242,7 @@ def read_words(path: Path) -> pa.Table:
     """
     path = Path(path)
     path = path / WORDS_FILE if path.is_dir() else path
-    try:
-        table = pq.read_table(require_file(path))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; 'speech2vec-align run' or 'import' creates it") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    missing = [name for name in WORDS_SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise UserError(f"{path} lacks the column(s) {', '.join(missing)}")
-    for name in ("utterance_id", "word", "start", "end"):
-        if table[name].null_count:
-            raise UserError(f"{path} has a row without '{name}'")
-    try:
-        table = table.select(WORDS_SCHEMA.names).cast(WORDS_SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise UserError(f"{path} has a column of the wrong type: {str(error).splitlines()[0]}") from error
+    table = read_parquet(path, WORDS_SCHEMA, "'speech2vec-align run' or 'import' makes it")
     for name in ("start", "end"):
         finite = np.isfinite(table[name].to_numpy())
         if not finite.all():

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, read_utterances
-from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.errors import UserError, clear_line
 from speech2vec.runtime.files import is_utf8, require_file
 
 AUDIO_SUFFIXES = frozenset(
@@ -42,6 +42,9 @@ class Problem:
     utterance_id: str
     reason: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", clear_line(self.detail))
 
 
 @dataclass

@@ -15,6 +15,7 @@ from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json, write_json
+from speech2vec.runtime.guarded import guarded_cell
 from speech2vec.runtime.output import FolderContents
 
 EVALUATION_FILE = "evaluation.json"
@@ -179,9 +180,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
                     ("own", [*result.scores, result.mean]),
                     ("common", [*result.common_scores, result.common_mean]),
                 ):
-                    rows.writerows(_csv_row(level, name, over, score) for score in scores)
+                    rows.writerows(_csv_row(level, str(guarded_cell(name)), over, score) for score in scores)
             for name, scores in level.follows.items():
-                rows.writerows(_csv_row(level, name, "random pairs", score) for score in scores)
+                rows.writerows(_csv_row(level, str(guarded_cell(name)), "random pairs", score) for score in scores)
         for title, table in evaluation.published.columns.items():
             for benchmark in evaluation.benchmarks:
                 if benchmark.name in table:

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from speech2vec.corpus.audio import AudioError
 from speech2vec.corpus.manifest import WORDS_FILE
+from speech2vec.features.frontend import PROJECTION_FILE, FeatureSettings, FrontEnd, Projection, feature_settings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import (
     PLAN_FILE,
     Extraction,
     Plan,
+    cut_words,
     extract_part,
     part_file,
     read_frames,
@@ -29,7 +32,6 @@ from speech2vec.features.parts import (
     read_plan,
 )
 from speech2vec.features.store import FRAMES_FILE, META_FILE, read_meta, starts_of_runs, write_store
-from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
@@ -37,16 +39,20 @@ from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker
 
 PARTS = "parts"
+_UTTERANCES_OF_PROJECTION = 200  # some 40 minutes of speech
 _STORE_CONTENTS = FolderContents(
     marks=(META_FILE, PARTS),
-    others=(FRAMES_FILE, WORDS_FILE, *(f"{PARTS}/{name}" for name in (PLAN_FILE, "[0-9]*.npy", "[0-9]*.parquet"))),
+    others=(
+        *(FRAMES_FILE, WORDS_FILE, PROJECTION_FILE),
+        *(f"{PARTS}/{name}" for name in (PLAN_FILE, PROJECTION_FILE, "[0-9]*.npy", "[0-9]*.parquet")),
+    ),
 )
 
 
 def extract(
     aligned: Path,
     store: Path,
-    settings: MfccSettings,
+    features: FeatureSettings | FrontEnd,
     *,
     jobs: int = 1,
     shard: tuple[int, int] | None = None,
@@ -59,7 +65,8 @@ def extract(
     Parameters
     ----------
     aligned, store : Path
-    settings : MfccSettings
+    features : MfccSettings, PretrainedSettings or FrontEnd
+        The front end of a store extracts the same features from other words.
     jobs : int
         Number of processes.
     shard : (K, N) or None
@@ -78,20 +85,21 @@ def extract(
     UserError
         If the input is invalid (before anything is written or removed), or none of its words could be used.
     """
+    front_end = features if isinstance(features, FrontEnd) else FrontEnd.of(features)
     plan = Plan(aligned)
-    plan_json = plan.describe(settings, shard or (1, 1))
+    plan_json = plan.describe(front_end.settings, shard or (1, 1))
     with only_writer(store):
         claim_output(store, force=force, resume=resume, inputs=[aligned], folder=_STORE_CONTENTS)
         if resume and (finished := _resume(store, plan_json, shard)):
             return finished
-        return _extract(plan, plan_json, store, settings, jobs, shard, quiet)
+        return _extract(plan, plan_json, store, front_end, jobs, shard, quiet)
 
 
 def _extract(
     plan: Plan,
     plan_json: dict[str, Any],
     store: Path,
-    settings: MfccSettings,
+    front_end: FrontEnd,
     jobs: int,
     shard: tuple[int, int] | None,
     quiet: bool,
@@ -100,17 +108,18 @@ def _extract(
     parts = store / PARTS
     if not (parts / PLAN_FILE).exists():
         write_json(parts / PLAN_FILE, plan_json)
+    front_end = _with_projection(front_end, plan, parts)
     k, n = shard or (1, 1)
     numbers = range(k - 1, len(plan), n)
     missing = [number for number in numbers if not part_file(parts, number).exists()]
     with Tracker("features", sum(map(plan.n_utterances, missing)), "utterances", quiet) as tracker:
-        work = partial(extract_part, settings=settings, parts=parts)
+        work = partial(extract_part, front_end=front_end, parts=parts)
         for done in in_processes(work, map(plan.part, missing), min(jobs, len(missing))):
             tracker.advance(done)
     files = [part_file(parts, number) for number in numbers]
     if shard is not None:
         return read_parts(files)[0]
-    result = _finish(store, files, plan_json)
+    result = _finish(store, files, plan_json, front_end)
     shutil.rmtree(parts)
     return result
 
@@ -149,8 +158,12 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
             raise UserError(
                 f"{file.parent.parent} is not finished: complete it first with 'speech2vec features ... --resume'"
             )
+    front_end = _common_front_end(feature_settings(first["settings"]), shards)
     claim_output(store, force=force, inputs=shards, folder=_STORE_CONTENTS)
-    return _finish(store, files, first)
+    return _finish(store, files, first, front_end)
+
+
+_NOTED = ("short_words", "shortened_words", "failed")  # in an `Extraction` and in meta.json
 
 
 def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | None) -> Extraction | None:
@@ -169,19 +182,62 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
         meta = read_meta(store)
         if shard is not None or any(meta.get(key) != plan_json[key] for key in ("fingerprint", "aligned")):
             raise UserError(f"{store} is a store made with other settings or words; --force starts over")
-        counts = meta["n_words"], meta["n_frames"], meta["seconds_of_audio"], meta["short_words"]
-        return Extraction(*counts, meta["shortened_words"], meta["failed"])
+        shown = {"seconds": "seconds_of_audio", **{key: key for key in ("n_words", "n_frames", *_NOTED)}}
+        return Extraction(**{name: meta[key] for name, key in shown.items() if key in meta})
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
         raise UserError(f"{store} contains no extraction to resume; --force replaces it")
     return None
 
 
-def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
+def _with_projection(front_end: FrontEnd, plan: Plan, parts: Path) -> FrontEnd:
+    """The front end with the projection that `parts` holds, or that is fitted to a sample of the words."""
+    settings, file = front_end.settings, parts / PROJECTION_FILE
+    if isinstance(settings, MfccSettings):
+        return front_end
+    if not file.exists():
+        projection = front_end.projection or Projection.fit(_sample(front_end, plan), settings.n_components)
+        projection.save(file)
+    return FrontEnd(settings, Projection.load(file))
+
+
+def _sample(front_end: FrontEnd, plan: Plan) -> Iterator[np.ndarray]:
+    """The encoder's frames of the words of some utterances, so far as they can be read."""
+    part, n_frames = plan.sample(_UTTERANCES_OF_PROJECTION), 0
+    start, end = part.words["start"].to_numpy(), part.words["end"].to_numpy()
+    ends = np.cumsum(part.n_words)
+    problem = "no word lies within its audio"
+    for utterance, first, last in zip(part.utterances, ends - part.n_words, ends, strict=True):
+        try:
+            cut = cut_words(utterance, start[first:last], end[first:last], front_end)
+        except AudioError as error:  # reported with its part
+            problem = str(error)
+            continue
+        n_frames += len(cut.frames)
+        yield cut.frames
+    if not n_frames:
+        raise UserError(f"no word can be used: {problem}")
+
+
+def _common_front_end(settings: FeatureSettings, shards: Sequence[Path]) -> FrontEnd:
+    """The front end of all shards, each of which fitted its projection to the same sample."""
+    if isinstance(settings, MfccSettings):
+        return FrontEnd(settings)
+    first, *others = (Projection.load(shard / PARTS / PROJECTION_FILE) for shard in shards)
+    for shard, other in zip(shards[1:], others, strict=True):
+        if not np.allclose(first.components, other.components, atol=0.01):
+            raise UserError(
+                f"the projections of {shards[0]} and {shard} differ: extract one of them again with the "
+                f"{PROJECTION_FILE} of the other in its folder {PARTS}"
+            )
+    return FrontEnd(settings, first)
+
+
+def _finish(store: Path, files: list[Path], plan: dict[str, Any], front_end: FrontEnd) -> Extraction:
     """Normalise the parts and write the store."""
     result, tables = read_parts(files)
     if not result.n_words:
         raise UserError(f"no word can be used: {result.failed[0]['detail'] if result.failed else 'no parts'}")
-    settings = validate_settings(MfccSettings, plan["settings"])
+    settings, width = front_end.settings, front_end.n_features
     words = pa.concat_tables(tables).unify_dictionaries()
     n_frames = words["n_frames"].to_numpy().astype(np.int64)
     column = words.schema.get_field_index("first_frame")
@@ -190,9 +246,9 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
     ends = np.cumsum([len(table) for table in tables])
     groups_of = np.split(groups, ends[:-1])
     if settings.normalise == "none":
-        mean, deviation = np.zeros((1, settings.n_mfcc), np.float32), np.ones((1, settings.n_mfcc), np.float32)
+        mean, deviation = np.zeros((1, width), np.float32), np.ones((1, width), np.float32)
     else:
-        mean, deviation = _moments(files, tables, groups_of, len(names), settings.n_mfcc)
+        mean, deviation = _moments(files, tables, groups_of, len(names), width)
 
     def blocks() -> Iterator[np.ndarray]:
         for file, table, group in zip(files, tables, groups_of, strict=True):
@@ -204,12 +260,16 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
 
     # Stored for other recordings of a speaker or corpus; moments of an utterance apply to no other recording.
     moments = zip(names, mean, deviation, strict=True) if settings.normalise in ("speaker", "corpus") else ()
+    if front_end.projection is not None:
+        store.mkdir(parents=True, exist_ok=True)
+        front_end.projection.save(store / PROJECTION_FILE)
     write_store(
         store,
         words,
         blocks(),
-        settings.n_mfcc,
+        width,
         plan["settings"],
+        front_end.dtype,
         aligned=plan["aligned"],
         synthetic=plan["synthetic"],
         normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in moments},
@@ -221,7 +281,7 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any]) -> Extraction:
     return result
 
 
-def _groups(words: pa.Table, settings: MfccSettings) -> tuple[np.ndarray, list[str]]:
+def _groups(words: pa.Table, settings: FeatureSettings) -> tuple[np.ndarray, list[str]]:
     """The normalisation group of each word [shape=(n_words,)], and the groups' names."""
     if settings.normalise in ("corpus", "none"):
         return np.zeros(len(words), dtype=np.int32), ["corpus"]
@@ -230,11 +290,11 @@ def _groups(words: pa.Table, settings: MfccSettings) -> tuple[np.ndarray, list[s
 
 
 def _moments(
-    files: list[Path], tables: list[pa.Table], groups_of: list[np.ndarray], n_groups: int, n_mfcc: int
+    files: list[Path], tables: list[pa.Table], groups_of: list[np.ndarray], n_groups: int, n_features: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per group [shape=(n_groups, n_mfcc)], float32, summed in float64."""
+    """Mean and standard deviation per group [shape=(n_groups, n_features)], float32, summed in float64."""
     count = np.zeros((n_groups, 1))
-    total, squares = np.zeros((n_groups, n_mfcc)), np.zeros((n_groups, n_mfcc))
+    total, squares = np.zeros((n_groups, n_features)), np.zeros((n_groups, n_features))
     for file, table, group in zip(files, tables, groups_of, strict=True):
         if not len(table):
             continue

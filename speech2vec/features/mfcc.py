@@ -17,6 +17,7 @@ import scipy.fft
 import scipy.signal
 from pydantic import Field, model_validator
 
+from speech2vec.corpus.audio import MAX_SAMPLING_RATE
 from speech2vec.runtime.config import Settings
 
 # Frames per block: few enough for the cache of a core, which is three times as fast as a long utterance at once.
@@ -46,12 +47,12 @@ class MfccSettings(Settings):
         Longer words are truncated to this many frames.
     """
 
-    sampling_rate: int = Field(16000, ge=1000)
+    sampling_rate: int = Field(16000, ge=1000, le=MAX_SAMPLING_RATE)
     n_mfcc: int = Field(13, ge=1)
     hop_length: int = Field(160, ge=1)
     win_length: int = Field(400, ge=2)
-    n_fft: int = Field(512, ge=2, multiple_of=2)
-    n_mels: int = Field(40, ge=1)
+    n_fft: int = Field(512, ge=2, le=65536, multiple_of=2)
+    n_mels: int = Field(40, ge=1, le=1024)
     fmin: float = Field(20.0, ge=0)
     fmax: float | None = None
     log_floor: float = Field(1e-10, gt=0)
@@ -133,13 +134,14 @@ def mfcc(samples: np.ndarray, settings: MfccSettings | None = None) -> np.ndarra
     return out
 
 
-def frame_span(start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> tuple[np.ndarray, np.ndarray]:
+def frame_span(start: np.ndarray, end: np.ndarray, frame_shift: float) -> tuple[np.ndarray, np.ndarray]:
     """The frames whose centres lie in [start, end).
 
     Parameters
     ----------
     start, end : ndarray [shape=(n_words,)], seconds
-        From the first sample given to `mfcc`.
+        From the centre of the first frame.
+    frame_shift : float, seconds
 
     Returns
     -------
@@ -148,11 +150,11 @@ def frame_span(start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> tu
 
     Examples
     --------
-    >>> frame_span(np.array([0.02]), np.array([0.05]), MfccSettings())
+    >>> frame_span(np.array([0.02]), np.array([0.05]), 0.01)
     (array([2]), array([5]))
     """
     # A tolerance of one microsecond: 0.29 s is frame 29 although 0.29 / 0.01 is 28.999999999999996.
-    shift, tolerance = settings.frame_shift, 1e-6
+    shift, tolerance = frame_shift, 1e-6
     first = np.ceil((start - tolerance) / shift).astype(np.int64)
     last = np.ceil((end - tolerance) / shift).astype(np.int64)
     empty = last <= first

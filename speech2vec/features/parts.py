@@ -1,7 +1,7 @@
 """The parts of a feature extraction: planned from an ALIGNED folder, computed one by one, read back together.
 
 A part is some utterances with their words. Processes and machines share the parts; each is written completely or not at
-all. `extract_part` computes MFCC over whole utterances and cuts the words out.
+all. `extract_part` computes the frames of whole utterances and cuts the words out.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, FiniteFloat
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_utterances, read_words
 from speech2vec.corpus.readers import is_synthetic
-from speech2vec.features.mfcc import MfccSettings, frame_span, mfcc
-from speech2vec.features.store import STORE_SCHEMA, rows_of_ranges, write_frames
+from speech2vec.features.frontend import FeatureSettings, FrontEnd
+from speech2vec.features.mfcc import frame_span
+from speech2vec.features.store import FRAME_TYPES, READ_SCHEMA, STORE_SCHEMA, rows_of_ranges, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file
+from speech2vec.runtime.files import atomic_path, read_json_as
+from speech2vec.runtime.guarded import parsing, read_array, read_parquet
+from speech2vec.runtime.seeds import PROJECTION, generator
 
 PLAN_FILE = "plan.json"
 UTTERANCES_PER_PART = 64  # some minutes of speech, about a second of work
 
 # Seconds by which a word may end after its audio: aligners round, and MP3 changes the length of a file.
 _OVERHANG = 0.1
+_REMEDY = "copy it again, or extract again with --force"
 # Samples lie in [-1, 1], in floating-point files roughly so; the power of larger ones would overflow float32.
 _MAX_SAMPLE = 1e12
 
@@ -113,7 +118,14 @@ class Plan:
         words = self._words.take(np.arange(offsets[0], offsets[-1]))
         return Part(number, utterances, words, np.diff(offsets).tolist())
 
-    def describe(self, settings: MfccSettings, shard: tuple[int, int]) -> dict[str, Any]:
+    def sample(self, n_utterances: int) -> Part:
+        """Some utterances, always the same of the same folder."""
+        chosen = np.sort(generator(0, PROJECTION).permutation(len(self._utterances))[:n_utterances])
+        first, n_words = self._offsets[chosen], np.diff(self._offsets)[chosen]
+        words = self._words.take(rows_of_ranges(first, n_words))
+        return Part(0, [self._utterances[i] for i in chosen], words, n_words.tolist())
+
+    def describe(self, settings: FeatureSettings, shard: tuple[int, int]) -> dict[str, Any]:
         """The contents of plan.json: only parts of equal settings, words and shard belong together."""
         return {
             "fingerprint": fingerprint(settings),
@@ -125,11 +137,27 @@ class Plan:
         }
 
 
+class _PlanFile(BaseModel):
+    fingerprint: str
+    settings: dict[str, Any]
+    aligned: str
+    n_parts: int = Field(ge=0)
+    shard: tuple[int, int] | list[int] = Field(min_length=2, max_length=2)
+    synthetic: bool = False
+
+
+class _Notes(BaseModel):
+    """What a part's Parquet file tells in its metadata beside its words."""
+
+    seconds: FiniteFloat
+    short_words: int
+    shortened_words: int
+    failed: list[dict[str, str]]
+
+
 def read_plan(file: Path) -> dict[str, Any]:
     """Read a plan.json, which `Plan.describe` made when the extraction was started."""
-    plan = read_json(file)
-    if not isinstance(plan, dict) or not {"fingerprint", "settings", "aligned", "n_parts", "shard"} <= plan.keys():
-        raise UserError(f"{file} is not the plan of a feature extraction")
+    plan: dict[str, Any] = read_json_as(file, _PlanFile, "the plan of a feature extraction")
     return plan
 
 
@@ -165,7 +193,7 @@ def part_file(parts: Path, number: int) -> Path:
     return parts / f"{number:06d}.parquet"
 
 
-def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
+def extract_part(part: Part, front_end: FrontEnd, parts: Path) -> int:
     """Compute and write one part; returns its number of utterances.
 
     The frames, not normalised, go to ``NNNNNN.npy``. The words, with the failures in the metadata, go to
@@ -179,7 +207,7 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     ends = np.cumsum(part.n_words)
     for utterance, first, last in zip(part.utterances, ends - part.n_words, ends, strict=True):
         try:
-            cut = cut_words(utterance, start[first:last], end[first:last], settings)
+            cut = cut_words(utterance, start[first:last], end[first:last], front_end)
         except audio.AudioError as error:
             failed.append(_failure(utterance, "unreadable audio", str(error)))
             continue
@@ -204,11 +232,11 @@ def extract_part(part: Part, settings: MfccSettings, parts: Path) -> int:
     columns["speaker"] = pa.array(speakers[used], pa.string())
     columns["first_frame"] = pa.array((np.cumsum(n_frames) - n_frames)[used])
     columns["n_frames"] = pa.array(n_frames[used])
-    short_words = int((end - start < settings.frame_shift - 1e-6)[used].sum())
+    short_words = int((end - start < front_end.settings.frame_shift - 1e-6)[used].sum())
     notes = {"seconds": seconds, "short_words": short_words, "shortened_words": n_shortened, "failed": failed}
     table = pa.table(columns).select(STORE_SCHEMA.names).cast(STORE_SCHEMA)
     file = part_file(parts, part.number)
-    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), settings.n_mfcc, frames)
+    write_frames(file.with_suffix(".npy"), int(n_frames.sum()), front_end.n_features, frames, front_end.dtype)
     with atomic_path(file) as temporary:
         pq.write_table(table.replace_schema_metadata({"notes": json.dumps(notes)}), temporary, compression="zstd")
     return len(part.utterances)
@@ -224,7 +252,7 @@ class Cut:
 
     Parameters
     ----------
-    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+    frames : ndarray [shape=(total_frames, n_features)], float32
         Not normalised, word after word.
     n_frames : ndarray [shape=(n_words,)], int64
         0 for a word outside the audio.
@@ -240,35 +268,37 @@ class Cut:
     n_shortened: int
 
 
-def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
-    """Compute MFCC over a whole utterance and cut its words out.
+def cut_words(utterance: Utterance, start: np.ndarray, end: np.ndarray, front_end: FrontEnd) -> Cut:
+    """Compute the frames of a whole utterance and cut its words out.
 
     Parameters
     ----------
     utterance : Utterance
     start, end : ndarray [shape=(n_words,)], seconds
         From the start of the audio file.
-    settings : MfccSettings
+    front_end : FrontEnd
 
     Raises
     ------
     AudioError
         If the audio cannot be read, or its samples are too large for float32 features.
     """
-    samples = audio.load(utterance.audio, utterance.start, utterance.end, settings.sampling_rate, utterance.channel)
+    rate = front_end.settings.sampling_rate
+    samples = audio.load(utterance.audio, utterance.start, utterance.end, rate, utterance.channel)
     peak = float(np.abs(samples).max())
     if peak > _MAX_SAMPLE:
         raise audio.AudioError(f"{utterance.audio}: its samples are too large (up to {peak:.1e}; the range is -1 to 1)")
     offset = utterance.start or 0.0
-    return cut_samples(samples, start - offset, end - offset, settings)
+    return cut_samples(samples, start - offset, end - offset, front_end)
 
 
-def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, settings: MfccSettings) -> Cut:
+def cut_samples(samples: np.ndarray, start: np.ndarray, end: np.ndarray, front_end: FrontEnd) -> Cut:
     """As `cut_words`, for samples [shape=(n_samples,)] at ``settings.sampling_rate``; times from the first sample."""
-    frames = mfcc(samples, settings)
+    frames, settings = front_end.frames(samples), front_end.settings
     seconds = len(samples) / settings.sampling_rate
     inside = (start > -settings.frame_shift) & (start < seconds) & (end < seconds + _OVERHANG) & (end >= start)
-    first, last = frame_span(start[inside], end[inside], settings)
+    centre = front_end.first_centre
+    first, last = frame_span(start[inside] - centre, end[inside] - centre, settings.frame_shift)
     first = np.minimum(first, len(frames) - 1)
     full = np.clip(last, first + 1, len(frames)) - first
     lengths = np.minimum(full, settings.max_frames or len(frames))
@@ -281,32 +311,28 @@ def read_parts(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
     """The combined result of the parts, and the words of each."""
     result, tables = Extraction(), []
     for file in files:
-        try:
-            table = pq.read_table(require_file(file))
-            notes = json.loads(table.schema.metadata[b"notes"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise _damaged(file) from error
-        tables.append(table.replace_schema_metadata())
-        result.seconds += notes["seconds"]
-        result.short_words += notes["short_words"]
-        result.shortened_words += notes["shortened_words"]
-        result.failed += notes["failed"]
+        table = read_parquet(file, READ_SCHEMA, _REMEDY)
+        with parsing(file, "a part of a feature extraction", _REMEDY):
+            notes = _Notes.model_validate_json((table.schema.metadata or {})[b"notes"])
+        n_frames = table["n_frames"].to_numpy().astype(np.int64)
+        if n_frames.min(initial=1) < 1 or (table["first_frame"].to_numpy() != np.cumsum(n_frames) - n_frames).any():
+            raise UserError(f"{file} has words whose frames are not one after the other: {_REMEDY}")
+        tables.append(table.cast(STORE_SCHEMA).replace_schema_metadata())
+        result.seconds += notes.seconds
+        result.short_words += notes.short_words
+        result.shortened_words += notes.shortened_words
+        result.failed += notes.failed
         result.n_words += len(table)
         result.n_frames += int(table["n_frames"].to_numpy().sum())
     return result, tables
 
 
 def read_frames(file: Path, words: pa.Table) -> np.ndarray:
-    """The frames of a part [shape=(n_frames, n_mfcc)], float32, not normalised; `file` is its words' file."""
+    """The frames of a part [shape=(n_frames, n_features)], float32, not normalised; `file` is its words' file."""
     file = file.with_suffix(".npy")
-    try:
-        frames = np.load(require_file(file))
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(file) from error
-    if len(frames) != words["n_frames"].to_numpy().sum():
-        raise _damaged(file)
+    n_frames = int(words["n_frames"].to_numpy().sum())
+    # A copy in memory, which may be changed.
+    frames = np.array(read_array(file, FRAME_TYPES, (n_frames, None), _REMEDY), dtype=np.float32)
+    if not np.isfinite(frames).all():
+        raise UserError(f"{file} holds NaN or infinity: {_REMEDY}")
     return frames
-
-
-def _damaged(file: Path) -> UserError:
-    return UserError(f"{file} is missing or damaged (incomplete copy?): copy it again, or extract again with --force")

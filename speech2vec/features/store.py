@@ -1,6 +1,7 @@
 """The feature store: the frames of all words in one memory-mapped array, with an index of the words.
 
-``frames.npy`` [shape=(total_frames, n_mfcc)], float32, normalised: the frames of words only, word after word.
+``frames.npy`` [shape=(total_frames, n_mfcc)], float32 (float16 of a pretrained encoder), normalised: the frames of
+words only, word after word.
 ``words.parquet``: one row per word instance, in corpus order. ``meta.json``: settings, fingerprint, normalisation;
 written last, so that a folder without it is not (yet) a store.
 
@@ -20,14 +21,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json, require_file, write_json
+from speech2vec.runtime.files import atomic_path, read_json_as, write_json
+from speech2vec.runtime.guarded import read_array, read_parquet
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
+
+FRAME_TYPES = (np.float32, np.float16)
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 STORE_SCHEMA = pa.schema(
@@ -43,6 +48,37 @@ STORE_SCHEMA = pa.schema(
     ]
 )
 
+# As it is read: only a score may be missing.
+READ_SCHEMA = pa.schema([field if field.name == "score" else field.with_nullable(False) for field in STORE_SCHEMA])
+
+
+class _FeatureSettings(BaseModel):
+    """Of `MfccSettings`, or of `PretrainedSettings`, which names an encoder."""
+
+    encoder: str | None = None
+    n_mfcc: int | None = Field(None, ge=1)
+    n_components: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> _FeatureSettings:
+        if (self.n_mfcc if self.encoder is None else self.n_components) is None:
+            raise ValueError("the number of features is missing")
+        return self
+
+
+class _Meta(BaseModel):
+    """What is read from ``meta.json``; stores made before may lack what has a default."""
+
+    settings: _FeatureSettings
+    fingerprint: str
+    aligned: str = ""
+    n_words: int = 0
+    n_frames: int = 0
+    seconds_of_audio: FiniteFloat = 0.0
+    short_words: int = 0
+    shortened_words: int = 0
+    failed: list[dict[str, str]] = []
+
 
 @dataclass(frozen=True, eq=False)
 class Store:
@@ -51,7 +87,7 @@ class Store:
     Parameters
     ----------
     path : Path
-    frames : ndarray [shape=(total_frames, n_mfcc)], float32
+    frames : ndarray [shape=(total_frames, n_mfcc)], float32 or float16
         Memory-mapped, normalised.
     types : list of str
         The vocabulary, sorted by descending frequency, then alphabetically.
@@ -63,7 +99,7 @@ class Store:
     n_frames : ndarray [shape=(n_words,)], int32
     utterance_ids, speakers : list of str
     settings : dict
-        The `MfccSettings` that made it.
+        The `MfccSettings` or `PretrainedSettings` that made it.
     fingerprint : str
     meta : dict
         The contents of meta.json.
@@ -100,20 +136,25 @@ class Store:
         return bool(self.meta.get("synthetic"))
 
     def segment(self, index: int) -> np.ndarray:
-        """The frames of one word [shape=(n_frames, n_mfcc)], as a view."""
+        """The frames of one word [shape=(n_frames, n_mfcc)], float32, as a view if they are stored so."""
         first = int(self.first_frame[index])
-        return self.frames[first : first + int(self.n_frames[index])]
+        return self.frames[first : first + int(self.n_frames[index])].astype(np.float32, copy=False)
 
     def gather(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The frames of some words, word after word [shape=(total_frames, n_mfcc)], copied (to `out`).
+        """The frames of some words, word after word [shape=(total_frames, n_mfcc)], float32, copied (to `out`).
 
         Contiguous words are prefetched in one request, and read-ahead is off: words and utterances are drawn at random
         from a file that may be larger than memory.
         """
         n, first = self.n_frames[rows].astype(np.int64), self.first_frame[rows]
         self._prefetch(first, first + n)
-        taken: np.ndarray = np.take(self._random_access_frames, rows_of_ranges(first, n), axis=0, out=out, mode="clip")
-        return taken
+        index = rows_of_ranges(first, n)
+        if self.frames.dtype == np.float32:
+            taken: np.ndarray = np.take(self._random_access_frames, index, axis=0, out=out, mode="clip")
+            return taken
+        out = np.empty((len(index), self.n_mfcc), np.float32) if out is None else out
+        out[:] = self._random_access_frames[index]
+        return out
 
     def _prefetch(self, first: np.ndarray, end: np.ndarray) -> None:
         """Announce to the system the frames to be read, from `first` to `end` [shape=(n_words,)]."""
@@ -169,22 +210,9 @@ class Store:
         """
         path = Path(path)
         meta = read_meta(path)
-        try:
-            frames = np.load(require_file(path / FRAMES_FILE), mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise _unreadable(path / FRAMES_FILE, "array", error) from error
-        try:
-            table = pq.read_table(require_file(path / WORDS_FILE)).unify_dictionaries()
-        except (OSError, ValueError, EOFError, pa.ArrowInvalid) as error:
-            raise _unreadable(path / WORDS_FILE, "Parquet file", error) from error
-        missing = [name for name in STORE_SCHEMA.names if name not in table.column_names]
-        if missing:
-            raise UserError(f"{path / WORDS_FILE} lacks the column(s) {', '.join(missing)}: is {path} a store?")
-        wrong = [f.name for f in STORE_SCHEMA if f.type != _NAME and table.schema.field(f.name).type != f.type]
-        if wrong:
-            raise UserError(f"{path / WORDS_FILE} has a column of the wrong type: {', '.join(wrong)}")
-        if frames.ndim != 2 or frames.shape[1] != meta["settings"]["n_mfcc"] or frames.dtype != np.float32:
-            raise UserError(f"{path / FRAMES_FILE} is {frames.dtype} of shape {frames.shape}, which no store contains")
+        remedy = f"'speech2vec features ALIGNED -o {path} --force' rebuilds the store"
+        frames = read_array(path / FRAMES_FILE, FRAME_TYPES, (None, n_features(meta["settings"])), remedy)
+        table = read_parquet(path / WORDS_FILE, READ_SCHEMA, remedy)
         n_frames = table["n_frames"].to_numpy().astype(np.int32, copy=False)
         first_frame = table["first_frame"].to_numpy()
         if len(n_frames) == 0:
@@ -222,30 +250,24 @@ class Store:
         )
 
 
-def _unreadable(file: Path, kind: str, error: Exception) -> UserError:
-    fault = "is missing" if isinstance(error, FileNotFoundError) else f"is not a complete {kind}"
-    return UserError(f"{file} {fault}: 'speech2vec features ALIGNED -o {file.parent} --force' rebuilds the store")
-
-
 def read_meta(path: Path) -> dict[str, Any]:
     """The meta.json of a store; a `UserError` says why the folder is not a store."""
     file = path / META_FILE
     if not file.exists():
         reason = "no such folder" if not path.exists() else f"it contains no {META_FILE}"
         raise UserError(f"{path} is not a store ({reason}); 'speech2vec features ALIGNED -o STORE' makes one")
-    meta = read_json(file)
-    try:
-        settings, stored, _ = meta["settings"], meta["fingerprint"], meta["settings"]["n_mfcc"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{file} is not the {META_FILE} of a store: it lacks {error}") from error
-    if fingerprint(settings) != stored:
-        raise UserError(f"{file}: its settings do not match its fingerprint {stored}: it was edited by hand")
+    meta: dict[str, Any] = read_json_as(file, _Meta, f"the {META_FILE} of a store")
+    if fingerprint(meta["settings"]) != meta["fingerprint"]:
+        raise UserError(f"{file}: its settings do not match its fingerprint: it was edited by hand; extract again")
     return meta
 
 
+def n_features(settings: dict[str, Any]) -> int:
+    """Numbers in a frame of a store of these settings (of `MfccSettings` or `PretrainedSettings`)."""
+    return int(settings["n_components" if "encoder" in settings else "n_mfcc"])
+
+
 def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # for a column of no or several chunks, depending on the version
         array = array.unify_dictionaries().combine_chunks() if array.num_chunks > 1 else array.chunk(0)
@@ -253,7 +275,13 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
 
 
 def write_store(
-    path: Path, words: pa.Table, frames: Iterable[np.ndarray], n_mfcc: int, settings: dict[str, Any], **meta: Any
+    path: Path,
+    words: pa.Table,
+    frames: Iterable[np.ndarray],
+    n_features: int,
+    settings: dict[str, Any],
+    dtype: str = "<f4",
+    **meta: Any,
 ) -> None:
     """Write a store, ``meta.json`` last; the one of an older store is removed first.
 
@@ -262,37 +290,39 @@ def write_store(
     path : Path
     words : pyarrow.Table
         Columns of `STORE_SCHEMA`.
-    frames : iterable of ndarray [shape=(n, n_mfcc)]
+    frames : iterable of ndarray [shape=(n, n_features)]
         Consecutive blocks.
-    n_mfcc : int
+    n_features : int
     settings : dict
+    dtype : {"<f4", "<f2"}
+        Of the frames on disk.
     **meta
         Further entries of meta.json.
     """
     path.mkdir(parents=True, exist_ok=True)
     (path / META_FILE).unlink(missing_ok=True)
     total = int(pc.sum(words["n_frames"]).as_py() or 0)
-    write_frames(path / FRAMES_FILE, total, n_mfcc, frames)
+    write_frames(path / FRAMES_FILE, total, n_features, frames, dtype)
     with atomic_path(path / WORDS_FILE) as temporary:
         pq.write_table(words.select(STORE_SCHEMA.names).cast(STORE_SCHEMA), temporary, compression="zstd")
     header = {"settings": settings, "fingerprint": fingerprint(settings), "n_words": len(words), "n_frames": total}
     write_json(path / META_FILE, {**header, **meta})
 
 
-def write_frames(file: Path, n_frames: int, n_mfcc: int, blocks: Iterable[np.ndarray]) -> None:
-    """Write a ``.npy`` file [shape=(n_frames, n_mfcc)], float32, from consecutive blocks.
+def write_frames(file: Path, n_frames: int, n_features: int, blocks: Iterable[np.ndarray], dtype: str = "<f4") -> None:
+    """Write a ``.npy`` file [shape=(n_frames, n_features)] from consecutive blocks.
 
     Raises
     ------
     OSError
         If the disk is full. (Writing through a memory map would crash, and `numpy.save` hides the reason.)
     """
-    header = {"descr": "<f4", "fortran_order": False, "shape": (n_frames, n_mfcc)}
+    header = {"descr": dtype, "fortran_order": False, "shape": (n_frames, n_features)}
     written = 0
     with atomic_path(file) as temporary, temporary.open("wb") as out:
         np.lib.format.write_array_header_1_0(out, header)
         for block in blocks:
-            out.write(np.ascontiguousarray(block, dtype="<f4").data)
+            out.write(np.ascontiguousarray(block, dtype=dtype).data)
             written += len(block)
         if written != n_frames:
             raise ValueError(f"{written} frames were given, the words have {n_frames}")

@@ -6,8 +6,9 @@ vectors, weighted by how near they are. It needs nothing but the word's sound, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,9 +23,11 @@ from speech2vec.runtime.config import Settings, validate_settings
 # What may lie below the clusters.
 SOUNDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Resampled,)}
 
-_WORDS_AT_ONCE = 4096  # x clusters: the size of the largest array
+_WORDS_AT_ONCE = 4096  # x cells, or the clusters of the cells nearby: the size of the largest array
+_CELLS_NEARBY = 40  # in which a word's nearest clusters are looked for
 _BLOCK = 64  # columns
 _SOUND = "sound."
+_OWN = ("projection", "cells", "centres", "vectors")
 
 
 class MembershipSettings(Settings):
@@ -76,6 +79,8 @@ class Clusters:
         Of `SOUNDS`.
     projection : ndarray [shape=(sound.vector_size, n_directions)], float32
         Of the sound vectors to the space of the centres.
+    cells : ndarray [shape=(n_cells, n_directions)], float32
+        Centres of a coarse clustering: a word is compared with the clusters of the cells nearby alone.
     centres : ndarray [shape=(n_clusters, n_directions)], float32
     scale : float
         The median difference that temperatures are in units of.
@@ -85,6 +90,7 @@ class Clusters:
     membership: MembershipSettings
     sound: WordEncoder
     projection: np.ndarray
+    cells: np.ndarray
     centres: np.ndarray
     scale: float
     vectors: np.ndarray
@@ -105,23 +111,45 @@ class Clusters:
 
     def encode(self, words: Words) -> np.ndarray:
         """The words' vectors [shape=(n, vector_size)], float32."""
-        points = self.sound.encode(words) @ self.projection
+        members = self.members(self.sound.encode(words) @ self.projection)
         out = np.empty((len(words), self.vector_size), dtype=np.float32)
-        for part, members in self.members(points):
-            np.einsum("nk,nkd->nd", members.weight, self.vectors[members.cluster], out=out[part])
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            part = slice(start, start + _WORDS_AT_ONCE)
+            np.einsum("nk,nkd->nd", members.weight[part], self.vectors[members.cluster[part]], out=out[part])
         return out
 
-    def members(self, points: np.ndarray) -> Iterator[tuple[slice, Memberships]]:
-        """The memberships of words in the space of the centres [shape=(n, n_directions)], some thousands at a time."""
-        for start in range(0, len(points), _WORDS_AT_ONCE):
-            part = slice(start, start + _WORDS_AT_ONCE)
-            cluster, distance = nearest_centres(points[part], self.centres, self.membership.nearest)
-            weight = np.exp((distance[:, :1] - distance) / (self.scale * self.membership.temperature))
-            yield part, Memberships(cluster, weight / weight.sum(axis=1, keepdims=True))
+    def members(self, points: np.ndarray) -> Memberships:
+        """The memberships of words in the space of the centres [shape=(n, n_directions)]."""
+        cell = nearest_centre(points, self.cells)
+        nearest = min(self.membership.nearest, len(self.centres))
+        cluster = np.empty((len(points), nearest), dtype=np.int32)
+        distance = np.empty((len(points), nearest), dtype=np.float32)
+        order = np.argsort(cell, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if len(order) else ():
+            near = self._nearby[cell[group[0]]]
+            for start in range(0, len(group), _WORDS_AT_ONCE):
+                words = group[start : start + _WORDS_AT_ONCE]
+                found, distance[words] = nearest_centres(points[words], self.centres[near], nearest)
+                cluster[words] = near[found]
+        weight = np.exp((distance[:, :1] - distance) / (self.scale * self.membership.temperature))
+        return Memberships(cluster, weight / weight.sum(axis=1, keepdims=True))
+
+    @cached_property
+    def _nearby(self) -> list[np.ndarray]:
+        """For each cell the clusters that its words may belong to."""
+        cell = nearest_centres(self.centres, self.cells, 1)[0][:, 0]
+        by_cell = np.split(
+            np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell, minlength=len(self.cells)))[:-1]
+        )
+        found, everywhere = [], np.arange(len(self.centres))
+        for cells in nearest_centres(self.cells, self.cells, _CELLS_NEARBY)[0]:
+            near = np.concatenate([by_cell[i] for i in cells])
+            found.append(near if len(near) >= self.membership.nearest else everywhere)
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         """What was learned, the sound encoder's under ``sound.``."""
-        own = {name: torch.from_numpy(getattr(self, name)) for name in ("projection", "centres", "vectors")}
+        own = {name: torch.from_numpy(getattr(self, name)) for name in _OWN}
         own["scale"] = torch.tensor(self.scale, dtype=torch.float64)
         return {**own, **{_SOUND + name: tensor for name, tensor in self.sound.tensors().items()}}
 
@@ -131,11 +159,12 @@ class Clusters:
         given = validate_settings(ClustersSettings, settings)
         below = {name.removeprefix(_SOUND): tensor for name, tensor in tensors.items() if name.startswith(_SOUND)}
         sound = SOUNDS[given.sound_kind].from_tensors(below, given.sound)
-        projection, centres, vectors = (tensors[name].numpy() for name in ("projection", "centres", "vectors"))
-        if len(centres) != len(vectors) or projection.shape != (sound.vector_size, centres.shape[1]):
+        projection, cells, centres, vectors = (tensors[name].numpy() for name in _OWN)
+        fits = len(centres) == len(vectors) and cells.shape[1] == centres.shape[1] and len(cells)
+        if not fits or projection.shape != (sound.vector_size, centres.shape[1]):
             raise ValueError(f"{len(centres)} centres and a projection of shape {projection.shape} do not fit")
         membership = MembershipSettings(nearest=given.nearest, temperature=given.temperature)
-        return cls(membership, sound, projection, centres, float(tensors["scale"]), vectors)
+        return cls(membership, sound, projection, cells, centres, float(tensors["scale"]), vectors)
 
 
 def nearest_centres(points: np.ndarray, centres: np.ndarray, nearest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -160,6 +189,15 @@ def nearest_centres(points: np.ndarray, centres: np.ndarray, nearest: int) -> tu
     values = np.take_along_axis(distance, found, axis=1)
     order = values.argsort(axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1).astype(np.int32), np.take_along_axis(values, order, axis=1)
+
+
+def nearest_centre(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The nearest centre of each point [shape=(n,)], int64, some thousands of points at a time."""
+    nearest = np.empty(len(points), dtype=np.int64)
+    for start in range(0, len(points), _WORDS_AT_ONCE):
+        part = slice(start, start + _WORDS_AT_ONCE)
+        nearest[part] = nearest_centres(points[part], centres, 1)[0][:, 0]
+    return nearest
 
 
 def _smallest(values: np.ndarray, k: int) -> np.ndarray:

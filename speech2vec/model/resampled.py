@@ -29,6 +29,9 @@ class ResampledSettings(Settings):
     ----------
     points : int
         Frames that a word is resampled to.
+    averaged : bool
+        A point is the mean of its part of the word, not the frame in the part's middle: for frames that each know their
+        surroundings, of which few parts are taken.
     speaker_mean : bool
         Remove the mean over the speaker's words.
     speaker_prior : float
@@ -39,6 +42,7 @@ class ResampledSettings(Settings):
     """
 
     points: int = Field(16, ge=1, le=1000)
+    averaged: bool = False
     speaker_mean: bool = True
     speaker_prior: float = Field(1.0, gt=0)
     adaptation: AdaptationSettings = AdaptationSettings(rounds=0)
@@ -77,7 +81,7 @@ class Resampled:
         vectors = np.empty((len(words), self.vector_size), dtype=np.float32)
         words = self.adaptation.adapted(words) if self.adaptation else words
         for positions, frames in words.chunks():
-            points = resample(frames, words.n_frames[positions], self.settings.points)
+            points = points_of(frames, words.n_frames[positions], self.settings)
             vectors[positions] = (points - self.mean) @ self.projection
         if self.settings.speaker_mean:
             remove_speaker_means(vectors, words.speaker, self.settings.speaker_prior)
@@ -97,6 +101,27 @@ class Resampled:
         validated = validate_settings(ResampledSettings, settings)
         fitted = SpeakerAdaptation.from_tensors(tensors, validated.adaptation) if validated.adaptation.rounds else None
         return cls(validated, mean, projection, fitted)
+
+
+def points_of(frames: np.ndarray, n_frames: np.ndarray, settings: ResampledSettings) -> np.ndarray:
+    """Words as vectors of one length, in the way of the settings (`resample`, `average`)."""
+    return (average if settings.averaged else resample)(frames, n_frames, settings.points)
+
+
+def average(frames: np.ndarray, n_frames: np.ndarray, points: int) -> np.ndarray:
+    """The mean of each of `points` equal parts of a word, and log duration; see `resample`.
+
+    A frame on the border of two parts counts in each for its share.
+    """
+    total = np.zeros((len(frames) + 1, frames.shape[1]))
+    np.cumsum(frames, axis=0, dtype=np.float64, out=total[1:])
+    border = (np.cumsum(n_frames) - n_frames)[:, None] + np.arange(points + 1) / points * n_frames[:, None]
+    before = np.floor(border).astype(np.int64)
+    at = total[before] + (border - before)[:, :, None] * frames[np.minimum(before, len(frames) - 1)]
+    out = np.empty((len(n_frames), points * frames.shape[1] + 1), dtype=np.float32)
+    out[:, :-1] = (np.diff(at, axis=1) * (points / n_frames[:, None, None])).reshape(len(n_frames), -1)
+    out[:, -1] = np.log(n_frames)
+    return out
 
 
 def resample(frames: np.ndarray, n_frames: np.ndarray, points: int, moved: np.ndarray | None = None) -> np.ndarray:

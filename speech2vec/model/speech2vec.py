@@ -106,7 +106,10 @@ class Speech2Vec(nn.Module):
     def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Speech2Vec:
         """The network with these weights."""
         n_mfcc = tensors["encoder.directions.0.input"].shape[0]
-        model = cls(n_mfcc, validate_settings(ModelSettings, settings))
+        checked = validate_settings(ModelSettings, settings)
+        if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes_of(n_mfcc, checked):
+            raise ValueError("its weights are not those of its settings")
+        model = cls(n_mfcc, checked)
         model.load_state_dict(dict(tensors))
         return model
 
@@ -168,3 +171,10 @@ def seeded_model(n_mfcc: int, settings: ModelSettings, seed: int) -> Speech2Vec:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Speech2Vec(n_mfcc, settings)
+
+
+def shapes_of(n_mfcc: int, settings: ModelSettings) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight of a model, which is not made: a file is compared with them before memory is claimed."""
+    with torch.device("meta"):
+        model = Speech2Vec(n_mfcc, settings)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

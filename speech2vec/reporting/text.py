@@ -12,6 +12,7 @@ from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.random_pairs import PRONUNCIATION, TEXT
 from speech2vec.evaluation.same_different import Comparison
 from speech2vec.evaluation.scores import Evaluation
+from speech2vec.features.frontend import owed
 from speech2vec.reporting.charts import followed, headline_scores
 from speech2vec.reporting.findings import RunResults
 from speech2vec.training.methods import PUBLISHED
@@ -49,9 +50,11 @@ def summary(found: RunResults) -> str:
         )
     else:
         trained = f"Vectors of {found.vector_size} dimensions by the method {found.method}, fitted to"
+    foreign = owed(found.store_settings)
     return (
         f"{trained} {corpus.n_words:,} spoken words ({corpus.n_types:,} different ones, {corpus.n_speakers:,} "
         f"speakers){audio}: {kind}; corpus: {corpus.label}. Labels used: {found.labels}."
+        + (f" On {foreign}." if foreign else "")
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import click
 import typer
 
-from speech2vec.runtime.errors import BUG, DONE, INTERRUPTED, USER_ERROR, UserError
+from speech2vec.runtime.errors import BUG, DONE, INTERRUPTED, USER_ERROR, UserError, clear_line
 from speech2vec.runtime.seeds import LARGEST_SEED
 
 
@@ -42,9 +42,13 @@ ShardOption = Annotated[
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run where it stopped.")]
 
 
+# Of ImportError, OSError, OpenBLAS and torch.
+_OUT_OF_MEMORY = ("failed to map segment", "cannot allocate memory", "can't allocate memory", "not enough memory")
+
+
 def exit_with_error(message: str, code: int = USER_ERROR) -> NoReturn:
     """Exit with one line on standard error."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {clear_line(message)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -52,6 +56,19 @@ def _exit_on_broken_pipe() -> NoReturn:
     """Exit without an error when the reader of a pipe is gone (`... | head`)."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     raise SystemExit(DONE) from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception, of Python, of a library or of its import, says that the memory is not enough."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _OUT_OF_MEMORY)
+
+
+def _exit_out_of_memory(error: Exception) -> NoReturn:
+    exit_with_error(
+        f"the memory is not enough ({type(error).__name__}: {error}): raise the limit of this process "
+        "(ulimit -v unlimited), end other programs, or choose smaller settings"
+    )
 
 
 def run_app(app: click.Command | typer.Typer) -> None:
@@ -79,9 +96,13 @@ def run_app(app: click.Command | typer.Typer) -> None:
             _exit_on_broken_pipe()
         raise
     except OSError as error:
+        if _is_out_of_memory(error):
+            _exit_out_of_memory(error)
         # A full disk or a folder without write permission, not a bug.
         exit_with_error(f"{error.filename or 'cannot write'}: {error.strerror or error}")
-    except Exception:
+    except Exception as error:
+        if _is_out_of_memory(error):
+            _exit_out_of_memory(error)
         traceback.print_exc()
         raise SystemExit(BUG) from None
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this exit code

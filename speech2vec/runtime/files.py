@@ -110,13 +110,17 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a `UserError` names the file that is missing or invalid."""
     try:
-        return json.loads(require_file(path).read_text(encoding="utf-8"))
+        return json.loads(require_file(path).read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except RecursionError as error:
         raise UserError(f"{path} is not usable JSON: it is nested too deeply") from error
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+        raise UserError(f"{path} is not valid JSON: {error}: copy it again, or make it again") from error
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ PAIR_BOOTSTRAP = 7
 WORD_BOOTSTRAP = 8
 DECODED_PAIRS = 8
 FITTED = 9  # the words that a method is fitted to
+PROJECTION = 9
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:

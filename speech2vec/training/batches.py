@@ -105,7 +105,7 @@ def fits_on_device(store: Store, device: torch.device) -> bool:
     if device.type != "cuda":
         return False  # nothing to gain: the memory map is in main memory
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(store.frames.nbytes < FRAMES_SHARE * free)
+    return bool(4 * store.frames.size < FRAMES_SHARE * free)  # float32, whatever the file holds
 
 
 def _copy_frames(frames: np.ndarray, device: torch.device) -> Tensor:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.files import atomic_path, require_file, shortened
+from speech2vec.runtime.guarded import parsing
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
@@ -45,6 +47,22 @@ class TrainState:
         """Start a new epoch."""
         self.step_in_epoch = self.n_values = self.n_pairs = 0
         self.squared_error = self.gradient_norm = self.seconds = 0.0
+
+
+class _Progress(BaseModel):
+    """A `TrainState` as a file has it. The counters have no default: without them a run would start over, unnoticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epoch: int = Field(ge=0, lt=2**53)
+    step_in_epoch: int = Field(ge=0, lt=2**53)
+    step: int = Field(ge=0, lt=2**53)
+    squared_error: float = 0.0
+    n_values: int = Field(0, ge=0, lt=2**53)
+    n_pairs: int = Field(0, ge=0, lt=2**53)
+    gradient_norm: float = 0.0
+    seconds: float = 0.0
+    best_loss: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -77,10 +95,7 @@ class Checkpoint:
         """
         self.restore_weights(model)
         self._restore_optimiser(optimiser)
-        try:
-            return TrainState(**self.progress)
-        except TypeError as error:
-            raise UserError(f"{self.path} is not a training checkpoint: it does not hold a training state") from error
+        return TrainState(**self.progress)
 
     def restore_weights(self, model: nn.Module) -> None:
         """Load the weights into `model`.
@@ -91,25 +106,44 @@ class Checkpoint:
             If they belong to another model.
         """
         expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
-        if expected != found:
-            name = next(n for n in sorted(expected.keys() | found.keys()) if expected.get(n) != found.get(n))
-            raise UserError(
-                f"{self.path} belongs to another model: '{name}' has shape {found.get(name, 'none')}, "
-                f"these settings need {expected.get(name, 'none')}"
-            )
+        require_same_shapes(self.path, expected, self.weights)
         model.load_state_dict(self.weights)
+
+    def _of_another_optimiser(self) -> UserError:
+        return UserError(f"{self.path} holds the state of another optimiser than these settings need")
 
     def _restore_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in self.optimiser.items():
             number, _, name = key.partition(".")
+            if not number.isascii() or not number.isdigit() or len(number) > 9:
+                raise self._of_another_optimiser()
             state.setdefault(int(number), {})[name] = tensor
         shapes = {n: p.shape for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"])}
         fits = not state or state.keys() == shapes.keys()
         if not fits or any(t.ndim and t.shape != shapes[n] for n, values in state.items() for t in values.values()):
-            raise UserError(f"{self.path} holds the state of another optimiser than these settings need")
+            raise self._of_another_optimiser()
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def require_same_shapes(path: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> None:
+    """Check that the tensors of a file are floating-point numbers of the expected names and shapes.
+
+    Raises
+    ------
+    UserError
+        Naming the first that is not.
+    """
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = [name for name in sorted(expected.keys() | found.keys()) if expected.get(name) != found.get(name)]
+    if wrong:
+        raise UserError(
+            f"{path} belongs to another model: {shortened(wrong[0])} has shape {found.get(wrong[0], 'none')}, "
+            f"these settings need {expected.get(wrong[0], 'none')}"
+        )
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise UserError(f"{path} belongs to another model: {shortened(name)} holds {tensor.dtype}")
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
@@ -143,17 +177,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
         If it does not exist, is truncated, or is not a checkpoint.
     """
     weights, optimiser = {}, {}
+    if not path.exists():
+        raise UserError(f"there is no checkpoint {path}: has the run been trained?")
+    with parsing(path, "a checkpoint, or is truncated"), safe_open(require_file(path), framework="pt") as file:
+        progress = json.loads((file.metadata() or {})["progress"])
+        for name in file.keys():  # noqa: SIM118  # not a mapping
+            if name.startswith(_MODEL):
+                weights[name.removeprefix(_MODEL)] = file.get_tensor(name)
+            elif name.startswith(_OPTIMISER):
+                optimiser[name.removeprefix(_OPTIMISER)] = file.get_tensor(name)
     try:
-        with safe_open(require_file(path), framework="pt") as file:
-            progress = json.loads((file.metadata() or {})["progress"])
-            TypeAdapter(dict[str, int | float]).validate_python(progress, strict=True)
-            for name in file.keys():  # noqa: SIM118  # not a mapping
-                if name.startswith(_MODEL):
-                    weights[name.removeprefix(_MODEL)] = file.get_tensor(name)
-                elif name.startswith(_OPTIMISER):
-                    optimiser[name.removeprefix(_OPTIMISER)] = file.get_tensor(name)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {path}: has the run been trained?") from error
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is truncated, or not a checkpoint ({str(error).splitlines()[0]})") from error
+        _Progress.model_validate(progress, strict=True)
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"])) or "it"
+        reason = f"{shortened(key)}: {error.errors()[0]['msg']}"
+        raise UserError(f"{path} is not a training checkpoint: it does not hold a training state ({reason})") from error
     return Checkpoint(path, weights, optimiser, progress)

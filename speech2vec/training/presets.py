@@ -191,6 +191,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The other methods (docs/methods.md).
     "acoustic": {"preset": "acoustic", "method": "acoustic"},
+    # For frames of a pretrained encoder, which know their surroundings and differ little by voice.
+    "acoustic-pretrained": {
+        "preset": "acoustic-pretrained",
+        "method": "acoustic",
+        "acoustic": {"points": 2, "averaged": True, "vector_size": 200, "whitening": 1.0, "adaptation": {"rounds": 0}},
+    },
     "contrastive": {"preset": "contrastive", "method": "contrastive"},
     "meaning": {"preset": "meaning", "method": "meaning"},
     "meaning-labels": {"preset": "meaning-labels", "method": "meaning", "meaning": {"label_share": 0.1}},

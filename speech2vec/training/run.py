@@ -15,7 +15,7 @@ from torch import nn
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import StoreVectors
 from speech2vec.model.kinds import load_encoder
-from speech2vec.model.speech2vec import Speech2Vec, seeded_model
+from speech2vec.model.speech2vec import Speech2Vec, seeded_model, shapes_of
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.config import differences, fingerprint, read_toml, to_toml, validate_settings
 from speech2vec.runtime.devices import choose_device
@@ -24,7 +24,7 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json_as, require_file, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
-from speech2vec.training.checkpoint import Checkpoint, load_checkpoint
+from speech2vec.training.checkpoint import Checkpoint, load_checkpoint, require_same_shapes
 from speech2vec.training.methods import METHODS, PUBLISHED
 from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.presets import TrainSettings
@@ -97,7 +97,11 @@ def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint |
         If it was started with other settings or on another store, or its checkpoint cannot be read.
     """
     last = check_resumed(run, store, settings)
-    return load_checkpoint(last) if last.exists() else None
+    if not last.exists():
+        return None
+    checkpoint = load_checkpoint(last)
+    require_same_shapes(last, shapes_of(store.n_mfcc, settings.model), checkpoint.weights)
+    return checkpoint
 
 
 def check_resumed(run: Path, store: Store, settings: TrainSettings) -> Path:
@@ -174,11 +178,15 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
             values = json.loads(line)
         except (ValueError, RecursionError):
             values = None
-        if isinstance(values, dict) and isinstance(values.get("epoch"), int):
+        if isinstance(values, dict) and isinstance(values.get("epoch"), int) and all(map(_is_number, values.values())):
             rows.append(values)
         else:
             unreadable.append(number)
     return rows, unreadable, len(lines)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def device_name(device: torch.device) -> str:
@@ -278,11 +286,13 @@ class Run:
         if settings.method != PUBLISHED:
             model, progress = load_fitted(file)
         else:
-            model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
             if trained:
                 loaded = load_checkpoint(file)
-                loaded.restore_weights(model)
+                require_same_shapes(file, shapes_of(opened.n_mfcc, settings.model), loaded.weights)
                 progress = loaded.progress
+            model = seeded_model(opened.n_mfcc, settings.model, settings.seed)
+            if trained:
+                loaded.restore_weights(model)
         if isinstance(model, nn.Module):
             model = model.to(choose_device(device)).eval()
         found = cls(run, model, settings, opened, progress, origin.get("labels", NO_LABELS))
@@ -297,11 +307,11 @@ def load_fitted(file: Path) -> tuple[WordEncoder, dict[str, Any]]:
     UserError
         If there is no such checkpoint, or it is damaged.
     """
+    if not file.exists():
+        raise UserError(f"there is no checkpoint {file}: has the run been trained?")
+    encoder, metadata, _ = load_encoder(file)
     try:
-        encoder, metadata = load_encoder(file)
         progress = TypeAdapter(dict[str, int | float]).validate_json(metadata["progress"])
-    except FileNotFoundError as error:
-        raise UserError(f"there is no checkpoint {file}: has the run been trained?") from error
     except (KeyError, ValueError) as error:
         raise UserError(f"{file} is not the checkpoint of a run: it does not say how it was made") from error
     return encoder, progress

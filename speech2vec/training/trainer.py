@@ -104,16 +104,14 @@ def train(
             f"store {store.path}: no utterance has two words to pair (data.min_count is {settings.data.min_count})"
         )
     with explain_failures(store, run, settings, device, world):
+        # Create or resume the run: the first process reads and writes its folder, and sends the others the checkpoint.
+        # What a run cannot go on from is refused before the model's memory is claimed, and nothing is replaced before.
+        resumes = options.resume and is_run(run)
+        checkpoint = resume_run(run, store, settings) if world.first and resumes else None
         model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
         optimiser = make_optimiser(model, settings.optimiser)
-
-        # Create or resume the run: the first process reads and writes its folder, and sends the others the checkpoint.
-        checkpoint = None
-        if world.first:
-            if options.resume and is_run(run):
-                checkpoint = resume_run(run, store, settings)
-            else:
-                create_run(run, store, settings, device_name(device), world.size, options.force)
+        if world.first and not resumes:
+            create_run(run, store, settings, device_name(device), world.size, options.force)
         checkpoint = world.broadcast(checkpoint)
         state = checkpoint.restore(model, optimiser) if checkpoint else TrainState()
 

@@ -19,21 +19,30 @@ import numpy as np
 import soxr
 
 from speech2vec.corpus.alignment import run_aligner
-from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, write_utterances
+from speech2vec.corpus.manifest import (
+    REPORT_FILE,
+    UTTERANCES_FILE,
+    WORDS_FILE,
+    Utterance,
+    read_report,
+    write_utterances,
+)
 from speech2vec.corpus.readers import text_beside
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.extraction import extract, mean_and_deviation
-from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.frontend import FrontEnd, Projection, feature_settings
 from speech2vec.features.parts import cut_samples
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
 from speech2vec.model.kinds import load_encoder, save_encoder
 from speech2vec.model.word_encoder import WordEncoder, Words
-from speech2vec.runtime.config import fingerprint, validate_settings
+from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import read_json
+from speech2vec.runtime.guarded import parsing
 from speech2vec.training.run import Run
 from speech2vec.vectors.embeddings import Embeddings
+
+_FEATURES = "mfcc"  # in a file's metadata: the settings of the features, once always MFCC
 
 
 @dataclass(frozen=True)
@@ -43,21 +52,23 @@ class PortableEncoder:
     Parameters
     ----------
     model : WordEncoder
-    mfcc : MfccSettings
-        Of the features that the model was trained on.
+    front_end : FrontEnd
+        Of the features that the model was trained on; a pretrained encoder itself stays where it is.
     """
 
     model: WordEncoder
-    mfcc: MfccSettings
+    front_end: FrontEnd
 
     @classmethod
     def from_run(cls, run: Run) -> PortableEncoder:
         """The encoder of a run, at the checkpoint and on the device that `Run.load` was told."""
-        return cls(run.model, validate_settings(MfccSettings, run.store.settings))
+        return cls(run.model, FrontEnd.of_store(run.store))
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
-        save_encoder(path, self.model, mfcc=self.mfcc.model_dump_json())
+        projection = self.front_end.projection
+        tensors = {} if projection is None else projection.tensors()
+        save_encoder(path, self.model, tensors, **{_FEATURES: self.front_end.settings.model_dump_json()})
 
     @classmethod
     def load(cls, path: Path) -> PortableEncoder:
@@ -68,13 +79,13 @@ class PortableEncoder:
         UserError
             If the file does not exist, or is damaged.
         """
-        try:
-            model, metadata = load_encoder(path)
-            return cls(model, validate_settings(MfccSettings, json.loads(metadata["mfcc"])))
-        except FileNotFoundError as error:
-            raise UserError(f"{path} does not exist: copy it from where the encoder was saved") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        if not path.exists():
+            raise UserError(f"{path} does not exist: copy it from where the encoder was saved")
+        model, metadata, tensors = load_encoder(path)
+        with parsing(path, "an encoder"):
+            projection = Projection.from_tensors(tensors) if tensors else None
+            features = json.loads(metadata[_FEATURES])
+        return cls(model, FrontEnd(feature_settings(features), projection))
 
     def encode(
         self, waveform: np.ndarray, sampling_rate: int, words: Sequence[tuple[float, float]] | np.ndarray
@@ -101,10 +112,10 @@ class PortableEncoder:
         samples = np.asarray(waveform, dtype=np.float32)
         if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all():
             raise UserError(f"a waveform has the shape (n_samples,) and finite samples; this one has {samples.shape}")
-        if sampling_rate != self.mfcc.sampling_rate:
-            samples = soxr.resample(samples, sampling_rate, self.mfcc.sampling_rate)
+        if sampling_rate != self.front_end.settings.sampling_rate:
+            samples = soxr.resample(samples, sampling_rate, self.front_end.settings.sampling_rate)
         start, end = np.asarray(words, dtype=np.float64).reshape(-1, 2).T
-        cut = cut_samples(samples, start, end, self.mfcc)
+        cut = cut_samples(samples, start, end, self.front_end)
         outside = np.flatnonzero(cut.n_frames == 0)
         if len(outside):
             i = int(outside[0])
@@ -113,7 +124,7 @@ class PortableEncoder:
                 f"they start (first: word {i}, {start[i]:.2f} to {end[i]:.2f} s)"
             )
         frames = cut.frames
-        if self.mfcc.normalise != "none":
+        if self.front_end.settings.normalise != "none":
             exact = frames.astype(np.float64)
             mean, deviation = mean_and_deviation(len(exact), exact.sum(axis=0), (exact**2).sum(axis=0))
             frames = (frames - mean) / deviation
@@ -130,7 +141,7 @@ class PortableEncoder:
         aligned : Path
             What ``speech2vec-align`` wrote.
         jobs : int
-            Processes for the MFCC.
+            Processes for the features.
         quiet : bool
             False shows progress.
 
@@ -140,7 +151,7 @@ class PortableEncoder:
             If the folder holds no aligned words, or none that can be used.
         """
         with tempfile.TemporaryDirectory() as folder:
-            extraction = extract(aligned, Path(folder) / "store", self.mfcc, jobs=jobs, quiet=quiet)
+            extraction = extract(aligned, Path(folder) / "store", self.front_end, jobs=jobs, quiet=quiet)
             store = Store.open(Path(folder) / "store")
             return Embeddings(
                 [store.utterance_ids[i] for i in store.utterance],
@@ -148,7 +159,7 @@ class PortableEncoder:
                 store.start,
                 store.end,
                 encode_instances(self.model, store),
-                np.flatnonzero(store.end - store.start < self.mfcc.frame_shift - 1e-6),
+                np.flatnonzero(store.end - store.start < self.front_end.settings.frame_shift - 1e-6),
                 extraction.seconds,
                 extraction.failed,
                 {"synthetic": store.synthetic},
@@ -212,7 +223,7 @@ def embed(
             if not report["words"]:
                 raise UserError(f"no utterance of {source} could be aligned{_first_failure(report['failed'])}")
         if (aligned / REPORT_FILE).is_file():
-            not_aligned = read_json(aligned / REPORT_FILE)["failed"]
+            not_aligned = read_report(aligned)["failed"]
         embeddings = PortableEncoder.from_run(run).encode_aligned(aligned, jobs=jobs, quiet=quiet)
     metadata = {
         "run": str(run.path.absolute()),

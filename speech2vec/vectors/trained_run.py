@@ -12,11 +12,14 @@ from gensim.models import KeyedVectors
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Word
+from speech2vec.features.frontend import owed
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.training import run as runs
 from speech2vec.training.methods import PUBLISHED
 from speech2vec.vectors.instances import word_vectors
 from speech2vec.vectors.portable import PortableEncoder
+
+_LOSSES = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
 
 
 class Run(runs.Run, Displayed):
@@ -89,20 +92,24 @@ class Run(runs.Run, Displayed):
         first, last = metrics[0], metrics[-1]
         speech = "SYNTHETIC speech" if self.store.synthetic else "speech"
         if self.settings.method == PUBLISHED:
+            before, loss, shuffled, within, previous, mean = (
+                f"{row[key]:.4f}" if key in row else "?"  # a value that the run, made before, did not measure
+                for row, key in ((first, "dev_loss"), *((last, f"dev_{name}") for name in _LOSSES))
+            )
             text = (
-                f"run {self.path}: {last['epoch']} epochs, held-out loss {first['dev_loss']:.4f} -> "
-                f"{last['dev_loss']:.4f} on {speech} (z shuffled {last['dev_shuffled']:.4f}, "
-                f"within the utterance {last['dev_shuffled_within']:.4f}, "
-                f"previous frame {last['dev_previous_frame']:.4f}, mean frame {last['dev_mean_frame']:.4f}); "
-                f"labels used: {self.labels}"
+                f"run {self.path}: {last['epoch']} epochs, held-out loss {before} -> {loss} on {speech} "
+                f"(z shuffled {shuffled}, within the utterance {within}, previous frame {previous}, mean frame {mean})"
+                f"; labels used: {self.labels}"
             )
         else:
             text = (
                 f"run {self.path}: {self.settings.method}, {self.model.vector_size} dimensions, fitted in "
-                f"{last['seconds']:,.1f} s to {speech}; labels used: {self.labels}"
+                f"{last.get('seconds', 0.0):,.1f} s to {speech}; labels used: {self.labels}"
             )
         for name, label in (("same_different_ap", "all pairs"), ("same_different_ap_cross_speaker", "across speakers")):
             if name in last and name in first:
                 change = f"untrained {first[name]:.4f} -> {last[name]:.4f}"
                 text += f"\n  same-different average precision on held-out speech, {label}: {change}"
+        if found := owed(self.store.settings):
+            text += f"\n  {found}"
         return [text]

@@ -7,8 +7,8 @@ import stat
 import sys
 from pathlib import Path
 
-import numpy as np
 import soundfile as sf
+from sounds import babble
 
 from align.aligners.mfa import MfaAligner, MfaSettings
 from align.base import Aligned, AlignmentResult, Failure
@@ -145,6 +145,12 @@ if args[0] == "train":
     with zipfile.ZipFile(model_out, "w") as archive:
         archive.writestr("meta.json", "{}")
     (model_out.parent / f"{dictionary.stem}.dict").write_text("the 0.99 0.1 1.0 1.0 DH AH0\\n")
+if (HERE / "kill_parent_after").exists() and len((HERE / "calls.jsonl").read_text().splitlines()) == int(
+    (HERE / "kill_parent_after").read_text()
+):
+    os.kill(int((HERE / "parent").read_text()), 9)
+    import time
+    time.sleep(300)
 print(" INFO     Done! Everything took 15.666 seconds")
 '''
 
@@ -174,8 +180,8 @@ class Mfa:
         path = self.folder / "audio" / f"{name.replace('/', '_')}.wav"
         path.parent.mkdir(exist_ok=True)
         rate = int(more.pop("rate", 16000))  # type: ignore[call-overload]
-        noise = np.random.default_rng(len(self.utterances)).normal(0, 0.1, round(seconds * rate))
-        sf.write(path, noise, rate)
+        sound = more.pop("sound", None)
+        sf.write(path, babble(seconds * rate / 16000, len(self.utterances)) if sound is None else sound, rate)
         utterance = Utterance(name, path, text, str(more.pop("speaker", "a speaker")), **more)  # type: ignore[arg-type]
         self.utterances.append(utterance)
         return utterance

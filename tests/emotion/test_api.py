@@ -34,7 +34,9 @@ def test_from_a_table_to_a_prediction(tmp_path):
     assert str(prepared).startswith("<mine>: 24 utterances, 3 speakers") and not prepared.failures
     assert prepared._repr_html_().startswith("<pre>&lt;mine&gt;: 24")
     assert prepared.to_dict()["meta"]["counts"]["utterances"] == 24
-    classifier = emotion.train(tmp_path / "prepared", tmp_path / "run", folds=3, seeds=1, settings=SMALL)
+    classifier = emotion.train(
+        tmp_path / "prepared", tmp_path / "run", model="acoustic", folds=3, seeds=1, settings=SMALL
+    )
     evaluation = emotion.evaluate(classifier)
     assert str(evaluation).startswith("acoustic on <mine>") and "&lt;mine&gt;" in evaluation._repr_html_()
     assert evaluation.to_dict()["parts"]["all"]["utterances"] == 24

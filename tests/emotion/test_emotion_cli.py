@@ -93,7 +93,17 @@ def test_evaluate_writes_report_scores_and_figure(home, tmp_path):
 
 
 def test_resume_trains_only_what_is_missing(home, tmp_path):
-    command = ("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "leave-one-session-out", *SMALL)
+    command = (
+        "train",
+        "--model",
+        "acoustic",
+        home / "prepared",
+        "-o",
+        tmp_path / "run",
+        "--protocol",
+        "leave-one-session-out",
+        *SMALL,
+    )
     invoke(*command, "--seeds", 1)
     kept = tmp_path / "run" / "members" / "1" / "seed-0" / "model.safetensors"
     gone = tmp_path / "run" / "members" / "3" / "seed-0"
@@ -140,7 +150,19 @@ def test_predict_without_text_looks_for_words(home, moved):
 
 
 def test_predict_takes_recordings_apart(home, tmp_path):
-    invoke("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "session5-dev", "--seeds", 1, *SMALL)
+    invoke(
+        "train",
+        "--model",
+        "acoustic",
+        home / "prepared",
+        "-o",
+        tmp_path / "run",
+        "--protocol",
+        "session5-dev",
+        "--seeds",
+        1,
+        *SMALL,
+    )
     long, _ = sf.read(home / "s5-2.wav")
     silence = np.zeros(16000)
     stereo = np.stack([np.concatenate([long, silence, long]), np.concatenate([long, silence, 0 * long])], axis=1)
@@ -149,7 +171,7 @@ def test_predict_takes_recordings_apart(home, tmp_path):
     rows = list(csv.DictReader(invoke(*args, "--chunk", "vad", "--channel", "all").splitlines()))
     assert [row["channel"] for row in rows] == ["0", "0", "1"]
     assert float(rows[1]["start"]) == pytest.approx(len(long) / 16000 + 1, abs=0.1)
-    even = list(csv.DictReader(invoke(*args, "--chunk", 0.5).splitlines()))
+    even = list(csv.DictReader(invoke(*args, "--chunk", 0.5, code=1).splitlines()))  # one of them is silence
     assert all(float(row["end"]) - float(row["start"]) <= 0.51 for row in even) and len(even) >= 4
     with pytest.raises(UserError, match="'vad' or at least"):
         invoke(*args, "--chunk", "nonsense")
@@ -215,7 +237,17 @@ def test_a_class_missing_from_training_is_named(home, tmp_path):
         csv.writer(out).writerows(kept)
     invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
     with pytest.raises(UserError, match="the training part has no utterance of class sad"):
-        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "session5", *SMALL)
+        invoke(
+            "train",
+            "--model",
+            "acoustic",
+            tmp_path / "prepared",
+            "-o",
+            tmp_path / "run",
+            "--protocol",
+            "session5",
+            *SMALL,
+        )
 
 
 def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
@@ -274,6 +306,7 @@ def test_segments_are_vectors_of_each_word_s_own_sound(home, tmp_path):
 
 def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp_path, monkeypatch):
     from emotion.training import plan
+    from speech2vec.features.frontend import FrontEnd
     from speech2vec.features.mfcc import MfccSettings
     from speech2vec.model.settings import ModelSettings
     from speech2vec.model.speech2vec import Speech2Vec
@@ -282,7 +315,7 @@ def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp
     def stopped(aligned, store, settings, jobs, quiet):
         raise UserError(f"{aligned.name} in {jobs} processes")
 
-    encoder = portable.PortableEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), MfccSettings())
+    encoder = portable.PortableEncoder(Speech2Vec(13, ModelSettings(vector_size=6)), FrontEnd(MfccSettings()))
     monkeypatch.setattr(plan.Speech2VecRun, "load", lambda *_, **__: None)
     monkeypatch.setattr(portable.PortableEncoder, "from_run", lambda _: encoder)
     monkeypatch.setattr(portable, "extract", stopped)
@@ -294,10 +327,52 @@ def test_mfcc_of_words_are_extracted_in_as_many_processes_as_jobs_says(home, tmp
 
 @pytest.mark.slow
 def test_processes_give_what_one_gives(home, tmp_path):
-    command = ("train", home / "prepared", "--protocol", "session5", "--seeds", 2, *SMALL)
+    command = ("train", "--model", "acoustic", home / "prepared", "--protocol", "session5", "--seeds", 2, *SMALL)
     for jobs in (1, 2):
         invoke(*command, "-o", tmp_path / str(jobs), "--jobs", jobs)
     one, two = (list(csv.DictReader((tmp_path / str(jobs) / "predictions.csv").open())) for jobs in (1, 2))
     for first, second in zip(one, two, strict=True):
         assert first["utterance_id"] == second["utterance_id"]
         assert float(first["p_sad"]) == pytest.approx(float(second["p_sad"]), abs=1e-4)
+
+
+def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_path):
+    """The second corpus has the same tones 12 dB quieter, and a label that the run does not know."""
+    rows = []
+    for speaker in range(1, 4):
+        for i in range(5):
+            time = np.arange(10000) / 16000
+            tone = 0.08 * np.sin(2 * np.pi * (200 + 150 * (i % 4) + 10 * speaker) * time)
+            name = f"t{speaker}-{i}.wav"
+            noise = 0.003 * np.random.default_rng(i).standard_normal(len(time))
+            sf.write(tmp_path / name, tone + noise, 16000)
+            rows.append([name, "", f"t{speaker}", "bored" if i == 4 else LABELS[i], ""])
+    with (tmp_path / "other.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([["audio", "text", "speaker", "label", "session"], *rows])
+    prepare = ("prepare", "table", tmp_path / "other.csv", "--jobs", 1, "--quiet", "--set", "labels=full")
+    invoke(*prepare, "-o", tmp_path / "other")
+    invoke("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "session5", "--seeds", 1, "--quiet")
+    said = invoke("evaluate", tmp_path / "run", "--on", tmp_path / "other", "--quiet")
+    assert (
+        "voice trained on table, all folds and seeds together, on table" in said
+        and "unknown to the run: bored 3" in said
+    )
+    scores = json.loads((tmp_path / "run" / "evaluation-other" / "scores.json").read_text())
+    assert scores["parts"]["all"]["utterances"] == 12 and scores["left_out"] == {"bored": 3}
+    assert scores["parts"]["all"]["UA"]["mean"] > 0.5
+    invoke(*prepare, "-o", tmp_path / "loud", "--set", "features.loudness=recorded")
+    with pytest.raises(UserError, match=r"prepare it with --set features\.loudness=active"):
+        invoke("evaluate", tmp_path / "run", "--on", tmp_path / "loud", "-o", tmp_path / "x", "--quiet")
+    # A gain, and silence at both ends, leave the probabilities as they are.
+    quiet, rate = sf.read(tmp_path / "t1-0.wav")
+    for name, signal in (
+        ("louder", 9 * quiet),
+        ("quieter", 0.1 * quiet),
+        ("padded", np.concatenate([np.zeros(32000), quiet, np.zeros(32000)])),
+    ):
+        sf.write(tmp_path / f"{name}.wav", signal, rate, subtype="DOUBLE")
+    names = ("t1-0", "louder", "quieter", "padded")
+    table = invoke("predict", tmp_path / "run", *(tmp_path / f"{n}.wav" for n in names), "--format", "json", "--quiet")
+    found = np.array([list(p["probabilities"].values()) for p in json.loads(table)])
+    np.testing.assert_allclose(found[1:3], found[[0, 0]], atol=2e-6)  # printed with six digits
+    np.testing.assert_allclose(found[3], found[0], atol=0.02)

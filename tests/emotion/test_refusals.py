@@ -46,7 +46,9 @@ def home(tmp_path_factory):
         csv.writer(out).writerows(rows)
     published = ("--preset", "paper", "--jobs", 1, "--quiet")
     invoke("prepare", "table", folder / "table.csv", "-o", folder / "prepared", *published)
-    invoke("train", folder / "prepared", "-o", folder / "run", "--folds", 3, "--seeds", 1, *SMALL)
+    invoke(
+        "train", "--model", "acoustic", folder / "prepared", "-o", folder / "run", "--folds", 3, "--seeds", 1, *SMALL
+    )
     return folder
 
 
@@ -120,7 +122,7 @@ def test_features_that_are_no_numbers(home, tmp_path, value):
     features[7, 3] = value  # five windows an utterance
     np.save(tmp_path / "prepared" / FEATURES_FILE, features)
     with pytest.raises(UserError, match="utterance 'a-hap' contain NaN or infinity"):
-        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, *SMALL)
+        invoke("train", "--model", "acoustic", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, *SMALL)
     assert not (tmp_path / "run").exists() and (tmp_path / "prepared" / INDEX_FILE).exists()
 
 
@@ -135,12 +137,34 @@ def test_a_speaker_of_two_sessions(home, tmp_path):
         writer.writerows(rows)
     invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
     with pytest.raises(UserError, match="speaker 'a' is in two parts, training and test"):
-        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "session5", *SMALL)
+        invoke(
+            "train",
+            "--model",
+            "acoustic",
+            tmp_path / "prepared",
+            "-o",
+            tmp_path / "run",
+            "--protocol",
+            "session5",
+            *SMALL,
+        )
     assert not (tmp_path / "run").exists()
 
 
 def test_what_a_model_cuts_is_said(home, tmp_path):
-    command = ("train", home / "prepared", "-o", tmp_path / "run", "--folds", 3, "--seeds", 1, *SMALL)
+    command = (
+        "train",
+        "--model",
+        "acoustic",
+        home / "prepared",
+        "-o",
+        tmp_path / "run",
+        "--folds",
+        3,
+        "--seeds",
+        1,
+        *SMALL,
+    )
     result = invoke(*command, "--set", "model.max_windows=1", "--set", "model.stack=4")
     assert "20 of 20 recordings have more than 4 windows and are cut there (first: a-neu, 0 s)" in result.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["coverage"] == {"recordings_cut": 20}
@@ -148,13 +172,15 @@ def test_what_a_model_cuts_is_said(home, tmp_path):
 
 def test_features_that_a_preset_is_not_meant_for_are_said(home, tmp_path):
     train = ("--folds", 3, "--seeds", 1, *SMALL)
-    said = invoke("train", home / "prepared", "-o", tmp_path / "coarse", *train).stderr
+    said = invoke("train", "--model", "acoustic", home / "prepared", "-o", tmp_path / "coarse", *train).stderr
     assert "model.stack = 4 gives steps of 0.4 s" in said and "one every 0.1 s: --set model.stack=1" in said
     invoke("prepare", "table", home / "table.csv", "-o", tmp_path / "fine", "--jobs", 1, "--quiet")
-    said = invoke("train", tmp_path / "fine", "-o", tmp_path / "paper", "--preset", "paper", *train).stderr
+    said = invoke(
+        "train", "--model", "acoustic", tmp_path / "fine", "-o", tmp_path / "paper", "--preset", "paper", *train
+    ).stderr
     assert "does not have the paper's features: use 'prepare --preset paper'" in said
     for prepared, preset in ((tmp_path / "fine", "default"), (home / "prepared", "paper")):
-        command = ("train", prepared, "-o", tmp_path / "run", "--preset", preset, "--force")
+        command = ("train", "--model", "acoustic", prepared, "-o", tmp_path / "run", "--preset", preset, "--force")
         said = invoke(*command, *train).stderr
         assert "--preset" not in said and "--set" not in said
 
@@ -260,7 +286,19 @@ def test_no_name_in_a_stranger_s_run_leads_outside_it(home, tmp_path):
     ):
         shutil.copytree(home / "run", tmp_path / "a" / "run")
         changed(tmp_path / "a" / "run", name, old, new)
-        command = ("train", home / "prepared", "-o", tmp_path / "a" / "run", "--folds", 3, "--seeds", 1, *SMALL)
+        command = (
+            "train",
+            "--model",
+            "acoustic",
+            home / "prepared",
+            "-o",
+            tmp_path / "a" / "run",
+            "--folds",
+            3,
+            "--seeds",
+            1,
+            *SMALL,
+        )
         with pytest.raises(UserError, match=r"cannot be a file name in|is not the description of a run") as refused:
             invoke(*command, "--resume")
         assert len(str(refused.value)) < 300 + len(str(tmp_path))
@@ -273,7 +311,17 @@ def test_a_speaker_whose_name_is_a_path_names_no_fold(home, tmp_path):
     (tmp_path / "table.csv").write_text(text.replace("\n", f"\n{home}/").rsplit("\n", 1)[0] + "\n")
     invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--jobs", 1, "--quiet")
     with pytest.raises(UserError, match=r"'../../outside' cannot be a file name"):
-        invoke("train", tmp_path / "prepared", "-o", tmp_path / "run", "--protocol", "leave-one-speaker-out", *SMALL)
+        invoke(
+            "train",
+            "--model",
+            "acoustic",
+            tmp_path / "prepared",
+            "-o",
+            tmp_path / "run",
+            "--protocol",
+            "leave-one-speaker-out",
+            *SMALL,
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -297,7 +345,20 @@ def test_a_damaged_run_is_one_line(home, tmp_path, name, contents):
         (run / name).write_text(contents)
     else:
         np.save(run / name, contents)
-    command = ("train", home / "prepared", "-o", run, "--folds", 3, "--seeds", 1, *SMALL, "--resume")
+    command = (
+        "train",
+        "--model",
+        "acoustic",
+        home / "prepared",
+        "-o",
+        run,
+        "--folds",
+        3,
+        "--seeds",
+        1,
+        *SMALL,
+        "--resume",
+    )
     for given in (command, ("evaluate", run), ("predict", run, home / "a-neu.wav"))[: 1 if "npy" in name else 3]:
         with pytest.raises(UserError) as refused:
             invoke(*given)
@@ -339,7 +400,7 @@ def test_a_transcript_that_is_a_folder_fails_its_recording_alone(home, tmp_path)
 @pytest.mark.parametrize(("limit", "file"), [(600, "environment.json"), (12_000, "members/fold-1/seed-0")])  # bytes
 def test_a_full_disk_is_one_line_that_names_the_place(home, tmp_path, limit, file):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "emotion", "train", str(home / "prepared"), "-o", str(run)]
+    command = [sys.executable, "-m", "emotion", "train", "--model", "acoustic", str(home / "prepared"), "-o", str(run)]
     answer = subprocess.run(
         [*command, "--folds", "3", "--seeds", "1", "--jobs", "1", "--device", "cpu", *SMALL, "--set", "model.stack=1"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),

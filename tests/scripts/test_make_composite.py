@@ -122,8 +122,8 @@ def test_everything_made_from_the_corpus_is_labelled(tmp_path: Path) -> None:
     for folder, corpus in names.items():
         assert Prepared.open(tmp_path / f"p-{folder}").name == corpus
         run = tmp_path / f"run-{folder}"
-        command_line = ("train", tmp_path / f"p-{folder}", "-o", run, "--folds", 3, "--seeds", 1, *small, "--quiet")
-        assert f"acoustic on {corpus}" in invoke(*command_line).stdout
+        options = ("--model", "acoustic", "--folds", 3, "--seeds", 1, *small, "--quiet")
+        assert f"acoustic on {corpus}" in invoke("train", tmp_path / f"p-{folder}", "-o", run, *options).stdout
         with (run / PREDICTIONS_FILE).open() as lines:
             assert {row["corpus"] for row in csv.DictReader(lines)} == {corpus}
         natural = folder == "real"

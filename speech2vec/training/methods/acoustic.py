@@ -13,7 +13,7 @@ from pydantic import Field
 from sklearn.decomposition import PCA
 
 from speech2vec.features.store import Store
-from speech2vec.model.resampled import Resampled, ResampledSettings, resample
+from speech2vec.model.resampled import Resampled, ResampledSettings, points_of
 from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
@@ -71,7 +71,7 @@ def fit(
     if settings.adaptation.rounds:
         adaptation = fit_adaptation(words, settings.adaptation, seed)
         words = adaptation.adapted(words)
-    points = resampled_words(words, settings.points)
+    points = resampled_words(words, settings)
     check_finite(points, store)
     mean, scale = points.mean(axis=0, dtype=np.float64), np.ones(points.shape[1])
     deviation = points.std(axis=0, dtype=np.float64)
@@ -98,15 +98,15 @@ def fit(
 def untrained(encoder: WordEncoder, store: Store, settings: AcousticSettings, *, seed: int) -> Resampled:
     """The resampled frames as they are: no adaptation, no components, no speaker's mean."""
     size = settings.points * store.n_mfcc + 1
-    plain = ResampledSettings(points=settings.points, speaker_mean=False)
+    plain = ResampledSettings(points=settings.points, averaged=settings.averaged, speaker_mean=False)
     return Resampled(plain, np.zeros(size, dtype=np.float32), np.eye(size, size - 1, dtype=np.float32))
 
 
-def resampled_words(words: Words, points: int) -> np.ndarray:
-    """All words resampled, in memory [shape=(n, points * n_features + 1)], float32 (see `resample`)."""
-    out = np.empty((len(words), points * words.n_features + 1), dtype=np.float32)
+def resampled_words(words: Words, settings: ResampledSettings) -> np.ndarray:
+    """All words resampled, in memory [shape=(n, points * n_features + 1)], float32 (see `points_of`)."""
+    out = np.empty((len(words), settings.points * words.n_features + 1), dtype=np.float32)
     for positions, frames in words.chunks():
-        out[positions] = resample(frames, words.n_frames[positions], points)
+        out[positions] = points_of(frames, words.n_frames[positions], settings)
     return out
 
 

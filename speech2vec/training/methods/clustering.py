@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from speech2vec.features.store import Store
-from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centres
+from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centre, nearest_centres
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
@@ -20,8 +21,6 @@ from speech2vec.training.methods import acoustic
 from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings
 from speech2vec.training.methods.same_word import discriminant, named_pairs, neighbour_pairs
 
-_COARSE = 4  # the first clustering has so many times fewer clusters
-_ROUNDS = 2  # of k-means
 _MEASURED = 10_000  # words that the scale of distances is taken from
 
 
@@ -37,22 +36,25 @@ class ClusteringSettings(MembershipSettings):
     pairs, kept_pairs : int, float
         Words whose nearest neighbours are searched for, and the share of them, the closest, that count as one word.
         With names: the most pairs of one word.
+    cells : int
+        Of a coarse clustering, in which the clusters are looked for.
     clusters : int
         Half as many as there are words to cluster at most.
     evenness : float
         0 starts clusters where most words lie, so that frequent words have most of them; 1 as many in a sparse region
         as in a dense one.
     most_words : int
-        Words that directions and clusters are fitted to, a random sample of more.
+        Words that directions and cells are fitted to, a random sample of more.
     """
 
     acoustic: AcousticSettings = PLAIN.model_copy(update={"vector_size": 120})
     directions: int = Field(64, ge=1)
     pairs: int = Field(16_000, ge=1)
     kept_pairs: float = Field(0.6, gt=0, le=1)
-    clusters: int = Field(12_000, ge=1, le=50_000)
+    cells: int = Field(3_000, ge=1, le=50_000)
+    clusters: int = Field(40_000, ge=1, le=1_000_000)
     evenness: float = Field(0.7, ge=0, le=1)
-    most_words: int = Field(120_000, ge=2)
+    most_words: int = Field(60_000, ge=2)
 
 
 def fit_clusters(
@@ -92,36 +94,58 @@ def fit_clusters(
         log.warning("%s: %d pairs of one word from two speakers are too few to learn from", store.path, len(first))
         projection = np.eye(*vectors.shape[1:] * 2, dtype=np.float32)[:, : settings.directions].copy()
     points = vectors @ projection
-    centres = _centres(points[sample], settings, draw)
-    _, distance = nearest_centres(points[sample[:_MEASURED]], centres, 2)
-    gap = float(np.median(distance[:, -1] - distance[:, 0]))
+    cells = _k_means(points[sample], settings.cells, draw)
     membership = MembershipSettings(nearest=settings.nearest, temperature=settings.temperature)
-    none = np.zeros((len(centres), 0), dtype=np.float32)
-    return Clusters(membership, sound, projection, centres, gap if gap > 0 else 1.0, none), points
+    first = _start(points, cells, settings, draw)
+    none = np.zeros((len(first), 0), dtype=np.float32)
+    encoder = Clusters(membership, sound, projection, cells, first, 1.0, none)
+    # One round of k-means: each centre to the mean of the words nearest to it.
+    nearest = encoder.members(points).cluster[:, 0]
+    words = sp.csr_matrix((np.ones(len(points), np.float32), (nearest, np.arange(len(points)))))
+    words.resize(len(first), len(points))
+    counts = np.bincount(nearest, minlength=len(first))[:, None]
+    centres = np.where(counts > 0, (words @ points) / np.maximum(counts, 1), first).astype(np.float32)
+    return replace(encoder, centres=centres, scale=_scale(points[sample], centres)), points
 
 
-def _centres(points: np.ndarray, settings: ClusteringSettings, draw: np.random.Generator) -> np.ndarray:
-    """Centres by k-means [shape=(n_clusters, n_directions)], float32."""
+def _scale(points: np.ndarray, centres: np.ndarray) -> float:
+    """The median difference between (half the squared) distances to the nearest and the second nearest centre."""
+    _, distance = nearest_centres(points[:: 1 + len(points) // _MEASURED], centres, 2)
+    gap = float(np.median(distance[:, -1] - distance[:, 0]))
+    return gap if gap > 0 else 1.0
+
+
+def _k_means(points: np.ndarray, n_clusters: int, draw: np.random.Generator) -> np.ndarray:
+    """Centres of one round of k-means [shape=(n_clusters, n_directions)], float32; half as many as points at most."""
+    start = points[draw.choice(len(points), min(n_clusters, max(len(points) // 2, 1)), replace=False)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # words alike leave clusters empty, which harms nothing
+        fitted = KMeans(len(start), init=start, n_init=1, max_iter=1, tol=0, algorithm="lloyd").fit(points)
+    return np.ascontiguousarray(fitted.cluster_centers_, dtype=np.float32)
+
+
+def _start(
+    points: np.ndarray, cells: np.ndarray, settings: ClusteringSettings, draw: np.random.Generator
+) -> np.ndarray:
+    """Words to start clusters from, drawn more evenly than they lie [shape=(n_clusters, n_directions)]."""
     wanted = min(settings.clusters, max(len(points) // 2, 1))
     if wanted < settings.clusters:
         log.warning("%d words to cluster: %d clusters, not %d", len(points), wanted, settings.clusters)
-    n_coarse = max(wanted // _COARSE, 1)
-    coarse = _k_means(points, points[draw.choice(len(points), n_coarse, replace=False)], 1)
-    weight = np.bincount(coarse.labels_, minlength=n_coarse)[coarse.labels_] ** -settings.evenness
-    start = points[draw.choice(len(points), wanted, replace=False, p=weight / weight.sum())]
-    return np.ascontiguousarray(_k_means(points, start, _ROUNDS).cluster_centers_, dtype=np.float32)
-
-
-def _k_means(points: np.ndarray, start: np.ndarray, rounds: int) -> KMeans:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # words alike leave clusters empty, which harms nothing
-        return KMeans(len(start), init=start, n_init=1, max_iter=rounds, tol=0, algorithm="lloyd").fit(points)
+    cell = nearest_centre(points, cells)
+    weight = np.bincount(cell, minlength=len(cells))[cell] ** -settings.evenness
+    chosen: np.ndarray = points[draw.choice(len(points), wanted, replace=False, p=weight / weight.sum())]
+    return chosen
 
 
 def membership_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:
     """Weights with which words belong to clusters [shape=(n, n_clusters)], float32; see `fit_clusters`."""
-    parts = [members for _, members in clusters.members(points)]
-    cluster = np.concatenate([part.cluster for part in parts])
-    weight = np.concatenate([part.weight for part in parts])
-    ends = np.arange(0, cluster.size + 1, cluster.shape[1])
-    return sp.csr_matrix((weight.ravel(), cluster.ravel(), ends), shape=(len(points), len(clusters.centres)))
+    members = clusters.members(points)
+    ends = np.arange(0, members.cluster.size + 1, members.cluster.shape[1])
+    shape = (len(points), len(clusters.centres))
+    return sp.csr_matrix((members.weight.ravel(), members.cluster.ravel(), ends), shape=shape)
+
+
+def cell_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:
+    """The same of cells [shape=(n, n_cells)], float32."""
+    cells = replace(clusters, centres=clusters.cells, membership=MembershipSettings(nearest=3))
+    return membership_matrix(replace(cells, scale=_scale(points, clusters.cells)), points)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from speech2vec.features.store import Store, starts_of_runs
 from speech2vec.model.convolutional import Convolutional, ConvolutionalSettings
-from speech2vec.model.resampled import remove_speaker_means, resample
+from speech2vec.model.resampled import ResampledSettings, remove_speaker_means, resample
 from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log, track
@@ -128,7 +128,7 @@ def fit(
         )
     if not pairs.across:
         log.warning("no word is said by two training speakers: instances of one speaker are compared")
-    points = resampled_words(words, settings.points)
+    points = resampled_words(words, ResampledSettings(points=settings.points))
     check_finite(points, store)
     raw = points.copy()
     remove_speaker_means(points, words.speaker, 1e-6)

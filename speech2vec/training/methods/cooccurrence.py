@@ -35,7 +35,7 @@ class CooccurrenceSettings(Settings):
     vector_size: int = Field(100, ge=1, le=4096)
     window: int = Field(20, ge=1, le=1000)
     smoothing: float = Field(0.75, ge=0, le=1)
-    exponent: float = Field(0.5, ge=0, le=1)
+    exponent: float = Field(0.0, ge=0, le=1)
 
 
 def cooccurrence(units: sp.csr_matrix, contexts: sp.csr_matrix, utterance: np.ndarray, window: int) -> np.ndarray:

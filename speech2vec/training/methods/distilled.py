@@ -30,6 +30,8 @@ class DistilledSettings(ClusteringSettings, CooccurrenceSettings):
 
     Parameters
     ----------
+    clusters, pairs : int
+        As there; more, as names tell what clusters are.
     min_count : int
         Words said less often by the training speakers have no teacher's vector.
     most_types : int
@@ -38,6 +40,8 @@ class DistilledSettings(ClusteringSettings, CooccurrenceSettings):
         Share of the vocabulary whose sound is left out of fitting, to score the encoder on words that it never heard.
     """
 
+    clusters: int = Field(200_000, ge=1, le=1_000_000)
+    pairs: int = Field(30_000, ge=1)
     min_count: int = Field(5, ge=1)
     most_types: int = Field(20_000, ge=1)
     unheard: float = Field(0.0, ge=0, lt=1)

@@ -20,7 +20,7 @@ from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
-from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters, membership_matrix
+from speech2vec.training.methods.clustering import ClusteringSettings, cell_matrix, fit_clusters, membership_matrix
 from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, cooccurrence, embed_counts
 from speech2vec.training.methods.method import NO_LABELS, Method, words_of
 
@@ -53,7 +53,8 @@ def fit(
         word = np.where(named, store.word_id[rows], -1)
     encoder, points = fit_clusters(store, rows, word, settings, seed)
     members = membership_matrix(encoder, points)
-    counts = cooccurrence(members, members, store.utterance[rows], settings.window)
+    cells = cell_matrix(encoder, points)
+    counts = cooccurrence(members, cells, store.utterance[rows], settings.window)
     if not counts.any():
         raise UserError(f"{store.path}: every utterance is one word: meaning is learned from the words around a word")
     return replace(encoder, vectors=embed_counts(counts, settings, seed))

@@ -232,6 +232,38 @@ def is_running(process: str) -> bool:
         return False
 
 
+def test_a_training_that_is_killed_in_its_second_pass_goes_on_with_its_model(mfa: Mfa, tmp_path: Path) -> None:
+    mfa.say("x")
+    mfa.say("y", "the zorgle fox")  # the first pass leaves it out
+    write_utterances(tmp_path / "all.jsonl", mfa.utterances)
+    out = tmp_path / "out"
+    names = [f"program={mfa.program}", f"dictionary={mfa.dictionary}"]
+    command = ["run", str(tmp_path / "all.jsonl"), "-o", str(out), "--aligner", "mfa", "--mfa-train"]
+    command += [part for name in names for part in ("--set", name)]
+    (mfa.bin / "kill_parent_after").write_text("2")
+    program = f"import os, pathlib; pathlib.Path({str(mfa.bin / 'parent')!r}).write_text(str(os.getpid())); "
+    program += f"from align.cli.app import main; import sys; sys.argv[1:] = {command!r}; main()"
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (mfa.bin / "kill_parent_after").unlink()
+    assert not (out / "report.json").exists() and zipfile.is_zipfile(tmp_path / ".out.aligner" / "trained.zip")
+    done = CliRunner().invoke(app, [*command, "--resume"])
+    assert done.exit_code == 0, done.output
+    assert [call["args"][0] for call in mfa.calls()] == ["train", "align", "align", "align"]
+    assert mfa.calls()[2]["args"][3] == str(tmp_path / ".out.aligner" / "trained.zip")
+    assert read_report(out)["aligned"] == 2 and not (tmp_path / ".out.aligner").exists()
+
+
+def test_a_relative_root_of_the_user(mfa: Mfa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mfa.say("x")
+    target = mfa.folder / "users_root" / "pretrained_models" / "dictionary" / "mine.dict"
+    target.parent.mkdir(parents=True)
+    mfa.dictionary.rename(target)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MFA_ROOT_DIR", "users_root")
+    assert spoken(mfa.align(dictionary="mine")["x"])[0] == "the"
+
+
 def test_names_of_downloaded_models_are_found_from_the_private_root(mfa: Mfa) -> None:
     mfa.say("x")
     for kind, path in (("dictionary", mfa.dictionary), ("acoustic", mfa.model)):
@@ -246,7 +278,11 @@ def break_model(mfa: Mfa) -> None:
 
 
 def break_dictionary(mfa: Mfa) -> None:
-    mfa.dictionary.write_text("word\n")
+    mfa.dictionary.write_text("the DH AH0\nword\n")
+
+
+def garble_dictionary(mfa: Mfa) -> None:
+    mfa.dictionary.write_bytes(b"caf\xe9 K\n")
 
 
 def lose_tools(mfa: Mfa) -> None:
@@ -259,7 +295,8 @@ def lose_tools(mfa: Mfa) -> None:
         (lambda mfa: mfa.model.unlink(), 'Could not find "'),
         (lambda mfa: mfa.dictionary.unlink(), "rejected the dictionary or the model"),
         (break_model, "ReadError"),
-        (break_dictionary, "ValueError"),
+        (break_dictionary, "english.dict, line 2: 'word' has no phones"),
+        (garble_dictionary, "english.dict, line 1: not UTF-8"),
         (lose_tools, "Could not find 'fstcompile'"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_damaged_cache_and_a_missing_library_are_one_line(tmp_path, monkeypatc
     classifier, examples = load_classifier("egemaps"), voices(tmp_path, 12)
     given = context(tmp_path)
     given.cache.mkdir()
-    (given.cache / "opensmile-eGeMAPSv02.npz").write_bytes(b"PK nothing")
+    (given.cache / "opensmile-levelled-eGeMAPSv02.npz").write_bytes(b"PK nothing")
     with pytest.raises(UserError, match="is damaged: remove it"):
         classifier.fit(examples, examples, given)
     from emotion.classifiers import opensmile as module

@@ -68,6 +68,7 @@ def made_up(inputs, n=72, seed=0, informative=True):
         texts=texts,
         utterances=[Utterance(name, f"{name}.wav", text, "s") for name, text in zip(names, texts, strict=True)],
         vectors=Vocabulary(WORDS).rows(texts),
+        functionals=np.stack([np.concatenate([own.mean(axis=0), own.std(axis=0)]) for own in frames]),
         spectrogram=spectrogram,
     )
 

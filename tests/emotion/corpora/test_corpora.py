@@ -13,13 +13,14 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion.corpora.base import EmotionCorpus, decode_text
+from emotion.corpora.base import EmotionCorpus
 from emotion.corpora.iemocap import read_evaluations, read_transcripts
 from emotion.corpora.registry import CORPORA, read_emotion_corpus
 from emotion.corpora.table import read_table
 from scripts import make_iemocap_like as make
 from scripts.make_iemocap_like import Turn, make_iemocap_like, write_dialogue
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import decode_text
 
 
 def touch_audio(path: Path) -> None:
@@ -181,6 +182,38 @@ def test_cremad(tmp_path: Path) -> None:
     told = {"1001": "male", "1002": "female", "1040": None, "1091": None}
     assert sexes(read_emotion_corpus("crema-d", tmp_path)) == told
     assert sexes(read_emotion_corpus("crema-d", tmp_path / "AudioWAV")) == told
+
+
+def test_nemo(tmp_path: Path) -> None:
+    for name in ("EB0_anger_1", "WR0_surprised_12", "KS0_happiness_3", "MP0_fear_7", "KS0_joy_3", "take1"):
+        touch_audio(tmp_path / "samples" / f"{name}.wav")
+    corpus = read_emotion_corpus("nemo", tmp_path)
+    assert by_name(corpus) == {
+        "EB0_anger_1": ("EB0", "ang", "anger", ""),
+        "KS0_happiness_3": ("KS0", "hap", "happiness", ""),
+        "MP0_fear_7": ("MP0", None, "fear", ""),
+        "WR0_surprised_12": ("WR0", None, "surprise", ""),
+    }
+    assert sexes(corpus) == {"EB0": "female", "KS0": "male", "MP0": "male", "WR0": "male"}
+    assert [(p.utterance_id, p.reason) for p in corpus.problems] == [
+        ("KS0_joy_3", "unknown label"),
+        ("take1", "not a file name of this corpus"),
+    ]
+    assert sum(corpus.expected.values()) == 4481 and len(corpus.notes) == 4
+    rows = "file_id\tage\traw_text\nEB0_anger_1.wav\t20\tLubię  czytać.\nMP0_fear_7\t20\n"
+    (tmp_path / "data.tsv").write_text(rows, encoding="utf-8")
+    corpus = read_emotion_corpus("nemo", tmp_path / "samples")
+    assert by_name(corpus)["EB0_anger_1"][3] == "Lubię czytać."
+    assert {(note.utterance_id, note.reason) for note in corpus.notes} == {
+        (name, "no transcript") for name in ("KS0_happiness_3", "MP0_fear_7", "WR0_surprised_12")
+    }
+
+
+@pytest.mark.corpus
+def test_real_nemo_has_the_counts_of_this_selection(test_data: Path) -> None:
+    corpus = read_emotion_corpus("nemo", test_data / "nemo_4class")
+    assert Counter(u.extras["label"] for u in corpus.utterances) == dict.fromkeys(("neu", "hap", "sad", "ang"), 162)
+    assert len({u.speaker for u in corpus.utterances}) == 9 and not corpus.problems
 
 
 MELD_ROWS = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n" + "".join(

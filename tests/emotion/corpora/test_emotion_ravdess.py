@@ -14,7 +14,19 @@ from emotion.cli.app import app
 def test_ravdess_is_learned_across_speakers(test_data, tmp_path):
     corpus = test_data / "ravdess_4class"
     prepare = ["prepare", "ravdess", corpus, "-o", tmp_path / "prepared", "--jobs", 1, "--quiet"]
-    train = ["train", tmp_path / "prepared", "-o", tmp_path / "run", "--folds", 3, "--seeds", 1, "--quiet"]
+    train = [
+        "train",
+        "--model",
+        "acoustic",
+        tmp_path / "prepared",
+        "-o",
+        tmp_path / "run",
+        "--folds",
+        3,
+        "--seeds",
+        1,
+        "--quiet",
+    ]
     train += ["--set", "model.hidden_size=32", "--set", "training.epochs=10", "--set", "training.normalisation=speaker"]
     for command in (prepare, train, ["evaluate", tmp_path / "run", "--quiet"]):
         result = CliRunner().invoke(app, [str(a) for a in command])

@@ -92,17 +92,18 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_through(
     assert run("table", table, "-o", tmp_path / "p", "--jobs", 1, monkeypatch=monkeypatch) == 1
     printed = capsys.readouterr()
     assert "left out, unusable audio: 4" in printed.out and "left out, shorter than one window: 1" in printed.out
+    assert "left out, silence: 1" in printed.out
     prepared = Prepared.open(tmp_path / "p")
-    assert prepared.utterance_id.tolist() == ["good", "fine", "silent"]
+    assert prepared.utterance_id.tolist() == ["good", "fine"]
     assert np.isfinite(prepared.features).all()
     report = json.loads((tmp_path / "p" / "report.json").read_text())
-    assert [row["utterance_id"] for row in report["left_out"]] == ["empty", "short", "nan", "text", "nowhere"]
+    assert [row["utterance_id"] for row in report["left_out"]] == ["empty", "short", "nan", "silent", "text", "nowhere"]
     assert "NaN" in report["left_out"][2]["detail"]
     # What is there is neither replaced unasked nor lost when the second input is at fault.
     assert run("table", table, "-o", tmp_path / "p", monkeypatch=monkeypatch) == 2
     assert "--force" in capsys.readouterr().err
     assert run("table", tmp_path / "none.csv", "-o", tmp_path / "p", "--force", monkeypatch=monkeypatch) == 2
-    assert len(Prepared.open(tmp_path / "p")) == 3
+    assert len(Prepared.open(tmp_path / "p")) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_users_mistake_is_one_line(
 def test_labels_outside_the_four_are_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = write_table(tmp_path / "t", {"a": np.zeros(3200, np.float32), "b": np.zeros(3200, np.float32)})
+    table = write_table(tmp_path / "t", dict.fromkeys("ab", np.sin(np.arange(3200, dtype=np.float32))))
     table.write_text(table.read_text().replace("neutral", "bored").replace("angry", "keen"))
     assert run("table", table, "-o", tmp_path / "p", monkeypatch=monkeypatch) == 2
     assert "the labels are bored, keen (--set labels=full" in capsys.readouterr().err

@@ -222,5 +222,5 @@ def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match="not a readable Parquet file"):
         read_words(file)
-    with pytest.raises(UserError, match="does not exist; 'speech2vec-align run'"):
+    with pytest.raises(UserError, match="is missing: 'speech2vec-align run'"):
         read_words(tmp_path / "other")

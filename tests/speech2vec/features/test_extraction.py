@@ -19,8 +19,9 @@ from scipy.signal import resample
 
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance, Word, write_utterances, write_words
-from speech2vec.features import parts
+from speech2vec.features import frontend
 from speech2vec.features.extraction import extract, merge
+from speech2vec.features.frontend import FrontEnd
 from speech2vec.features.mfcc import MfccSettings, mfcc
 from speech2vec.features.parts import Plan, cut_words
 from speech2vec.features.store import Store
@@ -84,7 +85,7 @@ def test_a_coefficient_that_hardly_varies_does_not_explode(
         frames[:, 0] = 7 + 2e-5 * (-1.0) ** np.arange(len(frames))
         return frames
 
-    monkeypatch.setattr(parts, "mfcc", first_all_but_constant)
+    monkeypatch.setattr(frontend, "mfcc", first_all_but_constant)
     extract(aligned, tmp_path / "store", MfccSettings(normalise="corpus"), quiet=True)
     frames = Store.open(tmp_path / "store").frames
     assert np.abs(frames[:, 0]).max() < 1e-4
@@ -104,7 +105,7 @@ def test_any_word_is_inside_with_frames_or_outside_without(
     shift = offset or 0.0
     start = np.array([start for start, _ in spans])
     end = start + np.array([length for _, length in spans])
-    cut = cut_words(Utterance("u", file, "x", "s", start=offset), start + shift, end + shift, SETTINGS)
+    cut = cut_words(Utterance("u", file, "x", "s", start=offset), start + shift, end + shift, FrontEnd(SETTINGS))
     frames = mfcc(audio.load(file, offset), SETTINGS)
     assert len(cut.frames) == cut.n_frames.sum()
     begin = 0
@@ -123,7 +124,9 @@ def test_any_word_is_inside_with_frames_or_outside_without(
 
 def test_a_word_between_the_last_centre_and_the_end_has_the_last_frame(tmp_path: Path) -> None:
     sf.write(tmp_path / "a.wav", speechlike(1.0, 1)[:15990], RATE)  # the last centre lies at 0.99 s
-    cut = cut_words(Utterance("u", tmp_path / "a.wav", "x", "s"), np.array([0.9955]), np.array([0.9993]), SETTINGS)
+    cut = cut_words(
+        Utterance("u", tmp_path / "a.wav", "x", "s"), np.array([0.9955]), np.array([0.9993]), FrontEnd(SETTINGS)
+    )
     assert cut.n_frames.tolist() == [1]
 
 

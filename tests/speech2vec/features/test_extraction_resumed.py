@@ -16,6 +16,7 @@ from aligned_folders import SETTINGS, Program, change_words, contents, make_alig
 from speech2vec.corpus.manifest import read_utterances, write_utterances
 from speech2vec.features import extraction
 from speech2vec.features.extraction import extract, merge
+from speech2vec.features.frontend import FrontEnd
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Part
 from speech2vec.features.store import Store
@@ -93,11 +94,11 @@ def test_resume_keeps_what_is_done_and_of_a_whole_store_everything(
     store = tmp_path / "store"
     done = []
 
-    def until_the_second(part: Part, settings: MfccSettings, parts: Path) -> int:
+    def until_the_second(part: Part, front_end: FrontEnd, parts: Path) -> int:
         if part.number == 1 and not done:
             done.append(part.number)
             raise KeyboardInterrupt
-        return extract_part(part, settings, parts)
+        return extract_part(part, front_end, parts)
 
     extract_part = extraction.extract_part
     monkeypatch.setattr(extraction, "extract_part", until_the_second)

@@ -28,7 +28,8 @@ def encoder(nearest: int = 2) -> Clusters:
     )
     centres = np.array([[0, 0], [1, 0], [5, 0]], dtype=np.float32)
     settings = MembershipSettings(nearest=nearest, temperature=2.0)
-    return Clusters(settings, sound, np.eye(2, dtype=np.float32), centres, 0.25, np.eye(3, dtype=np.float32))
+    eye = np.eye(3, dtype=np.float32)
+    return Clusters(settings, sound, np.eye(2, dtype=np.float32), centres[:1], centres, 0.25, eye)
 
 
 def words(*first: float) -> Words:
@@ -53,3 +54,16 @@ def test_tensors_and_settings_give_back_the_encoder() -> None:
     assert again.settings == given.settings
     with pytest.raises(ValueError, match="do not fit"):
         Clusters.from_tensors({**given.tensors(), "centres": torch.zeros(2, 2)}, given.settings.model_dump())
+
+
+def test_clusters_are_looked_for_in_the_cells_nearby() -> None:
+    draw = np.random.default_rng(0)
+    cells = 100 * draw.normal(size=(90, 6)).astype(np.float32)
+    centres = (cells[draw.integers(0, 90, 900)] + draw.normal(size=(900, 6))).astype(np.float32)
+    points = (centres[draw.integers(0, 900, 300)] + draw.normal(size=(300, 6)) / 10).astype(np.float32)
+    sound = Resampled(ResampledSettings(points=1), np.zeros(7, np.float32), np.eye(7, 6, dtype=np.float32))
+    settings = MembershipSettings(nearest=3)
+    clusters = Clusters(settings, sound, np.eye(6, dtype=np.float32), cells, centres, 1.0, centres)
+    members = clusters.members(points)
+    np.testing.assert_array_equal(members.cluster, nearest_centres(points, centres, 3)[0])
+    np.testing.assert_allclose(members.weight.sum(axis=1), 1, atol=1e-6)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speech2vec.model.encoding import StoreVectors
 from speech2vec.model.kinds import load_encoder, save_encoder
-from speech2vec.model.resampled import Resampled, ResampledSettings, remove_speaker_means, resample
+from speech2vec.model.resampled import Resampled, ResampledSettings, average, remove_speaker_means, resample
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError
 
@@ -94,3 +94,17 @@ def test_a_file_gives_back_the_encoder_and_a_damaged_one_is_refused(tmp_path: Pa
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(UserError, match=r"encoder\.safetensors is damaged"):
         load_encoder(file)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 6))
+def test_parts_are_averaged_with_each_frame_by_its_share(lengths: list[int], points: int) -> None:
+    n_frames = np.array(lengths)
+    frames = np.random.default_rng(0).normal(size=(n_frames.sum(), 3)).astype(np.float32)
+    averaged = average(frames, n_frames, points)
+    end = 0
+    for row, n in zip(averaged, n_frames, strict=True):
+        word, end = frames[end : end + n], end + n
+        # Each frame repeated `points` times makes parts of n whole frames.
+        parts = np.repeat(word, points, axis=0).reshape(points, n, 3).mean(axis=1)
+        np.testing.assert_allclose(row[:-1], parts.ravel(), atol=1e-5)
+        assert row[-1] == pytest.approx(np.log(n))

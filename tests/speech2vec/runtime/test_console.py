@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 from typing import Annotated
@@ -109,3 +111,37 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8.00 GiB for an array"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def go() -> None:
+        raise error
+
+    code, out, err = run(go, capsys, "go")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: the memory is not enough (") and "ulimit -v unlimited" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.parametrize("megabytes", [700, 1000, 1500])
+def test_a_limit_below_what_the_libraries_need_is_one_line(megabytes: int) -> None:
+    limit = megabytes * 2**20
+    done = subprocess.run(
+        [sys.executable, "-m", "speech2vec", "train", "nowhere", "-o", "out"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.startswith("error: the memory is not enough"), done.stderr

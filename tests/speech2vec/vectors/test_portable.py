@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import read_utterances, write_utterances
 from speech2vec.features.extraction import extract
+from speech2vec.features.frontend import FrontEnd
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
@@ -31,14 +32,14 @@ MODEL = ModelSettings(vector_size=6)
 
 
 def make_encoder(**mfcc: object) -> PortableEncoder:
-    return PortableEncoder(seeded_model(13, MODEL, 3).eval(), MfccSettings(**mfcc))  # type: ignore[arg-type]
+    return PortableEncoder(seeded_model(13, MODEL, 3).eval(), FrontEnd(MfccSettings(**mfcc)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("normalise", ["speaker", "utterance", "corpus", "none"])
 def test_an_aligned_folder_gives_what_its_store_gives(aligned: Path, tmp_path: Path, normalise: str) -> None:
     encoder = make_encoder(normalise=normalise, max_frames=9)
     embeddings = encoder.encode_aligned(aligned)
-    extract(aligned, tmp_path / "store", encoder.mfcc, quiet=True)
+    extract(aligned, tmp_path / "store", encoder.front_end, quiet=True)
     store = Store.open(tmp_path / "store")
     np.testing.assert_allclose(embeddings.vectors, encode_instances(encoder.model, store), atol=1e-6)
     assert embeddings.words == store.words() and len(embeddings) == store.n_words == 25
@@ -101,7 +102,7 @@ def test_a_file_gives_back_the_encoder(aligned: Path, tmp_path: Path) -> None:
     encoder = make_encoder(normalise="utterance", n_mels=30)
     encoder.save(tmp_path / "encoder.safetensors")
     loaded = PortableEncoder.load(tmp_path / "encoder.safetensors")
-    assert loaded.mfcc == encoder.mfcc and loaded.model.settings == MODEL
+    assert loaded.front_end.settings == encoder.front_end.settings and loaded.model.settings == MODEL
     np.testing.assert_array_equal(loaded.encode_aligned(aligned).vectors, encoder.encode_aligned(aligned).vectors)
 
 
@@ -125,7 +126,7 @@ def test_a_file_of_an_emotion_run_made_before_opens(tmp_path: Path) -> None:
     tensors = {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
     save_file(tensors, tmp_path / "encoder.safetensors", metadata=metadata)
     encoder = PortableEncoder.load(tmp_path / "encoder.safetensors")
-    assert encoder.mfcc == MfccSettings() and encoder.model.settings.vector_size == 50
+    assert encoder.front_end.settings == MfccSettings() and encoder.model.settings.vector_size == 50
     samples = np.random.default_rng(0).normal(size=RATE) / 10
     assert np.isfinite(encoder.encode(samples, RATE, [(0.1, 0.3), (0.4, 0.8)])).all()
     values = sorted(float(value.sum()) for value in encoder.model.state_dict().values())

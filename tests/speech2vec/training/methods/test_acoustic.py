@@ -14,7 +14,7 @@ from speech2vec.evaluation.average_precision import precision_of_vectors
 from speech2vec.features.store import FRAMES_FILE, Store
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError
-from speech2vec.training.methods.acoustic import PLAIN, fit, resampled_words
+from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings, fit, resampled_words
 from speech2vec.training.sampler import split
 
 
@@ -27,7 +27,7 @@ def fitted_to(store: Store, **settings: float) -> np.ndarray:
 
 def test_components_are_as_strong_as_the_whitening_leaves_them(tmp_path: Path) -> None:
     store = made_up_store(tmp_path / "store")
-    points = resampled_words(Words.from_store(store), 16).astype(np.float64)
+    points = resampled_words(Words.from_store(store), PLAIN).astype(np.float64)
     points[:, -1] /= points[:, -1].std()
     variance = np.linalg.eigvalsh(np.cov(points.T))[::-1][:8]
     for whitening in (0.0, 0.5, 1.0):
@@ -89,7 +89,7 @@ def test_words_that_sound_the_same_and_broken_frames_are_refused(tmp_path: Path)
     flat = Store.open(store.path)
     same_length = np.flatnonzero(flat.n_frames == flat.n_frames[0])
     with pytest.raises(UserError, match="all sound the same: there is nothing to tell apart"):
-        fit(flat, same_length, AcousticSettings(), seed=1, device=torch.device("cpu"), quiet=True)
+        fit(flat, same_length, PLAIN, seed=1, device=torch.device("cpu"), quiet=True)
 
 
 def test_short_options_are_the_methods_own(tmp_path: Path) -> None:

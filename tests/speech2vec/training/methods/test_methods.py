@@ -231,7 +231,7 @@ def test_a_file_gives_back_the_encoder(method: str, aligned: Path, tmp_path: Pat
     encoder = PortableEncoder.from_run(run)
     encoder.save(tmp_path / "encoder.safetensors")
     loaded = PortableEncoder.load(tmp_path / "encoder.safetensors")
-    assert loaded.mfcc == encoder.mfcc and loaded.model.settings == run.model.settings
+    assert loaded.front_end.settings == encoder.front_end.settings and loaded.model.settings == run.model.settings
     np.testing.assert_array_equal(loaded.encode_aligned(aligned).vectors, encoder.encode_aligned(aligned).vectors)
     utterance = read_utterances(aligned)[0]
     words = [row for row in read_words(aligned).to_pylist() if row["utterance_id"] == utterance.utterance_id]

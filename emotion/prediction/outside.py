@@ -1,0 +1,91 @@
+"""Recordings unlike those that a run was trained on: how unlike they are, and how sure it may be of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emotion.classifiers.inner import apply_temperature
+from emotion.data.examples import Examples
+from emotion.data.reference import Reference
+from emotion.training.member import Member
+from speech2vec.runtime.progress import log
+
+_FEW = 8  # recordings
+_ONE_SIDED = 0.8
+
+
+def classify(
+    members: Sequence[Member], examples: Examples, segments: Sequence[np.ndarray], reference: Reference | None
+) -> np.ndarray:
+    """Mean probabilities of all members, less sure for recordings unlike the training data.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    examples : Examples
+    segments : sequence of ndarray [shape=(n_windows, n_features)]
+        The features of each utterance, as extracted.
+    reference : Reference or None
+        Of the run; None (a run without audio, or made before) leaves the probabilities as they are.
+
+    Returns
+    -------
+    ndarray [shape=(n_utterances, n_classes)]
+    """
+    probabilities = np.mean([member.predict_proba(examples) for member in members], axis=0)
+    if reference is None:
+        return probabilities
+    rows = zip(probabilities[:, np.newaxis], reference.temperatures(segments), strict=True)
+    return np.concatenate([apply_temperature(row, temperature) for row, temperature in rows])
+
+
+def warn_of_recordings(
+    reference: Reference | None, segments: Sequence[np.ndarray], names: Sequence[str], hop: float
+) -> None:
+    """Warn if recordings lie outside what training saw: their features, or their durations."""
+    if reference is None:
+        return
+    distances = reference.distances(segments)
+    far = np.flatnonzero(distances > reference.far / reference.usual)
+    if len(far):
+        worst = far[distances[far].argmax()]
+        log.warning(
+            "%d of %d recording(s) are unlike the training recordings: their features are further from these than "
+            "99 %% of them are from each other (most: %s, %.0f times the usual distance): the probabilities are made "
+            "less sure, and may be wrong",
+            len(far), len(distances), names[worst], distances[worst],
+        )  # fmt: skip
+    seconds = hop * np.array([len(segment) for segment in segments])
+    low, high = float(reference.shortest), float(reference.longest)
+    for which, rows in (("shorter", np.flatnonzero(seconds < low / 2)), ("longer", np.flatnonzero(seconds > 2 * high))):
+        if len(rows):
+            log.warning(
+                "%d recording(s) are far %s than all training recordings, %.1f to %.1f s (first: %s, %.1f s)%s",
+                len(rows), which, low, high, names[rows[0]], seconds[rows[0]],
+                ": --chunk splits them" if which == "longer" else "",
+            )  # fmt: skip
+
+
+def warn_of_speakers(speakers: Sequence[str], probabilities: np.ndarray, labels: Sequence[str], how: str) -> None:
+    """Warn if normalisation by other recordings is unreliable: a speaker has few of them, or one-sided ones."""
+    if how not in ("speaker", "corpus"):
+        return
+    groups = np.array(speakers if how == "speaker" else ["all recordings"] * len(speakers), dtype=object)
+    chosen = probabilities.argmax(axis=1)
+    few = [name for name in dict.fromkeys(groups) if (groups == name).sum() < _FEW]
+    if few:
+        log.warning(
+            "normalisation by %s is unreliable: %d have fewer than %d recordings (first: %s); the files of a folder "
+            "are one speaker; training.normalisation=speaker-mean needs fewer",
+            how, len(few), _FEW, few[0],
+        )  # fmt: skip
+    for name in dict.fromkeys(groups):
+        counts = np.bincount(chosen[groups == name], minlength=len(labels))
+        if name not in few and counts.max() > _ONE_SIDED * counts.sum():
+            log.warning(
+                "%s: %d of %d recordings are classified as %s; normalisation by %s assumes a mix of emotions, and "
+                "cannot find one that all recordings have",
+                name, counts.max(), counts.sum(), labels[int(counts.argmax())], how,
+            )  # fmt: skip
