@@ -129,5 +129,5 @@ def test_a_table_of_an_older_program_is_read(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "a.csv", ",;") == (["a", "b"], [(2, {"a": "caf\xe9", "b": "=1"})])
     assert read_text(tmp_path / "a.csv").startswith("a;b")
     (tmp_path / "b.csv").write_text("a\n" + "x" * 140_000)
-    with pytest.raises(UserError, match="b.csv, line 1: field larger than field limit"):
+    with pytest.raises(UserError, match=r"b\.csv, line 1: field larger than field limit"):
         read_csv(tmp_path / "b.csv")
