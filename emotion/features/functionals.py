@@ -10,7 +10,7 @@ import scipy.signal
 from emotion.features.level import NOMINAL
 from emotion.features.voice import BANDS, HOP, N_MFCC, Voice, voice_contours
 
-VERSION = 1  # raised when the values change, so that stored ones are computed again
+VERSION = 2  # raised when the values change, so that stored ones are computed again
 N_REGIONS = 4  # of the spectrum, whose modulation is measured
 MODULATION = (1, 3, 6, 12, 25)  # Hz
 _SPEECH = NOMINAL - 25.0  # dB re full scale; quieter frames are pauses

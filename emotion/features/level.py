@@ -12,6 +12,7 @@ NOMINAL = -26.0  # dB re full scale: the usual level of active speech in telepho
 
 _TIME_CONSTANT = 0.03  # seconds, of each of the envelope's two filters (P.56)
 _HANGOVER = 0.2  # seconds that speech stays active after its envelope falls below the threshold (P.56)
+_AFTER = 0.5  # seconds, in which activity ends
 _MARGIN = 15.9  # dB from the active level down to the threshold of activity (P.56)
 _EDGE = 30.0  # dB from the active level down to the silence that is trimmed
 _EDGE_WINDOW = 0.02  # seconds, in which the level of the edges is measured
@@ -47,6 +48,7 @@ def active_power(signal: np.ndarray, sampling_rate: int) -> float:
         return 0.0
     signal = signal - signal.mean(dtype=np.float64)
     energy = float(signal @ signal)
+    signal = np.pad(signal, (0, round(_AFTER * sampling_rate)))  # speech that the recording's end cuts has its hangover
     decay = math.exp(-1 / (sampling_rate * _TIME_CONSTANT))
     smoothed = scipy.signal.lfilter([(1 - decay) ** 2], [1, -2 * decay, decay**2], np.abs(signal))
     step = max(1, round(_STEP * sampling_rate))
@@ -65,9 +67,10 @@ def active_power(signal: np.ndarray, sampling_rate: int) -> float:
 def level_speech(signal: np.ndarray, sampling_rate: int) -> np.ndarray:
     """Trim the silence at both ends and scale active speech to -26 dB re full scale.
 
-    What remains starts and ends where the level in 20 ms exceeds the active level minus 30 dB. Levels within it keep
-    their ratios. The result does not depend on the gain of the recording or on the length of the silence around it, as
-    long as that is 30 dB below the speech. It can exceed 1; it is not clipped.
+    What remains starts 10 ms after the level in 20 ms first exceeds the active level minus 30 dB, and ends 10 ms before
+    it last does, so that abrupt speech is cut where it starts. Levels within it keep their ratios. The result depends
+    neither on the gain of the recording nor on the silence around it, if that is 30 dB below the speech. It can exceed
+    1; it is not clipped.
 
     Parameters
     ----------
@@ -84,8 +87,8 @@ def level_speech(signal: np.ndarray, sampling_rate: int) -> np.ndarray:
     if power == 0:
         return np.zeros(0)
     window = max(1, round(_EDGE_WINDOW * sampling_rate))
-    # A recording that starts with speech is treated like one with silence before it, whose window reaches into both.
-    signal = np.pad(signal - signal.mean(), window // 2)
+    signal = np.pad(signal - signal.mean(), window)  # as if each recording had silence around it
     local = scipy.ndimage.uniform_filter1d(signal**2, window, mode="constant")
     loud = np.flatnonzero(local > power * 10 ** (-_EDGE / 10))
-    return signal[loud[0] : loud[-1] + 1] * math.sqrt(10 ** (NOMINAL / 10) / power)
+    first, last = loud[0] + window // 2, loud[-1] - window // 2  # in the middle of a window, half of it is silent
+    return signal[first : max(first, last) + 1] * math.sqrt(10 ** (NOMINAL / 10) / power)

@@ -14,7 +14,7 @@ from speech2vec.evaluation.average_precision import precision_of_vectors
 from speech2vec.features.store import FRAMES_FILE, Store
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError
-from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings, fit, resampled_words
+from speech2vec.training.methods.acoustic import PLAIN, fit, resampled_words
 from speech2vec.training.sampler import split
 
 
