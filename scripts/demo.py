@@ -26,7 +26,14 @@ from speech2vec.runtime.files import read_json
 WORDS, EMOTIONAL_SENTENCES = 10_000, 200  # of synthetic speech: 1.3 hours
 PUBLISHED = "published"
 METHODS = ("acoustic", "meaning")  # beside the published one; each needs seconds
-CLASSIFIERS = ("acoustic", "embedding", "dual", "svm")
+FUSED = "voice+embedding"
+CLASSIFIERS = {
+    "voice": "sound",
+    "embedding": "words",
+    FUSED: "sound and words, fused",
+    "dual": "sound and words, the paper's network",
+    "svm": "sound, linear SVM (control)",
+}
 LABELS = ("neu", "hap", "sad", "ang")
 FAVOURITES = ("people", "government", "happy")  # words whose neighbours are shown, where they were said often enough
 SAME_DIFFERENT, SIMILARITY, PREDICTION = "same-different.json", "evaluation.json", "predictions.json"
@@ -102,15 +109,15 @@ def emotion(chain: Chain) -> None:
         chain.run(title, "python -m scripts.make_synthetic_emotion -o", tree, "--force")
     chain.run("Compute acoustic features", "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--force")
     for model in CLASSIFIERS:
-        more = ("--embeddings", folders.vectors(PUBLISHED)) if model in ("embedding", "dual") else ()
+        more = () if model in ("voice", "svm") else ("--embeddings", folders.vectors(METHODS[0]))
         title = f"Train the classifier '{model}'; test on the speakers of session 5"
-        settings = f"--model {model} --protocol session5-dev --seeds 1 --set training.normalisation=speaker --force"
+        settings = f"--model {model} --protocol session5-dev --seeds 1 --quiet --force"
         chain.run(title, "speech2vec-emotion train", prepared, "-o", folders.emotion / model, settings, *more)
     unheard = folders.emotion / "unheard"
     copy_recordings(tree, unheard)
     title = "Classify four recordings of speakers that it was not trained on"
     output = ("-o", folders.emotion / PREDICTION, "--format json --force")
-    chain.run(title, "speech2vec-emotion predict", folders.emotion / "dual", unheard, *output)
+    chain.run(title, "speech2vec-emotion predict", folders.emotion / FUSED, unheard, *output)
 
 
 def copy_recordings(tree: Path, folder: Path) -> None:
@@ -142,18 +149,25 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
 
 def sound_table(folders: Folders) -> Table | None:
     """Average precision at telling words apart, of each method and its controls; None if nothing was measured."""
-    rows: list[list[str]] = []
-    for method in (PUBLISHED, *METHODS):
-        file = folders.run(method) / SAME_DIFFERENT
-        if not file.exists():
-            continue
-        results = read_json(file)["parts"][0]["results"]
-        for name in results if method == PUBLISHED else ["trained"]:
-            both = (results[name], results[name]["cross_speaker"])
-            title = method if name == "trained" else f"  {name}"
-            rows.append([title, *(interval(one["ap"], one["low"], one["high"]) for one in both)])
+    files = {method: folders.run(method) / SAME_DIFFERENT for method in (PUBLISHED, *METHODS)}
+    parts = {method: read_json(file)["parts"] for method, file in files.items() if file.exists()}
+    if len(parts) < len(files):  # too little speech
+        return None
+
+    def row(title: str, part: int, method: str, name: str = "trained") -> list[str]:
+        result = parts[method][part]["results"][name]
+        pairs = [[result[key + over] for key in ("ap", "low", "high")] for over in ("", "_cross_speaker")]
+        return [title, *(interval(*of) for of in pairs)]
+
+    first, best = parts[PUBLISHED][0]["results"], METHODS[0]
+    rows = [row(method, 0, method) for method in parts]
+    controls = {"untrained": "  published, untrained", "resampled": "  resampled frames, no training"}
+    rows += [row(title, 0, PUBLISHED, name) for name, title in controls.items() if name in first]
+    warped = [name for name in parts[best][-1]["results"] if name.startswith("DTW")]
+    rows += [row(f"  a sample: {best}", -1, best)] * bool(warped)
+    rows += [row("  a sample: time warping", -1, best, name) for name in warped]
     title = "Do vectors of the same word lie together? (average precision, 95 % interval)"
-    return Table([["", "all pairs", "across speakers"], *rows], title, indent="  ") if rows else None
+    return Table([["", "all pairs", "across speakers"], *rows], title, indent="  ")
 
 
 def meaning_table(folders: Folders) -> Table | None:
@@ -162,12 +176,15 @@ def meaning_table(folders: Folders) -> Table | None:
     for method in (PUBLISHED, *METHODS):
         level = read_json(folders.run(method) / "evaluation" / SIMILARITY)["levels"][0]
         for name, result in level["results"].items():
-            own = name == folders.vectors(method).stem or name.endswith("vectors.txt")
+            own = name == folders.vectors(method).stem
             mean = result["mean"]
             if mean["rho"] is not None and (own or method == PUBLISHED):
                 title = method if own else f"  {name}"
-                rows.append([title, interval(mean["rho"], mean["low"], mean["high"]), f"{mean['n_covered']:,}"])
-    title = "Do vectors of words that mean alike lie together? (Spearman's rho over 13 sets of rated pairs)"
+                rows.insert(
+                    0 if own and method == PUBLISHED else len(rows),
+                    [title, interval(mean["rho"], mean["low"], mean["high"]), f"{mean['n_covered']:,}"],
+                )
+    title = "Do vectors of words that mean alike lie together? (Spearman's rho with people's ratings of pairs)"
     return Table([["", "rho", "pairs"], *rows], title, indent="  ") if rows else None
 
 
@@ -175,12 +192,11 @@ def emotion_table(folders: Folders) -> Table:
     """UA of each classifier on the speakers that it was not trained on, and chance."""
     from emotion.api import evaluate  # imports torch, which takes seconds
 
-    titles = {"acoustic": "sound", "embedding": "words", "dual": "sound and words", "svm": "sound, linear SVM"}
     rows = [["", "UA %"]]
-    for model in CLASSIFIERS:
+    for model, title in CLASSIFIERS.items():
         ua = evaluate(folders.emotion / model).parts["all"].scores["UA"]
         low, high = ua.by_utterance.low, ua.by_utterance.high
-        rows.append([titles[model], f"{100 * ua.mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"])
+        rows.append([title, f"{100 * ua.mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"])
     rows.append(["chance", "25"])
     return Table(rows, "Which of four emotions? (two speakers not trained on; recall, mean over classes)", indent="  ")
 
@@ -227,7 +243,7 @@ def closing(chain: Chain, synthetic: bool) -> list[str]:
         what,
         f"Open {folders.out / 'report.html'} and {folders.out / 'methods.html'} in a browser. Next:",
         "  make demo CORPUS=path/to/folder     # audio with a .txt or .lab beside each file, or LibriSpeech's layout",
-        f"  speech2vec-emotion predict {folders.emotion / 'dual'} your.wav   # . .venv/bin/activate first",
+        f"  speech2vec-emotion predict {folders.emotion / 'voice'} your.wav   # after: . .venv/bin/activate",
     ]
 
 
