@@ -194,7 +194,7 @@ class Checker:
 
     def check(self) -> CheckReport:
         """Check all utterances."""
-        figures = {key: self.report[key] for key in ("asked", "aligned", "words")}
+        figures = {key: self.report.get(key, 0) for key in ("asked", "aligned", "words")}
         return CheckReport(self.folder, **figures, issues=list(self.issues()))
 
     def issues(self) -> Iterator[Issue]:

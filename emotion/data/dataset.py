@@ -77,7 +77,7 @@ class _Meta(BaseModel):
     """What is read from ``meta.json``; corpora prepared before may lack what has a default."""
 
     kind: str = ""
-    name: str
+    name: str = ""
     labels: list[str] = Field(min_length=1)
     features: dict[str, Any] = {}
     fingerprint: str = ""

@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold
 from emotion.data.examples import FRAMES, FUNCTIONALS, statistics
 from emotion.data.normalise import Scaler, mean_of_speakers
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import atomic_path
 
 _FOLDS = 5  # of speakers
 _FAR = 99  # %, of training recordings of speakers held out, that are nearer
@@ -95,7 +96,8 @@ class Reference:
         return 1.0 + _SLOPE * np.maximum(0.0, self.distances(segments) - 1.0)
 
     def save(self, path: Path) -> None:
-        save_file(asdict(self), path)
+        with atomic_path(path) as temporary:
+            save_file(asdict(self), temporary)
 
     @classmethod
     def load(cls, path: Path) -> Reference:

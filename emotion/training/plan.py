@@ -280,4 +280,6 @@ def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: Emotion
     known = set(prepared.utterance_id)
     if any(name not in known for parts in run.splits.values() for names in parts.values() for name in names):
         raise UserError(f"{folder} was started with other utterances than those of {prepared.folder}")
+    for partial_file in folder.glob(".*.tmp"):  # left by a process that was killed while writing
+        partial_file.unlink()
     return run

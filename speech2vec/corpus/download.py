@@ -6,6 +6,7 @@ Archives are unpacked without ever writing outside the output folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import logging
 import lzma
@@ -150,6 +151,10 @@ def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
                 tracker.advance()
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, ValueError) as error:
         raise UserError(f"{archive} is damaged or not an archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile's where a member would begin before the file
+            raise
+        raise UserError(f"{archive} is damaged or not an archive ({error.strerror})") from error
     except RuntimeError as error:  # of zipfile: encrypted, or a compression that it lacks
         raise UserError(f"{archive} cannot be unpacked ({error})") from error
 

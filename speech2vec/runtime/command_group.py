@@ -38,6 +38,13 @@ class LazyGroup(click.Group):
         single.command(cmd_name)(getattr(importlib.import_module(module), function))
         return typer.main.get_command(single)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an interrupt is one line (`run_app`), without the empty one that click writes before it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):

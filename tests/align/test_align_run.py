@@ -314,7 +314,8 @@ def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, t
 def test_the_documented_aligner_of_ones_own_runs(tmp_path, monkeypatch):
     """Of a whole file, and of a part."""
     page = (Path(__file__).parents[2] / "docs" / "alignment.md").read_text(encoding="utf-8")
-    (tmp_path / "documented.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    (code,) = [block.partition("```")[0] for block in page.split("```python\n")[1:] if "class Uniform" in block]
+    (tmp_path / "documented.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     sf.write(tmp_path / "a.wav", np.zeros(4 * 16000), 16000)
     whole = Utterance("whole", tmp_path / "a.wav", "One, two -- three four.", "s")

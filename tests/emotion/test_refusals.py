@@ -236,7 +236,7 @@ def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home
     reasons = {
         "empty.wav": "contains no samples",
         "nan.wav": "contains samples that are NaN or infinite",
-        "short.wav": "lasts 0.006 s, less than a feature window of 0.1 s",
+        "short.wav": "0.006 s contain less than a feature window of 0.1 s",
     }
     for name, reason in reasons.items():
         assert f"error: {tmp_path / name}: {reason}\n" in result.stderr

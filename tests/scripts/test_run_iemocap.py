@@ -42,7 +42,7 @@ def test_from_the_corpus_to_the_three_tables(
     assert all(f"\n  Table {number}\n" in printed for number in (1, 2, 3)) and "68.49" in printed
     with (out / "tables" / "tables.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["table"] for row in rows} == {"1", "2", "3"}
+    assert {row["table"] for row in rows} == {"1", "2", "3", "4"}
     runs = {path.name for path in (out / "tables" / "runs").iterdir()}
     kinds = [f"dual-{kind}-{size}" for kind in ("speech", "word", "random") for size in (50, 100)]
     assert runs == {"acoustic", "embedding-speech-50", "embedding-word-50", "embedding-random-50", *kinds}

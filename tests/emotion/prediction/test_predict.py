@@ -219,5 +219,5 @@ def test_segments_of_a_new_recording_are_those_of_training(ravdess, tmp_path):
     (recognised,) = json.loads(invoke("predict", tmp_path / "run", path, *as_json).stdout)
     assert "door" in recognised["text"]
     (tmp_path / "run" / "encoder.safetensors").write_bytes(b"cut off")
-    with pytest.raises(UserError, match=r"encoder.safetensors is damaged"):
+    with pytest.raises(UserError, match=r"encoder.safetensors is not an encoder, or is damaged"):
         invoke("predict", tmp_path / "run", path, "--text", "dogs", "--quiet")

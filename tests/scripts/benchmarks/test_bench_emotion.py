@@ -11,7 +11,7 @@ from scripts.benchmarks import bench_emotion
 
 def test_lengths_are_those_of_iemocap() -> None:
     examples = bench_emotion.iemocap_like(bench_emotion.UTTERANCES, prepare_settings("default").features)
-    n_words = np.array([len(words) for words in examples.words])
+    n_words = np.array([len(words) for words in examples.vectors])
     assert np.median(n_words) == pytest.approx(8, abs=1) and n_words.mean() == pytest.approx(11.6, abs=1)
     assert n_words.max() <= 98
 

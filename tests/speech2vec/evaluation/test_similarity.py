@@ -63,7 +63,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("sun\tmoon\t3\nsun\tmoon\n", "line 2: expected 'word1 word2 rating', not 'sun\tmoon'"),
+            ("sun\tmoon\t3\nsun\tmoon\n", "line 2: expected 'word1 word2 rating', not 'sun moon'"),
             ("sun moon 3\na b high\n", "line 2: the rating 'high' is not a number"),
             ("sun moon nan\n", "line 1: the rating 'nan' is not a finite number"),
             ("a b score\na b score\n", "line 2: the rating 'score' is not a number"),

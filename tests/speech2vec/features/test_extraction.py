@@ -225,7 +225,7 @@ def test_parts_of_files_and_channels(tmp_path: Path) -> None:
     ("damage", "told"),
     [
         (lambda p: write_words(p / "words.parquet", []), "contains no aligned words"),
-        (lambda p: (p / "words.parquet").unlink(), "does not exist; 'speech2vec-align run'"),
+        (lambda p: (p / "words.parquet").unlink(), "is missing: 'speech2vec-align run'"),
         (lambda p: (p / "words.parquet").write_bytes(b"PAR1"), "is not a readable Parquet file"),
         (lambda p: (p / "utterances.jsonl").unlink(), "cannot be read: No such file"),
         (lambda p: (p / "utterances.jsonl").write_text("{}"), "line 1: 'utterance_id' is missing"),

@@ -149,7 +149,7 @@ def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Progra
     before = contents(store)
     to_store = ("-o", store, "--force")
     one_error("already exists; --resume continues it, --force", program("features", aligned, "-o", store))
-    one_error("does not exist; 'speech2vec-align run'", program("features", tmp_path, *to_store))
+    one_error("is missing: 'speech2vec-align run'", program("features", tmp_path, *to_store))
     one_error("unknown setting 'n_mfc'", program("features", aligned, *to_store, "--set", "n_mfc=12"))
     one_error("--shard takes K/N", program("features", aligned, *to_store, "--shard", "3/2"))
     one_error("is or contains the input", program("features", aligned, "-o", aligned, "--force"))
@@ -220,14 +220,14 @@ def test_shards_that_are_not_whole(tmp_path: Path, aligned: Path, shards: list[P
     whole = frames.read_bytes()
     for half in (whole[: len(whole) // 2], b""):
         frames.write_bytes(half)
-        with pytest.raises(UserError, match="is missing or damaged"):
+        with pytest.raises(UserError, match="is not a complete array"):
             merge(shards, tmp_path / "store")
         assert not (tmp_path / "store" / "meta.json").exists()
     frames.write_bytes(whole)
     words = shards[1] / "parts" / "000001.parquet"
     content = words.read_bytes()
     words.write_bytes(content[:100])
-    with pytest.raises(UserError, match="is missing or damaged"):
+    with pytest.raises(UserError, match="is not a complete array"):
         merge(shards, tmp_path / "new")
     words.unlink()
     with pytest.raises(UserError, match="is not finished"):

@@ -84,7 +84,7 @@ def test_words_are_read_in_chunks_that_hold_each_once(tmp_path: Path) -> None:
 def test_a_file_gives_back_the_encoder_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     file, encoder = tmp_path / "encoder.safetensors", encoder_of(5)
     save_encoder(file, encoder, note="made up")
-    loaded, metadata = load_encoder(file)
+    loaded, metadata, _ = load_encoder(file)
     words = Words.from_store(made_up_store(tmp_path / "store"))
     np.testing.assert_array_equal(loaded.encode(words), encoder.encode(words))
     assert loaded.settings == encoder.settings and metadata["note"] == "made up"

@@ -187,7 +187,7 @@ def test_a_truncated_checkpoint(whole: Path, trained: Path, tmp_path: Path, comm
     for length in (0, 7, 200, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:length])
         code, _, said = command(whole / "store", run, "--resume")
-        assert code == 2 and len(said) == 1 and "is truncated, or not a checkpoint" in said[0]
+        assert code == 2 and len(said) == 1 and "is not a checkpoint, or is truncated" in said[0]
 
 
 def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Path, command: Command) -> None:
@@ -198,10 +198,10 @@ def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Pa
         progress = opened.metadata()["progress"]
     optimiser = next(name for name in tensors if name.startswith("optimiser."))
     cases = [
-        ({"x": torch.zeros(3)}, None, "is truncated, or not a checkpoint"),
+        ({"x": torch.zeros(3)}, None, "is not a checkpoint, or is truncated"),
         ({"x": torch.zeros(3)}, progress, "belongs to another model"),
         (tensors, json.dumps({"epochs": 3}), "does not hold a training state"),
-        (tensors, json.dumps(3), "is truncated, or not a checkpoint"),
+        (tensors, json.dumps(3), "is not a checkpoint, or is truncated"),
         ({**tensors, optimiser: torch.zeros(99)}, progress, "the state of another optimiser"),
         ({k: v for k, v in tensors.items() if not k.startswith("optimiser.3")}, progress, "the state of another"),
     ]

@@ -168,7 +168,7 @@ def test_a_truncated_checkpoint_and_one_of_another_size_are_named(store: Store, 
     file = checkpoint_file(tmp_path / "run", "last")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="truncated, or not a checkpoint"):
+    with pytest.raises(UserError, match="not a checkpoint, or is truncated"):
         Run.load(tmp_path / "run", checkpoint="last")
     file.write_bytes(whole)
     config = tmp_path / "run" / "config.toml"

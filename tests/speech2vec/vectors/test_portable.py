@@ -145,7 +145,8 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path: Path, damage: str) -> Non
         metadata = {"model": MODEL.model_dump_json(), "mfcc": json.dumps(MfccSettings().model_dump())}
         save_file({"a": torch.zeros(1)}, file, metadata=metadata)
     with pytest.raises(
-        UserError, match="does not exist" if damage == "missing" else r"encoder\.safetensors is damaged"
+        UserError,
+        match="does not exist" if damage == "missing" else r"encoder\.safetensors is not an encoder, or is damaged",
     ):
         PortableEncoder.load(file)
 
