@@ -137,9 +137,9 @@ def paired_difference(first: Resampled, second: Resampled, measure: str) -> Esti
     """A measure of one system minus that of another, with a 95 % interval.
 
     The interval is that of a paired bootstrap over speakers (or utterances), widened for the variance over seeds: each
-    of its sides s becomes sqrt(s^2 + (t * e)^2), where e is the standard error of the difference of the two means over
-    seeds, and t Student's quantile for the smaller number of seeds less one. A system with one seed contributes
-    nothing to e.
+    of its sides s becomes sqrt(s^2 + (t * e)^2), where e is the standard error of the mean difference over seeds, taken
+    seed by seed where both have as many, and t Student's quantile for the smaller number of seeds less one. A system
+    with one seed contributes nothing to e.
 
     Raises
     ------
@@ -156,6 +156,8 @@ def paired_difference(first: Resampled, second: Resampled, measure: str) -> Esti
     repeated = [values for values in of_seeds if len(values) > 1]
     if not repeated:
         return found
+    if len(of_seeds[0]) == len(of_seeds[1]):
+        repeated = [of_seeds[0] - of_seeds[1]]
     error = math.sqrt(sum(values.var(ddof=1) / len(values) for values in repeated))
     over_seeds = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, min(map(len, repeated)) - 1))
     low = value - math.hypot(max(0.0, value - found.low), over_seeds)

@@ -227,7 +227,7 @@ def test_shards_that_are_not_whole(tmp_path: Path, aligned: Path, shards: list[P
     words = shards[1] / "parts" / "000001.parquet"
     content = words.read_bytes()
     words.write_bytes(content[:100])
-    with pytest.raises(UserError, match="is not a complete array"):
+    with pytest.raises(UserError, match="is not a readable Parquet file"):
         merge(shards, tmp_path / "new")
     words.unlink()
     with pytest.raises(UserError, match="is not finished"):

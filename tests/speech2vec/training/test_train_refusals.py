@@ -201,7 +201,7 @@ def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Pa
         ({"x": torch.zeros(3)}, None, "is not a checkpoint, or is truncated"),
         ({"x": torch.zeros(3)}, progress, "belongs to another model"),
         (tensors, json.dumps({"epochs": 3}), "does not hold a training state"),
-        (tensors, json.dumps(3), "is not a checkpoint, or is truncated"),
+        (tensors, json.dumps(3), "does not hold a training state"),
         ({**tensors, optimiser: torch.zeros(99)}, progress, "the state of another optimiser"),
         ({k: v for k, v in tensors.items() if not k.startswith("optimiser.3")}, progress, "the state of another"),
     ]
