@@ -10,7 +10,7 @@ import pytest
 from scripts import demo
 from scripts.chain import Chain, program
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import append_json_line, write_json
+from speech2vec.runtime.files import write_json
 
 
 def test_commands_are_shown_and_their_output_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,23 +48,57 @@ def test_it_goes_on_without_a_measure_for_which_the_corpus_is_too_small(
         chain.run("End", "python", tmp_path / "end.py", optional=True)
 
 
-@pytest.mark.parametrize("measured", [True, False])
-def test_its_closing_figures_are_those_that_were_measured(tmp_path: Path, measured: bool) -> None:
-    chain = Chain(tmp_path)
-    for folder in ("aligned", "run/evaluation"):
-        (tmp_path / folder).mkdir(parents=True)
-    write_json(tmp_path / "aligned" / "report.json", {"aligned": 3, "asked": 4, "words": 20})
-    losses = {"dev_loss": 0.9, "dev_mean_frame": 1.0, "dev_shuffled": 0.95}
-    append_json_line(tmp_path / "run" / "metrics.jsonl", {"epoch": 1, **losses})
-    write_json(tmp_path / "run" / "evaluation" / "evaluation.json", {"levels": []})
-    if measured:
-        results = {"trained": {"ap": 0.25, "low": 0.2, "high": 0.3}, "chance": {"ap": None}}
-        write_json(tmp_path / "run" / "same-different.json", {"parts": [{"results": results}]})
-        write_json(tmp_path / "run" / "homophones.json", {"homophones": {"verdict": "From sound."}})
-    shown = demo.figures(chain)
-    assert shown[0] == "3 of 4 utterances aligned, 20 words"
-    assert ("same-different average precision: trained 0.250 [0.200, 0.300]" in shown) == measured
-    assert ("From sound." in shown) == measured
+def precision(ap: float) -> dict[str, float]:
+    low, high = ap - 0.05, ap + 0.05
+    return {"ap": ap, "low": low, "high": high} | {
+        f"{name}_cross_speaker": value for name, value in {"ap": ap / 2, "low": low / 2, "high": high / 2}.items()
+    }
+
+
+def test_its_tables_are_of_what_was_measured(tmp_path: Path) -> None:
+    folders = demo.Folders(tmp_path)
+    for number, method in enumerate((demo.PUBLISHED, *demo.METHODS), start=1):
+        (folders.run(method) / "evaluation").mkdir(parents=True)
+        mean = {"rho": number / 10, "low": 0.0, "high": 0.5, "n_covered": 12}
+        results = {"vectors": {"mean": mean}, "word2vec": {"mean": {**mean, "rho": 0.44}}}
+        write_json(folders.run(method) / "evaluation" / "evaluation.json", {"levels": [{"results": results}]})
+    assert demo.sound_table(folders) is None  # too little speech
+    shown = demo.meaning_table(folders)
+    assert shown is not None
+    assert [row[1] for row in shown.rows[1:]] == [
+        f"{rho} [.000, .500]" for rho in (".100", ".440", ".200", ".300")
+    ]  # the control once
+    for number, method in enumerate((demo.PUBLISHED, *demo.METHODS), start=1):
+        results = {"trained": precision(number / 10), "untrained": precision(0.06), "resampled": precision(0.08)}
+        parts = [{"results": results}, {"results": {**results, "DTW on MFCC": precision(0.33)}}]
+        write_json(folders.run(method) / demo.SAME_DIFFERENT, {"parts": parts})
+    shown = demo.sound_table(folders)
+    assert shown is not None
+    values = {row[0].strip(): row[1:] for row in shown.rows}
+    assert values["acoustic"] == [".200 [.150, .250]", ".100 [.075, .125]"]
+    assert values["resampled frames, no training"][0].startswith(".080")
+    assert values["a sample: time warping"][0].startswith(".330")
+
+
+def test_four_recordings_are_copied_each_with_what_is_said(tmp_path: Path) -> None:
+    session = tmp_path / "tree" / "Session5"
+    for folder in ("dialog/EmoEvaluation", "dialog/transcriptions", "sentences/wav/Ses05F_impro01"):
+        (session / folder).mkdir(parents=True)
+    turns = [("F000", "xxx"), ("F001", "neu"), ("M000", "ang"), ("F002", "neu"), ("M001", "sad"), ("M002", "hap")]
+    lines = [f"[0.0 - 1.0]\tSes05F_impro01_{turn}\t{label}\t[1, 1, 1]" for turn, label in turns]
+    (session / "dialog/EmoEvaluation/Ses05F_impro01.txt").write_text("% a header\n\n" + "\n\n".join(lines))
+    said = [f"Ses05F_impro01_{turn} [000.0-001.0]: I am {turn}: so." for turn, _ in turns]
+    (session / "dialog/transcriptions/Ses05F_impro01.txt").write_text("\n".join(said))
+    for turn, _ in turns:
+        (session / f"sentences/wav/Ses05F_impro01/Ses05F_impro01_{turn}.wav").write_bytes(turn.encode())
+    demo.copy_recordings(tmp_path / "tree", tmp_path / "unheard")
+    assert {path.stem: path.read_bytes() for path in (tmp_path / "unheard").glob("*.wav")} == {
+        "neu": b"F001",
+        "ang": b"M000",
+        "sad": b"M001",
+        "hap": b"M002",
+    }
+    assert (tmp_path / "unheard" / "ang.txt").read_text() == "I am M000: so.\n"
 
 
 def test_programs_are_those_of_this_environment() -> None:

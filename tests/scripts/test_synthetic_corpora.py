@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from scripts import synthetic_corpus
-from scripts.synthetic_corpus import alignment_line, draw_voices, lee_chapters, make_corpus, read_chapters
+from scripts.emotional_text import OPENINGS, sentence
+from scripts.synthetic_corpus import (
+    alignment_line,
+    draw_voices,
+    emotional_chapters,
+    lee_chapters,
+    make_corpus,
+    read_chapters,
+)
 from speech2vec.corpus import audio
 from speech2vec.corpus.readers import read_corpus
 from speech2vec.corpus.transcripts import tokenize
@@ -119,3 +127,15 @@ def test_bad_transcripts_are_named(tmp_path: Path, text: str, complaint: str) ->
         read_chapters(tmp_path / "t", None)
     with pytest.raises(UserError, match="cannot be read"):
         read_chapters(tmp_path / "nothing", None)
+
+
+def test_emotional_sentences_tell_their_class_and_depend_on_the_seed() -> None:
+    rng = np.random.default_rng(0)
+    for label, openings in OPENINGS.items():
+        said = " ".join(sentence(label, rng))
+        assert [opening for opening in openings if said.startswith(opening)]
+        assert not [o for other, those in OPENINGS.items() if other != label for o in those if said.startswith(o)]
+    chapters = emotional_chapters(3, 8, 0)
+    assert [len(chapter.utterances) for chapter in chapters] == [3, 3, 2]
+    assert chapters == emotional_chapters(3, 8, 0) != emotional_chapters(3, 8, 1)
+    assert all(tokenize(" ".join(clause)) == clause for c in chapters for (clause,) in c.utterances.values())
