@@ -174,11 +174,11 @@ def test_a_class_of_one_s_own_is_a_classifier(tmp_path, monkeypatch):
 def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
     text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "documented.py").write_text(code)
-    spec = importlib.util.spec_from_file_location("documented", tmp_path / "documented.py")
-    module = sys.modules.setdefault("documented", importlib.util.module_from_spec(spec))
+    (tmp_path / "documented_classifier.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("documented_classifier", tmp_path / "documented.py")
+    module = sys.modules.setdefault("documented_classifier", importlib.util.module_from_spec(spec))
     spec.loader.exec_module(module)
-    classifier = load_classifier("documented:Nearest")
+    classifier = load_classifier("documented_classifier:Nearest")
     train, test = (made_up(classifier.inputs, n, seed) for n, seed in ((72, 0), (48, 2)))
     fitted = classifier.fit(train, test, context())
     assert (fitted.predict_proba(test).argmax(axis=1) == test.labels).mean() > 0.8
