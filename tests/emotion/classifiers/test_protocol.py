@@ -175,7 +175,7 @@ def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
     text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "documented_classifier.py").write_text(code)
-    spec = importlib.util.spec_from_file_location("documented_classifier", tmp_path / "documented.py")
+    spec = importlib.util.spec_from_file_location("documented_classifier", tmp_path / "documented_classifier.py")
     module = sys.modules.setdefault("documented_classifier", importlib.util.module_from_spec(spec))
     spec.loader.exec_module(module)
     classifier = load_classifier("documented_classifier:Nearest")
