@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class CheckReport(Displayed):
         lines = [f"{self.folder}: {self.aligned:,} of {self.asked:,} utterances aligned"]
         for kind, count in self.counts.items():
             lines.append(f"  {kind.value:20} {count:8,}")
-            lines += [f"      {issue}" for issue in self.issues if issue.kind is kind][:_SHOWN]
+            lines += [f"      {issue}" for issue in islice((i for i in self.issues if i.kind is kind), _SHOWN)]
             if count > _SHOWN:
                 lines.append(f"      ... and {count - _SHOWN:,} more (--findings FILE.csv lists all)")
         return ["\n".join(lines)]
