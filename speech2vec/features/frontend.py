@@ -69,7 +69,7 @@ FeatureSettings = MfccSettings | PretrainedSettings
 
 def feature_settings(values: Mapping[str, Any]) -> FeatureSettings:
     """The settings of a store, as they stand in its meta.json; a `UserError` names every invalid key."""
-    if "encoder" in values:
+    if isinstance(values, Mapping) and "encoder" in values:
         return validate_settings(PretrainedSettings, values)
     return validate_settings(MfccSettings, values)
 
