@@ -133,7 +133,9 @@ def _headline(columns: Mapping[str, list[Score]], published: Mapping[str, Mappin
         header = ["", *chain.from_iterable(("pairs", score.benchmark) for score in chosen)]
     header[-1] += ", weighted by pairs"
     if HEADLINE in header:
-        rows += [[title, "", f"{table[HEADLINE]:.3f}", "", ""] for title, table in published.items()]
+        rows += [
+            [title, "", f"{table[HEADLINE]:.3f}", "", ""] for title, table in published.items() if HEADLINE in table
+        ]
     return [header, *rows]
 
 

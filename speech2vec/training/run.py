@@ -186,7 +186,8 @@ def _metrics(run: Path) -> tuple[list[dict[str, Any]], list[int], int]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a number that a float can hold; an integer in JSON may have any number of digits."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
 
 
 def device_name(device: torch.device) -> str:

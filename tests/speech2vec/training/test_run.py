@@ -51,3 +51,10 @@ def test_lines_behind_one_that_cannot_be_read_are_kept(tmp_path: Path, caplog: p
         assert epochs(truncate_metrics(tmp_path, 5)) == [0, 2]
     assert file.read_text() == line(0) + line(2)
     assert "2 unreadable lines removed (first: line 2)" in caplog.text
+
+
+def test_a_count_that_no_float_can_hold_is_an_unreadable_line(tmp_path: Path) -> None:
+    huge = "1" + "0" * 400
+    (tmp_path / METRICS_FILE).write_text(f'{{"epoch": 0, "seconds": {huge}}}\n{{"epoch": 1}}\n')
+    with pytest.raises(UserError, match="line 1: not a JSON object with an epoch"):
+        read_metrics(tmp_path)
