@@ -88,6 +88,8 @@ class Classifier(Protocol):
         Its own settings.
     uses_development : bool
         Whether something is chosen on development data in training. If not, they are training data too.
+    calibrated : bool
+        Whether training calibrates the probabilities itself, on speakers held out.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Classifier(Protocol):
     title: str = ""
     settings: type[Settings] = NoSettings
     uses_development: bool = True
+    calibrated: bool = False
 
     def fit(self, train: Examples, development: Examples, context: Context) -> Fitted:
         """Train.

@@ -132,13 +132,28 @@ def _fit(x: np.ndarray, labels: np.ndarray, n_classes: int, cost: float, multi_c
     """At temperature 1. A class that does not occur is never chosen."""
     scaler = Scaler.fit([x])
     fitted = LinearSVC(C=cost, class_weight="balanced", multi_class=multi_class, max_iter=20000, random_state=0)
-    fitted.fit(_standardised(x, scaler), labels)
-    coefficients, intercepts = fitted.coef_, fitted.intercept_
+    coordinates, basis = _in_their_span(_standardised(x, scaler))
+    fitted.fit(coordinates, labels)
+    coefficients, intercepts = fitted.coef_ @ basis.T, fitted.intercept_
     if len(fitted.classes_) == 2:  # scikit-learn keeps their difference
         coefficients, intercepts = np.vstack((-coefficients, coefficients)), np.hstack((-intercepts, intercepts))
     weights, bias = np.zeros((n_classes, x.shape[1])), np.full(n_classes, -1e3)
     weights[fitted.classes_], bias[fitted.classes_] = coefficients, intercepts
     return LinearMachine(scaler.mean, scaler.deviation, weights, bias, np.array(1.0), np.array(cost))
+
+
+def _in_their_span(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors as coordinates in an orthonormal basis of what they span, and the basis.
+
+    The machine is the same, as its weights are sums of the vectors; with 6,000 features of 600 utterances it is found
+    ten times faster.
+
+    [shape=(n, n_features)] -> [shape=(n, k)], [shape=(n_features, k)], k = min(n, n_features)
+    """
+    if x.shape[1] <= x.shape[0]:
+        return x, np.eye(x.shape[1])
+    basis, triangle = np.linalg.qr(x.T)
+    return triangle.T, basis
 
 
 def _standardised(x: np.ndarray, scaler: Scaler) -> np.ndarray:

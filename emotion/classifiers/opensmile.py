@@ -9,24 +9,21 @@ openSMILE (extra `opensmile`) is free for research and education only: see its l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emotion.classifiers.base import Classifier, Context
-from emotion.classifiers.linear import LinearMachine, LinearSettings, fit_linear_machine
+from emotion.classifiers.linear import LinearSettings
+from emotion.classifiers.waveform_machine import WaveformMachine, WaveformVectors
 from emotion.data.audio_inputs import load_waveform
-from emotion.data.cache import cached_vectors
 from emotion.data.examples import WAVEFORM, Examples
-from emotion.data.normalise import normalise_by_speaker
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.errors import UserError
 
 _SAMPLING_RATE = 16000
-_FILE = "opensmile.safetensors"
 
 
 @lru_cache(maxsize=2)
@@ -47,41 +44,20 @@ def functionals(utterance: Utterance, feature_set: str) -> np.ndarray:
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-@dataclass(frozen=True)
-class FittedOpenSmile:
-    """A machine on functionals."""
-
-    machine: LinearMachine
-    feature_set: str
-    context: Context
-
-    def predict_proba(self, examples: Examples) -> np.ndarray:
-        return self.machine.predict_proba(_vectors(examples, self.feature_set, self.context))
-
-    def save(self, folder: Path) -> None:
-        self.machine.save(folder / _FILE)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return self.machine.facts
-
-
 class OpenSmile(Classifier):
     """Functionals of a set of features -> linear support vector machine."""
 
     feature_set: str
     inputs = frozenset({WAVEFORM})
     settings = LinearSettings
-    uses_development = False
+    uses_development, calibrated = False, True
 
-    def fit(self, train: Examples, development: Examples, context: Context) -> FittedOpenSmile:
+    def fit(self, train: Examples, development: Examples, context: Context) -> WaveformMachine:
         own = context.settings.of(self.name, LinearSettings)
-        x = _vectors(train, self.feature_set, context)
-        machine = fit_linear_machine(x, train.labels, train.speakers, len(context.labels), own)
-        return FittedOpenSmile(machine, self.feature_set, context)
+        return WaveformMachine.fit(_vectors(self.feature_set), train, context, own)
 
-    def load(self, folder: Path, context: Context) -> FittedOpenSmile:
-        return FittedOpenSmile(LinearMachine.load(folder / _FILE), self.feature_set, context)
+    def load(self, folder: Path, context: Context) -> WaveformMachine:
+        return WaveformMachine.load(folder, _vectors(self.feature_set), context)
 
 
 class Egemaps(OpenSmile):
@@ -96,14 +72,6 @@ class Compare(OpenSmile):
     name, title, feature_set = "compare", "ComParE, linear SVM", "ComParE_2016"
 
 
-def _vectors(examples: Examples, feature_set: str, context: Context) -> np.ndarray:
-    """The functionals of utterances; of each speaker standardised, if the settings say so."""
-    assert examples.waveform is not None  # asked for
-
-    def compute(utterance: Utterance) -> np.ndarray:
-        return functionals(utterance, feature_set)
-
-    x = cached_vectors(examples.waveform, compute, context.cache, f"opensmile-levelled-{feature_set}")
-    if context.settings.training.normalisation == "speaker":
-        x = np.concatenate(normalise_by_speaker(list(x[:, None]), list(examples.speakers)))
-    return x
+@lru_cache
+def _vectors(feature_set: str) -> WaveformVectors:
+    return WaveformVectors(f"opensmile-levelled-{feature_set}", partial(functionals, feature_set=feature_set))

@@ -44,7 +44,7 @@ class Svm(Classifier):
     inputs = frozenset({STATISTICS})
     settings: type[LinearSettings] = LinearSettings
     source = STATISTICS
-    uses_development = False
+    uses_development, calibrated = False, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedSvm:
         own = context.settings.of(self.name, self.settings)

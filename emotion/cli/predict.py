@@ -41,6 +41,9 @@ def predict(
     channel: Annotated[
         str | None, typer.Option("--channel", help="A channel from 0, or 'all'; default is their mean.")
     ] = None,
+    transcriber: Annotated[
+        str, typer.Option("--transcriber", help="What recognises missing words: pocketsphinx or whisper:FOLDER.")
+    ] = "pocketsphinx",
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file; default is standard output.")] = None,
     device: console.DeviceOption = console.Device.auto,
@@ -52,7 +55,7 @@ def predict(
     classifier = emotion.load(run, device=device.value)
     if output is not None:
         claim_output(output, force=force, inputs=[run, *recordings])
-    found = classifier.predict(recordings, text=text, chunk=chunk, channel=channel)
+    found = classifier.predict(recordings, text=text, chunk=chunk, channel=channel, transcriber=transcriber)
     for problem in found.problems:
         log.error("error: %s", _line(problem))
     if not found.predictions:

@@ -11,6 +11,7 @@ import torch
 
 from emotion.prediction.onnx_export import OnnxExport, export_onnx
 from emotion.prediction.predict import PredictionTable, predict
+from emotion.prediction.recognisers import POCKETSPHINX
 from emotion.prediction.recordings import recordings
 from emotion.training.member import Member
 from emotion.training.run import Run
@@ -44,6 +45,7 @@ class Classifier:
         text: str | None = None,
         chunk: str | float | None = None,
         channel: str | int | None = None,
+        transcriber: str = POCKETSPHINX,
     ) -> PredictionTable:
         """Class probabilities of recordings, or of their chunks and channels.
 
@@ -57,6 +59,9 @@ class Classifier:
             Split recordings at pauses, or into chunks of equal length.
         channel : int, "all" or None
             One channel (from 0), each separately, or their mean.
+        transcriber : str
+            What recognises words where a classifier needs them and there is no transcript: "pocketsphinx", or
+            "whisper:FOLDER" with a model in CTranslate2's format.
 
         Raises
         ------
@@ -75,7 +80,7 @@ class Classifier:
         paths = [Path(path) for path in ([audio] if isinstance(audio, (str, Path)) else audio)]
         options = (None if option is None else str(option) for option in (chunk, channel))
         utterances, unusable = recordings(paths, text, *options)
-        found = predict(run, self.members, utterances)
+        found = predict(run, self.members, utterances, transcriber)
         return PredictionTable(found.labels, found.predictions, unusable + found.problems, found.trained_on)
 
     def export(self, output: str | Path, *, force: bool = False) -> OnnxExport:

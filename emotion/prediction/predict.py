@@ -17,6 +17,7 @@ from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
 from emotion.prediction.outside import classify, warn_of_recordings, warn_of_speakers
+from emotion.prediction.recognisers import POCKETSPHINX, Recogniser, open_recogniser
 from emotion.prediction.transcribe import align_words, is_untranscribed, recognise
 from emotion.training.member import Member
 from emotion.training.run import Run
@@ -120,15 +121,17 @@ def feature_settings(run: Run) -> FeatureSettings:
     return validate_settings(FeatureSettings, run.info["features"])
 
 
-def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]) -> PredictionTable:
+def predict(
+    run: Run, members: Sequence[Member], utterances: Sequence[Utterance], transcriber: str = POCKETSPHINX
+) -> PredictionTable:
     """Classify utterances by the mean of all members; those that cannot be classified are listed by name and reason.
 
-    If the classifier needs words and there is no transcript, they are recognised first. With normalisation by speaker,
-    the recordings of one folder (and channel) are treated as one speaker.
+    If the classifier needs words and there is no transcript, they are recognised first (`open_recogniser`). With
+    normalisation by speaker, the recordings of one folder (and channel) are treated as one speaker.
     """
     problems: list[Problem] = []
     if run.uses_text:
-        utterances, problems = _with_words(run, utterances)
+        utterances, problems = _with_words(run, utterances, transcriber)
         if not run.uses_audio:
             problems += [
                 Problem(one.utterance_id, NO_WORDS, f"the {run.model_name} model needs at least one")
@@ -180,16 +183,19 @@ def predict(run: Run, members: Sequence[Member], utterances: Sequence[Utterance]
     return PredictionTable(run.labels, predictions, problems, run.corpus)
 
 
-def _with_words(run: Run, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Problem]]:
+def _with_words(run: Run, utterances: Sequence[Utterance], transcriber: str) -> tuple[list[Utterance], list[Problem]]:
     """Recognise untranscribed utterances, and warn about texts without words."""
-    unknown = sum(map(is_untranscribed, utterances))
-    if unknown:
+
+    def recogniser() -> Recogniser:
+        opened = open_recogniser(transcriber)
         log.warning(
             "the %s model needs text, but %d of %d recordings or parts have none (--text, or a .txt or .lab file "
-            "beside the recording): PocketSphinx recognises the words, as American English and with errors",
-            run.model_name, unknown, len(utterances),
+            "beside the recording): %s",
+            run.model_name, sum(map(is_untranscribed, utterances)), len(utterances), opened.title,
         )  # fmt: skip
-    known, problems = recognise(utterances)
+        return opened
+
+    known, problems = recognise(utterances, recogniser)
     for utterance in known:
         if not tokenize(utterance.text):
             log.warning("%s: the text contains no words", utterance.utterance_id)
@@ -212,7 +218,9 @@ def _vectors(run: Run, utterances: Sequence[Utterance]) -> list[np.ndarray]:
     rows = run.vocabulary.rows([utterance.text for utterance in utterances])
     unknown = sum(int((own == UNKNOWN).sum()) for own in rows)
     if unknown:
-        log.warning("%d of %d words are not in the run's vocabulary", unknown, sum(map(len, rows)))
+        n = sum(map(len, rows))
+        doubt = ": is the text in another language? The words say little" if unknown > n / 2 else ""
+        log.warning("%d of %d words are not in the run's vocabulary%s", unknown, n, doubt)
     return rows
 
 

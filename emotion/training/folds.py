@@ -67,7 +67,7 @@ def train_fold(
     fitted = run.classifier.fit(train, development, context)
     seconds = time.monotonic() - started
     temperature = 1.0
-    if run.settings.training.calibration:
+    if run.settings.training.calibration and not run.classifier.calibrated:
         temperature = calibrate(run.classifier, fitted, train, development, context)
     member = Member(fold, seed, fitted, scaler, temperature)
     member.save(run.model_folder(fold, seed), member.predict_proba(test), seconds=seconds)

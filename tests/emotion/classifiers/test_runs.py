@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import emotion
 from emotion.classifiers.inner import apply_temperature
+from emotion.classifiers.svm import Svm
 from emotion.data.dataset import Prepared
 from emotion.training.folds import build_examples
 from emotion.training.run import CONTROL_FILE, Run
@@ -142,8 +143,9 @@ def test_a_run_made_before_is_read(home, tmp_path):
     assert old.temperature == 1.0 and old.scaler is not None
 
 
-def test_calibration_changes_confidence_and_no_decision(home, tmp_path):
+def test_calibration_changes_confidence_and_no_decision(home, tmp_path, monkeypatch):
     """Without development data it is fitted on inner speaker folds."""
+    monkeypatch.setattr(Svm, "calibrated", False)  # as if it did not do so itself
     runs = [train(home, tmp_path / str(on), "svm", {"training.calibration": on}).run for on in (False, True)]
     plain, calibrated = (run.test_probabilities("fold-1", 0) for run in runs)
     temperature = runs[1].load_member("fold-1", 0).temperature
