@@ -90,6 +90,8 @@ class Classifier(Protocol):
         Whether something is chosen on development data in training. If not, they are training data too.
     calibrated : bool
         Whether training calibrates the probabilities itself, on speakers held out.
+    deterministic : bool
+        Whether all seeds give the same; tables then train one.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Classifier(Protocol):
     settings: type[Settings] = NoSettings
     uses_development: bool = True
     calibrated: bool = False
+    deterministic: bool = False
 
     def fit(self, train: Examples, development: Examples, context: Context) -> Fitted:
         """Train.

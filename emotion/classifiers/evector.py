@@ -112,6 +112,7 @@ class Evector(Classifier):
     name, title = "evector", "E-vector"
     inputs = frozenset({WORDS, STATISTICS})
     settings = EvectorSettings
+    uses_development, calibrated, deterministic = False, True, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedEvector:
         own, n_classes = context.settings.of(self.name, EvectorSettings), len(context.labels)

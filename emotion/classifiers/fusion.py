@@ -90,6 +90,7 @@ class Fusion(Classifier):
     """
 
     settings = FusionSettings
+    calibrated = True  # by the fit of the weights
 
     def __init__(self, parts: Sequence[Classifier]) -> None:
         names = [part.name for part in parts]
@@ -99,6 +100,8 @@ class Fusion(Classifier):
         self.name = JOIN.join(names)
         self.title = " + ".join(part.title or part.name for part in parts)
         self.inputs = frozenset().union(*(part.inputs for part in parts))
+        self.uses_development = any(part.uses_development for part in parts)
+        self.deterministic = all(part.deterministic for part in parts)
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedFusion:
         own = context.settings.of(SETTINGS, FusionSettings)

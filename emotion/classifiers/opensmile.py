@@ -50,7 +50,7 @@ class OpenSmile(Classifier):
     feature_set: str
     inputs = frozenset({WAVEFORM})
     settings = LinearSettings
-    uses_development, calibrated = False, True
+    uses_development, calibrated, deterministic = False, True, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> WaveformMachine:
         own = context.settings.of(self.name, LinearSettings)

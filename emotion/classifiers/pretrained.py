@@ -66,7 +66,7 @@ class Pretrained(Classifier):
     name, title = "pretrained", "frozen encoder, linear SVM"
     inputs = frozenset({WAVEFORM})
     settings = PretrainedSettings
-    uses_development, calibrated = False, True
+    uses_development, calibrated, deterministic = False, True, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> WaveformMachine:
         own = context.settings.of(self.name, PretrainedSettings)

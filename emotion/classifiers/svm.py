@@ -44,7 +44,7 @@ class Svm(Classifier):
     inputs = frozenset({STATISTICS})
     settings: type[LinearSettings] = LinearSettings
     source = STATISTICS
-    uses_development, calibrated = False, True
+    uses_development, calibrated, deterministic = False, True, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedSvm:
         own = context.settings.of(self.name, self.settings)

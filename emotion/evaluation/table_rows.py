@@ -55,6 +55,11 @@ class TableSystem:
         return "-".join(part for part in (model, self.kind, str(self.vector_size or "")) if part)
 
     @property
+    def deterministic(self) -> bool:
+        """Whether one seed is as good as many."""
+        return load_classifier(self.model).deterministic
+
+    @property
     def title(self) -> str:
         """Its name in the tables."""
         classifier = load_classifier(self.model)
@@ -204,7 +209,7 @@ def train_systems(
     device: torch.device | str = "cpu",
     on_system: Callable[[str], None] | None = None,
 ) -> dict[TableSystem, Run]:
-    """Train each system once, in ``OUTPUT/runs``; completed runs are reused.
+    """Train each system once, in ``OUTPUT/runs``; completed runs are reused. A deterministic one has one seed.
 
     A system of Table 4 that cannot be trained (its library or weights are missing) is named and left out.
 
@@ -217,7 +222,8 @@ def train_systems(
     tables = {row.system: row.table for row in reversed(rows) if row.system is not None}
     for system in dict.fromkeys(row.system for row in rows if row.system is not None):
         folder = output / "runs" / system.name
-        plan = Plan(model=system.model, protocol=protocol, embeddings=system.source, seeds=seeds, n_folds=n_folds)
+        own = seeds[:1] if system.deterministic else seeds
+        plan = Plan(model=system.model, protocol=protocol, embeddings=system.source, seeds=own, n_folds=n_folds)
         try:
             runs[system] = _trained(prepared, folder, plan, settings, system.vector_size, jobs, device)
         except UserError as error:

@@ -107,7 +107,7 @@ def compare_systems(results: Mapping[TableSystem, Predictions]) -> list[Differen
     for i, second in enumerate(systems):
         for first in systems[i + 1 :]:
             about = differ_in(first, second, reference)
-            seeds = min(len(results[one].seeds) for one in (first, second))
+            seeds = min(MIN_SEEDS if one.deterministic else len(results[one].seeds) for one in (first, second))
             for name in COMPARED:
                 points = paired_difference(drawn[first], drawn[second], name)
                 found.append(Difference(first.title, second.title, name, points, about, seeds))

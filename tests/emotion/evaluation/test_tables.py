@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emotion.evaluation.evaluate import score_predictions
-from emotion.evaluation.predictions import Predictions
+from emotion.evaluation.predictions import MIN_SEEDS, Predictions
 from emotion.evaluation.table_rows import MODERN_TABLE, Row, TableSystem, table_rows
 from emotion.evaluation.tables import Difference, Tables, compare_systems, published_differences
 from speech2vec.evaluation.bootstrap import Estimate
@@ -88,6 +88,28 @@ def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
     assert about[dual("word", 50), dual("speech", 50)] == "vectors"
     assert about[dual("speech", 100), dual("speech", 50)] == "vector size"
     assert about[dual("speech", 100), dual("word", 50)] == "several"
+
+
+def test_one_seed_of_a_deterministic_system_is_enough_to_be_judged():
+    """`voice` is the same with every seed, and so is a fusion of such; the seeds of networks count."""
+    true, names = np.arange(40) % 2, np.array([f"u{i}" for i in range(40)], dtype=object)
+
+    def with_right(n, n_seeds):
+        predicted = np.where(np.arange(40) < n, true, 1 - true)
+        return Predictions(
+            ("neu", "ang"), list(range(n_seeds)), names, names, names, names, true, [predicted] * n_seeds
+        )
+
+    for one, n_seeds in (("voice", 1), ("voice+evector", 1), ("hmm", MIN_SEEDS)):
+        systems = TableSystem("dual", "speech", 50), TableSystem(one)
+        (found,) = (
+            d
+            for d in compare_systems({systems[0]: with_right(20, MIN_SEEDS), systems[1]: with_right(38, n_seeds)})
+            if d.measure == "UA"
+        )
+        assert found.significant and found.points.value == pytest.approx(0.45)
+    few = compare_systems({systems[0]: with_right(20, MIN_SEEDS), TableSystem("hmm"): with_right(38, 1)})
+    assert not any(d.significant for d in few)
 
 
 def test_a_difference_is_that_of_the_two_on_the_same_draws():
