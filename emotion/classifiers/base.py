@@ -35,8 +35,6 @@ class Context:
     vector_size : int
         0 without word vectors.
     device : torch.device
-    cache : Path or None
-        A folder that keeps what is slow to compute from the corpus' audio; None for new recordings.
     on_epoch : callable or None
         Called with the metrics of each epoch, for progress.
     """
@@ -48,7 +46,6 @@ class Context:
     pretrained: Pretrained | None = None
     vector_size: int = 0
     device: torch.device | str = "cpu"
-    cache: Path | None = None
     on_epoch: Callable[[dict[str, Any]], None] | None = None
 
 

@@ -41,10 +41,10 @@ class WaveformVectors:
     compute: Callable[[Utterance], np.ndarray]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, examples: Examples, cache: Path | None) -> np.ndarray:
+    def of(self, examples: Examples) -> np.ndarray:
         """[shape=(n_utterances, n_features)], float32."""
         assert examples.waveform is not None  # asked for
-        return cached_vectors(examples.waveform, self._remembered, cache, self.name)
+        return cached_vectors(examples.waveform, self._remembered, examples.cache, self.name)
 
     def _remembered(self, utterance: Utterance) -> np.ndarray:
         return _vector_at(self, (utterance.audio, utterance.start, utterance.end, utterance.channel))
@@ -68,29 +68,26 @@ class WaveformMachine:
         Normalisation of the vectors of utterances given at once; see `emotion.data.normalise.normalise`.
     population : ndarray [shape=(n_features,)]
         `mean_of_speakers` of the training part.
-    cache : Path or None
-        A folder that keeps the vectors.
     """
 
     machine: LinearMachine
     vectors: WaveformVectors
     how: Normalisation
     population: np.ndarray
-    cache: Path | None
 
     @classmethod
     def fit(
         cls, vectors: WaveformVectors, train: Examples, context: Context, settings: LinearSettings
     ) -> WaveformMachine:
         """Train on the vectors of recordings."""
-        x, how = vectors.of(train, context.cache), context.settings.training.normalisation
+        x, how = vectors.of(train), context.settings.training.normalisation
         population = mean_of_speakers(list(x[:, None]), train.speakers.tolist())
         x = _normalised(x, train, how, population)
         machine = fit_linear_machine(x, train.labels, train.speakers, len(context.labels), settings)
-        return cls(machine, vectors, how, population, context.cache)
+        return cls(machine, vectors, how, population)
 
     def predict_proba(self, examples: Examples) -> np.ndarray:
-        x = self.vectors.of(examples, self.cache)
+        x = self.vectors.of(examples)
         return self.machine.predict_proba(_normalised(x, examples, self.how, self.population))
 
     def save(self, folder: Path) -> None:
@@ -101,7 +98,7 @@ class WaveformMachine:
     def load(cls, folder: Path, vectors: WaveformVectors, context: Context) -> WaveformMachine:
         machine = LinearMachine.load(folder / _MACHINE_FILE)
         population = load_file(folder / _POPULATION_FILE)["population"]
-        return cls(machine, vectors, context.settings.training.normalisation, population, context.cache)
+        return cls(machine, vectors, context.settings.training.normalisation, population)
 
     @property
     def facts(self) -> dict[str, Any]:

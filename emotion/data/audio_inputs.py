@@ -110,4 +110,5 @@ def prepared_examples(
         spectrogram=made,
         normalisation=settings.training.normalisation,
         population=population,
+        cache=prepared.folder / CACHE,
     )

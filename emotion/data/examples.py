@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ class Examples:
     vectors : list of ndarray
         Each word as a row of the table of word vectors [shape=(n_words,)], int64, or as a vector of its own
         [shape=(n_words, vector_size)], float32.
+    cache : Path or None
+        A folder that keeps what is slow to compute from the ``waveform``; None for new recordings.
     """
 
     labels: np.ndarray
@@ -59,6 +62,7 @@ class Examples:
     waveform: list[Utterance] | None = None
     words: list[list[str]] | None = None
     vectors: list[np.ndarray] | None = None
+    cache: Path | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,6 +103,7 @@ def make_examples(
     spectrogram: list[np.ndarray] | None = None,
     normalisation: Normalisation = "training",
     population: Mapping[str, np.ndarray] | None = None,
+    cache: Path | None = None,
 ) -> Examples:
     """Utterances as the inputs asked for; what is given and not asked for is left out.
 
@@ -112,6 +117,8 @@ def make_examples(
         See `emotion.data.normalise.normalise`.
     population : mapping of str to ndarray, or None
         Means of ``frames`` and ``functionals`` over training speakers; None takes those of these speakers.
+    cache : Path or None
+        See `Examples`.
     """
     given = list(frames)
     means = population or {}
@@ -130,6 +137,7 @@ def make_examples(
         waveform=list(utterances) if WAVEFORM in inputs else None,
         words=[tokenize(text) for text in texts] if WORDS in inputs else None,
         vectors=vectors if VECTORS in inputs else None,
+        cache=cache,
     )
 
 

@@ -16,7 +16,7 @@ from emotion.classifiers.base import Classifier
 from emotion.classifiers.inner import calibrate
 from emotion.classifiers.registry import load_classifier
 from emotion.data.audio_inputs import prepared_examples
-from emotion.data.dataset import CACHE, Prepared
+from emotion.data.dataset import Prepared
 from emotion.data.examples import Examples
 from emotion.data.normalise import Scaler
 from emotion.training.member import Member
@@ -63,7 +63,7 @@ def train_fold(
     if train.frames is not None and run.settings.training.normalisation != "none":
         scaler = Scaler.fit(train.frames)
         train, development = train.scaled(scaler), development.scaled(scaler)
-    context = run.context(seed, device, cache=prepared.folder / CACHE, on_epoch=on_epoch)
+    context = run.context(seed, device, on_epoch=on_epoch)
     fitted = run.classifier.fit(train, development, context)
     seconds = time.monotonic() - started
     temperature = 1.0

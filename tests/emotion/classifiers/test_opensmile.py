@@ -22,6 +22,7 @@ RATE = 16000
 def voices(folder, n=24, informative=True):
     """Buzzes of three speakers, whose pitch tells the class, or not."""
     rng = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
     labels = np.arange(n) % 2
     time = np.arange(RATE) / RATE
     utterances = []
@@ -33,17 +34,18 @@ def voices(folder, n=24, informative=True):
         utterances.append(Utterance(f"u{i}", folder / f"{i}.wav", "", f"s{i // 2 % 3}"))
     speakers = [utterance.speaker for utterance in utterances]
     nothing = {"frames": [np.zeros((0, 1))] * n, "texts": [""] * n}
-    return make_examples({"waveform"}, labels=labels, speakers=speakers, utterances=utterances, **nothing)
+    given = {"labels": labels, "speakers": speakers, "utterances": utterances, "cache": folder / "cache", **nothing}
+    return make_examples({"waveform"}, **given)
 
 
-def context(folder, **given):
-    return Context(labels=LABELS, settings=classifier_settings("default", given=given), cache=folder / "cache")
+def context(**given):
+    return Context(labels=LABELS, settings=classifier_settings("default", given=given))
 
 
 @pytest.mark.parametrize("normalisation", ["training", "speaker"])
 def test_egemaps_hears_pitch_and_is_the_same_once_loaded(tmp_path, normalisation):
     classifier, examples = load_classifier("egemaps"), voices(tmp_path)
-    given = context(tmp_path, **{"training.normalisation": normalisation})
+    given = context(**{"training.normalisation": normalisation})
     train, test = examples.part(np.arange(12)), examples.part(np.arange(12, 24))
     fitted = classifier.fit(train, test, given)
     probabilities = fitted.predict_proba(test)
@@ -51,7 +53,8 @@ def test_egemaps_hears_pitch_and_is_the_same_once_loaded(tmp_path, normalisation
     fitted.save(tmp_path)
     np.testing.assert_allclose(classifier.load(tmp_path, given).predict_proba(test), probabilities)
     # Without the cache, and from it with the audio gone.
-    np.testing.assert_allclose(classifier.load(tmp_path, replace(given, cache=None)).predict_proba(test), probabilities)
+    uncached = replace(test, cache=None)
+    np.testing.assert_allclose(classifier.load(tmp_path, given).predict_proba(uncached), probabilities)
     for utterance in test.waveform:
         utterance.audio.unlink()
     np.testing.assert_allclose(classifier.load(tmp_path, given).predict_proba(test), probabilities)
@@ -59,7 +62,7 @@ def test_egemaps_hears_pitch_and_is_the_same_once_loaded(tmp_path, normalisation
 
 def test_it_finds_nothing_where_there_is_nothing(tmp_path):
     classifier, examples = load_classifier("egemaps"), voices(tmp_path, 48, informative=False)
-    fitted = classifier.fit(examples.part(np.arange(24)), examples.part(np.zeros(0, int)), context(tmp_path))
+    fitted = classifier.fit(examples.part(np.arange(24)), examples.part(np.zeros(0, int)), context())
     test = examples.part(np.arange(24, 48))
     assert (fitted.predict_proba(test).argmax(axis=1) == test.labels).mean() < 0.75
 
@@ -74,9 +77,9 @@ def test_compare_has_its_6373_functionals_of_the_shortest_recording_too(tmp_path
 
 def test_a_damaged_cache_and_a_missing_library_are_one_line(tmp_path, monkeypatch):
     classifier, examples = load_classifier("egemaps"), voices(tmp_path, 12)
-    given = context(tmp_path)
-    given.cache.mkdir()
-    (given.cache / "opensmile-levelled-eGeMAPSv02.npz").write_bytes(b"PK nothing")
+    given = context()
+    examples.cache.mkdir()
+    (examples.cache / "opensmile-levelled-eGeMAPSv02.npz").write_bytes(b"PK nothing")
     with pytest.raises(UserError, match="or is damaged"):
         classifier.fit(examples, examples, given)
     from emotion.classifiers import opensmile as module
@@ -84,4 +87,4 @@ def test_a_damaged_cache_and_a_missing_library_are_one_line(tmp_path, monkeypatc
     module._extractor.cache_clear()
     monkeypatch.setitem(sys.modules, "opensmile", None)
     with pytest.raises(UserError, match="pip install"):
-        classifier.fit(examples, examples, replace(given, cache=None))
+        classifier.fit(*2 * [replace(voices(tmp_path / "new", 12), cache=None)], given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,9 +29,9 @@ def encoder(tmp_path_factory):
     return save_whisper(tmp_path_factory.mktemp("encoders") / "whisper")
 
 
-def context(encoder, cache=None, **given):
+def context(encoder, **given):
     settings = {"pretrained.encoder": str(encoder), "pretrained.costs": [1e-2], "pretrained.inner_folds": 2, **given}
-    return Context(labels=LABELS, settings=classifier_settings("default", given=settings), cache=cache)
+    return Context(labels=LABELS, settings=classifier_settings("default", given=settings))
 
 
 def recordings(folder, n=24, seed=0, informative=True, loudness=1.0):
@@ -56,8 +57,8 @@ def recordings(folder, n=24, seed=0, informative=True, loudness=1.0):
 @pytest.mark.parametrize("normalisation", ["training", "speaker"])
 def test_it_tells_sounds_apart_and_is_the_same_once_loaded(tmp_path, encoder, normalisation):
     train, test = recordings(tmp_path / "audio"), recordings(tmp_path / "audio", 16, 1)
-    (tmp_path / "cache").mkdir()
-    about = context(encoder, tmp_path / "cache", **{"training.normalisation": normalisation})
+    train = replace(train, cache=tmp_path / "cache")
+    about = context(encoder, **{"training.normalisation": normalisation})
     fitted = Pretrained().fit(train, train.part(np.zeros(0, np.int64)), about)
     probabilities = fitted.predict_proba(test)
     assert (probabilities.argmax(axis=1) == test.labels).mean() > 0.8 and np.allclose(probabilities.sum(axis=1), 1)

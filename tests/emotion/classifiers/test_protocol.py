@@ -43,7 +43,6 @@ def context(folder=None, seed=0):
         n_features=N_FEATURES,
         pretrained=Pretrained("made up", vectors, np.ones(len(WORDS), bool), zeros, ones),
         vector_size=VECTOR_SIZE,
-        cache=folder,
     )
 
 
