@@ -150,9 +150,10 @@ def prepare_corpus(
     Raises
     ------
     UserError
-        No utterance is usable.
+        No utterance is usable, or the features' encoder is not on disk.
     """
     settings = settings or PrepareSettings()
+    features = settings.features.resolved
     left_out = list(corpus.problems)
     wanted: list[tuple[Utterance, str]] = []
     for utterance in corpus.utterances:
@@ -171,9 +172,9 @@ def prepare_corpus(
             "(--set labels=full keeps all labels)"
         )
     sampling_rates: Counter[int] = Counter()
-    with atomic_folder(output) as folder, PreparedWriter(folder, len(settings.features.names)) as writer:
+    with atomic_folder(output) as folder, PreparedWriter(folder, len(features.names)) as writer:
         spoken = [utterance for utterance, _ in wanted if not utterance.extras.get("text_only")]
-        results = extract_all(spoken, settings.features, jobs)
+        results = extract_all(spoken, features, jobs)
         for utterance, label in track(wanted, "features", len(wanted), "utterances", quiet):
             if utterance.extras.get("text_only"):
                 writer.add(utterance, None, None, label)
@@ -191,9 +192,9 @@ def prepare_corpus(
             "name": _marked(name or corpus.kind, corpus.utterances),
             "label_set": settings.labels,
             "labels": corpus.classes(settings.labels),
-            "features": settings.features.model_dump(mode="json"),
-            "fingerprint": fingerprint(settings.features),
-            "feature_names": settings.features.names,
+            "features": features.model_dump(mode="json"),
+            "fingerprint": fingerprint(features),
+            "feature_names": features.names,
             "sampling_rates": {str(rate): count for rate, count in sorted(sampling_rates.items())},
         }
         report = {

@@ -1,8 +1,8 @@
-"""Feature settings, and the features they select: the 34 of the paper, level, log-mel energies."""
+"""Feature settings, and what they select: the 34 of the paper, level, log-mel energies; or the frames of an encoder."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -11,6 +11,10 @@ from emotion.features.level import level_speech
 from emotion.features.logmel import log_mel
 from emotion.features.pyaudioanalysis import FEATURE_NAMES, Compat, extract
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from speech2vec.features.pretrained import PretrainedEncoder
 
 
 class FeatureSettings(Settings):
@@ -31,6 +35,13 @@ class FeatureSettings(Settings):
         Append the level of each window, in dB re full scale. The 34 features are peak-normalised and do not reflect it.
     n_mels : int
         Append this many log-mel energies, which do (`emotion.features.logmel.log_mel`).
+    encoder : str
+        A pretrained encoder whose frames take the place of all of these, every 20 ms: a folder, or a name in the cache
+        of Hugging Face (`speech2vec.features.pretrained`).
+    layer : int
+        Of the encoder: 0 is the input of its first layer, -1 the output of the last.
+    weights : str
+        Hash of the encoder's weights; filled in by `resolved`, then checked.
     """
 
     sampling_rate: int = Field(16000, ge=7000)
@@ -40,12 +51,41 @@ class FeatureSettings(Settings):
     compat: Compat = "pyaudioanalysis"
     level: bool = False
     n_mels: int = Field(0, ge=0, le=128)
+    encoder: str = ""
+    layer: int = -1
+    weights: str = ""
+
+    @property
+    def resolved(self) -> FeatureSettings:
+        """With the weights, rate and windows of the encoder, if there is one.
+
+        Raises
+        ------
+        UserError
+            The encoder is not on disk, has no such layer, or has other weights than those named.
+        """
+        if not self.encoder:
+            return self
+        encoder = _open(self.encoder)
+        encoder.check_layer(self.layer)
+        if self.weights not in ("", encoder.weights):
+            raise UserError(f"the encoder {self.encoder} has other weights than the one of these features")
+        own = {"weights": encoder.weights, "sampling_rate": 16000, "level": False, "n_mels": 0}
+        return self.model_copy(update={**own, "window": encoder.frame_shift, "hop": encoder.frame_shift})
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the feature columns."""
+        if self.encoder:
+            return tuple(f"encoder_{i}" for i in range(1, _open(self.encoder).hidden_size + 1))
         level = ("level",) if self.level else ()
         return (*FEATURE_NAMES, *level, *(f"log_mel_{i}" for i in range(1, self.n_mels + 1)))
+
+
+def _open(encoder: str) -> PretrainedEncoder:
+    from speech2vec.features.pretrained import open_encoder  # with torch and transformers, which other features spare
+
+    return open_encoder(encoder)
 
 
 def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
@@ -66,6 +106,11 @@ def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     if settings.loudness == "active":
         signal = level_speech(signal, settings.sampling_rate)
     rate, window, hop = settings.sampling_rate, settings.window, settings.hop
+    if settings.encoder:
+        if len(signal) < rate * window:
+            return np.empty((0, len(settings.names)), dtype=np.float32)
+        frames: np.ndarray = _open(settings.encoder).encode_layers(signal, rate, (settings.layer,))[0]
+        return frames
     parts = [extract(signal, rate, window, hop, settings.compat)]
     if not len(parts[0]):
         return np.empty((0, len(settings.names)), dtype=np.float32)

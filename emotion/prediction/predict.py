@@ -118,7 +118,7 @@ class PredictionTable(Displayed):
 
 def feature_settings(run: Run) -> FeatureSettings:
     """The feature settings of the run's training corpus."""
-    return validate_settings(FeatureSettings, run.info["features"])
+    return validate_settings(FeatureSettings, run.info["features"]).resolved
 
 
 def predict(
