@@ -197,7 +197,7 @@ def _with_projection(front_end: FrontEnd, plan: Plan, parts: Path) -> FrontEnd:
     if not file.exists():
         projection = front_end.projection or Projection.fit(_sample(front_end, plan), settings.n_components)
         projection.save(file)
-    return FrontEnd(settings, Projection.load(file))
+    return FrontEnd(settings, Projection.load(file, settings))
 
 
 def _sample(front_end: FrontEnd, plan: Plan) -> Iterator[np.ndarray]:
@@ -222,7 +222,7 @@ def _common_front_end(settings: FeatureSettings, shards: Sequence[Path]) -> Fron
     """The front end of all shards, each of which fitted its projection to the same sample."""
     if isinstance(settings, MfccSettings):
         return FrontEnd(settings)
-    first, *others = (Projection.load(shard / PARTS / PROJECTION_FILE) for shard in shards)
+    first, *others = (Projection.load(shard / PARTS / PROJECTION_FILE, settings) for shard in shards)
     for shard, other in zip(shards[1:], others, strict=True):
         if not np.allclose(first.components, other.components, atol=0.01):
             raise UserError(
