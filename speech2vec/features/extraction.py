@@ -182,6 +182,7 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
         meta = read_meta(store)
         if shard is not None or any(meta.get(key) != plan_json[key] for key in ("fingerprint", "aligned")):
             raise UserError(f"{store} is a store made with other settings or words; --force starts over")
+        shutil.rmtree(store / PARTS, ignore_errors=True)  # what is left of them after a kill in the end
         shown = {"seconds": "seconds_of_audio", **{key: key for key in ("n_words", "n_frames", *_NOTED)}}
         return Extraction(**{name: meta[key] for name, key in shown.items() if key in meta})
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
