@@ -25,19 +25,23 @@ HERE = Path(__file__).resolve().parent
 PATHS = [HERE.parents[1], HERE, HERE.parent / "speech2vec", HERE.parent / "align", HERE.parent / "emotion"]
 sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
 
+import torch  # noqa: E402
 from aligned_folders import make_aligned  # noqa: E402
 from fakes import made_up_store  # noqa: E402
 
 import align  # noqa: E402
 import emotion  # noqa: E402
-import speech2vec as s2v  # noqa: E402
 from speech2vec.features import parts  # noqa: E402
 from speech2vec.features.extraction import extract  # noqa: E402
 from speech2vec.features.mfcc import MfccSettings  # noqa: E402
+from speech2vec.features.store import Store  # noqa: E402
+from speech2vec.model.encoding import encode_instances  # noqa: E402
 from speech2vec.runtime.config import load_settings  # noqa: E402
 from speech2vec.training.checkpoint import load_checkpoint  # noqa: E402
+from speech2vec.training.metrics import EpochState  # noqa: E402
 from speech2vec.training.presets import TrainSettings  # noqa: E402
 from speech2vec.training.run import checkpoint_file, read_metrics  # noqa: E402
+from speech2vec.training.trainer import TrainOptions, train  # noqa: E402
 
 _TIMES = ("seconds", "pairs_per_second")  # in a run's metrics
 LONGEST = 120.0  # seconds of a run that is not killed
@@ -91,9 +95,13 @@ def commands(home: Path) -> list[Command]:
     (home / "emotion").mkdir()
     _make_prepared(home / "emotion")
 
+    def evaluate(end: EpochState) -> dict[str, float]:
+        rows = end.split.held_out
+        return {"mean": float(encode_instances(end.model, end.store, rows).mean())}
+
     def run_training(out: Path) -> object:
-        options = {"resume": True, "checkpoint_every": 3, "evaluate_every": 2, "device": "cpu", "quiet": True}
-        return s2v.train(store.path, out, settings=settings, **options)  # type: ignore[arg-type]
+        options = TrainOptions(resume=True, checkpoint_every=3, quiet=True)
+        return train(Store.open(store.path), out, settings, torch.device("cpu"), options, on_epoch_end=evaluate)
 
     def run_emotion(out: Path) -> object:
         options = {"folds": 3, "seeds": 2, "settings": {**SMALL, "training.epochs": 3}, "jobs": 1, "device": "cpu"}
