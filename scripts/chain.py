@@ -52,26 +52,31 @@ class Chain:
         words = [word for part in command for word in (part.split() if isinstance(part, str) else [str(part)])]
         minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
         print(f"\n[{minutes}:{seconds:02d}] {title}\n$ {shlex.join(words)}", flush=True)
-        # Recurrent networks run in many small steps, in which threads wait for each other (20 times slower on a busy
-        # machine); programs that use several processes need no threads.
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}
-        with subprocess.Popen(
-            program(words), stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-        ) as process:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                print(f"  {line}", end="", flush=True)
-                lines.append(line)
-        if optional and process.returncode == USER_ERROR:
+        code, self.printed[title] = start(words)
+        if optional and code == USER_ERROR:
             print("  (skipped)", flush=True)
-        elif process.returncode not in (DONE, DONE_WITH_FAILURES):
+        elif code not in (DONE, DONE_WITH_FAILURES):
             raise UserError(
-                f"stopped at '{shlex.join(words)}' (code {process.returncode}); "
+                f"stopped at '{shlex.join(words)}' (code {code}); "
                 f"repeat the call to continue from here, or remove {self.folder} to start again"
             )
-        self.printed[title] = "".join(lines)
         return self.printed[title]
+
+
+def start(words: list[str]) -> tuple[int, str]:
+    """Run a command in a process of its own, with its output printed: its exit code and standard output."""
+    # Recurrent networks run in many small steps, in which threads wait for each other (20 times slower on a busy
+    # machine); programs that use several processes need no threads.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    lines = []
+    with subprocess.Popen(
+        program(words), stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"  {line}", end="", flush=True)
+            lines.append(line)
+    return process.returncode, "".join(lines)
 
 
 def program(words: list[str]) -> list[str]:

@@ -90,9 +90,9 @@ def check_engines(results: Results, device: torch.device) -> None:
 
 
 def gpu_test_files(device: torch.device) -> list[Path]:
-    """The files with tests for a GPU, so that no others are imported. Without a GPU the longest is left out."""
+    """The files with tests for a GPU, so that no others are imported. Without a GPU, where all are skipped, two."""
     files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in path.read_text("utf-8")]
-    return [path for path in files if device.type == "cuda" or path.name != "test_on_device.py"]
+    return files if device.type == "cuda" else files[:2]
 
 
 def run_test_file(file: Path, log: Path, seconds: float) -> Row:

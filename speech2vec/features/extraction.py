@@ -182,6 +182,7 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
         meta = read_meta(store)
         if shard is not None or any(meta.get(key) != plan_json[key] for key in ("fingerprint", "aligned")):
             raise UserError(f"{store} is a store made with other settings or words; --force starts over")
+        shutil.rmtree(store / PARTS, ignore_errors=True)  # what is left of them after a kill in the end
         shown = {"seconds": "seconds_of_audio", **{key: key for key in ("n_words", "n_frames", *_NOTED)}}
         return Extraction(**{name: meta[key] for name, key in shown.items() if key in meta})
     if store.exists() and any(entry.name != PARTS for entry in store.iterdir()):
@@ -197,7 +198,7 @@ def _with_projection(front_end: FrontEnd, plan: Plan, parts: Path) -> FrontEnd:
     if not file.exists():
         projection = front_end.projection or Projection.fit(_sample(front_end, plan), settings.n_components)
         projection.save(file)
-    return FrontEnd(settings, Projection.load(file))
+    return FrontEnd(settings, Projection.load(file, settings))
 
 
 def _sample(front_end: FrontEnd, plan: Plan) -> Iterator[np.ndarray]:
@@ -222,7 +223,7 @@ def _common_front_end(settings: FeatureSettings, shards: Sequence[Path]) -> Fron
     """The front end of all shards, each of which fitted its projection to the same sample."""
     if isinstance(settings, MfccSettings):
         return FrontEnd(settings)
-    first, *others = (Projection.load(shard / PARTS / PROJECTION_FILE) for shard in shards)
+    first, *others = (Projection.load(shard / PARTS / PROJECTION_FILE, settings) for shard in shards)
     for shard, other in zip(shards[1:], others, strict=True):
         if not np.allclose(first.components, other.components, atol=0.01):
             raise UserError(

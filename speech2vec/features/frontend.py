@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from speech2vec.features.mfcc import MfccSettings, mfcc
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.files import atomic_path, require_file, shortened
+from speech2vec.runtime.guarded import parsing
 
 if TYPE_CHECKING:
     from speech2vec.features.pretrained import PretrainedEncoder
@@ -125,9 +125,15 @@ class Projection:
         return {"mean": self.mean, "components": self.components}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Any]) -> Projection:
-        """Of arrays or tensors; a KeyError if one is missing."""
-        return cls(np.asarray(tensors["mean"]), np.asarray(tensors["components"]))
+    def from_tensors(cls, tensors: Mapping[str, Any], n_components: int) -> Projection:
+        """Of arrays or tensors; a KeyError if one is missing, a ValueError if they are not of so many components."""
+        mean, components = np.asarray(tensors["mean"]), np.asarray(tensors["components"])
+        if mean.ndim != 1 or components.shape != (len(mean), n_components):
+            shapes = f"mean of shape {mean.shape} and components of shape {components.shape}"
+            raise ValueError(f"a {shapes} are no projection to {n_components}")
+        if not (np.isfinite(mean).all() and np.isfinite(components).all()):
+            raise ValueError("a projection that is not finite")
+        return cls(mean, components)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
@@ -135,12 +141,10 @@ class Projection:
             temporary.write_bytes(save(self.tensors()))
 
     @classmethod
-    def load(cls, path: Path) -> Projection:
-        """Read what `save` wrote; a `UserError` says why it cannot be read."""
-        try:
-            return cls.from_tensors(load_file(require_file(path)))
-        except (OSError, SafetensorError, KeyError) as error:
-            raise UserError(f"{path} is missing or damaged: copy it again, or extract again with --force") from error
+    def load(cls, path: Path, settings: PretrainedSettings) -> Projection:
+        """Read what `save` wrote for these features; a `UserError` says why it cannot be read."""
+        with parsing(path, "a projection of these features", "copy it again, or extract again with --force"):
+            return cls.from_tensors(load_file(require_file(path)), settings.n_components)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +180,9 @@ class FrontEnd:
     def of_store(cls, store: Store) -> FrontEnd:
         """The front end that made a store."""
         settings = feature_settings(store.settings)
-        is_mfcc = isinstance(settings, MfccSettings)
-        return cls(settings, None if is_mfcc else Projection.load(store.path / PROJECTION_FILE))
+        if isinstance(settings, MfccSettings):
+            return cls(settings)
+        return cls(settings, Projection.load(store.path / PROJECTION_FILE, settings))
 
     @property
     def n_features(self) -> int:
@@ -202,7 +207,14 @@ class FrontEnd:
         if isinstance(self.settings, MfccSettings):
             return mfcc(samples, self.settings)
         frames = _open(self.settings).encode(samples)
-        return frames if self.projection is None else self.projection(frames)
+        if self.projection is None:
+            return frames
+        if len(self.projection.mean) != frames.shape[1]:
+            raise UserError(
+                f"the encoder {shortened(self.settings.encoder)} has {frames.shape[1]} numbers a frame, and the "
+                f"projection was fitted to {len(self.projection.mean)}"
+            )
+        return self.projection(frames)
 
 
 def _open(settings: PretrainedSettings) -> PretrainedEncoder:

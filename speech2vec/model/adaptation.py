@@ -21,6 +21,7 @@ from torch import Tensor
 from speech2vec.features.store import rows_of_ranges, starts_of_runs
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.errors import UserError
 
 _FRAMES_AT_ONCE = 50_000
 _ROW_SWEEPS = 5
@@ -39,8 +40,8 @@ class AdaptationSettings(Settings):
         A speaker's map is estimated from words with about so many frames, evenly spread over all that are given.
     """
 
-    rounds: int = Field(8, ge=0)
-    prior_frames: float = Field(500.0, gt=0)
+    rounds: int = Field(8, ge=0, le=100)
+    prior_frames: float = Field(500.0, ge=1e-3, le=1e9)
     most_frames: int = Field(10_000, ge=1)
 
 
@@ -82,12 +83,20 @@ class SpeakerAdaptation:
         words : Words
             Weighted; their `speaker` counts from 0.
         n_speakers : int
+
+        Raises
+        ------
+        UserError
+            If the statistics and the frames allow no map.
         """
         frames, first, speaker = frames_by_speaker(words, self.settings.most_frames)
         maps, adapted = no_change(n_speakers, words.n_features), frames
-        for _ in range(self.settings.rounds):
-            maps = self.improve(maps, frames, adapted, first, speaker)
-            adapted = transform(frames, first, speaker, maps.astype(np.float32))
+        try:
+            for _ in range(self.settings.rounds):
+                maps = self.improve(maps, frames, adapted, first, speaker)
+                adapted = transform(frames, first, speaker, maps.astype(np.float32))
+        except np.linalg.LinAlgError as error:
+            raise UserError("speakers cannot be adapted to this encoder, whose statistics must be damaged") from error
         return maps
 
     def improve(
@@ -135,14 +144,26 @@ class SpeakerAdaptation:
         return {f"adaptation.{name}": torch.from_numpy(getattr(self, name)) for name in names}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], settings: AdaptationSettings) -> SpeakerAdaptation:
-        """What `tensors` gave."""
-        weight, mean, variance, moment = (
-            tensors[f"adaptation.{name}"].numpy() for name in ("weight", "mean", "variance", "second_moment")
-        )
-        n = len(weight)
-        if mean.ndim != 2 or not (mean.shape[1], *variance.shape, *moment.shape) == (n, n, n + 1, n + 1):
-            raise ValueError(f"means of shape {mean.shape} do not fit {n} weights")
+    def of_file(
+        cls, tensors: Mapping[str, Tensor], settings: AdaptationSettings, n_features: int
+    ) -> SpeakerAdaptation | None:
+        """What `tensors` gave, of frames of so many numbers; None if the settings have no rounds.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If they do not fit together, or no map can be estimated with them.
+        """
+        if not settings.rounds:
+            return None
+        names = ("weight", "mean", "variance", "second_moment")
+        weight, mean, variance, moment = (tensors[f"adaptation.{name}"].numpy() for name in names)
+        n = n_features
+        if (weight.shape, mean.shape[1:], variance.shape, moment.shape) != ((n,), (n,), (n,), (n + 1, n + 1)):
+            raise ValueError(f"means of shape {mean.shape} and the other statistics do not fit {n} numbers a frame")
+        np.linalg.inv(moment)  # raises where it has none
+        if not len(mean) or not (variance > 0).all():
+            raise ValueError("an adaptation whose variances are not above 0")
         return cls(settings, weight, mean, variance, moment)
 
 

@@ -99,6 +99,10 @@ class Clusters:
     by_speaker: ClassVar[bool] = True  # as the sound vectors may be
 
     @property
+    def n_features(self) -> int:
+        return self.sound.n_features
+
+    @property
     def vector_size(self) -> int:
         return int(self.vectors.shape[1])
 
@@ -160,11 +164,15 @@ class Clusters:
         below = {name.removeprefix(_SOUND): tensor for name, tensor in tensors.items() if name.startswith(_SOUND)}
         sound = SOUNDS[given.sound_kind].from_tensors(below, given.sound)
         projection, cells, centres, vectors = (tensors[name].numpy() for name in _OWN)
-        fits = len(centres) == len(vectors) and cells.shape[1] == centres.shape[1] and len(cells)
-        if not fits or projection.shape != (sound.vector_size, centres.shape[1]):
-            raise ValueError(f"{len(centres)} centres and a projection of shape {projection.shape} do not fit")
-        membership = MembershipSettings(nearest=given.nearest, temperature=given.temperature)
-        return cls(membership, sound, projection, cells, centres, float(tensors["scale"]), vectors)
+        n_clusters, n_directions = centres.shape
+        expected = ((sound.vector_size, n_directions), (n_directions,), n_clusters, 2)
+        fits = (projection.shape, cells.shape[1:], len(vectors), vectors.ndim) == expected
+        if not fits or not cells.size or not vectors.size:
+            raise ValueError(f"centres of shape {centres.shape} and a projection of {projection.shape} do not fit")
+        membership, scale = MembershipSettings(nearest=given.nearest, temperature=given.temperature), tensors["scale"]
+        if not float(scale) * given.temperature > 0:
+            raise ValueError("its scale is not above 0")
+        return cls(membership, sound, projection, cells, centres, float(scale), vectors)
 
 
 def nearest_centres(points: np.ndarray, centres: np.ndarray, nearest: int) -> tuple[np.ndarray, np.ndarray]:

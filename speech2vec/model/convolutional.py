@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation
-from speech2vec.model.resampled import remove_speaker_means, resample
-from speech2vec.model.word_encoder import Words
+from speech2vec.model.resampled import features_of, remove_speaker_means, resample
+from speech2vec.model.word_encoder import Words, check_shapes
 from speech2vec.runtime.config import Settings, validate_settings
 
 
@@ -142,12 +142,13 @@ class Convolutional(nn.Module):
     def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Convolutional:
         """The encoder of these tensors."""
         validated = validate_settings(ConvolutionalSettings, settings)
-        adaptation = (
-            SpeakerAdaptation.from_tensors(tensors, validated.adaptation) if validated.adaptation.rounds else None
-        )
         size, linear_size = tensors["linear"].shape
-        encoder = cls(validated, (size - 1) // validated.points, linear_size, adaptation)
-        encoder.load_state_dict(
-            {name: tensor for name, tensor in tensors.items() if not name.startswith("adaptation.")}
-        )
+        n_features = features_of(size, validated.points)
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith("adaptation.")}
+        with torch.device("meta"):  # before memory is claimed
+            expected = cls(validated, n_features, linear_size).state_dict()
+        check_shapes(own, {name: tuple(tensor.shape) for name, tensor in expected.items()})
+        adaptation = SpeakerAdaptation.of_file(tensors, validated.adaptation, n_features)
+        encoder = cls(validated, n_features, linear_size, adaptation)
+        encoder.load_state_dict(own)
         return encoder

@@ -19,7 +19,7 @@ from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, require_file, shortened
-from speech2vec.runtime.guarded import parsing
+from speech2vec.runtime.guarded import naming, parsing
 
 KINDS: dict[str, type[WordEncoder]] = {
     encoder.kind: encoder for encoder in (Speech2Vec, Resampled, Convolutional, Clusters)
@@ -56,6 +56,10 @@ def load_encoder(path: Path) -> tuple[WordEncoder, dict[str, str], dict[str, Ten
         with safe_open(require_file(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        for name, tensor in tensors.items():
+            # Counts are integers.
+            if tensor.dtype != torch.int64 and not (tensor.is_floating_point() and tensor.isfinite().all()):
+                raise ValueError(f"{shortened(name)}: numbers that are not finite, or of the type {tensor.dtype}")
         names = [name for name in tensors if name.startswith(_OTHERS)]
         others = {name.removeprefix(_OTHERS): tensors.pop(name) for name in names}
         return _rebuilt(path, tensors, metadata), metadata, others
@@ -67,5 +71,6 @@ def _rebuilt(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, s
         raise UserError(
             f"{path} holds an encoder of the kind {shortened(kind)}, and this version knows {', '.join(KINDS)}"
         )
-    encoder = KINDS[kind].from_tensors(tensors, json.loads(metadata[_SETTINGS]))
+    with naming(path):  # the settings in it
+        encoder = KINDS[kind].from_tensors(tensors, json.loads(metadata[_SETTINGS]))
     return encoder.eval() if isinstance(encoder, nn.Module) else encoder

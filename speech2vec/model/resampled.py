@@ -73,6 +73,10 @@ class Resampled:
         return self.settings.speaker_mean
 
     @property
+    def n_features(self) -> int:
+        return (len(self.mean) - 1) // self.settings.points
+
+    @property
     def vector_size(self) -> int:
         return int(self.projection.shape[1])
 
@@ -96,11 +100,19 @@ class Resampled:
     def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Resampled:
         """The encoder of these tensors."""
         mean, projection = tensors["mean"].numpy(), tensors["projection"].numpy()
-        if mean.ndim != 1 or projection.ndim != 2 or len(mean) != len(projection):
+        if mean.ndim != 1 or projection.ndim != 2 or len(mean) != len(projection) or not projection.size:
             raise ValueError(f"a mean of shape {mean.shape} does not fit a projection of shape {projection.shape}")
         validated = validate_settings(ResampledSettings, settings)
-        fitted = SpeakerAdaptation.from_tensors(tensors, validated.adaptation) if validated.adaptation.rounds else None
-        return cls(validated, mean, projection, fitted)
+        n_features = features_of(len(mean), validated.points)
+        return cls(validated, mean, projection, SpeakerAdaptation.of_file(tensors, validated.adaptation, n_features))
+
+
+def features_of(size: int, points: int) -> int:
+    """Numbers a frame, if words resampled to so many points are `size` numbers; else a ValueError."""
+    n_features, rest = divmod(size - 1, points)
+    if n_features < 1 or rest:
+        raise ValueError(f"{size} numbers a word are not {points} frames and a duration")
+    return n_features
 
 
 def points_of(frames: np.ndarray, n_frames: np.ndarray, settings: ResampledSettings) -> np.ndarray:

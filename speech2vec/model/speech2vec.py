@@ -19,7 +19,7 @@ from speech2vec.model.decoder import AttentionDecoder, ConditionedDecoder
 from speech2vec.model.encoder import Encoded, Encoder, Segments
 from speech2vec.model.recurrence.packing import Packing
 from speech2vec.model.settings import ModelSettings
-from speech2vec.model.word_encoder import Words
+from speech2vec.model.word_encoder import Words, check_shapes
 from speech2vec.runtime.config import validate_settings
 
 # Frames encoded at once: bounds the memory, and changes no number beyond rounding.
@@ -84,6 +84,10 @@ class Speech2Vec(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def n_features(self) -> int:
+        return self.n_mfcc
+
+    @property
     def vector_size(self) -> int:
         return self.settings.vector_size
 
@@ -105,10 +109,9 @@ class Speech2Vec(nn.Module):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Speech2Vec:
         """The network with these weights."""
-        n_mfcc = tensors["encoder.directions.0.input"].shape[0]
+        n_mfcc = len(tensors["decoder.output.bias"])
         checked = validate_settings(ModelSettings, settings)
-        if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes_of(n_mfcc, checked):
-            raise ValueError("its weights are not those of its settings")
+        check_shapes(tensors, shapes_of(n_mfcc, checked))
         model = cls(n_mfcc, checked)
         model.load_state_dict(dict(tensors))
         return model

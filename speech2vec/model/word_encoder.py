@@ -15,6 +15,7 @@ from torch import Tensor
 
 from speech2vec.features.store import Store, rows_of_ranges
 from speech2vec.runtime.config import Settings
+from speech2vec.runtime.files import shortened
 
 # Words that lie together are read before those behind them: a disk is read from front to back.
 _WORDS_AT_ONCE = 100_000
@@ -121,6 +122,11 @@ class WordEncoder(Protocol):
         ...
 
     @property
+    def n_features(self) -> int:
+        """Numbers in a frame that it takes."""
+        ...
+
+    @property
     def vector_size(self) -> int: ...
 
     @property
@@ -143,6 +149,16 @@ class WordEncoder(Protocol):
         Raises
         ------
         KeyError, ValueError, RuntimeError
-            If they are not those of such an encoder.
+            If they are not those of such an encoder. A file may be a stranger's: what fits together here can be encoded
+            with. (The tensors are finite numbers: `speech2vec.model.kinds.load_encoder` sees to it.)
         """
         ...
+
+
+def check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a ValueError that names the first tensor which is missing, of another shape, or one too many."""
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        shapes = f"{found.get(wrong[0], 'missing')}, not {expected.get(wrong[0], 'needed')}"
+        raise ValueError(f"weights that are not those of its settings: {shortened(wrong[0])} is {shapes}")

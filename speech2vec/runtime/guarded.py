@@ -56,6 +56,15 @@ def parsing(path: Path, kind: str, remedy: str = REMEDY) -> Iterator[None]:
         raise UserError(f"{path} {said} ({reason}): {remedy}") from error
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin what a `UserError` about values says with the file that they came from."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 

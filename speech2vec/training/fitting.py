@@ -80,7 +80,7 @@ def fit(
     with explain_failures(store, run, settings, device, SINGLE_PROCESS):
         if resume and is_run(run):
             if check_resumed(run, store, settings).exists():
-                encoder, progress = load_fitted(file)
+                encoder, progress = load_fitted(file, store)
                 return Run(run, encoder, settings, store, progress, labels)
             truncate_metrics(run, -1)  # of what was fitted, and not kept
         else:

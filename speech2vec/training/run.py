@@ -285,7 +285,7 @@ class Run:
         model: WordEncoder
         progress: dict[str, Any] = {}
         if settings.method != PUBLISHED:
-            model, progress = load_fitted(file)
+            model, progress = load_fitted(file, opened)
         else:
             if trained:
                 loaded = load_checkpoint(file)
@@ -300,17 +300,22 @@ class Run:
         return found if trained else replace(found, model=found.untrained(), progress={})
 
 
-def load_fitted(file: Path) -> tuple[WordEncoder, dict[str, Any]]:
-    """The encoder and the progress of a run of another method than the published one.
+def load_fitted(file: Path, store: Store) -> tuple[WordEncoder, dict[str, Any]]:
+    """The encoder and the progress of a run on a store, of another method than the published one.
 
     Raises
     ------
     UserError
-        If there is no such checkpoint, or it is damaged.
+        If there is no such checkpoint, it is damaged, or takes other frames than the store's.
     """
     if not file.exists():
         raise UserError(f"there is no checkpoint {file}: has the run been trained?")
     encoder, metadata, _ = load_encoder(file)
+    if encoder.n_features != store.n_mfcc:
+        raise UserError(
+            f"{file} belongs to another store: it takes frames of {encoder.n_features} numbers, and those of "
+            f"{store.path} have {store.n_mfcc}"
+        )
     try:
         progress = TypeAdapter(dict[str, int | float]).validate_json(metadata["progress"])
     except (KeyError, ValueError) as error:

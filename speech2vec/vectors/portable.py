@@ -30,7 +30,7 @@ from speech2vec.corpus.manifest import (
 from speech2vec.corpus.readers import text_beside
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.features.extraction import extract, mean_and_deviation
-from speech2vec.features.frontend import FrontEnd, Projection, feature_settings
+from speech2vec.features.frontend import FrontEnd, PretrainedSettings, Projection, feature_settings
 from speech2vec.features.parts import cut_samples
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
@@ -38,7 +38,7 @@ from speech2vec.model.kinds import load_encoder, save_encoder
 from speech2vec.model.word_encoder import WordEncoder, Words
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.guarded import parsing
+from speech2vec.runtime.guarded import REMEDY, naming, parsing
 from speech2vec.training.run import Run
 from speech2vec.vectors.embeddings import Embeddings
 
@@ -82,10 +82,17 @@ class PortableEncoder:
         if not path.exists():
             raise UserError(f"{path} does not exist: copy it from where the encoder was saved")
         model, metadata, tensors = load_encoder(path)
-        with parsing(path, "an encoder"):
-            projection = Projection.from_tensors(tensors) if tensors else None
-            features = json.loads(metadata[_FEATURES])
-        return cls(model, FrontEnd(feature_settings(features), projection))
+        with parsing(path, "an encoder"), naming(path):
+            settings, projection = feature_settings(json.loads(metadata[_FEATURES])), None
+            if isinstance(settings, PretrainedSettings):
+                projection = Projection.from_tensors(tensors, settings.n_components)
+        front_end = FrontEnd(settings, projection)
+        if front_end.n_features != model.n_features:
+            raise UserError(
+                f"{path} is damaged: its encoder takes frames of {model.n_features} numbers, its features have "
+                f"{front_end.n_features}: {REMEDY}"
+            )
+        return cls(model, front_end)
 
     def encode(
         self, waveform: np.ndarray, sampling_rate: int, words: Sequence[tuple[float, float]] | np.ndarray

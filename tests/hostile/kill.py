@@ -35,12 +35,15 @@ from speech2vec.features import parts  # noqa: E402
 from speech2vec.features.extraction import extract  # noqa: E402
 from speech2vec.features.mfcc import MfccSettings  # noqa: E402
 from speech2vec.features.store import Store  # noqa: E402
+from speech2vec.model.encoding import encode_instances  # noqa: E402
 from speech2vec.runtime.config import load_settings  # noqa: E402
 from speech2vec.training.checkpoint import load_checkpoint  # noqa: E402
+from speech2vec.training.metrics import EpochState  # noqa: E402
 from speech2vec.training.presets import TrainSettings  # noqa: E402
-from speech2vec.training.run import checkpoint_file  # noqa: E402
+from speech2vec.training.run import checkpoint_file, read_metrics  # noqa: E402
 from speech2vec.training.trainer import TrainOptions, train  # noqa: E402
 
+_TIMES = ("seconds", "pairs_per_second")  # in a run's metrics
 LONGEST = 120.0  # seconds of a run that is not killed
 
 
@@ -63,13 +66,20 @@ class Command:
 
 
 def _bytes_of(*patterns: str) -> Callable[[Path], object]:
-    return lambda out: {str(f.relative_to(out)): f.read_bytes() for p in patterns for f in sorted(out.glob(p))}
+    def read(out: Path) -> object:
+        found = {str(path.relative_to(out)): path for pattern in patterns for path in sorted(out.glob(pattern))}
+        return {name: path.read_bytes() if path.is_file() else "a folder" for name, path in found.items()}
+
+    return read
 
 
-def _checkpoint(run: Path) -> object:
+def _trained(run: Path) -> object:
+    """The last checkpoint and the metrics of every epoch, without how long they took."""
     last = load_checkpoint(checkpoint_file(run))
     tensors = {**last.weights, **{f"optimiser.{name}": tensor for name, tensor in last.optimiser.items()}}
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, {**last.progress, "seconds": 0}
+    metrics = [{name: values[name] for name in sorted(values) if name not in _TIMES} for values in read_metrics(run)]
+    weights = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    return weights, {**last.progress, "seconds": 0}, metrics
 
 
 def commands(home: Path) -> list[Command]:
@@ -85,9 +95,13 @@ def commands(home: Path) -> list[Command]:
     (home / "emotion").mkdir()
     _make_prepared(home / "emotion")
 
+    def evaluate(end: EpochState) -> dict[str, float]:
+        rows = end.split.held_out
+        return {"mean": float(encode_instances(end.model, end.store, rows).mean())}
+
     def run_training(out: Path) -> object:
         options = TrainOptions(resume=True, checkpoint_every=3, quiet=True)
-        return train(Store.open(store.path), out, settings, torch.device("cpu"), options)
+        return train(Store.open(store.path), out, settings, torch.device("cpu"), options, on_epoch_end=evaluate)
 
     def run_emotion(out: Path) -> object:
         options = {"folds": 3, "seeds": 2, "settings": {**SMALL, "training.epochs": 3}, "jobs": 1, "device": "cpu"}
@@ -102,7 +116,7 @@ def commands(home: Path) -> list[Command]:
             lambda out: extract(aligned, out, MfccSettings(), jobs=1, resume=True, quiet=True),
             _bytes_of("*"),
         ),
-        Command("train", run_training, _checkpoint),
+        Command("train", run_training, _trained),
         Command("emotion train", run_emotion, _bytes_of("predictions.csv", "members/*/*/*.safetensors")),
         Command("align run", run_alignment, _bytes_of("words.parquet", "utterances.jsonl")),
     ]

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile as sf
 import torch
 from aligned_folders import make_aligned, speechlike
-from fakes import made_up_store
+from fakes import made_up_encoders, made_up_store
 
 import align
 from align.aligned import iterate_aligned, merge_aligned
@@ -38,6 +38,7 @@ from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.evaluate import evaluate
 from speech2vec.evaluation.scores import read_evaluation, write_evaluation
 from speech2vec.features.extraction import extract
+from speech2vec.features.frontend import FrontEnd
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import read_frames, read_parts, read_plan
 from speech2vec.features.store import Store
@@ -347,14 +348,13 @@ def _resume_run(folder: Path) -> None:
 
 
 def _make_encoder(folder: Path) -> None:
-    store = made_up_store(folder.parent / "store-of-encoder", 2, 3, 4)
-    settings = load_settings(TrainSettings, overrides=SMALL)
-    run = train(store, folder.parent / "run-of-encoder", settings, torch.device("cpu"), TrainOptions(quiet=True))
-    PortableEncoder.from_run(run).save(folder / "encoder.safetensors")
+    for name, encoder in made_up_encoders(13).items():
+        PortableEncoder(encoder, FrontEnd(MfccSettings())).save(folder / f"{name}.safetensors")
 
 
 def _read_encoder(folder: Path) -> None:
-    encoder = PortableEncoder.load(folder / "encoder.safetensors")
+    (path,) = folder.glob("*.safetensors")
+    encoder = PortableEncoder.load(path)
     encoder.encode(speechlike(0.4, 1), 16000, [(0.1, 0.3)])
 
 
@@ -448,7 +448,7 @@ TARGETS = [
     Target("evaluation", _make_run, _read_run, "run/evaluation/*.json", 2),
     Target("checkpoints", _make_run, _resume_run, "run/checkpoints/*", 2),
     Target("run's store", _make_run, _read_run, "store/*"),
-    Target("encoder", _make_encoder, _read_encoder, "*", 2),
+    Target("encoder", _make_encoder, _read_encoder, "*", 4),
     Target("vectors", _make_vectors, _read_vectors, "?.*", 2),
     Target("pairs", _make_pairs, read_benchmarks),
     Target("archives", _make_archives, _read_archive, "?.*"),
@@ -457,7 +457,7 @@ TARGETS = [
 ]
 
 # Of these, the reader takes the only file there is.
-ALONE = {"vectors", "archives", *(t.name for t in TARGETS if t.name.startswith(("audio", "alignment ")))}
+ALONE = {"vectors", "archives", "encoder", *(t.name for t in TARGETS if t.name.startswith(("audio", "alignment ")))}
 
 
 def files_of(target: Target, folder: Path) -> list[Path]:

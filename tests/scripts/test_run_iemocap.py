@@ -29,12 +29,14 @@ def librispeech_out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
 def test_from_the_corpus_to_the_three_tables(
     librispeech_out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = make_iemocap_like(tmp_path / "tree", 0.01)
     out = tmp_path / "a folder" / "out"
     small = ["model.hidden_size=8", "model.dense_size=8", "training.epochs=1"]
+    small += ["spectrogram_cnn.epochs=1", "spectrogram_cnn.channels=[4, 4, 4]", "dnn_elm.epochs=1"]
     command(root, out, vectors=librispeech_out, seeds=1, set_=small, jobs=1)
     meta = json.loads((out / "prepared" / "meta.json").read_text())
     assert meta["kind"] == "iemocap" and meta["counts"]["by_label"].keys() == {"neu", "hap", "sad", "ang"}

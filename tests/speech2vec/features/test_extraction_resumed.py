@@ -115,7 +115,10 @@ def test_resume_keeps_what_is_done_and_of_a_whole_store_everything(
     extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
     before = contents(store)
     assert before == contents(tmp_path / "whole")
+    (store / "parts").mkdir()  # as of one that was killed while it removed them
+    (store / "parts" / "000001.parquet").write_bytes(b"")
     assert extract(aligned, store, SETTINGS, quiet=True, resume=True) == first
+    assert sorted(path.name for path in store.iterdir()) == sorted(before)
     with pytest.raises(UserError, match="made with other settings or words"):
         extract(aligned, store, MfccSettings(n_mfcc=12), quiet=True, resume=True)
     change_words(aligned, lambda words: words[1:])

@@ -81,7 +81,7 @@ def test_parts_shards_and_resumption_give_the_same_store(
     merge([tmp_path / "shard2", tmp_path / "shard1"], tmp_path / "merged")
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
     file = tmp_path / "shard2" / "parts" / "projection.safetensors"
-    other = Projection.load(file)
+    other = Projection.load(file, PretrainedSettings(encoder="x", n_components=6))
     Projection(other.mean, other.components[::-1].copy()).save(file)
     with pytest.raises(UserError, match="differ"):
         merge([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "again")

@@ -10,6 +10,7 @@ import pytest
 from speech2vec.features.store import rows_of_ranges
 from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation, frames_by_speaker
 from speech2vec.model.word_encoder import Words
+from speech2vec.runtime.errors import UserError
 from speech2vec.training.methods.speaker_adaptation import AdaptiveTrainingSettings, fit_adaptation, persistence
 
 N_FEATURES, N_SPEAKERS, N_WORDS, LENGTH = 6, 6, 60, 20
@@ -111,9 +112,17 @@ def test_what_changes_slowly_weighs_more() -> None:
 def test_tensors_give_back_the_adaptation() -> None:
     words, _, _ = words_of_speakers(strength=0.1)
     fitted = fit_adaptation(words, AdaptiveTrainingSettings(components=4), seed=1)
-    again = SpeakerAdaptation.from_tensors(fitted.tensors(), fitted.settings)
+    again = SpeakerAdaptation.of_file(fitted.tensors(), fitted.settings, 6)
     np.testing.assert_array_equal(all_frames(again.adapted(words)), all_frames(fitted.adapted(words)))
     tensors = fitted.tensors()
     tensors["adaptation.mean"] = tensors["adaptation.mean"][:, 1:]
     with pytest.raises(ValueError, match="do not fit"):
-        SpeakerAdaptation.from_tensors(tensors, AdaptationSettings())
+        SpeakerAdaptation.of_file(tensors, AdaptationSettings(), 6)
+
+
+def test_statistics_that_allow_no_map_are_one_line() -> None:
+    words, _, _ = words_of_speakers(strength=0.1)
+    nothing, one = np.zeros((7, 7), np.float32), np.ones(6, np.float32)
+    damaged = SpeakerAdaptation(AdaptationSettings(), 0 * one, np.zeros((2, 6), np.float32), one, nothing)
+    with pytest.raises(UserError, match="cannot be adapted"):
+        damaged.adapted(words)

@@ -1,13 +1,7 @@
-"""Training learns, resumes to the bit after SIGKILL, and stops with one line when something is wrong."""
+"""Training learns, and stops with one line when something is wrong (tests/hostile/kill.py kills it)."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,49 +72,6 @@ def test_the_same_seed_gives_the_same_weights(store: Store, tmp_path: Path) -> N
         train(store, tmp_path / name, small(1), CPU, TrainOptions(quiet=True))
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def command(store: Store, run: Path, *more: str) -> list[str]:
-    chosen = ["model.vector_size=8", "optimiser.epochs=12", "optimiser.batch_size=30", "data.held_out=0.2"]
-    options = [word for text in chosen for word in ("--set", text)]
-    fixed = ["--device", "cpu", "--checkpoint-every", "3", "--evaluate-every", "2", "--quiet"]
-    return [sys.executable, "-m", "speech2vec", "train", str(store.path), "-o", str(run), *options, *fixed, *more]
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_resumes_to_the_same_bits(store: Store, tmp_path: Path) -> None:
-    """From the imports on, in steps, evaluations and writes; on two threads, as many as the run that was not killed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    started = time.monotonic()
-    subprocess.run(command(store, whole), check=True, env=environment, capture_output=True)
-    seconds = time.monotonic() - started
-    draw, kills = np.random.default_rng(0), 0
-    last = checkpoint_file(killed, "last")
-    for attempt in range(8):
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        process = subprocess.Popen(command(store, killed, "--resume"), env=environment, stderr=subprocess.DEVNULL)
-        if attempt % 2:
-            time.sleep(draw.uniform(0, 0.8) * seconds)  # wherever that is
-        else:
-            while process.poll() is None and (not last.exists() or last.stat().st_mtime_ns == before):
-                time.sleep(0.001)  # until this attempt has written a checkpoint of its own: it must get on
-            time.sleep(draw.uniform(0, 0.3))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert kills >= 4, "the run ended before it could be killed: too little was tested"
-    subprocess.run(command(store, killed, "--resume"), check=True, env=environment, capture_output=True)
-    first, second = load_checkpoint(checkpoint_file(whole)), load_checkpoint(checkpoint_file(killed))
-    assert first.weights.keys() == second.weights.keys()
-    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
-    assert all(torch.equal(first.optimiser[name], second.optimiser[name]) for name in first.optimiser)
-    lines = [json.loads(line) for line in (killed / "metrics.jsonl").read_text().splitlines()]
-    expected = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
-    assert [values["epoch"] for values in lines] == list(range(13))
-    for ours, theirs in zip(lines, expected, strict=True):
-        assert ours["dev_loss"] == theirs["dev_loss"]
-        assert ours.get("train_loss") == theirs.get("train_loss")
 
 
 def test_a_checkpoint_is_due_after_a_time_too(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

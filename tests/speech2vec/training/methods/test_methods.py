@@ -50,6 +50,10 @@ class Mean:
     by_speaker: ClassVar[bool] = False
 
     @property
+    def n_features(self) -> int:
+        return len(self.mean)
+
+    @property
     def vector_size(self) -> int:
         return len(self.mean)
 
