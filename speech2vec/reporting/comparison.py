@@ -10,7 +10,7 @@ from speech2vec.evaluation.average_precision import Precision
 from speech2vec.evaluation.similarity import HEADLINE
 from speech2vec.reporting.charts import ScoreChart, auc_chart, curve, level_title, precision_dot, z_ablation
 from speech2vec.reporting.findings import RunResults, gather
-from speech2vec.reporting.page import render
+from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.reporting.text import flat_settings, statements, summary, training_facts
 from speech2vec.runtime.progress import log

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from speech2vec.evaluation.bootstrap import decimals_needed
 from speech2vec.reporting.charts import (
@@ -28,11 +22,10 @@ from speech2vec.reporting.charts import (
     z_ablation_chart,
 )
 from speech2vec.reporting.findings import RunResults, gather
+from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import heat_image
 from speech2vec.reporting.text import fitted_sentence, flat_settings, key_figures, statements, summary, training_facts
 from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
-from speech2vec.runtime.environment import VERSION
-from speech2vec.runtime.files import atomic_path
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import open_run
 
@@ -90,35 +83,6 @@ def report(
 def write_report(found: RunResults, output: Path) -> None:
     """Write the page of a measured run, whole or not at all."""
     render("report.html", output, report_context(found))
-
-
-def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
-    """Write a template as one file, with style and script inside."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speech2vec.reporting", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["json"] = _script_json
-    environment.filters["minus"] = lambda text: str(text).replace("-", "\u2212")
-    folder = resources.files("speech2vec.reporting.templates")
-    text = environment.get_template(template).render(
-        **context,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
-        script=Markup((folder / "report.js").read_text(encoding="utf-8")),
-        version=VERSION,
-        made=time.strftime("%Y-%m-%d %H:%M"),
-    )
-    with atomic_path(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _script_json(value: object) -> Markup:
-    """JSON for a script element, which no word of a corpus can end."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
 def report_context(found: RunResults) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from speech2vec.evaluation.scores import Evaluation
 from speech2vec.features.frontend import owed
 from speech2vec.reporting.charts import followed, headline_scores
 from speech2vec.reporting.findings import RunResults
+from speech2vec.reporting.rendering import KeyNumber
 from speech2vec.training.methods import PUBLISHED
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED
 
@@ -25,15 +25,6 @@ _CONTROLS = {
     "untrained": ("untrained", "the same encoder untrained"),
     "text": ("by text", "vectors of the same transcripts as text"),
 }
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number at the top of the report, and what to compare it with."""
-
-    name: str
-    value: str
-    beside: str
 
 
 def summary(found: RunResults) -> str:

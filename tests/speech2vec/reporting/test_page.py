@@ -26,7 +26,8 @@ from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.reporting.findings import gather
-from speech2vec.reporting.page import _script_json, picture, report, vectors_data
+from speech2vec.reporting.page import picture, report, vectors_data
+from speech2vec.reporting.rendering import script_json
 from speech2vec.reporting.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
@@ -286,7 +287,7 @@ def test_one_run_is_not_compared(run: Path, tmp_path: Path) -> None:
 def test_no_word_can_end_the_script_that_holds_it() -> None:
     words = ["</script><img>", "a&b"]
     data = vectors_data(Neighbours(words, np.ones(2, int), np.array([[1], [0]]), np.ones((2, 1), np.float32)), None)
-    text = str(_script_json(data))
+    text = str(script_json(data))
     assert "<" not in text
     assert json.loads(text)["words"].split(" ") == words
 
