@@ -72,6 +72,7 @@ class _Meta(BaseModel):
     settings: _FeatureSettings
     fingerprint: str
     aligned: str = ""
+    aligned_folder: str = ""
     n_words: int = 0
     n_frames: int = 0
     seconds_of_audio: FiniteFloat = 0.0

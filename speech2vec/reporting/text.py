@@ -158,14 +158,32 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
     return figures
 
 
+def lesson(found: RunResults) -> str:
+    """What one learns from the run, in two plain sentences: does it know how words sound, and what they mean?"""
+    sentences = []
+    if found.same_different.value:
+        part = found.same_different.value.parts[0]
+        over, across = part.gains(RESAMPLED)
+        gain, where = (across, " by different speakers") if across is not None else (over, "")
+        if gain is not None:
+            relation = "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "no better or worse than"
+            sentences.append(
+                f"These vectors tell words said{where} apart {relation} plain frames without any training."
+            )
+    score = headline_scores(found.evaluation).get("file")
+    if score is None:
+        sentences.append("Whether they know what words mean has not been measured (speech2vec evaluate).")
+    else:
+        assert score.low is not None
+        knows = "also follow" if score.low > 0 else "do not follow"
+        beyond = "" if score.low > 0 else ", beyond chance"
+        sentences.append(f"They {knows} what words mean, as people judge it{beyond}.")
+    return " ".join(sentences)
+
+
 def statements(found: RunResults) -> list[str]:
     """The results in words: each sentence follows from the numbers in it by a fixed rule."""
     sentences = []
-    row = _measured(found)
-    if "dev_loss" in row:
-        sentences.append(
-            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
-        )
     if found.same_different.value:
         sentences += _same_different(found.same_different.value.parts[0])
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
@@ -190,6 +208,11 @@ def statements(found: RunResults) -> list[str]:
         sentences.append(found.homophones.value.verdict)
     if found.near_homophones.value is not None:
         sentences.append(found.near_homophones.value.sentence)
+    row = _measured(found)
+    if "dev_loss" in row:
+        sentences.append(
+            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
+        )
     return sentences
 
 
