@@ -31,7 +31,6 @@ from speech2vec.runtime.guarded import read_array, read_parquet
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
-
 FRAME_TYPES = (np.float32, np.float16)
 
 _NAME = pa.dictionary(pa.int32(), pa.string())

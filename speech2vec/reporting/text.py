@@ -163,8 +163,10 @@ def lesson(found: RunResults) -> str:
     sentences = []
     if found.same_different.value:
         part = found.same_different.value.parts[0]
-        over, across = part.gains(RESAMPLED)
-        gain, where = (across, " by different speakers") if across is not None else (over, "")
+        gains = part.gains(RESAMPLED)
+        gain, where = gains[0], ""
+        if part.results[TRAINED].across_speakers.n_same:
+            gain, where = gains[1], " by different speakers"
         if gain is not None:
             relation = "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "no better or worse than"
             sentences.append(
