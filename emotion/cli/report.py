@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 import emotion
-from emotion.reporting.text import statements
 from speech2vec.runtime import console
 from speech2vec.runtime.progress import set_up_logging
 
@@ -27,6 +26,8 @@ def report(
 
     Beside it stands the control of every run, a linear SVM on the same folds, and the other runs, if any are given.
     """
+    from emotion.reporting.text import statements  # imports torch, which --help need not wait for
+
     set_up_logging(quiet)
     found = emotion.report(runs[0], output, others=runs[1:], draws=draws, seed=seed, force=force)
     if found.own.run.data_warning:
