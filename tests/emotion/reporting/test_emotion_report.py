@@ -170,3 +170,13 @@ def test_the_command_prints_what_one_learns_and_keeps_what_is_there(home, tmp_pa
     finally:
         (tmp_path / "member.json").rename(home / "other" / "members" / "1" / "seed-0" / "member.json")
     assert not (tmp_path / "new.html").exists()
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e300", "-3"])
+def test_a_damaged_probability_is_one_line(tmp_path, number):
+    run = written_run(tmp_path / "run", (0.9, 0.8, 0.7, 0.6))
+    text = (run / "predictions.csv").read_text().replace("0.8", number, 1)
+    (run / "predictions.csv").write_text(text)
+    with pytest.raises(UserError, match=r"a probability is not between 0 and 1"):
+        emotion.report(run, tmp_path / "r.html", draws=100)
+    assert not (tmp_path / "r.html").exists()
