@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emotion.api import Classifier, evaluate, load, prepare, tables, train
+    from emotion.api import Classifier, evaluate, load, prepare, report, tables, train
 
-__all__ = ["Classifier", "evaluate", "load", "prepare", "tables", "train"]
+__all__ = ["Classifier", "evaluate", "load", "prepare", "report", "tables", "train"]
 
 
 def __getattr__(name: str) -> Any:

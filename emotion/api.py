@@ -22,6 +22,7 @@ from emotion.evaluation.tables import TABLES_CONTENTS, Tables, make_tables, writ
 from emotion.metrics import N_DRAWS
 from emotion.models.word_vectors import is_segments, source_path
 from emotion.prediction.classifier import Classifier
+from emotion.reporting.page import report
 from emotion.settings import EmotionSettings, classifier_settings
 from emotion.training.folds import train_folds, write_control, write_predictions
 from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
@@ -33,6 +34,8 @@ from speech2vec.runtime.output import check_output, claim_output
 from speech2vec.runtime.processes import count_jobs
 from speech2vec.runtime.progress import Tracker
 from speech2vec.training.run import LAST
+
+__all__ = ["Classifier", "evaluate", "load", "prepare", "report", "tables", "train"]
 
 
 def prepare(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
@@ -32,10 +33,10 @@ CLASSIFIERS = {
     "embedding": "words",
     FUSED: "sound and words, fused",
     "dual": "sound and words, the paper's network",
-    "svm": "sound, linear SVM (control)",
 }
 LABELS = ("neu", "hap", "sad", "ang")
 FAVOURITES = ("people", "government", "happy")  # words whose neighbours are shown, where they were said often enough
+WIDTH = 80  # columns of the last screen
 SAME_DIFFERENT, SIMILARITY, PREDICTION = "same-different.json", "evaluation.json", "predictions.json"
 
 
@@ -60,11 +61,19 @@ class Folders:
     def emotion(self) -> Path:
         return self.out / "emotion"
 
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+    @property
+    def emotion_report(self) -> Path:
+        return self.out / "emotion.html"
+
 
 def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> None:
     """Make a run of each method, with vectors, scores and a report, from a corpus."""
     folders = Folders(chain.folder)
-    aligned, store, baseline = folders.out / "aligned", folders.out / "store", folders.out / "word2vec.txt"
+    aligned, store = folders.out / "aligned", folders.out / "store"
     chain.run("Align audio and transcripts", "speech2vec-align run", corpus, "-o", aligned, "--resume")
     if exact is None:
         chain.run("Check the alignment", "speech2vec-align check", aligned)
@@ -80,24 +89,17 @@ def embeddings(chain: Chain, corpus: Path, epochs: int, exact: Path | None) -> N
     for method in METHODS:
         title = f"Train the method '{method}'"
         chain.run(title, f"speech2vec train --preset {method}", store, "-o", folders.run(method), "--resume")
-    title = "Train Word2Vec on the transcripts, for comparison"
-    chain.run(title, "speech2vec baseline", store, "--kind word2vec --min-count 1 -o", baseline, "--force")
     for method in (PUBLISHED, *METHODS):
         run, vectors = folders.run(method), folders.vectors(method)
         chain.run(f"Export a vector for each word: {method}", "speech2vec export", run, "-o", vectors, "--force")
-        output = (run, "-o", run / SAME_DIFFERENT, "--force")
-        title = f"Can it tell words apart? {method}"
-        chain.run(title, "speech2vec same-different", *output, optional=True)
+        warped = "" if method == METHODS[0] else "--dtw 0"
+        output = (run, "-o", run / SAME_DIFFERENT, "--force", warped)
+        chain.run(f"Can it tell words apart? {method}", "speech2vec same-different", *output, optional=True)
         outputs = ("--run", run, "-o", run / "evaluation", "--force")
-        chain.run(f"Word similarity: {method}", "speech2vec evaluate", vectors, baseline, *outputs)
-    outputs = ("--run", folders.run(PUBLISHED), "-o", folders.run(PUBLISHED) / "homophones.json", "--force")
-    title = "Do words that sound alike have similar vectors?"
-    vectors = folders.vectors(PUBLISHED)
-    chain.run(title, "speech2vec homophones", vectors, *outputs, "--min-count 2", optional=True)
-    report = ("-o", folders.out / "report.html", "--force")
-    chain.run("Write the report", "speech2vec report", folders.run(PUBLISHED), *report)
-    runs = [folders.run(method) for method in (PUBLISHED, *METHODS)]
-    chain.run("Compare the methods", "speech2vec compare", *runs, "-o", folders.out / "methods.html", "--force")
+        chain.run(f"Word similarity: {method}", "speech2vec evaluate", vectors, *outputs)
+    runs = [folders.run(method) for method in (METHODS[0], PUBLISHED, *METHODS[1:])]
+    title = f"Write a page about '{METHODS[0]}' with the others beside it"
+    chain.run(title, "speech2vec report", *runs, "-o", folders.report, "--force")
 
 
 def emotion(chain: Chain) -> None:
@@ -109,10 +111,13 @@ def emotion(chain: Chain) -> None:
         chain.run(title, "python -m scripts.make_synthetic_emotion -o", tree, "--force")
     chain.run("Compute acoustic features", "speech2vec-emotion prepare iemocap", tree, "-o", prepared, "--force")
     for model in CLASSIFIERS:
-        more = () if model in ("voice", "svm") else ("--embeddings", folders.vectors(METHODS[0]))
+        more = () if model == "voice" else ("--embeddings", folders.vectors(METHODS[0]))
         title = f"Train the classifier '{model}'; test on the speakers of session 5"
         settings = f"--model {model} --protocol session5-dev --seeds 1 --quiet --force"
         chain.run(title, "speech2vec-emotion train", prepared, "-o", folders.emotion / model, settings, *more)
+    runs = [folders.emotion / model for model in dict.fromkeys((FUSED, *CLASSIFIERS))]
+    title = f"Write a page about '{FUSED}' with the others beside it"
+    chain.run(title, "speech2vec-emotion report", *runs, "-o", folders.emotion_report, "--force")
     unheard = folders.emotion / "unheard"
     copy_recordings(tree, unheard)
     title = "Classify four recordings of speakers that it was not trained on"
@@ -147,58 +152,60 @@ def interval(value: float | None, low: float | None, high: float | None, digits:
     return f"{shown} [{low:.{digits}f}, {high:.{digits}f}]".replace("0.", ".")
 
 
-def sound_table(folders: Folders) -> Table | None:
-    """Average precision at telling words apart, of each method and its controls; None if nothing was measured."""
+def vectors_table(folders: Folders) -> Table | None:
+    """What vectors know of sound and of meaning, by each method and its controls; None if nothing was measured."""
+    sound, meaning = _same_word(folders), _similarity(folders)
+    rows = [[title, sound.get(title, "-"), meaning.get(title, "-")] for title in dict.fromkeys((*sound, *meaning))]
+    title = "What do vectors of spoken words know? (speakers differ; 95 % intervals)"
+    return Table([["", "same word? (AP)", "meaning (rho)"], *rows], title, indent="  ") if rows else None
+
+
+def _same_word(folders: Folders) -> dict[str, str]:
+    """Average precision across speakers; empty if there was too little speech."""
     files = {method: folders.run(method) / SAME_DIFFERENT for method in (PUBLISHED, *METHODS)}
-    parts = {method: read_json(file)["parts"] for method, file in files.items() if file.exists()}
-    if len(parts) < len(files):  # too little speech
-        return None
-
-    def row(title: str, part: int, method: str, name: str = "trained") -> list[str]:
-        result = parts[method][part]["results"][name]
-        pairs = [[result[key + over] for key in ("ap", "low", "high")] for over in ("", "_cross_speaker")]
-        return [title, *(interval(*of) for of in pairs)]
-
-    first, best = parts[PUBLISHED][0]["results"], METHODS[0]
-    rows = [row(method, 0, method) for method in parts]
-    controls = {"untrained": "  published, untrained", "resampled": "  resampled frames, no training"}
-    rows += [row(title, 0, PUBLISHED, name) for name, title in controls.items() if name in first]
-    warped = [name for name in parts[best][-1]["results"] if name.startswith("DTW")]
-    rows += [row(f"  a sample: {best}", -1, best)] * bool(warped)
-    rows += [row("  a sample: time warping", -1, best, name) for name in warped]
-    title = "Do vectors of the same word lie together? (average precision, 95 % interval)"
-    return Table([["", "all pairs", "across speakers"], *rows], title, indent="  ")
+    if not all(file.exists() for file in files.values()):
+        return {}
+    parts = {method: read_json(file)["parts"] for method, file in files.items()}
+    results = {method: parts[method][0]["results"]["trained"] for method in parts}
+    first, sample = parts[PUBLISHED][0]["results"], parts[METHODS[0]][-1]["results"]
+    results["  published, untrained"] = first["untrained"]
+    results["  frames, no training"] = first["resampled"]
+    if warped := [name for name in sample if name.startswith("DTW")]:
+        results[f"  a sample: {METHODS[0]}"] = sample["trained"]
+        results["  a sample: time warping"] = sample[warped[0]]
+    keys = [f"{key}_cross_speaker" for key in ("ap", "low", "high")]
+    return {title: interval(*(one[key] for key in keys)) for title, one in results.items()}
 
 
-def meaning_table(folders: Folders) -> Table | None:
-    """Word similarity of each method beside vectors of the text; None if no pair of words is covered."""
-    rows: list[list[str]] = []
+def _similarity(folders: Folders) -> dict[str, str]:
+    """Rank correlation with people's ratings of pairs of words, of each method and the controls of the first."""
+    titles = {"untrained": "  published, untrained", "text": "  the transcripts as text", "random": "  random"}
+    found: dict[str, str] = {}
     for method in (PUBLISHED, *METHODS):
-        level = read_json(folders.run(method) / "evaluation" / SIMILARITY)["levels"][0]
-        for name, result in level["results"].items():
-            own = name == folders.vectors(method).stem
-            mean = result["mean"]
-            if mean["rho"] is not None and (own or method == PUBLISHED):
-                title = method if own else f"  {name}"
-                rows.insert(
-                    0 if own and method == PUBLISHED else len(rows),
-                    [title, interval(mean["rho"], mean["low"], mean["high"]), f"{mean['n_covered']:,}"],
-                )
-    title = "Do vectors of words that mean alike lie together? (Spearman's rho with people's ratings of pairs)"
-    return Table([["", "rho", "pairs"], *rows], title, indent="  ") if rows else None
+        evaluation = read_json(folders.run(method) / "evaluation" / SIMILARITY)
+        kinds = {model["name"]: model["kind"] for model in evaluation["models"]}
+        for name, result in evaluation["levels"][0]["results"].items() if evaluation["levels"] else ():
+            title = method if name == folders.vectors(method).stem else titles.get(kinds[name])
+            if title and (title == method or method == PUBLISHED) and result["mean"]["rho"] is not None:
+                found[title] = interval(*(result["mean"][key] for key in ("rho", "low", "high")))
+    return found
 
 
 def emotion_table(folders: Folders) -> Table:
-    """UA of each classifier on the speakers that it was not trained on, and chance."""
+    """UA of each classifier and of the control on the speakers that they were not trained on, and chance."""
     from emotion.api import evaluate  # imports torch, which takes seconds
 
     rows = [["", "UA %"]]
-    for model, title in CLASSIFIERS.items():
-        ua = evaluate(folders.emotion / model).parts["all"].scores["UA"]
+    found = {title: evaluate(folders.emotion / model) for model, title in CLASSIFIERS.items()}
+    scores = {title: evaluation.parts["all"] for title, evaluation in found.items()}
+    if control := next(iter(found.values())).control:
+        scores["sound, linear SVM (control)"] = control.scores
+    for title, part in scores.items():
+        ua = part.scores["UA"]
         low, high = ua.by_utterance.low, ua.by_utterance.high
         rows.append([title, f"{100 * ua.mean:.0f} [{100 * low:.0f}, {100 * high:.0f}]"])
     rows.append(["chance", "25"])
-    return Table(rows, "Which of four emotions? (two speakers not trained on; recall, mean over classes)", indent="  ")
+    return Table(rows, "Which of four emotions? (speakers not trained on; recall, mean over classes)", indent="  ")
 
 
 def prediction_table(folders: Folders) -> Table:
@@ -207,8 +214,9 @@ def prediction_table(folders: Folders) -> Table:
     for row in read_json(folders.emotion / PREDICTION):
         true = Path(row["audio"]).stem
         text = Path(row["audio"]).with_suffix(".txt").read_text(encoding="utf-8").strip()
-        rows.append([true, row["label"], f"{row['probabilities'][row['label']]:.2f}", text])
-    title = f"Four recordings that it has not heard ({folders.emotion / 'unheard'})"
+        probability = f"{row['probabilities'][row['label']]:.2f}"
+        rows.append([true, row["label"], probability, shorten(text, WIDTH - 24, placeholder=" ...")])
+    title = f"Four recordings that it has not heard ({(folders.emotion / 'unheard').name}/)"
     return Table(rows, title, indent="  ", align="left")
 
 
@@ -218,10 +226,10 @@ def neighbour_table(folders: Folders) -> Table | None:
 
     by_sound, by_meaning = (read_vectors(folders.vectors(method)) for method in METHODS)
     words = [word for word in FAVOURITES if word in by_sound.words and word in by_meaning.words]
-    rows = [["", "by sound (acoustic)", "by company (meaning)"]]
+    rows = [["", *(f"{name} ({method})" for name, method in zip(("by sound", "by company"), METHODS, strict=True))]]
     for word in words or by_sound.words[20:23]:
-        near = (", ".join(other for other, _ in of.neighbours(word, 4)) for of in (by_sound, by_meaning))
-        rows.append([word, *near])
+        near = (", ".join(other for other, _ in of.neighbours(word, 3)) for of in (by_sound, by_meaning))
+        rows.append([word, *(shorten(text, (WIDTH - 16) // 2, placeholder=" ...") for text in near)])
     return Table(rows, "Nearest words", indent="  ", align="left")
 
 
@@ -229,28 +237,29 @@ def closing(chain: Chain, synthetic: bool) -> list[str]:
     """The last screen: what came out, and what to do next."""
     folders = Folders(chain.folder)
     report: dict[str, Any] = read_json(folders.out / "aligned" / "report.json")
-    tables = (sound_table, meaning_table, neighbour_table, emotion_table, prediction_table)
+    tables = (vectors_table, neighbour_table, emotion_table, prediction_table)
     shown = [table.text() for make in tables if (table := make(folders)) is not None]
-    what = "SYNTHETIC speech: these figures show that the chain works, they are not results on speech."
+    what = "SYNTHETIC speech: that the chain works is all these figures say."
     if not synthetic:
         what = "The emotional speech is SYNTHETIC; the rest is your corpus."
     return [
         "",
-        "=" * 79,
+        "=" * (WIDTH - 1),
         f"{report['aligned']:,} of {report['asked']:,} utterances aligned, {report['words']:,} words",
         *(f"\n{text}" for text in shown),
         "",
         what,
-        f"Open {folders.out / 'report.html'} and {folders.out / 'methods.html'} in a browser. Next:",
-        "  make demo CORPUS=path/to/folder     # audio with a .txt or .lab beside each file, or LibriSpeech's layout",
-        f"  speech2vec-emotion predict {folders.emotion / 'voice'} your.wav   # after: . .venv/bin/activate",
+        f"Look at {folders.report} and {folders.emotion_report.name} beside it. Next:",
+        "  make demo CORPUS=FOLDER     # audio, a .txt or .lab beside each; or LibriSpeech",
+        f"  speech2vec-emotion predict {folders.emotion / 'voice'} your.wav",
+        "                              # after: . .venv/bin/activate",
     ]
 
 
 def command(
     corpus: Annotated[Path | None, typer.Option(help="Your own corpus [a SYNTHETIC one, synthesised first].")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all output.")] = Path("demo"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pairs.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes of the published method over the pairs.")] = 6,
 ) -> None:
     """Run the whole chain, from audio to a report, as commands that can be copied."""
     if corpus is not None and not corpus.exists():

@@ -23,6 +23,22 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+# The tests may also be copied out of the checkout and run against an installed package: what is about the checkout
+# itself, or needs its scripts, then stays out.
+CHECKOUT = Path(__file__).resolve().parents[1]
+collect_ignore: list[str] = []
+if not (CHECKOUT / "scripts").is_dir():
+    collect_ignore += ["scripts", "test_layering.py", "emotion/corpora/test_corpora.py", "emotion/data/test_prepare.py"]
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The folder of the project, for tests that read its pages or run its scripts."""
+    if not (CHECKOUT / "scripts").is_dir():
+        pytest.skip("the tests do not lie in a checkout, which this one needs")
+    return CHECKOUT
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real speech that SPEECH2VEC_TEST_DATA names; tests marked `corpus` use it."""

@@ -26,8 +26,8 @@ ORDER = {
     "speech2vec": "runtime corpus features model training vectors evaluation reporting api cli __main__",
     "align": "formats pronunciation base matching plausibility journal targets aligned aligners results runner checker "
     "comparison histogram importing exporting api cli __main__",
-    "emotion": "settings metrics features corpora data models classifiers training prediction evaluation api cli "
-    "__main__",
+    "emotion": "settings metrics features corpora data models classifiers training prediction evaluation "
+    "reporting api cli __main__",
 }
 FROM_ALIGN = {"runtime", "corpus"}  # the folders of speech2vec that aligners stand on
 LIGHT = {"runtime", "corpus"}  # import no torch, nor another heavy library,

@@ -84,6 +84,8 @@ class Predictions:
             of_class = [f"p_{label}" for label in run.labels]
             probabilities = np.array([[[row[p] for p in of_class] for row in rows] for rows in by_seed.values()], float)
             columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
+            if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is neither
+                raise ValueError("a probability is not between 0 and 1")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             fault = shortened(str(error))
             raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error

@@ -59,7 +59,7 @@ RUN_CONTENTS = FolderContents(
     others=(
         *("environment.json", SPLITS_FILE, VOCABULARY_FILE, PRETRAINED_FILE, SEGMENTS_FILE, ENCODER_FILE),
         *(f"{_MODELS_FOLDER}/*/seed-*/**/{name}" for name in ("*.safetensors", "*.json", "*.jsonl")),
-        *(REFERENCE_FILE, PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
+        *("report.html", REFERENCE_FILE, PREDICTIONS_FILE, CONTROL_FILE, f"{_MODELS_FOLDER}/*/seed-*/{TEST_FILE}"),
         *(f"evaluation*/{name}" for name in ("report.txt", "scores.json", "confusion.png")),
     ),
 )

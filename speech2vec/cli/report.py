@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speech2vec import api
-from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, WarpedOption, WordsimOption
+from speech2vec.cli.options import CheckpointOption, StoreOption, WarpedOption, WordsimOption
 from speech2vec.reporting.text import statements
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
@@ -17,7 +17,9 @@ from speech2vec.runtime.progress import set_up_logging
 
 
 def report(
-    run: RunArgument,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="What 'speech2vec train' wrote; the page is about the first.")
+    ],
     output: console.OutputOption,
     store: StoreOption = None,
     checkpoint: CheckpointOption = "last",
@@ -25,17 +27,25 @@ def report(
     warped: WarpedOption = 300,
     map_words: Annotated[int, typer.Option("--map-words", min=10, help="Most frequent words on the map.")] = 1_000,
     words: Annotated[int, typer.Option("--words", min=2, max=65_536, help="Words one can search for.")] = 5_000,
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Recordings of words to listen to.")] = True,
+    aligned: Annotated[
+        Path | None, typer.Option("--aligned", help="Where the recordings are listed [what the store was made from].")
+    ] = None,
     seed: console.SeedOption = 0,
     device: console.DeviceOption = console.Device.auto,
     quiet: console.QuietOption = False,
     force: console.ForceOption = False,
 ) -> None:
-    """Write one self-contained page about a run: its scores with their controls, and a map of its words."""
+    """Write one self-contained page about a run: its scores with their controls, and a map of its words.
+
+    With further runs, such as those of other methods, their scores stand beside it.
+    """
     set_up_logging(quiet)
-    claim_output(output, force=force, inputs=[run, store, wordsim])
+    claim_output(output, force=force, inputs=[*runs, store, wordsim, aligned])
     found = api.report(
-        run,
+        runs[0],
         output,
+        others=runs[1:],
         store=store,
         checkpoint=checkpoint,
         wordsim=wordsim,
@@ -45,6 +55,8 @@ def report(
         seed=seed,
         device=device.value,
         quiet=quiet,
+        audio=audio,
+        aligned=aligned,
     )
     if found.corpus.synthetic:
         print("These figures are from SYNTHETIC speech.")

@@ -170,7 +170,8 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
     """The result of a finished store; None if the extraction can be continued, else a `UserError`."""
     plan = store / PARTS / PLAN_FILE
     if plan.exists():
-        if read_plan(plan) != plan_json:
+        elsewhere = {"aligned_folder": plan_json["aligned_folder"]}  # the same words may lie at another place by now
+        if {**read_plan(plan), **elsewhere} != plan_json:
             raise UserError(
                 f"{store} contains parts of another extraction (other settings, words or shard); --force starts over"
             )
@@ -272,6 +273,7 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any], front_end: Fro
         plan["settings"],
         front_end.dtype,
         aligned=plan["aligned"],
+        aligned_folder=plan.get("aligned_folder", ""),
         synthetic=plan["synthetic"],
         normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in moments},
         seconds_of_audio=result.seconds,

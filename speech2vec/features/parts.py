@@ -26,7 +26,7 @@ from speech2vec.features.store import FRAME_TYPES, READ_SCHEMA, STORE_SCHEMA, ro
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json_as
+from speech2vec.runtime.files import atomic_path, is_utf8, read_json_as
 from speech2vec.runtime.guarded import parsing, read_array, read_parquet
 from speech2vec.runtime.seeds import PROJECTION, generator
 
@@ -75,6 +75,7 @@ class Plan:
     """
 
     def __init__(self, aligned: Path) -> None:
+        self.folder = aligned
         self._words = read_words(aligned)
         if not len(self._words):
             raise UserError(f"{aligned} contains no aligned words: see its {REPORT_FILE} for the reasons")
@@ -126,11 +127,15 @@ class Plan:
         return Part(0, [self._utterances[i] for i in chosen], words, n_words.tolist())
 
     def describe(self, settings: FeatureSettings, shard: tuple[int, int]) -> dict[str, Any]:
-        """The contents of plan.json: only parts of equal settings, words and shard belong together."""
+        """The contents of plan.json: only parts of equal settings, words and shard belong together.
+
+        Where the words lie is noted too, for whoever wants to listen to them.
+        """
         return {
             "fingerprint": fingerprint(settings),
             "settings": settings.model_dump(mode="json"),
             "aligned": self.hash.hexdigest(),
+            "aligned_folder": folder if is_utf8(folder := str(self.folder.resolve())) else "",
             "n_parts": len(self),
             "shard": list(shard),
             "synthetic": self.synthetic,
@@ -141,6 +146,7 @@ class _PlanFile(BaseModel):
     fingerprint: str
     settings: dict[str, Any]
     aligned: str
+    aligned_folder: str = ""
     n_parts: int = Field(ge=0)
     shard: tuple[int, int] | list[int] = Field(min_length=2, max_length=2)
     synthetic: bool = False

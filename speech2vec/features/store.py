@@ -31,7 +31,6 @@ from speech2vec.runtime.guarded import read_array, read_parquet
 
 FRAMES_FILE = "frames.npy"
 META_FILE = "meta.json"
-
 FRAME_TYPES = (np.float32, np.float16)
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
@@ -72,6 +71,7 @@ class _Meta(BaseModel):
     settings: _FeatureSettings
     fingerprint: str
     aligned: str = ""
+    aligned_folder: str = ""
     n_words: int = 0
     n_frames: int = 0
     seconds_of_audio: FiniteFloat = 0.0

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speech2vec.evaluation.average_precision import Precision
 from speech2vec.evaluation.similarity import HEADLINE
-from speech2vec.reporting.charts import ScoreChart, auc_chart, curve, level_title, precision_dot, z_ablation
+from speech2vec.reporting.charts import (
+    ScoreChart,
+    auc_chart,
+    curve,
+    headline_scores,
+    level_title,
+    precision_dot,
+    z_ablation,
+)
 from speech2vec.reporting.findings import RunResults, gather
-from speech2vec.reporting.page import render
+from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.reporting.text import flat_settings, statements, summary, training_facts
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import LAST, Run
-from speech2vec.vectors.instances import TRAINED, UNTRAINED, open_run
+from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, open_run
 
 STYLES = ("s0", "s1", "s3", "s4", "s7", "s8", "s9", "s2")
 Styled = Sequence[tuple[str, str, RunResults]]
@@ -32,12 +41,26 @@ def compare(
     quiet: bool = False,
 ) -> list[RunResults]:
     """Measure several runs and write a page that shows them side by side (see `report`)."""
+    found = gather_all(runs, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device, quiet=quiet)
+    render("compare.html", Path(output), comparison_context(found))
+    return found
+
+
+def gather_all(
+    runs: Sequence[Run | str | Path],
+    *,
+    checkpoint: str = LAST,
+    wordsim: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> list[RunResults]:
+    """Measure what is compared of each run (see `gather`)."""
     found = []
     for run in runs:
         opened = open_run(run, device=device, checkpoint=checkpoint)
         log.info("measuring %s", opened.path)
         found.append(gather(opened, wordsim=wordsim, dtw_instances=0, seed=seed, quiet=quiet, with_words=False))
-    render("compare.html", Path(output), comparison_context(found))
     return found
 
 
@@ -49,11 +72,8 @@ def distinct_run_names(runs: Sequence[RunResults]) -> list[str]:
 
 def comparison_context(runs: Sequence[RunResults]) -> dict[str, Any]:
     """The variables of the template ``compare.html``."""
-    names = distinct_run_names(runs)
-    styled = [
-        (name, STYLES[number % len(STYLES)], found)
-        for number, (name, found) in enumerate(zip(names, runs, strict=True))
-    ]
+    styled = _styled(runs)
+    names = [name for name, _, _ in styled]
     return {
         "title": f"Speech2Vec: {len(runs)} runs compared",
         "names": names,
@@ -72,14 +92,102 @@ def comparison_context(runs: Sequence[RunResults]) -> dict[str, Any]:
             "epoch",
             "loss more with z of other utterances, %",
         ),
-        "levels": compared_levels(styled),
+        "beside": compared(runs),
         "unscored": [name for name, _, found in styled if found.evaluation is None],
-        "same_different": compared_same_different(styled),
         "auc": auc_chart(styled),
         "speaker": compared_speaker(styled),
         "variability": compared_variability(styled),
         "statements": [(name, statements(found)) for name, _, found in styled],
     }
+
+
+def _styled(runs: Sequence[RunResults]) -> Styled:
+    named = zip(distinct_run_names(runs), runs, strict=True)
+    return [(name, STYLES[number % len(STYLES)], found) for number, (name, found) in enumerate(named)]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is shown of several runs beside each other.
+
+    Parameters
+    ----------
+    rows : list of lists of str
+        A table, its first row the header.
+    sentences : list of str
+        Which run is best at what.
+    same_different : DotChart or None
+    levels : list of ScoreChart
+    """
+
+    rows: list[list[str]]
+    sentences: list[str]
+    same_different: DotChart | None
+    levels: list[ScoreChart]
+
+
+def compared(runs: Sequence[RunResults]) -> Beside:
+    """Several runs beside each other."""
+    styled = _styled(runs)
+    return Beside(_rows(styled), _best(styled), compared_same_different(styled), compared_levels(styled))
+
+
+def _rows(styled: Styled) -> list[list[str]]:
+    rows = [["run", "method", "labels used", "same word", "across speakers", "meaning (ρ)", "homophones (AUC)"]]
+    for name, _, found in styled:
+        precisions = _precisions(found)
+        score = headline_scores(found.evaluation).get("file")
+        check = found.homophones.value
+        rows.append(
+            [
+                name,
+                found.method,
+                found.labels,
+                *(_precision_text(precisions.get(over)) for over in ("all_pairs", "across_speakers")),
+                f"{score.rho:.3f} [{score.low:.2f}, {score.high:.2f}] {score.benchmark}" if score else "–",
+                check.auc_random.text() if check else "–",
+            ]
+        )
+    return rows
+
+
+def _precisions(found: RunResults, kind: str = TRAINED) -> dict[str, Precision]:
+    """The average precision of a run over all pairs and across speakers, where there are such pairs."""
+    if not found.same_different.value:
+        return {}
+    result = found.same_different.value.parts[0].results[kind]
+    both = {over: getattr(result, over) for over in ("all_pairs", "across_speakers")}
+    return {over: precision for over, precision in both.items() if precision.n_same}
+
+
+def _precision_text(precision: Precision | None) -> str:
+    if precision is None:
+        return "–"
+    interval = f" [{precision.low:.3f}, {precision.high:.3f}]" if len(precision.drawn) else ""
+    return f"{precision.ap:.3f}{interval}"
+
+
+def _best(styled: Styled) -> list[str]:
+    """Which run tells words apart best, and which one's cosines follow what people say."""
+    sentences = []
+    for over, where in (("across_speakers", "Across speakers"), ("all_pairs", "Over all pairs")):
+        found = {name: _precisions(run)[over].ap for name, _, run in styled if over in _precisions(run)}
+        if len(found) > 1:
+            order = sorted(found, key=lambda name: -found[name])
+            untaught = {_precisions(run, RESAMPLED)[over].ap for _, _, run in styled if over in _precisions(run)}
+            control = f"; resampled frames, with no training: {max(untaught):.3f}" if len(untaught) == 1 else ""
+            shown = ", ".join(f"{name} {found[name]:.3f}" for name in order)
+            sentences.append(f"{where}, words are told apart best by {order[0]} (average precision {shown}{control}).")
+    scores = {name: score for name, _, run in styled if (score := headline_scores(run.evaluation).get("file"))}
+    above = [name for name, score in scores.items() if score.low is not None and score.low > 0]
+    if scores:
+        best = max(above, key=lambda name: scores[name].rho or 0.0) if above else ""
+        sentences.append(
+            f"Meaning, as people judge it, is followed best by {best} (ρ = {scores[best].rho:.3f})."
+            if best
+            else "None of them follows meaning, as people judge it, beyond chance."
+        )
+    return sentences
 
 
 def different_settings(runs: Sequence[RunResults]) -> list[tuple[str, list[str]]]:

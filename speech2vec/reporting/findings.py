@@ -14,6 +14,7 @@ from speech2vec.evaluation.near_homophones import NearHomophones, near_homophone
 from speech2vec.evaluation.same_different import SameDifferentResult, same_different
 from speech2vec.evaluation.scores import EVALUATION_FILE, Evaluation, read_evaluation
 from speech2vec.evaluation.variability import SpeakerProbe, VariabilityBin, measure_speaker, measure_variability
+from speech2vec.reporting.clips import Clips, word_clips
 from speech2vec.reporting.word_map import (
     DecodedExample,
     Neighbours,
@@ -88,6 +89,7 @@ class RunResults:
     decoded: list[DecodedExample] = field(default_factory=list)
     word_map: WordMap | None = None
     neighbours: Neighbours | None = None
+    clips: Clips = field(default_factory=Clips)
 
 
 def gather(
@@ -100,6 +102,8 @@ def gather(
     seed: int = 0,
     quiet: bool = False,
     with_words: bool = True,
+    audio: bool = True,
+    aligned: Path | None = None,
 ) -> RunResults:
     """Measure everything that a report shows.
 
@@ -116,6 +120,10 @@ def gather(
     quiet : bool
     with_words : bool
         False leaves out the map, the neighbours and the decoded frames (for a comparison of runs).
+    audio : bool
+        Whether to record words to listen to.
+    aligned : Path or None
+        See `word_clips`.
     """
     folder = run.path
     log.info("encoding %s words", f"{run.store.n_words:,}")
@@ -127,6 +135,8 @@ def gather(
         return check_homophones(vectors, pairs, instances_by_row(run, vectors, pairs.rows(), seed), seed)
 
     log.info("measuring same-different, variance, speaker and homophones")
+    word_map = project_words(run, vectors, map_words, seed, pronunciations) if with_words else None
+    neighbours = nearest_words(vectors, searchable_words) if with_words else None
     return RunResults(
         name=folder.resolve().name,
         method=run.settings.method,
@@ -151,8 +161,9 @@ def gather(
             lambda: near_homophones(vectors, pronunciations, read_benchmarks(wordsim), seed=seed)
         ),
         decoded=decoded_examples(run, seed=seed) if with_words else [],
-        word_map=project_words(run, vectors, map_words, seed) if with_words else None,
-        neighbours=nearest_words(vectors, searchable_words) if with_words else None,
+        word_map=word_map,
+        neighbours=neighbours,
+        clips=word_clips(run.store, neighbours.heard(), aligned) if audio and neighbours else Clips(),
     )
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from speech2vec.evaluation.bootstrap import decimals_needed
 from speech2vec.reporting.charts import (
@@ -27,12 +22,21 @@ from speech2vec.reporting.charts import (
     variability_chart,
     z_ablation_chart,
 )
+from speech2vec.reporting.clips import MEDIA_TYPE, Clips
+from speech2vec.reporting.comparison import compared, gather_all
 from speech2vec.reporting.findings import RunResults, gather
+from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import heat_image
-from speech2vec.reporting.text import fitted_sentence, flat_settings, key_figures, statements, summary, training_facts
+from speech2vec.reporting.text import (
+    fitted_sentence,
+    flat_settings,
+    key_figures,
+    lesson,
+    statements,
+    summary,
+    training_facts,
+)
 from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
-from speech2vec.runtime.environment import VERSION
-from speech2vec.runtime.files import atomic_path
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import open_run
 
@@ -61,6 +65,9 @@ def report(
     seed: int = 0,
     device: str = "cpu",
     quiet: bool = False,
+    audio: bool = True,
+    aligned: Path | None = None,
+    others: Sequence[Run | str | Path] = (),
 ) -> RunResults:
     """Measure a run and write one self-contained page: its scores with their controls, and a map of its words.
 
@@ -71,8 +78,10 @@ def report(
         The page, written whole or not at all; an existing file is replaced.
     store, checkpoint, device
         How to open the run, if it is a path (see `Run.load`).
-    wordsim, dtw_instances, map_words, searchable_words, seed, quiet
+    wordsim, dtw_instances, map_words, searchable_words, seed, quiet, audio, aligned
         See `gather`.
+    others : sequence of Run or path
+        Runs, such as those of other methods, whose scores are shown beside this one's.
     """
     found = gather(
         open_run(run, store, device=device, checkpoint=checkpoint),
@@ -82,54 +91,25 @@ def report(
         dtw_instances=dtw_instances,
         seed=seed,
         quiet=quiet,
+        audio=audio,
+        aligned=aligned,
     )
-    write_report(found, Path(output))
+    beside = gather_all(others, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device, quiet=quiet)
+    render("report.html", Path(output), report_context(found, beside))
     return found
 
 
-def write_report(found: RunResults, output: Path) -> None:
-    """Write the page of a measured run, whole or not at all."""
-    render("report.html", output, report_context(found))
-
-
-def render(template: str, output: Path, context: Mapping[str, Any]) -> None:
-    """Write a template as one file, with style and script inside."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("speech2vec.reporting", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["json"] = _script_json
-    environment.filters["minus"] = lambda text: str(text).replace("-", "\u2212")
-    folder = resources.files("speech2vec.reporting.templates")
-    text = environment.get_template(template).render(
-        **context,
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
-        script=Markup((folder / "report.js").read_text(encoding="utf-8")),
-        version=VERSION,
-        made=time.strftime("%Y-%m-%d %H:%M"),
-    )
-    with atomic_path(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _script_json(value: object) -> Markup:
-    """JSON for a script element, which no word of a corpus can end."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
-
-
-def report_context(found: RunResults) -> dict[str, Any]:
+def report_context(found: RunResults, others: Sequence[RunResults] = ()) -> dict[str, Any]:
     """The variables of the template ``report.html``."""
     same_different = found.same_different.value.parts if found.same_different.value else []
     return {
         "title": f"Speech2Vec: {found.name}",
         "found": found,
+        "beside": compared([found, *others]) if others else None,
         "corpus": found.corpus,
         "summary": summary(found),
         "figures": key_figures(found),
+        "lesson": lesson(found),
         "statements": statements(found),
         "settings": flat_settings(found.settings),
         "store_settings": flat_settings(found.store_settings),
@@ -150,7 +130,7 @@ def report_context(found: RunResults) -> dict[str, Any]:
         "variability": found.variability,
         "variability_chart": variability_chart(found),
         "pictures": [picture(example) for example in found.decoded],
-        "vectors": vectors_data(found.neighbours, found.word_map),
+        "vectors": vectors_data(found.neighbours, found.word_map, found.clips),
     }
 
 
@@ -166,17 +146,22 @@ def picture(example: DecodedExample) -> Picture:
     )
 
 
-def vectors_data(neighbours: Neighbours | None, word_map: WordMap | None) -> dict[str, Any] | None:
+def vectors_data(
+    neighbours: Neighbours | None, word_map: WordMap | None, clips: Clips | None = None
+) -> dict[str, Any] | None:
     """The data that the page's script searches and draws: 16-bit integers in base64."""
     if neighbours is None:
         return None
     data: dict[str, Any] = {
         "words": " ".join(neighbours.words),
+        "first": neighbours.first,
         "counts": neighbours.counts.tolist(),
         "each": neighbours.nearest.shape[1],
         "nearest": _base64(neighbours.nearest),
         "cosines": _base64((neighbours.cosines.clip(-1, 1).astype(np.float64) + 1) / 2 * 65535),
         "map": None,
+        "media": MEDIA_TYPE,
+        "clips": {word: base64.b64encode(clip).decode("ascii") for word, clip in clips.of.items()} if clips else {},
     }
     if word_map is not None:
         data["map"] = {
@@ -185,6 +170,10 @@ def vectors_data(neighbours: Neighbours | None, word_map: WordMap | None) -> dic
             "scale": [round(float(value), 3) for value in np.quantile(word_map.seconds, [0.02, 0.98])],
             "planes": {"t-SNE": _plane(word_map.tsne), "PCA": _plane(word_map.pca)},
             "explained": round(word_map.explained, 3),
+            "groups": [
+                {"title": one.title, "names": one.names, "of": one.of.tolist(), **one.agreement()}
+                for one in word_map.groups
+            ],
         }
     return data
 

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib.image
 import numpy as np
@@ -23,11 +23,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A series of points; `style` is the class of `style.css` that sets its colour and dash."""
+    """A series of points; `style` is the class of `style.css` that sets its colour and dash.
+
+    `intervals` are (x, low, high) of points that have one; these are drawn as dots.
+    """
 
     name: str
     style: str
     points: list[tuple[float, float]]
+    intervals: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class LineChart:
     ----------
     paths : list of (Line, str)
         Each line and its SVG points in a square of 1000 x 1000.
+    bars : list of (str, str)
+        Style and SVG path of each interval, in the same square.
     x_ticks, y_ticks : list of Tick
     x_title, y_title : str
     """
@@ -47,6 +53,7 @@ class LineChart:
     y_ticks: list[Tick]
     x_title: str
     y_title: str
+    bars: list[tuple[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
         """The values that the script shows at the pointer."""
@@ -130,6 +137,7 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, include: Seque
         return None
     xs = [x for line in kept for x, _ in line.points]
     ys = [y for line in kept for _, y in line.points]
+    ys += [end for line in kept for _, *ends in line.intervals for end in ends]
     x_low, x_high = min(xs), max(xs)
     if x_low == x_high:
         x_high = x_low + 1
@@ -154,6 +162,11 @@ def line_chart(lines: Sequence[Line], x_title: str, y_title: str, include: Seque
         ],
         x_title=x_title,
         y_title=y_title,
+        bars=[
+            (line.style, f"M{1000 * across(x):.1f},{1000 - 1000 * up(low):.1f}V{1000 - 1000 * up(high):.1f}")
+            for line in kept
+            for x, low, high in line.intervals
+        ],
     )
 
 

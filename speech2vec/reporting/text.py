@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from speech2vec.evaluation.scores import Evaluation
 from speech2vec.features.frontend import owed
 from speech2vec.reporting.charts import followed, headline_scores
 from speech2vec.reporting.findings import RunResults
+from speech2vec.reporting.rendering import KeyNumber
 from speech2vec.training.methods import PUBLISHED
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED
 
@@ -25,15 +25,6 @@ _CONTROLS = {
     "untrained": ("untrained", "the same encoder untrained"),
     "text": ("by text", "vectors of the same transcripts as text"),
 }
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number at the top of the report, and what to compare it with."""
-
-    name: str
-    value: str
-    beside: str
 
 
 def summary(found: RunResults) -> str:
@@ -167,14 +158,34 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
     return figures
 
 
+def lesson(found: RunResults) -> str:
+    """What one learns from the run, in two plain sentences: does it know how words sound, and what they mean?"""
+    sentences = []
+    if found.same_different.value:
+        part = found.same_different.value.parts[0]
+        gains = part.gains(RESAMPLED)
+        gain, where = gains[0], ""
+        if part.results[TRAINED].across_speakers.n_same:
+            gain, where = gains[1], " by different speakers"
+        if gain is not None:
+            relation = "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "no better or worse than"
+            sentences.append(
+                f"These vectors tell words said{where} apart {relation} plain frames without any training."
+            )
+    score = headline_scores(found.evaluation).get("file")
+    if score is None:
+        sentences.append("Whether they know what words mean has not been measured (speech2vec evaluate).")
+    else:
+        assert score.low is not None
+        knows = "also follow" if score.low > 0 else "do not follow"
+        beyond = "" if score.low > 0 else ", beyond chance"
+        sentences.append(f"They {knows} what words mean, as people judge it{beyond}.")
+    return " ".join(sentences)
+
+
 def statements(found: RunResults) -> list[str]:
     """The results in words: each sentence follows from the numbers in it by a fixed rule."""
     sentences = []
-    row = _measured(found)
-    if "dev_loss" in row:
-        sentences.append(
-            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
-        )
     if found.same_different.value:
         sentences += _same_different(found.same_different.value.parts[0])
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
@@ -199,6 +210,11 @@ def statements(found: RunResults) -> list[str]:
         sentences.append(found.homophones.value.verdict)
     if found.near_homophones.value is not None:
         sentences.append(found.near_homophones.value.sentence)
+    row = _measured(found)
+    if "dev_loss" in row:
+        sentences.append(
+            _use_of_z(row["dev_loss"], row["dev_shuffled"], row["dev_shuffled_within"], row["dev_mean_frame"])
+        )
     return sentences
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from speech2vec.corpus.pronunciations import Phones
 from speech2vec.model.encoding import decode_pair
 from speech2vec.model.speech2vec import Speech2Vec
+from speech2vec.reporting.word_groups import WordGroups, word_groups
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import DECODED_PAIRS, generator
 from speech2vec.training.run import Run
 from speech2vec.training.sampler import neighbour_pairs, split
+from speech2vec.vectors.baselines import text_ceiling
 from speech2vec.vectors.word_vectors import WordVectors
 
 
@@ -30,6 +34,8 @@ class WordMap:
     pca, tsne : ndarray [shape=(n_words, 2)]
     explained : float
         Share of the variance explained by the two principal components.
+    groups : list of WordGroups
+        By sound and by meaning.
     """
 
     words: list[str]
@@ -37,6 +43,7 @@ class WordMap:
     pca: np.ndarray
     tsne: np.ndarray
     explained: float
+    groups: list[WordGroups] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,15 @@ class Neighbours:
     nearest: np.ndarray
     cosines: np.ndarray
 
+    @property
+    def first(self) -> int:
+        """The word that is shown first: the most frequent one of five letters or more."""
+        return next((i for i, word in enumerate(self.words) if len(word) > 4), 0)
+
+    def heard(self) -> list[str]:
+        """All words, those first that are shown first."""
+        return [self.words[i] for i in (self.first, *self.nearest[self.first], *range(len(self.words)))]
+
 
 @dataclass(frozen=True)
 class DecodedExample:
@@ -69,7 +85,9 @@ class DecodedExample:
     hop_seconds: float
 
 
-def project_words(run: Run, vectors: WordVectors, n_words: int, seed: int) -> WordMap | None:
+def project_words(
+    run: Run, vectors: WordVectors, n_words: int, seed: int, pronunciations: Mapping[str, Phones]
+) -> WordMap | None:
     """Project the most frequent words by PCA and t-SNE; None if there are fewer than ten."""
     rows = np.flatnonzero(vectors.has_direction)[:n_words]
     if len(rows) < 10:
@@ -94,6 +112,7 @@ def project_words(run: Run, vectors: WordVectors, n_words: int, seed: int) -> Wo
         pca=planes,
         tsne=tsne,
         explained=float(explained) if math.isfinite(explained) else 0.0,
+        groups=word_groups(words, unit, pronunciations, text_ceiling(store, vectors.vector_size), seed),
     )
 
 

@@ -311,9 +311,9 @@ def test_texts_of_other_recordings_are_refused_before_anything_is_written(own, t
     assert not (tmp_path / "out").exists()
 
 
-def test_the_documented_aligner_of_ones_own_runs(tmp_path, monkeypatch):
+def test_the_documented_aligner_of_ones_own_runs(checkout, tmp_path, monkeypatch):
     """Of a whole file, and of a part."""
-    page = (Path(__file__).parents[2] / "docs" / "alignment.md").read_text(encoding="utf-8")
+    page = (checkout / "docs" / "alignment.md").read_text(encoding="utf-8")
     (code,) = [block.partition("```")[0] for block in page.split("```python\n")[1:] if "class Uniform" in block]
     (tmp_path / "documented.py").write_text(code)
     monkeypatch.chdir(tmp_path)

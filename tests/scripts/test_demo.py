@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts import demo
 from scripts.chain import Chain, program
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import write_json
+from speech2vec.vectors.word_vectors import WordVectors, write_vectors
 
 
 def test_commands_are_shown_and_their_output_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,27 +59,47 @@ def precision(ap: float) -> dict[str, float]:
 
 def test_its_tables_are_of_what_was_measured(tmp_path: Path) -> None:
     folders = demo.Folders(tmp_path)
+    models = [{"name": "vectors", "kind": "file"}, {"name": "word2vec", "kind": "file"}, {"name": "t", "kind": "text"}]
     for number, method in enumerate((demo.PUBLISHED, *demo.METHODS), start=1):
         (folders.run(method) / "evaluation").mkdir(parents=True)
         mean = {"rho": number / 10, "low": 0.0, "high": 0.5, "n_covered": 12}
-        results = {"vectors": {"mean": mean}, "word2vec": {"mean": {**mean, "rho": 0.44}}}
-        write_json(folders.run(method) / "evaluation" / "evaluation.json", {"levels": [{"results": results}]})
-    assert demo.sound_table(folders) is None  # too little speech
-    shown = demo.meaning_table(folders)
+        results = {"vectors": {"mean": mean}, "word2vec": {"mean": mean}, "t": {"mean": {**mean, "rho": 0.44}}}
+        evaluation = {"models": models, "levels": [{"results": results}]}
+        write_json(folders.run(method) / "evaluation" / "evaluation.json", evaluation)
+    shown = demo.vectors_table(folders)
     assert shown is not None
-    assert [row[1] for row in shown.rows[1:]] == [
-        f"{rho} [.000, .500]" for rho in (".100", ".440", ".200", ".300")
-    ]  # the control once
+    assert {row[0].strip(): row[1:] for row in shown.rows[1:]} == {
+        "published": ["-", ".100 [.000, .500]"],  # too little speech for the first column
+        "the transcripts as text": ["-", ".440 [.000, .500]"],
+        "acoustic": ["-", ".200 [.000, .500]"],
+        "meaning": ["-", ".300 [.000, .500]"],
+    }
     for number, method in enumerate((demo.PUBLISHED, *demo.METHODS), start=1):
         results = {"trained": precision(number / 10), "untrained": precision(0.06), "resampled": precision(0.08)}
         parts = [{"results": results}, {"results": {**results, "DTW on MFCC": precision(0.33)}}]
         write_json(folders.run(method) / demo.SAME_DIFFERENT, {"parts": parts})
-    shown = demo.sound_table(folders)
+    shown = demo.vectors_table(folders)
     assert shown is not None
     values = {row[0].strip(): row[1:] for row in shown.rows}
-    assert values["acoustic"] == [".200 [.150, .250]", ".100 [.075, .125]"]
-    assert values["resampled frames, no training"][0].startswith(".080")
-    assert values["a sample: time warping"][0].startswith(".330")
+    assert values["acoustic"] == [".100 [.075, .125]", ".200 [.000, .500]"]
+    assert values["frames, no training"] == [".040 [.015, .065]", "-"]
+    assert values["a sample: time warping"][0].startswith(".165")
+
+
+def test_what_is_said_and_near_fits_the_screen(tmp_path: Path) -> None:
+    folders = demo.Folders(tmp_path)
+    (folders.emotion / "unheard").mkdir(parents=True)
+    (folders.emotion / "unheard" / "ang.txt").write_text("many words " * 30)
+    row = {"audio": str(folders.emotion / "unheard" / "ang.wav"), "label": "sad", "probabilities": {"sad": 0.9}}
+    write_json(folders.emotion / demo.PREDICTION, [row])
+    words = [f"{letter * 18}" for letter in "abcdefgh"] + ["people"]
+    for method in demo.METHODS:
+        folders.run(method).mkdir()
+        vectors = np.random.default_rng(0).standard_normal((len(words), 4)).astype(np.float32)
+        write_vectors(folders.vectors(method), WordVectors(words, vectors))
+    for table in (demo.prediction_table(folders), demo.neighbour_table(folders)):
+        assert table is not None
+        assert max(map(len, table.text().splitlines())) <= demo.WIDTH
 
 
 def test_four_recordings_are_copied_each_with_what_is_said(tmp_path: Path) -> None:

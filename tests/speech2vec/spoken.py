@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import soundfile as sf
 
+from speech2vec.corpus.manifest import Utterance, write_utterances
 from speech2vec.corpus.pronunciations import first_pronunciations
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.store import STORE_SCHEMA, Store, write_store
@@ -55,3 +57,24 @@ def spoken_store(
     settings = MfccSettings(n_mfcc=n_mfcc).model_dump(mode="json")
     write_store(path, pa.table(rows, schema=STORE_SCHEMA), [np.concatenate(frames)], n_mfcc, settings, **meta)
     return Store.open(path)
+
+
+def write_recordings(store: Store, folder: Path, rate: int = 8_000) -> Path:
+    """An ALIGNED folder's utterances with a tone of its own for each spoken word: `tone_of` its place in the store."""
+    folder.mkdir()
+    utterances = []
+    for number, name in enumerate(store.utterance_ids):
+        rows = np.flatnonzero(store.utterance == number)
+        samples = np.zeros(round((store.end[rows].max() + 0.2) * rate), dtype=np.float32)
+        for row in rows:
+            first, last = round(store.start[row] * rate), round(store.end[row] * rate)
+            samples[first:last] = 0.3 * np.sin(2 * np.pi * tone_of(int(row)) * np.arange(last - first) / rate)
+        sf.write(folder / f"{name}.wav", samples, rate)
+        utterances.append(Utterance(name, Path(f"{name}.wav"), "", store.speakers[store.speaker[rows[0]]]))
+    write_utterances(folder / "utterances.jsonl", utterances)
+    return folder
+
+
+def tone_of(row: int) -> float:
+    """Hz."""
+    return 300.0 + 25 * (row % 97)

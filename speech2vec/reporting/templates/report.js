@@ -88,6 +88,20 @@ function explorer(data) {
   const body = document.querySelector("#neighbours tbody");
   const map = data.map && byId("map") ? drawMap(data.map, choose) : null;
 
+  const player = new Audio();
+
+  function playButton(word, button = document.createElement("button")) {
+    button.type = "button";
+    button.className = "play";
+    button.hidden = !(word in data.clips);
+    button.setAttribute("aria-label", `Play “${word}”`);
+    button.onclick = () => {
+      player.src = `data:${data.media};base64,${data.clips[word]}`;
+      player.play();
+    };
+    return button;
+  }
+
   function wordButton(word) {
     const button = document.createElement("button");
     button.type = "button";
@@ -101,6 +115,7 @@ function explorer(data) {
     if (row === undefined) return;
     input.value = word;
     suggestions.replaceChildren();
+    playButton(word, byId("play"));
     const near = [];
     for (let i = row * data.each; i < (row + 1) * data.each; i++) near.push([nearest[i], cosine(i)]);
     // As many decimals as tell the first neighbour from the last: cosines may all lie close to 1.
@@ -108,7 +123,11 @@ function explorer(data) {
     const digits = Math.min(5, Math.max(3, 1 - Math.floor(Math.log10(span || 1))));
     body.replaceChildren(...near.map(([other, value]) => {
       const line = document.createElement("tr");
-      for (const content of [wordButton(words[other]), value.toFixed(digits), data.counts[other].toLocaleString("en")]) {
+      const heard = document.createElement("span");
+      heard.className = "heard";
+      heard.append(...(words[other] in data.clips ? [playButton(words[other])] : []), wordButton(words[other]));
+      const count = data.counts[other].toLocaleString("en");
+      for (const content of [heard, value.toFixed(digits), count]) {
         const cell = document.createElement("td");
         cell.append(content);
         line.append(cell);
@@ -123,6 +142,7 @@ function explorer(data) {
   function search() {
     const typed = input.value.trim().toLowerCase();
     suggestions.replaceChildren();
+    byId("play").hidden = true;
     if (!typed) {
       status.textContent = "";
       return;
@@ -142,7 +162,7 @@ function explorer(data) {
     const first = suggestions.querySelector("button");
     if (!index.has(input.value.trim().toLowerCase()) && first) first.click();
   });
-  choose(words.find((word) => word.length > 4 && (!data.map || data.map.words.split(" ").includes(word))) || words[0]);
+  choose(words[data.first]);
 }
 
 function drawMap(data, onChoose) {
@@ -150,7 +170,8 @@ function drawMap(data, onChoose) {
   const words = data.words.split(" ");
   const place = new Map(words.map((word, i) => [word, i]));
   const planes = Object.fromEntries(Object.entries(data.planes).map(([name, text]) => [name, unpack(text)]));
-  let plane = Object.keys(planes)[0];
+  let plane = Object.keys(planes)[0], groups = null;
+  const palette = ["--s0", "--s1", "--s3", "--s4", "--s7", "--s8", "--s9"];
   let view = { x: 0.5, y: 0.5, zoom: 1 };
   const [shortest, longest] = data.scale;
   let chosen = -1, near = [], pointed = -1, size = { width: 0, height: 0 };
@@ -210,7 +231,9 @@ function drawMap(data, onChoose) {
     for (let i = words.length - 1; i >= 0; i--) {
       const [x, y] = screen(i);
       pen.globalAlpha = chosen < 0 || marked.has(i) ? 1 : 0.6;
-      pen.fillStyle = mix(Math.min(1, Math.max(0, (data.seconds[i] - shortest) / (longest - shortest || 1))));
+      pen.fillStyle = groups
+        ? colour(groups.of[i] < 0 ? "--line" : palette[groups.of[i] % palette.length])
+        : mix(Math.min(1, Math.max(0, (data.seconds[i] - shortest) / (longest - shortest || 1))));
       pen.beginPath();
       pen.arc(x, y, marked.has(i) ? 5 : 3, 0, 7);
       pen.fill();
@@ -261,7 +284,8 @@ function drawMap(data, onChoose) {
       }
     }
     const at = closest(event);
-    if (at >= 0) showTip(`${words[at]}\nmean ${data.seconds[at].toFixed(2)} s`, event.clientX, event.clientY);
+    const group = groups && at >= 0 && groups.of[at] >= 0 ? `\n${groups.names[groups.of[at]]}` : "";
+    if (at >= 0) showTip(`${words[at]}\nmean ${data.seconds[at].toFixed(2)} s${group}`, event.clientX, event.clientY);
     else hideTip();
     if (at !== pointed) {
       pointed = at;
@@ -283,6 +307,25 @@ function drawMap(data, onChoose) {
     button.addEventListener("click", () => {
       press(button);
       plane = button.dataset.plane;
+      draw();
+    });
+  }
+  for (const button of document.querySelectorAll("[data-colour]")) {
+    button.addEventListener("click", () => {
+      press(button);
+      groups = data.groups[button.dataset.colour] || null;
+      const legend = byId("groups");
+      legend.hidden = !groups;
+      document.querySelector(".scale .range").hidden = Boolean(groups);
+      legend.replaceChildren(...(groups ? groups.names : []).map((name, i) => {
+        const item = document.createElement("li"), key = document.createElement("span");
+        key.className = "key";
+        item.style.setProperty("--c", `var(${palette[i % palette.length]})`);
+        item.append(key, name);
+        return item;
+      }));
+      byId("agreement").textContent = groups
+        ? `Of a word's nearest ten, ${groups.shared} % are of its own group; by chance ${groups.chance} % would be.` : "";
       draw();
     });
   }

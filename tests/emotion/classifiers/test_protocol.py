@@ -4,7 +4,6 @@ import importlib.util
 import json
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,8 +169,8 @@ def test_a_class_of_one_s_own_is_a_classifier(tmp_path, monkeypatch):
     assert classifier.name == "always" and classifier.settings.model_fields == {}
 
 
-def test_the_example_of_the_documentation_is_a_classifier(tmp_path):
-    text = (Path(__file__).parents[3] / "docs" / "extending.md").read_text(encoding="utf-8")
+def test_the_example_of_the_documentation_is_a_classifier(checkout, tmp_path):
+    text = (checkout / "docs" / "extending.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "documented_classifier.py").write_text(code)
     spec = importlib.util.spec_from_file_location("documented_classifier", tmp_path / "documented_classifier.py")

@@ -187,7 +187,7 @@ def test_words_are_recognised_where_none_are_given(ravdess, tmp_path):
 
 @pytest.mark.corpus
 @pytest.mark.slow
-def test_segments_of_a_new_recording_are_those_of_training(ravdess, tmp_path):
+def test_segments_of_a_new_recording_are_those_of_training(checkout, ravdess, tmp_path):
     """Aligned by the same program and encoded by the run's own copy of the encoder: nothing outside it is needed."""
     from emotion.data.dataset import Prepared
     from emotion.models.batches import pad

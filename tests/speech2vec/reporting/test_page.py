@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import made_up_store
-from spoken import HOMOPHONES, RATED, WORDS, spoken_store
+from spoken import HOMOPHONES, RATED, WORDS, spoken_store, write_recordings
 
 from speech2vec.cli.app import main
 from speech2vec.evaluation.scores import read_evaluation
@@ -26,7 +26,8 @@ from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.reporting.findings import gather
-from speech2vec.reporting.page import _script_json, picture, report, vectors_data
+from speech2vec.reporting.page import picture, report, vectors_data
+from speech2vec.reporting.rendering import script_json
 from speech2vec.reporting.word_map import DecodedExample, Neighbours
 from speech2vec.runtime.errors import UserError
 from speech2vec.training.presets import DataSettings, OptimiserSettings, TrainSettings
@@ -70,7 +71,8 @@ def speech2vec(*arguments: object) -> Done:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained, exported and evaluated; its corpus says that it is synthetic."""
     folder = tmp_path_factory.mktemp("spoken")
-    spoken_store(folder / "made-up phones", synthetic=True)
+    store = spoken_store(folder / "made-up phones", synthetic=True, aligned_folder=str(folder / "aligned"))
+    write_recordings(store, folder / "aligned")
     run = trained(folder / "made-up phones", folder / "first", epochs=2)
     exported = speech2vec("export", run, "-o", run / "vectors.txt", "--device", "cpu")
     assert exported.returncode == 0, exported.stderr
@@ -157,7 +159,7 @@ def test_the_search_shows_neighbours_and_leads_on(browser: Any, page: Path) -> N
     cosines = [float(cosine) for _, cosine, _ in shown]
     assert cosines == sorted(cosines, reverse=True)
     assert all(word in WORDS and word != "plane" for word, _, _ in shown)
-    press(browser, "#neighbours tbody button")
+    press(browser, "#neighbours tbody button:not(.play)")
     assert found(browser, "#word-search")[0].get_attribute("value") == shown[0][0]
     assert rows(browser) != shown
 
@@ -229,6 +231,100 @@ def test_the_page_says_what_was_measured(page: Path) -> None:
     assert page.stat().st_size < 2_000_000
 
 
+def test_words_can_be_heard(browser: Any, page: Path) -> None:
+    visit(browser, page)
+    buttons = found(browser, "#neighbours button.play")
+    names = [row[0] for row in rows(browser)]
+    assert [button.get_attribute("aria-label") for button in buttons] == [f"Play “{name}”" for name in names]
+    assert found(browser, "#play")[0].is_displayed()
+    heard = """const done = arguments[0], real = Audio.prototype.play || HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = function () {
+          this.addEventListener('loadedmetadata', () => done(this.duration));
+          this.addEventListener('error', () => done(this.error.message));
+          this.load();
+          return Promise.resolve();
+        };
+        document.querySelector('#neighbours button.play').click()"""
+    assert 0.2 < browser.execute_async_script(heard) < 1.7
+    assert {url.split(":")[0] for url in requested(browser)} <= {"file", "data"}
+    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+
+
+def test_the_map_is_coloured_by_sound_and_by_meaning(browser: Any, page: Path) -> None:
+    visit(browser, page)
+    before = browser.execute_script("return document.getElementById('map').toDataURL()")
+    press(browser, "[data-colour='0']")
+    assert [item.text for item in found(browser, "#groups li")][:2] == ["plosive", "fricative"]
+    assert re.search(r"nearest ten, \d+ % are of its own group; by chance \d+ %", found(browser, "#agreement")[0].text)
+    assert browser.execute_script("return document.getElementById('map').toDataURL()") != before
+    press(browser, "[data-colour='-1']")
+    assert not found(browser, "#groups")[0].is_displayed()
+    assert browser.execute_script("return document.getElementById('map').toDataURL()") == before
+
+
+def test_everything_can_be_reached_by_keys_and_read_aloud(browser: Any, page: Path) -> None:
+    visit(browser, page, width=390)
+    ask(browser, "pla")
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    unnamed = """return [...document.querySelectorAll('button, input, canvas, img, [role]')]
+        .filter((one) => one.role !== 'status' && one.checkVisibility())
+        .filter((one) => !(one.getAttribute('aria-label') || one.alt || one.labels?.length
+          || one.textContent.trim())).map((one) => one.outerHTML)"""
+    assert browser.execute_script(unnamed) == []
+    assert browser.execute_script("return [...document.querySelectorAll('th:not([scope])')].length") == 0
+    # What scrolls takes the focus, and what takes it shows so.
+    stuck = """return [...document.querySelectorAll('body *')].filter((one) => one.scrollWidth > one.clientWidth + 1
+        && getComputedStyle(one).overflowX === 'auto' && one.tabIndex < 0).map((one) => one.outerHTML.slice(0, 80))"""
+    assert browser.execute_script(stuck) == []
+    assert browser.execute_script("return document.querySelectorAll('div[aria-label]:not([role])').length") == 0
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, page)
+    seen = set()
+    for _ in range(60):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        one = browser.switch_to.active_element
+        if one.tag_name == "body":  # after the last
+            break
+        seen.add(one.get_attribute("id") or one.get_attribute("class") or one.text)
+        width = browser.execute_script("return getComputedStyle(arguments[0]).outlineWidth", one)
+        assert width == "2px", one.get_attribute("outerHTML")
+    assert {"skip", "word-search", "play"} <= seen
+
+
+def test_a_report_without_recordings(run: Path, tmp_path: Path) -> None:
+    silent = (run, "-o", tmp_path / "silent.html", "--dtw", 0, "--device", "cpu", "--no-audio")
+    done = speech2vec("report", *silent)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "silent.html").read_text(encoding="utf-8")
+    assert '"clips":{}' in text and "plays a recording" not in text and "no recordings" not in text + done.stderr
+    (run.parent / "aligned").rename(run.parent / "moved")
+    try:
+        gone = speech2vec("report", run, "-o", tmp_path / "gone.html", "--dtw", 0, "--device", "cpu")
+        assert gone.returncode == 0 and "no recordings of words" in gone.stderr
+        assert "There are no recordings of words to listen to" in (tmp_path / "gone.html").read_text(encoding="utf-8")
+        named = ("--aligned", run.parent / "moved")
+        there = speech2vec("report", run, "-o", tmp_path / "t.html", "--dtw", 0, "--device", "cpu", "--quiet", *named)
+        assert there.returncode == 0
+        assert "plays a recording" in (tmp_path / "t.html").read_text(encoding="utf-8")
+    finally:
+        (run.parent / "moved").rename(run.parent / "aligned")
+
+
+def test_a_report_has_other_runs_beside_it(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "acoustic"
+    store = run.parent / "made-up phones"
+    done = speech2vec("train", store, "-o", other, "--preset", "acoustic", "--device", "cpu", "--quiet")
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "r.html"
+    done = speech2vec("report", run, other, "-o", page, "--dtw", 0, "--device", "cpu", "--quiet", "--no-audio")
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    section = text[text.index('<section id="beside">') : text.index('<section id="trained">')]
+    assert "words are told apart best by" in section and "resampled frames, with no training" in section
+    assert re.search(r'<th scope="row">acoustic</th><td>acoustic</td><td>none</td>', section)
+
+
 def test_several_runs_stand_side_by_side(browser: Any, run: Path, tmp_path: Path) -> None:
     other = trained(run.parent / "made-up phones", tmp_path / "second", epochs=1, seed=2)
     output = tmp_path / "compare.html"
@@ -286,7 +382,7 @@ def test_one_run_is_not_compared(run: Path, tmp_path: Path) -> None:
 def test_no_word_can_end_the_script_that_holds_it() -> None:
     words = ["</script><img>", "a&b"]
     data = vectors_data(Neighbours(words, np.ones(2, int), np.array([[1], [0]]), np.ones((2, 1), np.float32)), None)
-    text = str(_script_json(data))
+    text = str(script_json(data))
     assert "<" not in text
     assert json.loads(text)["words"].split(" ") == words
 

@@ -15,7 +15,7 @@ from speech2vec.evaluation.scores import Evaluation, Level, ScoredModel
 from speech2vec.evaluation.similarity import ModelScores, Score
 from speech2vec.reporting.charts import z_ablation
 from speech2vec.reporting.findings import CorpusSummary, Result, RunResults
-from speech2vec.reporting.text import key_figures, statements
+from speech2vec.reporting.text import key_figures, lesson, statements
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED
 
 NAN = float("nan")
@@ -85,7 +85,7 @@ def test_the_losses_are_those_of_the_epoch_that_is_shown() -> None:
     found = findings(metrics=[losses(2, 0.90, 0.95, 1.0), losses(3, 0.80, 0.95, 1.0)], epoch=2)
     assert key_figures(found)[0].value == "0.9000" and "+5.56 %" in statements(found)[0]
     scores = evaluated({"a": "file"}, {})
-    assert "all else here is of epoch 2" in statements(replace(found, evaluation=scores))[-1].lower()
+    assert "all else here is of epoch 2" in statements(replace(found, evaluation=scores))[0].lower()
     assert not any("all else" in said.lower() for said in statements(replace(found, evaluation=scores, epoch=3)))
 
 
@@ -121,6 +121,29 @@ def test_training_helped_only_where_the_interval_of_the_gain_says_so(
     assert all_pairs in first and "0.4000 before, 0.5000 after" in first
     assert second.startswith("Across speakers it made") and across in second and "0.5000 before, 0.4000" in second
     assert ("(+0.1000 [" in first) == ("(-0.1000 [" in second) == (gain is not None)
+
+
+@pytest.mark.parametrize(
+    ("gain", "across", "said"),
+    [
+        ((-0.05, 0.05), False, "tell words said apart better than plain frames"),
+        ((-0.5, -0.2), False, "apart worse than"),
+        ((-0.5, 0.5), False, "apart no better or worse than"),
+        ((-0.5, -0.2), True, "said by different speakers apart better than"),
+        (None, True, "Whether they know what words mean has not been measured"),
+    ],
+)
+def test_the_lesson_is_what_the_interval_over_untrained_frames_says(
+    gain: tuple[float, float] | None, across: bool, said: str
+) -> None:
+    text = lesson(findings(same_different=part(0.4, 0.5, gain, across)))
+    assert said in text and ("tell words" in text) == (gain is not None)
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.02, "They also follow what words mean"), (-0.1, ", beyond chance.")])
+def test_the_lesson_of_meaning(low: float, said: str) -> None:
+    score = Score("MEN", 3000, 900, 0.1, low, 0.3)
+    assert said in lesson(findings(evaluation=evaluated({"a": "file"}, {"a": ([score], score)})))
 
 
 def test_without_pairs_across_speakers_nothing_is_said_of_them() -> None:

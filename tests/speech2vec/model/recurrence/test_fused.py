@@ -26,7 +26,6 @@ from speech2vec.model.recurrence import gru_gpu, lstm_gpu
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")  # Triton's own
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # in the interpreter (tests/conftest.py)
-ROOT = Path(__file__).resolve().parents[4]
 D, N_SEQUENCES, N_INPUTS = 2, 21, 50  # directions; two blocks in each, the last not full
 
 
@@ -168,11 +167,11 @@ def unordered(found: list[tuple[str, str]], overwritten: set[str]) -> set[str]:
     ],
 )
 def test_the_kernels_compile_for_gpus_that_are_not_here(
-    kind: tuple[object, ...], read_back: tuple[set[str], set[str]]
+    checkout: Path, kind: tuple[object, ...], read_back: tuple[set[str], set[str]]
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     command = [sys.executable, "-c", COMPILE, json.dumps(kind)]
-    answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=checkout, check=False)
     assert answer.returncode == 0, answer.stderr
     kernels = [json.loads(line) for line in answer.stdout.splitlines()]
     for (_, _, spilled, shared, _, resident, ptx, ttgir), both_ways in zip(kernels, read_back, strict=True):

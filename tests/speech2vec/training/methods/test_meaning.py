@@ -12,7 +12,6 @@ from fakes import made_up_store
 from spoken import WORDS, spoken_store
 
 import speech2vec as s2v
-from scripts import score_distilled
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances
 from speech2vec.runtime.errors import UserError
@@ -88,8 +87,14 @@ def test_the_held_out_speakers_words_have_vectors_of_their_own(store: Store, tmp
 
 
 def test_words_that_are_not_to_be_heard_teach_no_cluster(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    checkout: Path,
 ) -> None:
+    from scripts import score_distilled
+
     everything = fitted(store, tmp_path / "all", "distilled", vector_size=20)
     run = fitted(store, tmp_path / "run", "distilled", vector_size=20, unheard=0.1)
     left_out = unheard_types(store, run.settings.of_method, run.settings.seed)

@@ -1,0 +1,1 @@
+"""What a trained classifier can do, as a page to read."""
