@@ -11,7 +11,10 @@ from safetensors.numpy import load_file, save_file
 
 from emotion.settings import Normalisation
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
 
+_FEW = 8  # recordings
+_ONE_SIDED = 0.8
 _PRIOR = 5.0  # recordings that the mean over training speakers counts for in a speaker's own mean
 
 
@@ -118,6 +121,39 @@ def normalise_by_speaker(segments: Sequence[np.ndarray], speakers: Sequence[str]
             for i in rows:
                 result[i] = scale(segments[i])
     return result
+
+
+def warn_of_speakers(speakers: Sequence[str], classes: np.ndarray, labels: Sequence[str], how: Normalisation) -> None:
+    """Warn if normalisation by other recordings is unreliable: a speaker has few of them, or one-sided ones.
+
+    Parameters
+    ----------
+    speakers : sequence of str
+    classes : ndarray [shape=(n_utterances,)], int64
+        As labelled, or as predicted.
+    labels : sequence of str
+        Names of the classes.
+    how : {"training", "speaker", "speaker-mean", "corpus", "none"}
+        The first, third and last warn of nothing.
+    """
+    if how not in ("speaker", "corpus"):
+        return
+    groups = np.array(speakers if how == "speaker" else ["all recordings"] * len(speakers), dtype=object)
+    few = [name for name in dict.fromkeys(groups) if (groups == name).sum() < _FEW]
+    if few:
+        log.warning(
+            "normalisation by %s is unreliable: %d have fewer than %d recordings (first: %s); the files of a folder "
+            "are one speaker; training.normalisation=speaker-mean needs fewer",
+            how, len(few), _FEW, few[0],
+        )  # fmt: skip
+    for name in dict.fromkeys(groups):
+        counts = np.bincount(classes[groups == name], minlength=len(labels))
+        if name not in few and counts.max() > _ONE_SIDED * counts.sum():
+            log.warning(
+                "%s: %d of %d recordings are classified as %s; normalisation by %s assumes a mix of emotions, and "
+                "cannot find one that all recordings have",
+                name, counts.max(), counts.sum(), labels[int(counts.argmax())], how,
+            )  # fmt: skip
 
 
 def check_features(segments: Sequence[np.ndarray], names: Sequence[str]) -> None:

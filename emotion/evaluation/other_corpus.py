@@ -9,9 +9,10 @@ import numpy as np
 
 from emotion.data.audio_inputs import prepared_examples
 from emotion.data.dataset import Prepared
+from emotion.data.normalise import warn_of_speakers
 from emotion.evaluation.predictions import Predictions
 from emotion.features.settings import FeatureSettings
-from emotion.prediction.outside import classify, warn_of_recordings, warn_of_speakers
+from emotion.prediction.outside import classify, warn_of_recordings
 from emotion.training.member import Member
 from emotion.training.run import Run
 from speech2vec.runtime.config import validate_settings
@@ -57,7 +58,7 @@ def predict_corpus(run: Run, members: list[Member], prepared: Prepared) -> tuple
     probabilities = classify(members, examples, segments, reference)
     how = run.settings.training.normalisation
     warn_of_recordings(reference, segments, list(prepared.utterance_id), float(prepared.meta["features"]["hop"]))
-    warn_of_speakers(list(prepared.speaker), probabilities, run.labels, how)
+    warn_of_speakers(list(prepared.speaker), probabilities.argmax(axis=1), run.labels, how)
     predictions = Predictions(
         run.labels,
         [0],

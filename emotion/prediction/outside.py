@@ -12,9 +12,6 @@ from emotion.data.reference import Reference
 from emotion.training.member import Member
 from speech2vec.runtime.progress import log
 
-_FEW = 8  # recordings
-_ONE_SIDED = 0.8
-
 
 def classify(
     members: Sequence[Member], examples: Examples, segments: Sequence[np.ndarray], reference: Reference | None
@@ -65,27 +62,4 @@ def warn_of_recordings(
                 "%d recording(s) are far %s than all training recordings, %.1f to %.1f s (first: %s, %.1f s)%s",
                 len(rows), which, low, high, names[rows[0]], seconds[rows[0]],
                 ": --chunk splits them" if which == "longer" else "",
-            )  # fmt: skip
-
-
-def warn_of_speakers(speakers: Sequence[str], probabilities: np.ndarray, labels: Sequence[str], how: str) -> None:
-    """Warn if normalisation by other recordings is unreliable: a speaker has few of them, or one-sided ones."""
-    if how not in ("speaker", "corpus"):
-        return
-    groups = np.array(speakers if how == "speaker" else ["all recordings"] * len(speakers), dtype=object)
-    chosen = probabilities.argmax(axis=1)
-    few = [name for name in dict.fromkeys(groups) if (groups == name).sum() < _FEW]
-    if few:
-        log.warning(
-            "normalisation by %s is unreliable: %d have fewer than %d recordings (first: %s); the files of a folder "
-            "are one speaker; training.normalisation=speaker-mean needs fewer",
-            how, len(few), _FEW, few[0],
-        )  # fmt: skip
-    for name in dict.fromkeys(groups):
-        counts = np.bincount(chosen[groups == name], minlength=len(labels))
-        if name not in few and counts.max() > _ONE_SIDED * counts.sum():
-            log.warning(
-                "%s: %d of %d recordings are classified as %s; normalisation by %s assumes a mix of emotions, and "
-                "cannot find one that all recordings have",
-                name, counts.max(), counts.sum(), labels[int(counts.argmax())], how,
             )  # fmt: skip

@@ -13,10 +13,11 @@ import numpy as np
 from emotion.data.audio_inputs import spectrograms, voice_functionals
 from emotion.data.dataset import data_warning
 from emotion.data.examples import FUNCTIONALS, SPECTROGRAM, VECTORS, make_examples
+from emotion.data.normalise import warn_of_speakers
 from emotion.features.extraction import extract_utterance
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import UNKNOWN, WordSegments
-from emotion.prediction.outside import classify, warn_of_recordings, warn_of_speakers
+from emotion.prediction.outside import classify, warn_of_recordings
 from emotion.prediction.recognisers import POCKETSPHINX, Recogniser, open_recogniser
 from emotion.prediction.transcribe import align_words, is_untranscribed, recognise
 from emotion.training.member import Member
@@ -174,7 +175,7 @@ def predict(
         population=run.reference.population if run.reference else None,
     )
     found = classify(members, examples, features, run.reference)
-    warn_of_speakers([utterance.speaker for utterance in kept], found, run.labels, how)
+    warn_of_speakers([utterance.speaker for utterance in kept], found.argmax(axis=1), run.labels, how)
     predictions = []
     for utterance, row, (start, end) in zip(kept, found.tolist(), spans, strict=True):
         classes = dict(zip(run.labels, row, strict=True))

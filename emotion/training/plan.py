@@ -14,7 +14,7 @@ from emotion.classifiers.registry import load_classifier
 from emotion.data.audio_inputs import voice_functionals
 from emotion.data.dataset import CACHE, COMPOSITE, Prepared
 from emotion.data.examples import AUDIO_INPUTS, FUNCTIONALS, TEXT_INPUTS, VECTORS
-from emotion.data.normalise import check_features
+from emotion.data.normalise import check_features, warn_of_speakers
 from emotion.data.reference import Reference
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
 from emotion.features.settings import FeatureSettings
@@ -139,7 +139,9 @@ def _check_inputs(prepared: Prepared, classifier: Classifier, embeddings: str | 
 
 
 def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings) -> None:
-    """Warn if a corpus was prepared with features that do not fit the preset."""
+    """Warn if a corpus was prepared with features that do not fit the preset, or its speakers with the settings."""
+    speakers, classes = prepared.speaker.tolist(), prepared.label_index
+    warn_of_speakers(speakers, classes, prepared.labels, settings.training.normalisation)
     features = validate_settings(FeatureSettings, prepared.meta["features"])
     step = settings.model.stack * features.hop
     if preset == "default" and features.loudness == "recorded":
