@@ -32,7 +32,7 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.output import check_output, claim_output
 from speech2vec.runtime.processes import count_jobs
-from speech2vec.runtime.progress import Tracker
+from speech2vec.runtime.progress import Tracker, log
 from speech2vec.training.run import LAST
 
 __all__ = ["Classifier", "evaluate", "load", "prepare", "report", "tables", "train"]
@@ -302,7 +302,10 @@ def tables(
     corpus = Prepared.open(Path(prepared))
     chosen = choose_device(device)
     search_working_folder()
-    rows = table_rows(speech, word, extra, models)
+    with_words = any(text.strip() for text in corpus.text)
+    if not with_words:
+        log.warning("%s has no transcripts: systems that need words are left out", corpus.folder)
+    rows = table_rows(speech, word, extra, models, with_words=with_words)
     seed_list = list(range(seed, seed + seeds))
     check_systems(rows, corpus, protocol=protocol, settings=settings, seeds=seed_list, n_folds=folds)
     warn_of_features(corpus, preset, settings)

@@ -14,7 +14,7 @@ import torch
 
 from emotion.classifiers.registry import CLASSIFIERS, check_settings, load_classifier
 from emotion.data.dataset import Prepared
-from emotion.data.examples import VECTORS
+from emotion.data.examples import TEXT_INPUTS, VECTORS
 from emotion.data.splits import SplitProtocol
 from emotion.settings import EmotionSettings
 from emotion.training.folds import train_folds, write_predictions
@@ -85,6 +85,8 @@ def table_rows(
     word: Mapping[int, str],
     extra: Mapping[int, str] | None = None,
     models: Sequence[str] = (),
+    *,
+    with_words: bool = True,
 ) -> list[Row]:
     """The rows of all tables: 1 to 3 of the paper, and 4 with every other classifier.
 
@@ -98,12 +100,16 @@ def table_rows(
         Further vectors, such as the published ones, as rows of Tables 1 and 3.
     models : sequence of str
         Names of further classifiers for Table 4, such as "svm+embedding".
+    with_words : bool
+        Whether the corpus has transcripts. If not, systems that need words are left out.
 
     Raises
     ------
     UserError
-        There are no vectors, or no classifier of a name.
+        There are no vectors for the words, or no classifier of a name.
     """
+    if not with_words:
+        return _without_words(models)
     if not speech and not word:
         raise UserError("no vectors: give --speech-embeddings 50=FILE and --word-embeddings 50=FILE")
     kinds = {"speech": speech, "word": word, "extra": extra or {}}
@@ -130,6 +136,18 @@ def table_rows(
             system = _with_vectors(model, kinds)
             rows.append(Row(MODERN_TABLE, system.title, None, system))
     return rows
+
+
+def _without_words(models: Sequence[str]) -> list[Row]:
+    """The rows of a corpus without transcripts."""
+    rows = [
+        Row(int(line["table"]), line["system"], float(line["accuracy"]), TableSystem("acoustic"))
+        for line in read_published()
+        if line["model"] == "acoustic"
+    ]
+    others = [model for model in dict.fromkeys([*CLASSIFIERS, *models]) if model != "acoustic"]
+    systems = [TableSystem(model) for model in others if not load_classifier(model).inputs & TEXT_INPUTS]
+    return rows + [Row(MODERN_TABLE, system.title, None, system) for system in systems]
 
 
 def _system(line: Mapping[str, str], kinds: Mapping[str, Mapping[int, str]]) -> TableSystem | None:

@@ -49,6 +49,15 @@ def test_every_other_classifier_has_a_row():
     )
 
 
+def test_without_transcripts_there_are_the_systems_of_sound():
+    rows = table_rows({}, {}, models=["voice+hmm", "svm+dual"], with_words=False)
+    systems = {row.system.model for row in rows}
+    assert {"acoustic", "voice", "hmm", "voice+hmm"} <= systems and not {"dual", "evector", "svm+dual"} & systems
+    assert {row.table: row.published for row in rows if row.system.model == "acoustic"} == {1: 55.01, 2: 55.03}
+    with pytest.raises(UserError, match="no vectors"):
+        table_rows({}, {})
+
+
 def test_systems_are_compared_that_differ_in_their_audio_or_their_vectors():
     true = np.arange(20) % 2
     names = np.array([f"u{i}" for i in range(20)], dtype=object)
