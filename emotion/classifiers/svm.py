@@ -21,13 +21,13 @@ _FILE = "svm.safetensors"
 
 @dataclass(frozen=True)
 class FittedSvm:
-    """A machine on one vector for each utterance, the input of this name."""
+    """A machine on the vectors of each utterance that have these names, side by side."""
 
     machine: LinearMachine
-    source: str
+    sources: tuple[str, ...]
 
     def predict_proba(self, examples: Examples) -> np.ndarray:
-        return self.machine.predict_proba(_vectors(examples, self.source))
+        return self.machine.predict_proba(_vectors(examples, self.sources))
 
     def save(self, folder: Path) -> None:
         self.machine.save(folder / _FILE)
@@ -43,20 +43,18 @@ class Svm(Classifier):
     name, title = "svm", "linear SVM on statistics"
     inputs = frozenset({STATISTICS})
     settings: type[LinearSettings] = LinearSettings
-    source = STATISTICS
+    sources: tuple[str, ...] = (STATISTICS,)
     uses_development, calibrated, deterministic = False, True, True
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedSvm:
         own = context.settings.of(self.name, self.settings)
-        x = _vectors(train, self.source)
+        x = _vectors(train, self.sources)
         machine = fit_linear_machine(x, train.labels, train.speakers, len(context.labels), own)
-        return FittedSvm(machine, self.source)
+        return FittedSvm(machine, self.sources)
 
     def load(self, folder: Path, context: Context) -> FittedSvm:
-        return FittedSvm(LinearMachine.load(folder / _FILE), self.source)
+        return FittedSvm(LinearMachine.load(folder / _FILE), self.sources)
 
 
-def _vectors(examples: Examples, source: str) -> np.ndarray:
-    found: np.ndarray | None = getattr(examples, source)
-    assert found is not None  # asked for
-    return found
+def _vectors(examples: Examples, sources: tuple[str, ...]) -> np.ndarray:
+    return np.hstack([getattr(examples, source) for source in sources])

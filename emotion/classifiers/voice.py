@@ -1,7 +1,8 @@
-"""`voice`: a linear support vector machine on functionals of the voice's contours (`emotion.features.functionals`).
+"""`voice`: a linear support vector machine on contours of the voice and statistics of the features.
 
-Few statistics with a physical meaning, none of the recording's loudness, after Eyben et al., "The Geneva Minimalistic
-Acoustic Parameter Set for Voice Research and Affective Computing" (IEEE Trans. Affective Computing 7(2), 2016).
+Functionals of contours (`emotion.features.functionals`), few and with a physical meaning, none of the recording's
+loudness, after Eyben et al., "The Geneva Minimalistic Acoustic Parameter Set for Voice Research and Affective
+Computing" (IEEE Trans. Affective Computing 7(2), 2016); beside them the statistics of `svm`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from emotion.classifiers.linear import Cost, LinearSettings
 from emotion.classifiers.svm import Svm
-from emotion.data.examples import FUNCTIONALS
+from emotion.data.examples import FUNCTIONALS, STATISTICS
 
 
 class VoiceSettings(LinearSettings):
@@ -27,9 +28,9 @@ class VoiceSettings(LinearSettings):
 
 
 class VoiceSvm(Svm):
-    """Functionals of pitch, harmonicity, level, spectral balance, MFCC and modulation -> linear SVM."""
+    """Functionals of pitch, harmonicity, level, balance, MFCC and modulation, statistics of features -> linear SVM."""
 
-    name, title = "voice", "linear SVM on the voice's contours"
-    inputs = frozenset({FUNCTIONALS})
+    name, title = "voice", "linear SVM on contours and statistics"
+    inputs = frozenset({FUNCTIONALS, STATISTICS})
     settings = VoiceSettings
-    source = FUNCTIONALS
+    sources = (FUNCTIONALS, STATISTICS)
