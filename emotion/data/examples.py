@@ -116,23 +116,23 @@ def make_examples(
     normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
         See `emotion.data.normalise.normalise`.
     population : mapping of str to ndarray, or None
-        Means of ``frames`` and ``functionals`` over training speakers; None takes those of these speakers.
+        Means of ``frames``, ``statistics`` and ``functionals`` over training speakers; None takes those of these.
     cache : Path or None
         See `Examples`.
     """
-    given = list(frames)
     means = population or {}
-    if {FRAMES, STATISTICS} & set(inputs):
-        given = normalise(given, speakers, normalisation, means.get(FRAMES))
-    if functionals is not None:
-        rows = normalise(list(functionals[:, np.newaxis]), speakers, normalisation, means.get(FUNCTIONALS))
-        functionals = np.concatenate(rows)
+
+    def vectors_of(name: str, found: np.ndarray) -> np.ndarray:
+        return np.concatenate(normalise(list(found[:, np.newaxis]), speakers, normalisation, means.get(name)))
+
     return Examples(
         labels=labels,
         speakers=np.array(speakers, dtype=object),
-        frames=given if FRAMES in inputs else None,
-        statistics=np.stack([statistics(own) for own in given]) if STATISTICS in inputs else None,
-        functionals=functionals if FUNCTIONALS in inputs else None,
+        frames=normalise(frames, speakers, normalisation, means.get(FRAMES)) if FRAMES in inputs else None,
+        statistics=(
+            vectors_of(STATISTICS, np.stack([statistics(own) for own in frames])) if STATISTICS in inputs else None
+        ),
+        functionals=None if functionals is None else vectors_of(FUNCTIONALS, functionals),
         spectrogram=spectrogram if SPECTROGRAM in inputs else None,
         waveform=list(utterances) if WAVEFORM in inputs else None,
         words=[tokenize(text) for text in texts] if WORDS in inputs else None,

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
-from emotion.data.examples import FRAMES, FUNCTIONALS, statistics
+from emotion.data.examples import FRAMES, FUNCTIONALS, STATISTICS, statistics
 from emotion.data.normalise import Scaler, mean_of_speakers
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path
@@ -42,6 +42,8 @@ class Reference:
         The range of the durations, after trimming.
     frames : ndarray [shape=(n_features,)], float32
         Mean over speakers of the mean of their windows.
+    statistics : ndarray [shape=(3 * n_features,)], float32
+        Mean over speakers of the statistics.
     functionals : ndarray [shape=(n_functionals,)], float32
         Mean over speakers; empty if the classifier does not ask for them.
     """
@@ -54,6 +56,7 @@ class Reference:
     shortest: np.ndarray
     longest: np.ndarray
     frames: np.ndarray
+    statistics: np.ndarray
     functionals: np.ndarray
 
     @classmethod
@@ -74,13 +77,15 @@ class Reference:
         seconds = hop * np.array([len(own) for own in segments])
         vectors = np.zeros(0) if functionals is None else mean_of_speakers(list(functionals[:, np.newaxis]), speakers)
         scalars = (np.median(distances), np.percentile(distances, _FAR), seconds.min(), seconds.max())
-        arrays = (*_moments(values), *scalars, mean_of_speakers(segments, speakers), vectors)
+        of_statistics = mean_of_speakers(list(values[:, np.newaxis]), speakers)
+        arrays = (*_moments(values), *scalars, mean_of_speakers(segments, speakers), of_statistics, vectors)
         return cls(*(np.asarray(array, dtype=np.float32) for array in arrays))
 
     @property
     def population(self) -> dict[str, np.ndarray]:
         """The means over speakers, as `emotion.data.examples.make_examples` takes them."""
-        return {FRAMES: self.frames, FUNCTIONALS: self.functionals} if len(self.functionals) else {FRAMES: self.frames}
+        means = {FRAMES: self.frames, STATISTICS: self.statistics}
+        return {**means, FUNCTIONALS: self.functionals} if len(self.functionals) else means
 
     def distances(self, segments: Sequence[np.ndarray]) -> np.ndarray:
         """The distance of each recording, 1 for the median of training recordings [shape=(n_recordings,)]."""
