@@ -81,7 +81,7 @@ class OpenSmile(Classifier):
         return FittedOpenSmile(machine, self.feature_set, context)
 
     def load(self, folder: Path, context: Context) -> FittedOpenSmile:
-        return FittedOpenSmile(LinearMachine.load(folder / _FILE), self.feature_set, context)
+        return FittedOpenSmile(LinearMachine.load(folder / _FILE, len(context.labels)), self.feature_set, context)
 
 
 class Egemaps(OpenSmile):

@@ -103,7 +103,7 @@ class Pretrained(Classifier):
         encoder = open_encoder(described["encoder"])
         if encoder.weights != described["weights"]:
             raise UserError(f"the encoder {encoder.name} has other weights than the one that {folder} was trained on")
-        machine = LinearMachine.load(folder / _MACHINE_FILE)
+        machine = LinearMachine.load(folder / _MACHINE_FILE, len(context.labels))
         return FittedPretrained(machine, encoder, tuple(described["layers"]), described["by_speaker"])
 
 

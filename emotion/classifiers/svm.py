@@ -53,7 +53,7 @@ class Svm(Classifier):
         return FittedSvm(machine, self.source)
 
     def load(self, folder: Path, context: Context) -> FittedSvm:
-        return FittedSvm(LinearMachine.load(folder / _FILE), self.source)
+        return FittedSvm(LinearMachine.load(folder / _FILE, len(context.labels)), self.source)
 
 
 def _vectors(examples: Examples, source: str) -> np.ndarray:
