@@ -17,7 +17,7 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 
 RATE = 16_000  # Hz
-BUDGET = 1_100_000  # bytes of all clips; base64 makes them a third longer
+BUDGET = 1_000_000  # bytes of all clips; base64 makes them a third longer
 _SHORTEST, _LONGEST = 0.2, 1.5  # seconds; shorter ones are hard to understand out of context
 _MARGIN, _FADE, _PEAK = 0.03, 0.01, 0.7
 _LONG = 60.0  # seconds of a recording that are decoded for one word
