@@ -30,8 +30,8 @@ def report(
 
     set_up_logging(quiet)
     found = emotion.report(runs[0], output, others=runs[1:], draws=draws, seed=seed, force=force)
-    if found.own.run.data_warning:
-        print(found.own.run.data_warning)
+    if caution := found.own.run.data_warning:
+        print(f"{found.own.run.corpus}: {caution}")
     for sentence in statements(found):
         print(sentence)
     print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB; open it in a browser, it needs no network)")

@@ -17,9 +17,10 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 
 RATE = 16_000  # Hz
-BUDGET = 1_100_000  # bytes of all clips; base64 makes them a third longer
+BUDGET = 1_000_000  # bytes of all clips; base64 makes them a third longer
 _SHORTEST, _LONGEST = 0.2, 1.5  # seconds; shorter ones are hard to understand out of context
 _MARGIN, _FADE, _PEAK = 0.03, 0.01, 0.7
+_LONG = 60.0  # seconds of a recording that are decoded for one word
 _TRIED = 5  # words that may all fail before it is given up
 # Every browser plays MP3; a libsndfile before 1.1 cannot write it.
 _FORMAT, MEDIA_TYPE = ("MP3", "audio/mpeg") if "MP3" in sf.available_formats() else ("FLAC", "audio/flac")
@@ -107,9 +108,11 @@ def _typical(rows: np.ndarray, seconds: np.ndarray) -> int | None:
 
 def _clip(utterance: Utterance, start: float, end: float) -> bytes:
     """A segment of an utterance, faded at its ends and levelled, as a file."""
-    # From the utterance's start, not the word's: an MP3 decoder that starts within the stream complains.
+    # From the utterance's start where that is near: an MP3 decoder that starts within the stream complains.
     begin = utterance.start or 0.0
-    samples = load(utterance.audio, utterance.start, end + _MARGIN, RATE, utterance.channel)
+    if start - begin > _LONG:
+        begin = start - _MARGIN
+    samples = load(utterance.audio, begin, end + _MARGIN, RATE, utterance.channel)
     samples = samples[max(0, round((start - _MARGIN - begin) * RATE)) :]
     if not len(samples):
         raise AudioError(f"{utterance.audio}: no samples from {start:.2f} s on")

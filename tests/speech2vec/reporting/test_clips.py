@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,19 @@ def test_missing_recordings_are_named(store: Store, tmp_path: Path, caplog: pyte
     (tmp_path / "utterances.jsonl").write_text((folder / "utterances.jsonl").read_text())  # and no recordings beside it
     clips = word_clips(store, store.types, tmp_path)
     assert not clips.of and clips.note.startswith("There are no recordings of words to listen to:")
+
+
+def test_a_word_late_in_a_long_recording(tmp_path: Path) -> None:
+    store = spoken_store(tmp_path / "store", speakers=1, utterances=1)
+    folder, later = write_recordings(store, tmp_path / "aligned"), 90.0
+    samples, rate = sf.read(folder / "s0-0.wav", dtype="float32")
+    sf.write(folder / "s0-0.wav", np.concatenate([np.zeros(round(later * rate), np.float32), samples]), rate)
+    moved = replace(store, start=store.start + later, end=store.end + later)
+    early, late = word_clips(store, store.types, folder), word_clips(moved, store.types, folder)
+    assert not early.note and not late.note and len(late.of) == len(early.of) > 3
+    for word, clip in late.of.items():
+        rows = np.flatnonzero(moved.word_id == moved.types.index(word))
+        assert any(pitch(clip)[0] == pytest.approx(tone_of(int(row)), abs=8) for row in rows)
 
 
 def test_a_store_that_does_not_know_its_recordings(tmp_path: Path) -> None:
