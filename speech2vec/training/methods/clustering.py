@@ -21,7 +21,7 @@ from speech2vec.training.methods import acoustic
 from speech2vec.training.methods.acoustic import AcousticSettings
 from speech2vec.training.methods.same_word import discriminant, named_pairs, neighbour_pairs
 
-_MEASURED = 10_000  # words that the scale of distances is taken from
+_MEASURED = 2_000  # words that the scale of distances is taken from
 
 
 class ClusteringSettings(MembershipSettings):
@@ -150,7 +150,10 @@ def fit_clusters(
 
 def _scale(points: np.ndarray, centres: np.ndarray) -> float:
     """The median difference between (half the squared) distances to the nearest and the second nearest centre."""
-    _, distance = nearest_centres(points[:: 1 + len(points) // _MEASURED], centres, 2)
+    measured = points[:: 1 + len(points) // _MEASURED]
+    distance = np.concatenate(
+        [nearest_centres(part, centres, 2)[1] for part in np.array_split(measured, 1 + len(measured) // 200)]
+    )
     gap = float(np.median(distance[:, -1] - distance[:, 0]))
     return gap if gap > 0 else 1.0
 

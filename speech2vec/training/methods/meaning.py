@@ -11,6 +11,7 @@ in step 3 a context is the name of the named word that sounds most like it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -35,14 +36,15 @@ class MeaningSettings(ClusteringSettings, CooccurrenceSettings):
     ----------
     nearest : int
         As there.
-    contexts : int
-        Clusters that are contexts, where words have no names.
+    contexts : float
+        Clusters that are contexts, where words have no names: so many times the square root of the number of words,
+        as a vocabulary grows (Heaps' law), so that a context is met often in a small corpus, too.
     label_share : float
         Share of the training speakers whose words are known by name.
     """
 
     nearest: int = Field(3, ge=1, le=1000)
-    contexts: int = Field(12_000, ge=1, le=1_000_000)
+    contexts: float = Field(13.0, gt=0, le=1000)
     label_share: float = Field(0.0, ge=0, le=1)
 
 
@@ -62,7 +64,8 @@ def fit(
         word = np.where(named, store.word_id[rows], -1)
     words = fit_clusters(store, rows, word, settings, seed)
     if word is None:
-        centres = words.centres(settings.contexts, settings.evenness, generator(seed, FITTED, 3))
+        wanted = math.ceil(settings.contexts * math.sqrt(len(rows)))
+        centres = words.centres(wanted, settings.evenness, generator(seed, FITTED, 3))
         context, n_contexts = words.nearest(centres), len(centres)
     else:
         known = np.flatnonzero(word >= 0)
