@@ -2,6 +2,8 @@
 
 To an encoder that hears nothing but the word, two homophones (ate, eight) are one word. So they must be as close as two
 halves of the SAME word's instances, and far closer than random pairs; vectors that know the spelling (text) fail both.
+A rare word is often said by few voices, and two halves of its instances then share what these voices have in common.
+So means of instances are compared with means of equally many instances of OTHER voices throughout.
 The argument is that of arXiv 2209.10791 (ICASSP 2023), measured here against its controls.
 """
 
@@ -20,13 +22,19 @@ from gensim.models import KeyedVectors
 from speech2vec.corpus.pronunciations import Phones, first_pronunciations, homophone_groups
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.bootstrap import Estimate, decimals_needed
-from speech2vec.evaluation.matched_pairs import MIN_COUNT, Pairs, match_pairs, pair_cosines, usable_rows
+from speech2vec.evaluation.matched_pairs import (
+    MIN_COUNT,
+    Pairs,
+    instance_cosines,
+    match_pairs,
+    pair_cosines,
+    usable_rows,
+)
 from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.seeds import HALVES, generator
 from speech2vec.training.run import LAST, Run
-from speech2vec.vectors.instances import instances_by_row, open_run, with_counts
+from speech2vec.vectors.instances import Instances, instances_by_row, open_run, with_counts
 from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
 
 MIN_PAIRS = 10  # fewer pairs give no verdict
@@ -67,7 +75,8 @@ class HomophoneCheck:
     n_words : int
         Words among which homophones are ranked.
     from_instances : bool
-        Whether split halves were measured; then all cosines are between means of equally many instances.
+        Whether split halves were measured; then all cosines are between means of equally many instances of two sets of
+        voices that have none in common.
     homophones, random : Estimate
         Mean cosine of homophones, and of random pairs matched by frequency.
     split_halves : Estimate or None
@@ -112,7 +121,9 @@ class HomophoneCheck:
                 relation = "not distinguishably further apart than"
             else:
                 relation = "further apart than" if self.auc_split.value < 0.5 else "closer than"
-            halves = f"two halves of one word ({self.split_halves.value:.{digits}f}, AUC {self.auc_split})"
+            halves = (
+                f"two halves of one word in other voices ({self.split_halves.value:.{digits}f}, AUC {self.auc_split})"
+            )
             numbers += f"; they are {relation} {halves}"
         if self.n_pairs < MIN_PAIRS:
             return f"Too few homophones to tell: {numbers}."
@@ -126,7 +137,7 @@ class HomophoneCheck:
         """Kind of pair, its mean cosine, AUC of homophones against it."""
         rows = [("homophones", self.homophones, None), ("random pairs of like frequency", self.random, self.auc_random)]
         if self.split_halves is not None:
-            rows.append(("halves of one word, as many instances", self.split_halves, self.auc_split))
+            rows.append(("halves of one word, as many instances, other voices", self.split_halves, self.auc_split))
         return rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,7 +148,7 @@ class HomophoneCheck:
 def check_homophones(
     vectors: WordVectors,
     pairs: Pairs,
-    instances: Mapping[int, np.ndarray] | None = None,
+    instances: Mapping[int, Instances] | None = None,
     seed: int = 0,
 ) -> HomophoneCheck:
     """Compare homophones with their controls.
@@ -147,10 +158,9 @@ def check_homophones(
     vectors : WordVectors
     pairs : Pairs
     instances : mapping or None
-        Row of a word -> the vectors of its instances [shape=(n, vector_size)], for all of ``pairs.rows()``. Then every
-        cosine is between means over equally many instances (k of each; all of a random word that has fewer), so that
-        halves, homophones and random pairs differ only in what is compared. Pairs with too few instances for halves are
-        left out.
+        Row of a word -> its instances, for all of ``pairs.rows()``. Then all cosines are those of `instance_cosines`,
+        so that halves, homophones and random pairs differ only in what is compared. Pairs without enough instances and
+        voices for halves are left out.
     seed : int
 
     Raises
@@ -163,13 +173,14 @@ def check_homophones(
     if instances is None:
         homophone, random = pair_cosines(vectors, pairs)
     else:
-        kept = np.array(
-            [_half_size(instances[a], instances[b]) > 0 for a, b in zip(pairs.first, pairs.second, strict=True)]
-        )
+        homophone, split, random = instance_cosines(pairs, instances, seed)
+        kept = ~np.isnan(split)
         if not kept.any():
-            raise UserError("no homophone has two instances to split into halves: the check needs a larger corpus")
+            raise UserError(
+                "no homophone has instances of two voices to split into halves: the check needs a larger corpus"
+            )
         pairs, ranks = pairs.subset(kept), ranks[kept]
-        homophone, split, random = _instance_cosines(pairs, instances, seed)
+        homophone, split, random = homophone[kept], split[kept], random[kept]
     examples = [
         {
             "words": [vectors.words[pairs.first[i]], vectors.words[pairs.second[i]]],
@@ -195,39 +206,6 @@ def check_homophones(
         in_top_10=float((ranks <= 10).mean()),
         examples=examples,
     )
-
-
-def _half_size(first: np.ndarray, second: np.ndarray) -> int:
-    """k: as many instances as the rarer word has, and half of the other's at most."""
-    fewer, more = sorted((len(first), len(second)))
-    return min(fewer, more // 2)
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return np.divide((a * b).sum(axis=-1), norms, out=np.zeros_like(norms), where=norms > 0)
-
-
-def _instance_cosines(
-    pairs: Pairs, instances: Mapping[int, np.ndarray], seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosines of means over k instances each, averaged over several draws: homophones, halves, random pairs."""
-    draw = generator(seed, HALVES)
-    homophone, split = np.zeros(len(pairs)), np.zeros(len(pairs))
-    random = np.zeros(pairs.random.shape)
-    n_draws = random.shape[1]  # one random word for each draw
-    for i in range(len(pairs)):
-        words = [np.asarray(instances[int(row)], dtype=np.float64) for row in (pairs.first[i], pairs.second[i])]
-        more, fewer = words if len(words[0]) >= len(words[1]) else words[::-1]
-        k = _half_size(more, fewer)
-        for n in range(n_draws):
-            halves = draw.permutation(len(more))
-            half = more[halves[:k]].mean(axis=0)
-            split[i] += _cosine(half, more[halves[k : 2 * k]].mean(axis=0))
-            homophone[i] += _cosine(half, fewer[draw.permutation(len(fewer))[:k]].mean(axis=0))
-            other = np.asarray(instances[int(pairs.random[i, n])], dtype=np.float64)
-            random[i, n] = _cosine(half, other[draw.permutation(len(other))[:k]].mean(axis=0))
-    return homophone / n_draws, split / n_draws, random
 
 
 def _ranks(vectors: WordVectors, pairs: Pairs) -> np.ndarray:
@@ -288,7 +266,7 @@ class HomophoneResult(Displayed):
         parts: list[str | Table] = ["These figures are from SYNTHETIC speech."] if self.synthetic else []
         parts += [
             f"homophones: {check.n_pairs} pairs ({check.n_found} found), {check.n_words:,} words",
-            Table(rows, widths=(46, 24, 26), indent="  "),
+            Table(rows, widths=(54, 24, 26), indent="  "),
             f"  a word's homophone among its neighbours: rank {check.median_rank:.0f} of {check.n_words - 1:,} in the "
             f"median; nearest {check.nearest:.0%}, among the nearest ten {check.in_top_10:.0%}",
             check.verdict,

@@ -9,7 +9,8 @@ import numpy as np
 
 from speech2vec.corpus.pronunciations import Phones
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.seeds import RANDOM_PAIRS, generator
+from speech2vec.runtime.seeds import HALVES, RANDOM_PAIRS, generator
+from speech2vec.vectors.instances import Instances
 from speech2vec.vectors.word_vectors import WordVectors
 
 MIN_COUNT = 5
@@ -107,3 +108,66 @@ def pair_cosines(vectors: WordVectors, pairs: Pairs) -> tuple[np.ndarray, np.nda
     cosine = (first * second).sum(axis=1)
     random = np.stack([(first * vectors.unit(column)).sum(axis=1) for column in pairs.random.T], axis=1)
     return cosine, random
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.divide((a * b).sum(axis=-1), norms, out=np.zeros_like(norms), where=norms > 0)
+
+
+def instance_cosines(
+    pairs: Pairs, instances: Mapping[int, Instances], seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosines of pairs, of halves of the more frequent words, and of random pairs, which differ in nothing else.
+
+    Each is between the mean of k instances of the more frequent word, in some voices, and the mean of k instances in
+    other voices: of its partner, of the same word, of a random word (all of a random word that has fewer; in any voice,
+    if none of the others said it). They are averaged over several draws of the voices.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    instances : mapping of int to Instances
+        By row, for all of ``pairs.rows()``.
+    seed : int
+
+    Returns
+    -------
+    pair, halves : ndarray [shape=(n_pairs,)]
+        NaN where no draw has an instance for all three means.
+    random : ndarray [shape=(n_pairs, n_random)]
+    """
+    draw = generator(seed, HALVES)
+    n_draws = pairs.random.shape[1]  # one random word for each draw
+    partner, split = np.full((2, len(pairs), n_draws), np.nan)
+    random = np.full((len(pairs), n_draws), np.nan)
+    for i in range(len(pairs)):
+        words = [instances[int(row)] for row in (pairs.first[i], pairs.second[i])]
+        more, fewer = words if len(words[0]) >= len(words[1]) else words[::-1]
+        voices = np.unique(np.concatenate([more.voice, fewer.voice]))
+        for n in range(n_draws):
+            some = draw.permutation(voices)[: len(voices) // 2]
+            first, second = _shuffled(more, np.isin(more.voice, some), draw)
+            _, other = _shuffled(fewer, np.isin(fewer.voice, some), draw)
+            k = min(len(first), len(second), len(other))
+            if not k:
+                continue
+            drawn = instances[int(pairs.random[i, n])]
+            same, others = _shuffled(drawn, np.isin(drawn.voice, some), draw)
+            sides = second[:k], other[:k], (others if len(others) else same)[:k]
+            half = first[:k].mean(axis=0)
+            split[i, n], partner[i, n], random[i, n] = (_cosine(half, side.mean(axis=0)) for side in sides)
+    return _mean_known(partner), _mean_known(split), np.where(np.isnan(random), _mean_known(random)[:, None], random)
+
+
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """The mean of each row's values that are not NaN; NaN without any."""
+    known = ~np.isnan(values)
+    total, n = np.where(known, values, 0).sum(axis=1), known.sum(axis=1)
+    return np.divide(total, n, out=np.full(len(values), np.nan), where=n > 0)
+
+
+def _shuffled(instances: Instances, marked: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of the marked instances and of the others, each in random order, float64."""
+    vectors = instances.vectors.astype(np.float64)
+    return draw.permutation(vectors[marked]), draw.permutation(vectors[~marked])

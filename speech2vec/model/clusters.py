@@ -24,7 +24,7 @@ from speech2vec.runtime.config import Settings, validate_settings
 SOUNDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Resampled,)}
 
 _WORDS_AT_ONCE = 4096  # x cells, or the clusters of the cells nearby: the size of the largest array
-_CELLS_NEARBY = 40  # in which a word's nearest clusters are looked for
+_CELLS_NEARBY = 12  # in which a word's nearest clusters are looked for
 _BLOCK = 64  # columns
 _SOUND = "sound."
 _OWN = ("projection", "cells", "centres", "vectors")
@@ -122,9 +122,12 @@ class Clusters:
             np.einsum("nk,nkd->nd", members.weight[part], self.vectors[members.cluster[part]], out=out[part])
         return out
 
-    def members(self, points: np.ndarray) -> Memberships:
-        """The memberships of words in the space of the centres [shape=(n, n_directions)]."""
-        cell = nearest_centre(points, self.cells)
+    def members(self, points: np.ndarray, cell: np.ndarray | None = None) -> Memberships:
+        """The memberships of words in the space of the centres [shape=(n, n_directions)].
+
+        `cell` [shape=(n,)] is the nearest cell of each, if it is known.
+        """
+        cell = nearest_centre(points, self.cells) if cell is None else cell
         nearest = min(self.membership.nearest, len(self.centres))
         cluster = np.empty((len(points), nearest), dtype=np.int32)
         distance = np.empty((len(points), nearest), dtype=np.float32)

@@ -2,49 +2,78 @@
 
 What skip-gram with negative sampling factorises implicitly (Levy & Goldberg 2014, "Neural word embedding as implicit
 matrix factorization"), with the choices of Levy, Goldberg & Dagan (2015, "Improving distributional similarity with
-lessons learned from word embeddings"): context counts to the power .75, nearer neighbours counted more, singular values
-to the power 1/2. It takes seconds, and nothing is drawn but the start of the decomposition.
+lessons learned from word embeddings"): context counts to the power .75, nearer neighbours counted more. It takes
+seconds, and nothing is drawn but the start of the decomposition. Counts are sparse: their memory grows with the words,
+and not with the product of units and contexts.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import svds
+from sklearn.utils.extmath import randomized_svd
+
+from speech2vec.features.store import starts_of_runs
 
 SMOOTHING = 0.75  # power of the context counts
-_POWER = 0.5  # of the singular values
+_WORDS_AT_ONCE = 200_000  # of whole utterances: what the largest sparse product is taken over
+_ITERATIONS = 4  # of the randomised decomposition
 
 
-def one_hot(ids: np.ndarray, n_units: int) -> sparse.csr_array:
-    """A 1 for the unit of each word [shape=(n_words, n_units)], float64."""
-    return sparse.csr_array((np.ones(len(ids)), ids, np.arange(len(ids) + 1)), shape=(len(ids), n_units))
+def one_hot(ids: np.ndarray, n_units: int, dtype: type = np.float64) -> sparse.csr_array:
+    """A 1 for the unit of each word [shape=(n_words, n_units)]; nothing where its number is below 0."""
+    known = ids >= 0
+    ends = np.concatenate([[0], np.cumsum(known)])
+    return sparse.csr_array((np.ones(ends[-1], dtype), ids[known], ends), shape=(len(ids), n_units))
 
 
-def cooccurrences(words: sparse.csr_array, utterance: np.ndarray, window: int) -> sparse.csr_array:
-    """How often units occur near each other: a neighbour s words away counts ``(window + 1 - s) / window``.
+def cooccurrences(
+    units: sparse.csr_array, contexts: sparse.csr_array, utterance: np.ndarray, window: int
+) -> sparse.csr_array:
+    """How often units occur near contexts: words s apart count ``(window + 1 - s) / window``.
 
     Parameters
     ----------
-    words : csr_array [shape=(n_words, n_units)]
+    units : csr_array [shape=(n_words, n_units)]
         The unit of each spoken word (one 1 a row), or its shares of several units; in the order of speech.
+    contexts : csr_array [shape=(n_words, n_contexts)]
+        The same of contexts, of the same dtype.
     utterance : ndarray [shape=(n_words,)], int
-        Of each word; neighbours are of one utterance.
+        Of each word; the words of an utterance are adjacent, and neighbours are of one utterance.
     window : int
         Neighbours to either side.
 
     Returns
     -------
-    csr_array [shape=(n_units, n_units)], float64
-        Symmetric.
+    csr_array [shape=(n_units, n_contexts)]
     """
-    n_units = words.shape[1]
-    total = sparse.csr_array((n_units, n_units), dtype=np.float64)
-    for distance in range(1, window + 1):
-        first = np.flatnonzero(utterance[:-distance] == utterance[distance:])
-        if len(first):
-            total = total + (words[first].T @ words[first + distance]) * ((window + 1 - distance) / window)
-    return sparse.csr_array(total + total.T)
+    total = sparse.csr_array((units.shape[1], contexts.shape[1]), dtype=units.dtype)
+    ends = np.append(starts_of_runs(utterance)[1:], len(utterance))
+    begin = 0
+    while begin < len(utterance):
+        # Whole utterances, one at least.
+        last = max(
+            np.searchsorted(ends, begin + _WORDS_AT_ONCE, side="right") - 1, np.searchsorted(ends, begin, "right")
+        )
+        end = int(ends[last])
+        near = _closeness(utterance[begin:end], window, units.dtype) @ contexts[begin:end]
+        total = total + units[begin:end].T @ near
+        begin = end
+    return sparse.csr_array(total)
+
+
+def _closeness(utterance: np.ndarray, window: int, dtype: np.dtype) -> sparse.csr_array:
+    """The weight of each pair of words [shape=(n_words, n_words)]."""
+    n = len(utterance)
+    diagonals = [
+        np.where(utterance[s:] == utterance[: n - s], (window + 1 - s) / window, 0).astype(dtype)
+        for s in range(1, min(window, n - 1) + 1)
+    ]
+    if not diagonals:
+        return sparse.csr_array((n, n), dtype=dtype)
+    upper = sparse.diags_array(diagonals, offsets=range(1, len(diagonals) + 1), shape=(n, n), format="csr", dtype=dtype)
+    upper.eliminate_zeros()
+    return sparse.csr_array(upper + upper.T)
 
 
 def ppmi(counts: sparse.csr_array, smoothing: float = SMOOTHING) -> sparse.csr_array:
@@ -58,40 +87,44 @@ def ppmi(counts: sparse.csr_array, smoothing: float = SMOOTHING) -> sparse.csr_a
 
     Returns
     -------
-    csr_array [shape=(n_units, n_contexts)], float64
-        Without explicit zeros.
+    csr_array [shape=(n_units, n_contexts)]
+        Of the counts' dtype, without explicit zeros.
     """
-    cells = sparse.coo_array(counts)
-    row = np.asarray(counts.sum(axis=1)).ravel()
-    column = np.asarray(counts.sum(axis=0)).ravel() ** smoothing
-    information = np.log(cells.data * column.sum() / (row[cells.coords[0]] * column[cells.coords[1]]))
-    positive = information > 0
-    kept = tuple(axis[positive] for axis in cells.coords)
-    return sparse.csr_array((information[positive], kept), shape=counts.shape)
+    row = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    column = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() ** smoothing
+    expected = (column / max(column.sum(), 1e-300)).astype(counts.dtype)
+    ratio = counts.data / np.repeat(row, np.diff(counts.indptr)).astype(counts.dtype) / expected[counts.indices]
+    # Zeros that a count may hold become 1, whose logarithm is dropped as all that is not positive is.
+    information = sparse.csr_array((np.log(np.maximum(ratio, 1)), counts.indices, counts.indptr), shape=counts.shape)
+    information.eliminate_zeros()
+    return information
 
 
-def factorise(information: sparse.csr_array, n_known: int, vector_size: int, seed: int) -> np.ndarray:
-    """Singular vectors of the first rows times the square roots of their values; other rows put into their space.
+def factorise(
+    information: sparse.csr_array, vector_size: int, seed: int, *, exponent: float = 0.5, n_known: int | None = None
+) -> np.ndarray:
+    """Left singular vectors times their values to a power.
 
     Parameters
     ----------
     information : csr_array [shape=(n_units, n_contexts)]
-    n_known : int
-        Rows that the decomposition sees.
     vector_size : int
         Fewer columns come out where the matrix has no more.
     seed : int
+    exponent : float
+        The power.
+    n_known : int or None
+        The first rows, which the decomposition sees; the others are put into their space. None is all.
 
     Returns
     -------
     ndarray [shape=(n_units, vector_size)], float32
     """
-    size = min(vector_size, min(n_known, information.shape[1]) - 1)
-    if size < 1 or not information[:n_known].nnz:
+    known = information[:n_known]
+    size = min(vector_size, *known.shape)
+    if size < 1 or not known.nnz:
         return np.zeros((information.shape[0], 1), dtype=np.float32)
-    start = np.random.default_rng(seed).standard_normal(min(n_known, information.shape[1]))
-    _, values, right = svds(information[:n_known], size, v0=start)
-    kept = np.argsort(-values)
-    kept = kept[values[kept] > 1e-9 * max(values.max(), 1e-300)]
+    _, values, right = randomized_svd(known, size, n_iter=_ITERATIONS, random_state=seed)
+    kept = values > 1e-6 * max(values.max(), 1e-30)
     # Of the rows that the decomposition sees, these are the left singular vectors times the values to the power.
-    return (information @ (right[kept].T * values[kept] ** (_POWER - 1))).astype(np.float32)
+    return (information @ (right[kept].T * values[kept] ** (exponent - 1))).astype(np.float32)

@@ -202,9 +202,10 @@ def _ppmi_vectors(sentences: Sequence[Sequence[str]], settings: BaselineSettings
     counts = np.array([n for _, n in kept], dtype=np.int64)
     ids = np.array([i for words in known for i in words], dtype=np.int64)
     utterance = np.repeat(np.arange(len(known)), [len(words) for words in known])
-    near = cooccurrences(one_hot(ids, len(kept)), utterance, settings.window)
+    words = one_hot(ids, len(kept))
+    near = cooccurrences(words, words, utterance, settings.window)
     n_known = int((counts >= _KNOWN).sum())
     if n_known <= settings.vector_size:
         n_known = len(kept)
-    vectors = factorise(ppmi(near[:, :n_known]), n_known, settings.vector_size, settings.seed)
+    vectors = factorise(ppmi(near[:, :n_known]), settings.vector_size, settings.seed, n_known=n_known)
     return WordVectors([word for word, _ in kept], vectors, counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -113,8 +113,30 @@ def with_counts(words: WordVectors, store: Store) -> WordVectors:
     return WordVectors(names, words.vectors[known], np.array([counts[word] for word in names]))
 
 
-def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
-    """The vectors of the instances of some words; of very frequent words, of a seeded sample of them.
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """The instances of one word.
+
+    Parameters
+    ----------
+    vectors : ndarray [shape=(n_instances, vector_size)]
+    voice : ndarray [shape=(n_instances,)], int
+        The speaker of each; the utterance, where the store has one speaker.
+    """
+
+    vectors: np.ndarray
+    voice: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def subset(self, kept: np.ndarray) -> Instances:
+        """Some of the instances, by mask or index."""
+        return Instances(self.vectors[kept], self.voice[kept])
+
+
+def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int = 0) -> dict[int, Instances]:
+    """The instances of some words; of very frequent words, a seeded sample of them.
 
     Parameters
     ----------
@@ -126,7 +148,7 @@ def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int =
 
     Returns
     -------
-    dict of int to ndarray [shape=(n_instances, vector_size)]
+    dict of int to Instances
         By row.
     """
     store = run.store
@@ -135,10 +157,12 @@ def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int =
     row_of[[type_of[words.words[row]] for row in rows]] = rows
     chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_PER_WORD, seed)
     encoded = instance_vectors(run.vectors, run.settings.vectors, chosen)
+    voice = store.speaker if len(np.unique(store.speaker)) > 1 else store.utterance
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(encoded[order], first[1:]), strict=True))
+    groups = np.split(order, first[1:])
+    return {int(row): Instances(encoded[own], voice[chosen[own]]) for row, own in zip(found, groups, strict=True)}
 
 
 def mean_frames(frames: np.ndarray, first_frame: np.ndarray, n_frames: np.ndarray) -> np.ndarray:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from pydantic import Field
+from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
@@ -18,10 +18,10 @@ from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods import acoustic
-from speech2vec.training.methods.acoustic import PLAIN, AcousticSettings
+from speech2vec.training.methods.acoustic import AcousticSettings
 from speech2vec.training.methods.same_word import discriminant, named_pairs, neighbour_pairs
 
-_MEASURED = 10_000  # words that the scale of distances is taken from
+_MEASURED = 2_000  # words that the scale of distances is taken from
 
 
 class ClusteringSettings(MembershipSettings):
@@ -47,19 +47,65 @@ class ClusteringSettings(MembershipSettings):
         Words that directions and cells are fitted to, a random sample of more.
     """
 
-    acoustic: AcousticSettings = PLAIN.model_copy(update={"vector_size": 120})
+    acoustic: AcousticSettings = AcousticSettings(vector_size=120)
     directions: int = Field(64, ge=1)
     pairs: int = Field(16_000, ge=1)
     kept_pairs: float = Field(0.6, gt=0, le=1)
     cells: int = Field(3_000, ge=1, le=50_000)
-    clusters: int = Field(40_000, ge=1, le=1_000_000)
+    clusters: int = Field(100_000, ge=1, le=1_000_000)
     evenness: float = Field(0.7, ge=0, le=1)
     most_words: int = Field(60_000, ge=2)
 
 
+@dataclass(frozen=True, eq=False)
+class ClusteredWords:
+    """Words in the space of the clusters that were fitted to them.
+
+    Parameters
+    ----------
+    encoder : Clusters
+        With vectors of no numbers.
+    points : ndarray [shape=(n, n_directions)], float32
+    cell : ndarray [shape=(n,)], int64
+        The nearest of the encoder's cells.
+    """
+
+    encoder: Clusters
+    points: np.ndarray
+    cell: np.ndarray
+
+    def memberships(self, kept: np.ndarray | slice = slice(None)) -> sparse.csr_array:
+        """Weights with which words, all or some, belong to clusters [shape=(n, n_clusters)], float32."""
+        members = self.encoder.members(self.points[kept], self.cell[kept])
+        ends = np.arange(0, members.cluster.size + 1, members.cluster.shape[1])
+        shape = (len(members.cluster), len(self.encoder.centres))
+        return sparse.csr_array((members.weight.ravel(), members.cluster.ravel(), ends), shape=shape)
+
+    def nearest(self, centres: np.ndarray) -> np.ndarray:
+        """The nearest of other centres in the same space [shape=(n,)], int32."""
+        none = np.zeros((len(centres), 0), dtype=np.float32)
+        encoder = replace(self.encoder, membership=MembershipSettings(nearest=1), centres=centres, vectors=none)
+        return encoder.members(self.points, self.cell).cluster[:, 0]
+
+    def centres(self, wanted: int, evenness: float, draw: np.random.Generator) -> np.ndarray:
+        """Centres of clusters that lie more evenly than the words do [shape=(n_clusters, n_directions)], float32.
+
+        The chance of a word to start one is (words in its cell) to the power -`evenness`; then one round of k-means
+        moves each centre to the mean of the words nearest to it.
+        """
+        n_words = len(self.points)
+        n = min(wanted, max(n_words // 2, 1))
+        weight = np.bincount(self.cell)[self.cell] ** -evenness
+        start = self.points[draw.choice(n_words, n, replace=False, p=weight / weight.sum())]
+        nearest = self.nearest(start)
+        words = sparse.csr_array((np.ones(n_words, np.float32), (nearest, np.arange(n_words))), shape=(n, n_words))
+        counts = np.bincount(nearest, minlength=n)[:, None]
+        return np.where(counts > 0, (words @ self.points) / np.maximum(counts, 1), start).astype(np.float32)
+
+
 def fit_clusters(
     store: Store, rows: np.ndarray, word: np.ndarray | None, settings: ClusteringSettings, seed: int
-) -> tuple[Clusters, np.ndarray]:
+) -> ClusteredWords:
     """Clusters of sounds, and the words in their space.
 
     Parameters
@@ -71,12 +117,6 @@ def fit_clusters(
         Names of the words, below 0 where not known; None is without names.
     settings : ClusteringSettings
     seed : int
-
-    Returns
-    -------
-    Clusters
-        With vectors of no numbers.
-    ndarray [shape=(n, n_directions)], float32
     """
     draw = generator(seed, FITTED, 1)
     sound = acoustic.fit(store, rows, settings.acoustic, seed=seed, device=torch.device("cpu"), quiet=True)
@@ -96,21 +136,24 @@ def fit_clusters(
     points = vectors @ projection
     cells = _k_means(points[sample], settings.cells, draw)
     membership = MembershipSettings(nearest=settings.nearest, temperature=settings.temperature)
-    first = _start(points, cells, settings, draw)
-    none = np.zeros((len(first), 0), dtype=np.float32)
-    encoder = Clusters(membership, sound, projection, cells, first, 1.0, none)
-    # One round of k-means: each centre to the mean of the words nearest to it.
-    nearest = encoder.members(points).cluster[:, 0]
-    words = sp.csr_matrix((np.ones(len(points), np.float32), (nearest, np.arange(len(points)))))
-    words.resize(len(first), len(points))
-    counts = np.bincount(nearest, minlength=len(first))[:, None]
-    centres = np.where(counts > 0, (words @ points) / np.maximum(counts, 1), first).astype(np.float32)
-    return replace(encoder, centres=centres, scale=_scale(points[sample], centres)), points
+    none = np.zeros((len(cells), 0), dtype=np.float32)
+    words = ClusteredWords(
+        Clusters(membership, sound, projection, cells, cells, 1.0, none), points, nearest_centre(points, cells)
+    )
+    centres = words.centres(settings.clusters, settings.evenness, draw)
+    if len(centres) < settings.clusters:
+        log.warning("%d words to cluster: %d clusters, not %d", len(points), len(centres), settings.clusters)
+    none = np.zeros((len(centres), 0), dtype=np.float32)
+    encoder = replace(words.encoder, centres=centres, vectors=none, scale=_scale(points[sample], centres))
+    return replace(words, encoder=encoder)
 
 
 def _scale(points: np.ndarray, centres: np.ndarray) -> float:
     """The median difference between (half the squared) distances to the nearest and the second nearest centre."""
-    _, distance = nearest_centres(points[:: 1 + len(points) // _MEASURED], centres, 2)
+    measured = points[:: 1 + len(points) // _MEASURED]
+    distance = np.concatenate(
+        [nearest_centres(part, centres, 2)[1] for part in np.array_split(measured, 1 + len(measured) // 200)]
+    )
     gap = float(np.median(distance[:, -1] - distance[:, 0]))
     return gap if gap > 0 else 1.0
 
@@ -122,30 +165,3 @@ def _k_means(points: np.ndarray, n_clusters: int, draw: np.random.Generator) -> 
         warnings.simplefilter("ignore", ConvergenceWarning)  # words alike leave clusters empty, which harms nothing
         fitted = KMeans(len(start), init=start, n_init=1, max_iter=1, tol=0, algorithm="lloyd").fit(points)
     return np.ascontiguousarray(fitted.cluster_centers_, dtype=np.float32)
-
-
-def _start(
-    points: np.ndarray, cells: np.ndarray, settings: ClusteringSettings, draw: np.random.Generator
-) -> np.ndarray:
-    """Words to start clusters from, drawn more evenly than they lie [shape=(n_clusters, n_directions)]."""
-    wanted = min(settings.clusters, max(len(points) // 2, 1))
-    if wanted < settings.clusters:
-        log.warning("%d words to cluster: %d clusters, not %d", len(points), wanted, settings.clusters)
-    cell = nearest_centre(points, cells)
-    weight = np.bincount(cell, minlength=len(cells))[cell] ** -settings.evenness
-    chosen: np.ndarray = points[draw.choice(len(points), wanted, replace=False, p=weight / weight.sum())]
-    return chosen
-
-
-def membership_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:
-    """Weights with which words belong to clusters [shape=(n, n_clusters)], float32; see `fit_clusters`."""
-    members = clusters.members(points)
-    ends = np.arange(0, members.cluster.size + 1, members.cluster.shape[1])
-    shape = (len(points), len(clusters.centres))
-    return sp.csr_matrix((members.weight.ravel(), members.cluster.ravel(), ends), shape=shape)
-
-
-def cell_matrix(clusters: Clusters, points: np.ndarray) -> sp.csr_matrix:
-    """The same of cells [shape=(n, n_cells)], float32."""
-    cells = replace(clusters, centres=clusters.cells, membership=MembershipSettings(nearest=3))
-    return membership_matrix(replace(cells, scale=_scale(points, clusters.cells)), points)

@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from pydantic import Field
 
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters
+from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
-from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters, membership_matrix
-from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, cooccurrence, embed_counts
+from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters
+from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, embed_counts
 from speech2vec.training.methods.method import TEXT, Method
 
 
@@ -62,13 +62,11 @@ def fit(
     rows, taught = rows[heard], taught[heard]
     if not (taught >= 0).any():
         raise UserError(f"{store.path}: no word that the text teaches is heard: set distilled.unheard lower")
-    encoder, points = fit_clusters(store, rows, store.word_id[rows], settings, seed)
+    words = fit_clusters(store, rows, store.word_id[rows], settings, seed)
     known = taught >= 0
-    members = membership_matrix(encoder, points[known])
-    names = indicator(taught[known], len(vectors))
-    weights = (members.T @ names).tocsr()
-    total = np.asarray(weights.sum(axis=1))
-    return replace(encoder, vectors=(weights @ vectors / np.where(total > 0, total, 1)).astype(np.float32))
+    weights = words.memberships(known).T @ one_hot(taught[known], len(vectors), np.float32)
+    total = np.asarray(weights.sum(axis=1))[:, None]
+    return replace(words.encoder, vectors=(weights @ vectors / np.where(total > 0, total, 1)).astype(np.float32))
 
 
 def text_vectors(
@@ -108,9 +106,9 @@ def text_vectors(
     number = np.full(len(store.types), -1)
     number[types] = np.arange(len(types))
     taught = number[store.word_id[rows]]
-    words = indicator(taught, len(types))
-    found = cooccurrence(words, words, store.utterance[rows], settings.window)
-    if not found.any():
+    words = one_hot(taught, len(types), np.float32)
+    found = cooccurrences(words, words, store.utterance[rows], settings.window)
+    if not found.nnz:
         raise UserError(f"{store.path}: no two frequent words stand in one utterance: its text teaches nothing")
     vectors = embed_counts(found, settings, seed)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -121,14 +119,6 @@ def unheard_types(store: Store, settings: DistilledSettings, seed: int) -> np.nd
     """The words of the store's vocabulary whose sound is left out of fitting [shape=(n,)], int64."""
     n = len(store.types)
     return np.sort(generator(seed, FITTED, 2).permutation(n)[: int(settings.unheard * n)])
-
-
-def indicator(number: np.ndarray, n_numbers: int) -> sp.csr_matrix:
-    """Rows with a 1 at a number [shape=(n, n_numbers)], float32; empty where it is below 0."""
-    known = np.flatnonzero(number >= 0)
-    return sp.csr_matrix(
-        (np.ones(len(known), dtype=np.float32), (known, number[known])), shape=(len(number), n_numbers)
-    )
 
 
 def untrained(encoder: WordEncoder, store: Store, settings: DistilledSettings, *, seed: int) -> WordEncoder:

@@ -2,14 +2,16 @@
 
 1. Sound vectors (`acoustic`), and the directions in which neighbours from two speakers differ least (`same_word`).
 2. Clusters, to the nearest few of which every word belongs, the more the nearer they are (`clustering`).
-3. How often clusters stand near each other in utterances; PPMI and SVD of these counts (`cooccurrence`).
+3. How often clusters stand near contexts in utterances; PPMI and SVD of these counts (`cooccurrence`). Contexts are
+   clusters too, but fewer: a context must be met often.
 
 With `label_share`, the words of so many of the training speakers are known by name: they give the pairs of step 1, and
-in step 3 the contexts are words where clusters have names.
+in step 3 a context is the name of the named word that sounds most like it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +20,12 @@ from pydantic import Field
 
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters
+from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
-from speech2vec.training.methods.clustering import ClusteringSettings, cell_matrix, fit_clusters, membership_matrix
-from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, cooccurrence, embed_counts
+from speech2vec.runtime.seeds import FITTED, generator
+from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters
+from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, embed_counts
 from speech2vec.training.methods.method import NO_LABELS, Method, words_of
 
 
@@ -30,10 +34,17 @@ class MeaningSettings(ClusteringSettings, CooccurrenceSettings):
 
     Parameters
     ----------
+    nearest : int
+        As there.
+    contexts : float
+        Clusters that are contexts, where words have no names: so many times the square root of the number of words,
+        as a vocabulary grows (Heaps' law), so that a context is met often in a small corpus, too.
     label_share : float
         Share of the training speakers whose words are known by name.
     """
 
+    nearest: int = Field(3, ge=1, le=1000)
+    contexts: float = Field(13.0, gt=0, le=1000)
     label_share: float = Field(0.0, ge=0, le=1)
 
 
@@ -51,13 +62,19 @@ def fit(
     if settings.label_share:
         named = np.isin(store.speaker[rows], _named_speakers(store, rows, settings.label_share))
         word = np.where(named, store.word_id[rows], -1)
-    encoder, points = fit_clusters(store, rows, word, settings, seed)
-    members = membership_matrix(encoder, points)
-    cells = cell_matrix(encoder, points)
-    counts = cooccurrence(members, cells, store.utterance[rows], settings.window)
-    if not counts.any():
+    words = fit_clusters(store, rows, word, settings, seed)
+    if word is None:
+        wanted = math.ceil(settings.contexts * math.sqrt(len(rows)))
+        centres = words.centres(wanted, settings.evenness, generator(seed, FITTED, 3))
+        context, n_contexts = words.nearest(centres), len(centres)
+    else:
+        known = np.flatnonzero(word >= 0)
+        context, n_contexts = word[known][words.nearest(words.points[known])], len(store.types)
+    contexts = one_hot(context, n_contexts, np.float32)
+    counts = cooccurrences(words.memberships(), contexts, store.utterance[rows], settings.window)
+    if not counts.nnz:
         raise UserError(f"{store.path}: every utterance is one word: meaning is learned from the words around a word")
-    return replace(encoder, vectors=embed_counts(counts, settings, seed))
+    return replace(words.encoder, vectors=embed_counts(counts, settings, seed))
 
 
 def _named_speakers(store: Store, rows: np.ndarray, share: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from speech2vec.evaluation.matched_pairs import Pairs, match_pairs
 from speech2vec.evaluation.near_homophones import near_homophones, synonym_pairs
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import generator
+from speech2vec.vectors.instances import Instances
 from speech2vec.vectors.word_vectors import WordVectors
 
 N_SOUNDS = 200
@@ -31,7 +32,9 @@ def dictionary() -> dict[str, tuple[str, ...]]:
     return {f"w{n}": phones for n, phones in sounds.items()} | {f"v{n}": sounds[n * 5] for n in range(40)}
 
 
-def spoken(dictionary: dict[str, tuple[str, ...]], from_sound: bool, seed: int = 0) -> tuple[WordVectors, dict]:
+def spoken(
+    dictionary: dict[str, tuple[str, ...]], from_sound: bool, seed: int = 0, n_voices: int = 12
+) -> tuple[WordVectors, dict[int, Instances]]:
     """Vectors of 6 to 30 instances a word, scattered about a centre that belongs to the sound or to the spelling."""
     random = np.random.default_rng(seed)
     words = list(dictionary)
@@ -39,10 +42,13 @@ def spoken(dictionary: dict[str, tuple[str, ...]], from_sound: bool, seed: int =
     counts = np.sort(random.integers(6, 31, len(words)))[::-1]
     centres = {key: random.normal(size=16) for key in [*dictionary.values(), *words]}
     instances = {
-        row: centres[dictionary[word] if from_sound else word] + random.normal(scale=0.7, size=(counts[row], 16))
+        row: Instances(
+            centres[dictionary[word] if from_sound else word] + random.normal(scale=0.7, size=(counts[row], 16)),
+            np.arange(counts[row]) % n_voices,
+        )
         for row, word in enumerate(words)
     }
-    means = np.array([instances[row].mean(axis=0) for row in range(len(words))], dtype=np.float32)
+    means = np.array([instances[row].vectors.mean(axis=0) for row in range(len(words))], dtype=np.float32)
     return WordVectors(words, means, counts), instances
 
 
@@ -82,18 +88,36 @@ def test_the_size_of_halves_is_the_homophones_own(dictionary) -> None:
     vectors, instances = spoken(dictionary, from_sound=True)
     pairs = homophone_pairs(vectors, dictionary)
     # Each rarer homophone keeps two instances: only halves of two instances each are as noisy.
-    few = {row: (rows[:2] if row in set(pairs.second.tolist()) else rows) for row, rows in instances.items()}
+    rarer = set(pairs.second.tolist())
+    few = {row: own.subset(np.arange(2)) if row in rarer else own for row, own in instances.items()}
     check = check_homophones(vectors, pairs, few)
     assert check.auc_split is not None
     assert check.auc_split.low < 0.5 < check.auc_split.high
 
 
-def test_pairs_too_rare_for_halves_are_left_out(dictionary) -> None:
+def test_halves_of_a_word_share_no_more_voices_than_homophones_do(dictionary) -> None:
+    """Each word is said by three voices, and a voice adds to its words more than words differ by."""
+    vectors, instances = spoken(dictionary, from_sound=True)
+    random = np.random.default_rng(1)
+    voices = random.normal(scale=1.5, size=(12, 16))
+    said = {}
+    for row, own in instances.items():
+        voice = random.choice(12, 3, replace=False)[np.arange(len(own)) % 3]
+        said[row] = Instances(own.vectors + voices[voice], voice)
+    check = check_homophones(vectors, homophone_pairs(vectors, dictionary), said)
+    assert check.auc_split is not None
+    assert check.auc_split.low < 0.5 < check.auc_split.high
+
+
+def test_pairs_without_two_voices_or_enough_instances_are_left_out(dictionary) -> None:
     vectors, instances = spoken(dictionary, from_sound=True)
     pairs = homophone_pairs(vectors, dictionary)
-    first = int(pairs.first[0])
-    single = instances | {first: instances[first][:1], int(pairs.second[0]): instances[int(pairs.second[0])][:1]}
+    rows = [int(pairs.first[0]), int(pairs.second[0])]
+    single = instances | {row: instances[row].subset(np.arange(1)) for row in rows}
     assert check_homophones(vectors, pairs, single).n_pairs == 39
+    of_one_voice = {row: Instances(own.vectors, np.zeros(len(own), dtype=int)) for row, own in instances.items()}
+    with pytest.raises(UserError, match="no homophone has instances of two voices"):
+        check_homophones(vectors, pairs, of_one_voice)
 
 
 def test_few_pairs_give_no_verdict(dictionary) -> None:

@@ -36,6 +36,8 @@ def test_instances_are_of_length_one_where_the_run_says_so(tmp_path: Path, unit:
     found = instances_by_row(loaded, words, np.array([0, 2]))
     assert sorted(found) == [0, 2]
     for row, instances in found.items():
-        expected = encoded[store.word_id == store.types.index(words.words[row])]
-        np.testing.assert_allclose(instances, expected, rtol=1e-4, atol=1e-6)
+        own = store.word_id == store.types.index(words.words[row])
+        expected = encoded[own]
+        np.testing.assert_array_equal(instances.voice, store.speaker[own])
+        np.testing.assert_allclose(instances.vectors, expected, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(words.vectors[row], expected.mean(axis=0), rtol=1e-4, atol=1e-6)

@@ -229,6 +229,19 @@ def test_small_stores_are_trained_on(method: str, shape: dict[str, int], tmp_pat
 
 
 @pytest.mark.parametrize("method", EVERY)
+def test_words_that_all_sound_alike_are_one_clear_line_or_have_vectors(method: str, tmp_path: Path) -> None:
+    """Silence throughout: words differ in their duration at most."""
+    store = made_up_store(tmp_path / "store", speakers=3, utterances=12)
+    np.save(store.path / "frames.npy", np.zeros_like(np.load(store.path / "frames.npy")))
+    try:
+        run = s2v.train(store.path, tmp_path / "run", preset=method, device="cpu", quiet=True)
+    except UserError as error:
+        assert len(str(error)) <= 300 and "\n" not in str(error) and "sound" in str(error)
+    else:
+        assert np.isfinite(run.vectors()).all()
+
+
+@pytest.mark.parametrize("method", EVERY)
 def test_a_file_gives_back_the_encoder(method: str, aligned: Path, tmp_path: Path) -> None:
     s2v.extract(aligned, tmp_path / "store", jobs=1, quiet=True)
     run = s2v.train(tmp_path / "store", tmp_path / "run", preset=method, device="cpu", quiet=True)
