@@ -132,7 +132,7 @@ def make_examples(
         statistics=(
             vectors_of(STATISTICS, np.stack([statistics(own) for own in frames])) if STATISTICS in inputs else None
         ),
-        functionals=None if functionals is None else vectors_of(FUNCTIONALS, functionals),
+        functionals=vectors_of(FUNCTIONALS, functionals) if functionals is not None and FUNCTIONALS in inputs else None,
         spectrogram=spectrogram if SPECTROGRAM in inputs else None,
         waveform=list(utterances) if WAVEFORM in inputs else None,
         words=[tokenize(text) for text in texts] if WORDS in inputs else None,
