@@ -16,6 +16,11 @@ MEASURES = ("WA", "UA", "macro F1")
 N_DRAWS = 2000  # default number of bootstrap draws
 
 
+def are_probabilities(rows: np.ndarray) -> bool:
+    """Whether the last axis holds numbers from 0 to 1 that add up to 1 [shape=(..., n_classes)]."""
+    return bool((rows >= 0).all() and (np.abs(rows.sum(axis=-1) - 1) < 0.01).all())
+
+
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """Counts [shape=(n_classes, n_classes)], int64: row = true class, column = predicted class."""
     cells = np.asarray(true) * n_classes + np.asarray(predicted)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from emotion.data.examples import Examples
 from emotion.models.word_vectors import Pretrained
 from emotion.settings import EmotionSettings
+from speech2vec.model.word_encoder import check_shapes
 from speech2vec.runtime.config import Settings
+
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +134,13 @@ class Classifier(Protocol):
     def longest(self, settings: EmotionSettings) -> int | None:
         """The number of windows after which frames are cut; None if they are not."""
         return None
+
+
+def with_weights(make: Callable[[], N], weights: Mapping[str, Tensor]) -> N:
+    """A new network with weights from a file; a ValueError, before memory is claimed, if they are another's."""
+    with torch.device("meta"):
+        expected = make().state_dict()
+    check_shapes(weights, {name: tuple(tensor.shape) for name, tensor in expected.items()})
+    network = make()
+    network.load_state_dict(weights)
+    return network

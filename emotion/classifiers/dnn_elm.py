@@ -20,10 +20,11 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import expit, softmax
 from torch import nn
 
-from emotion.classifiers.base import Classifier, Context
+from emotion.classifiers.base import Classifier, Context, with_weights
 from emotion.data.examples import FRAMES, Examples
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import check_arrays
 
 _FILE = "dnn_elm.safetensors"
 Positive = Annotated[int, Field(gt=0)]
@@ -126,10 +127,13 @@ class DnnElm(Classifier):
     def load(self, folder: Path, context: Context) -> FittedDnnElm:
         own = context.settings.of(self.name, DnnElmSettings)
         tensors = load_file(folder / _FILE)
-        network = _network(own, context)
         names = [name for name in tensors if name.startswith("network.")]
-        network.load_state_dict({name.removeprefix("network."): torch.from_numpy(tensors.pop(name)) for name in names})
-        machine = {name: tensors[name] for name in ("mean", "deviation", "random", "output")}
+        weights = {name.removeprefix("network."): torch.from_numpy(tensors.pop(name)) for name in names}
+        network = with_weights(lambda: _network(own, context), weights)
+        n, units = 4 * len(context.labels), len(tensors["output"])
+        shapes = {"mean": (n,), "deviation": (n,), "random": (1 + n, units), "output": (units, len(context.labels))}
+        check_arrays(tensors, shapes)
+        machine = {name: tensors[name] for name in shapes}
         return FittedDnnElm(network.eval().to(context.device), machine, own)
 
 

@@ -5,6 +5,7 @@ Jin, Li, Chen & Wu, "Speech emotion recognition with acoustic and lexical featur
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,11 +135,13 @@ class Evector(Classifier):
         stored = read_json_as(folder / _WEIGHTS, dict[str, Any], "the words of an E-vector")
         counts = {str(word): np.array(own, dtype=np.float64) for word, own in stored["counts"].items()}
         n_classes = len(context.labels)
-        if any(own.shape != (n_classes,) for own in counts.values()):
+        if any(own.shape != (n_classes,) or not (own >= 0).all() for own in counts.values()):
             raise ValueError(f"{folder / _WEIGHTS} has counts of other classes")
         totals = sum(counts.values(), np.zeros(n_classes))
         words = WordCounts(counts, totals, float(stored["smoothing"]))
-        return FittedEvector(words, LinearMachine.load(folder / _MACHINE))
+        if not 0 < words.smoothing < math.inf:
+            raise ValueError(f"a smoothing of {words.smoothing}")
+        return FittedEvector(words, LinearMachine.load(folder / _MACHINE, len(context.labels)))
 
 
 def _words(examples: Examples) -> list[list[str]]:

@@ -19,6 +19,7 @@ from emotion.classifiers.base import Classifier, Context
 from emotion.data.examples import FRAMES, Examples
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import check_arrays
 
 if TYPE_CHECKING:
     from hmmlearn.hmm import GaussianHMM
@@ -100,10 +101,16 @@ class Hmm(Classifier):
             if f"{label}.means_" not in tensors:
                 models.append(None)
                 continue
-            model = _model(len(tensors[f"{label}.means_"]))
-            for name in _TENSORS:
-                setattr(model, name, tensors[f"{label}.{name}"])
-            model.n_features = tensors[f"{label}.means_"].shape[1]
+            n, n_features = tensors[f"{label}.means_"].shape
+            own = {name: tensors[f"{label}.{name}"] for name in _TENSORS}
+            shapes = {"startprob_": (n,), "transmat_": (n, n), "means_": (n, n_features), "_covars_": (n, n_features)}
+            check_arrays(own, shapes)
+            if n_features != context.n_features or not n or not (own["_covars_"] > 0).all():
+                raise ValueError(f"models of {n_features} features, or without variance")
+            model = _model(n)
+            for name, value in own.items():
+                setattr(model, name, value)
+            model.n_features = n_features
             models.append(model)
         return FittedHmm(models)
 

@@ -21,6 +21,7 @@ from emotion.data.normalise import Scaler
 from emotion.metrics import confusion_matrix, measures
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import check_arrays
 
 _FAR = 5.0  # standard deviations
 
@@ -87,10 +88,16 @@ class LinearMachine:
         save_file(asdict(self), path)
 
     @classmethod
-    def load(cls, path: Path) -> LinearMachine:
-        """Raises KeyError or what safetensors raises if the file is damaged."""
+    def load(cls, path: Path, n_classes: int) -> LinearMachine:
+        """Raises KeyError, ValueError or what safetensors raises if the file is damaged."""
         tensors = load_file(path)
-        return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+        machine = cls(**{field.name: tensors[field.name] for field in fields(cls)})
+        n = len(machine.mean)
+        shapes = {"mean": (n,), "deviation": (n,), "weights": (n_classes, n), "bias": (n_classes,)}
+        check_arrays(asdict(machine), {**shapes, "temperature": (), "cost": ()})
+        if not (machine.deviation > 0).all() or not machine.temperature > 0:
+            raise ValueError("a deviation or a temperature that is not above 0")
+        return machine
 
 
 def fit_linear_machine(

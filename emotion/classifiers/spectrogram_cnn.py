@@ -20,7 +20,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from emotion.classifiers.base import Classifier, Context
+from emotion.classifiers.base import Classifier, Context, with_weights
 from emotion.data.examples import SPECTROGRAM, Examples
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
@@ -208,8 +208,7 @@ class SpectrogramCnn(Classifier):
 
     def load(self, folder: Path, context: Context) -> FittedSpectrogramCnn:
         own = context.settings.of(self.name, SpectrogramCnnSettings)
-        network = self._network(own, context)
-        network.load_state_dict(load_file(folder / _FILE))
+        network = with_weights(lambda: self._network(own, context), load_file(folder / _FILE))
         return FittedSpectrogramCnn(network.eval().to(context.device), own, context.device)
 
     def _network(self, settings: SpectrogramCnnSettings, context: Context) -> Cnn:

@@ -53,7 +53,7 @@ class Svm(Classifier):
         return FittedSvm(machine, self.sources)
 
     def load(self, folder: Path, context: Context) -> FittedSvm:
-        return FittedSvm(LinearMachine.load(folder / _FILE), self.sources)
+        return FittedSvm(LinearMachine.load(folder / _FILE, len(context.labels)), self.sources)
 
 
 def _vectors(examples: Examples, sources: tuple[str, ...]) -> np.ndarray:

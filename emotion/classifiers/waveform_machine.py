@@ -96,7 +96,7 @@ class WaveformMachine:
 
     @classmethod
     def load(cls, folder: Path, vectors: WaveformVectors, context: Context) -> WaveformMachine:
-        machine = LinearMachine.load(folder / _MACHINE_FILE)
+        machine = LinearMachine.load(folder / _MACHINE_FILE, len(context.labels))
         population = load_file(folder / _POPULATION_FILE)["population"]
         return cls(machine, vectors, context.settings.training.normalisation, population)
 

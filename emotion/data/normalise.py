@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from emotion.settings import Normalisation
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.guarded import check_arrays
 from speech2vec.runtime.progress import log
 
 _FEW = 8  # recordings
@@ -48,6 +49,8 @@ class Scaler:
         return cls(mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
 
     def __call__(self, segment: np.ndarray) -> np.ndarray:
+        if segment.shape[-1] != len(self.mean):
+            raise UserError(f"{segment.shape[-1]} features to standardise, where training had {len(self.mean)}")
         return ((segment - self.mean) / self.deviation).astype(np.float32)
 
     def save(self, path: Path) -> None:
@@ -57,7 +60,13 @@ class Scaler:
     def load(cls, path: Path) -> Scaler | None:
         """The scaler in a file of tensors; None if it holds none. Raises what safetensors does of a damaged file."""
         tensors = load_file(path)
-        return cls(tensors["scaler.mean"], tensors["scaler.deviation"]) if "scaler.mean" in tensors else None
+        if "scaler.mean" not in tensors:
+            return None
+        shape = (len(tensors["scaler.mean"]),)
+        check_arrays(tensors, {"scaler.mean": shape, "scaler.deviation": shape})
+        if not (tensors["scaler.deviation"] > 0).all():
+            raise ValueError("a deviation that is not above 0")
+        return cls(tensors["scaler.mean"], tensors["scaler.deviation"])
 
 
 def normalise(

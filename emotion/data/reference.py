@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
 from emotion.data.examples import FRAMES, FUNCTIONALS, STATISTICS, statistics
 from emotion.data.normalise import Scaler, mean_of_speakers
-from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path
+from speech2vec.runtime.files import atomic_path, require_file
+from speech2vec.runtime.guarded import check_arrays, parsing
 
 _FOLDS = 5  # of speakers
 _FAR = 99  # %, of training recordings of speakers held out, that are nearer
@@ -107,10 +106,15 @@ class Reference:
     @classmethod
     def load(cls, path: Path) -> Reference:
         """Raises UserError if the file is damaged."""
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError, OSError) as error:
-            raise UserError(f"{path} is damaged: train again") from error
+        with parsing(path, "the reference of a run", "train again"):
+            found = cls(**load_file(require_file(path)))
+            n, scalars = len(found.mean), ("usual", "far", "shortest", "longest")
+            shapes = {"mean": (n,), "deviation": (n,), "precision": (n, n), **dict.fromkeys(scalars, ())}
+            shapes |= {"frames": (found.frames.size,), "functionals": (found.functionals.size,)}
+            check_arrays(asdict(found), shapes)
+            if not (found.deviation > 0).all() or not found.usual > 0:
+                raise ValueError("a deviation or a distance that is not above 0")
+            return found
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

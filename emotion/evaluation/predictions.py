@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from emotion.metrics import MEASURES, N_DRAWS, Resampling, confusion_matrix, interval, measures
+from emotion.metrics import MEASURES, N_DRAWS, Resampling, are_probabilities, confusion_matrix, interval, measures
 from emotion.training.run import CONTROL_FILE, PREDICTIONS_FILE, Run
 from speech2vec.evaluation.bootstrap import CONFIDENCE, Estimate
 from speech2vec.runtime.errors import UserError
@@ -84,8 +84,8 @@ class Predictions:
             of_class = [f"p_{label}" for label in run.labels]
             probabilities = np.array([[[row[p] for p in of_class] for row in rows] for rows in by_seed.values()], float)
             columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
-            if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is neither
-                raise ValueError("a probability is not between 0 and 1")
+            if not len(true) or not are_probabilities(probabilities):
+                raise ValueError("no rows, or a probability is not between 0 and 1")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             fault = shortened(str(error))
             raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error

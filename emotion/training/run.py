@@ -26,6 +26,7 @@ from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import data_warning
 from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS
 from emotion.data.reference import Reference
+from emotion.metrics import are_probabilities
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
 from emotion.training.member import DONE_FILE, TEST_FILE, Member
@@ -303,7 +304,8 @@ class Run:
         shape = (len(self.splits[fold]["test"]), len(self.labels))
         with parsing(path, "an array of probabilities", "remove its folder, and train with --resume"):
             probabilities = np.load(require_file(path), mmap_mode="r", allow_pickle=False)
-        if not isinstance(probabilities, np.ndarray) or probabilities.shape != shape or probabilities.dtype.kind != "f":
+        whole = isinstance(probabilities, np.ndarray) and probabilities.dtype.kind == "f"
+        if not whole or probabilities.shape != shape or not are_probabilities(probabilities):
             raise UserError(
                 f"{path} is not an array of {shape} probabilities: remove its folder, and train with --resume"
             )

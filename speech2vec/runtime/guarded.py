@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,16 @@ def read_array(path: Path, dtype: Any, shape: tuple[int | None, ...], remedy: st
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
         raise UserError(f"{path} is {shortened(found)}, not {' or '.join(map(str, dtypes))} of {wanted}: {remedy}")
     return array
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a ValueError that names the first array which is not of finite floating-point numbers, or of its shape."""
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.shape != shape:
+            raise ValueError(f"{shortened(name)} is of shape {array.shape}, not {shape}")
+        if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+            raise ValueError(f"{shortened(name)} holds numbers that are not finite, or of the type {array.dtype}")
 
 
 def read_text(path: Path, what: str = "a text") -> str:
