@@ -131,8 +131,9 @@ def _classifier(model: str, damaged: str = "run/**/*.*", read: Callable[[Path], 
         _make_prepared(folder)
         (folder / "vectors.txt").write_text("2 3\nhello 1 2 3\nneu 0 1 0\n")
         own = {name: value for name, value in _SHORT.items() if name.partition(".")[0] in model.split("+")}
-        embeddings = str(folder / "vectors.txt") if "embedding" in model else None
-        options: dict[str, Any] = {"folds": 3, "seeds": 1, "jobs": 1, "device": "cpu", "quiet": True}
+        embeddings = str(folder / "vectors.txt") if {"embedding", "mcnn_lstm"} & {*model.split("+")} else None
+        options: dict[str, Any] = {"seeds": 1, "jobs": 1, "device": "cpu", "quiet": True}
+        options["folds"] = 5 if "+" in model else 3  # a fusion has folds of its own, which need speakers
         emotion.train(
             folder / "prepared",
             folder / "run",

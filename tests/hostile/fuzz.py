@@ -31,6 +31,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other would count as computing
 HERE = Path(__file__).resolve().parent
 # FUZZ_TARGETS: a folder whose emotion_targets.py is used instead, for the tests of this program itself.
 OTHERS = [Path(os.environ["FUZZ_TARGETS"])] if "FUZZ_TARGETS" in os.environ else []

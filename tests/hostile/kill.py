@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices gain nothing from threads
 HERE = Path(__file__).resolve().parent
 PATHS = [HERE.parents[1], HERE, HERE.parent / "speech2vec", HERE.parent / "align", HERE.parent / "emotion"]
 sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
