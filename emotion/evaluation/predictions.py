@@ -85,7 +85,7 @@ class Predictions:
             probabilities = np.array([[[row[p] for p in of_class] for row in rows] for rows in by_seed.values()], float)
             columns = {name: np.array([row[name] for row in first], dtype=object) for name in _COLUMNS}
             if not len(true) or not are_probabilities(probabilities):
-                raise ValueError("no rows, or rows that are no probabilities")
+                raise ValueError("no rows, or a probability is not between 0 and 1")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             fault = shortened(str(error))
             raise UserError(f"{path} does not belong to {run.folder} ({fault}): train with --resume again") from error

@@ -177,6 +177,6 @@ def test_a_damaged_probability_is_one_line(tmp_path, number):
     run = written_run(tmp_path / "run", (0.9, 0.8, 0.7, 0.6))
     text = (run / "predictions.csv").read_text().replace("0.8", number, 1)
     (run / "predictions.csv").write_text(text)
-    with pytest.raises(UserError, match="rows that are no probabilities"):
+    with pytest.raises(UserError, match=r"a probability is not between 0 and 1"):
         emotion.report(run, tmp_path / "r.html", draws=100)
     assert not (tmp_path / "r.html").exists()
