@@ -83,8 +83,8 @@ class Reference:
     @property
     def population(self) -> dict[str, np.ndarray]:
         """The means over speakers, as `emotion.data.examples.make_examples` takes them."""
-        means = {FRAMES: self.frames, STATISTICS: self.statistics}
-        return {**means, FUNCTIONALS: self.functionals} if len(self.functionals) else means
+        means = {FRAMES: self.frames, STATISTICS: self.statistics, FUNCTIONALS: self.functionals}
+        return {name: mean for name, mean in means.items() if len(mean)}
 
     def distances(self, segments: Sequence[np.ndarray]) -> np.ndarray:
         """The distance of each recording, 1 for the median of training recordings [shape=(n_recordings,)]."""
@@ -107,10 +107,11 @@ class Reference:
     def load(cls, path: Path) -> Reference:
         """Raises UserError if the file is damaged."""
         with parsing(path, "the reference of a run", "train again"):
-            found = cls(**load_file(require_file(path)))
+            none = {"statistics": np.zeros(0, dtype=np.float32)}  # of a run made before these
+            found = cls(**{**none, **load_file(require_file(path))})
             n, scalars = len(found.mean), ("usual", "far", "shortest", "longest")
             shapes = {"mean": (n,), "deviation": (n,), "precision": (n, n), **dict.fromkeys(scalars, ())}
-            shapes |= {"frames": (found.frames.size,), "statistics": (n,), "functionals": (found.functionals.size,)}
+            shapes |= {"frames": (found.frames.size,), "statistics": (found.statistics.size,), "functionals": (found.functionals.size,)}
             check_arrays(asdict(found), shapes)
             if not (found.deviation > 0).all() or not found.usual > 0:
                 raise ValueError("a deviation or a distance that is not above 0")
