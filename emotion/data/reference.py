@@ -111,7 +111,11 @@ class Reference:
             found = cls(**{**none, **load_file(require_file(path))})
             n, scalars = len(found.mean), ("usual", "far", "shortest", "longest")
             shapes = {"mean": (n,), "deviation": (n,), "precision": (n, n), **dict.fromkeys(scalars, ())}
-            shapes |= {"frames": (found.frames.size,), "statistics": (found.statistics.size,), "functionals": (found.functionals.size,)}
+            shapes |= {
+                "frames": (found.frames.size,),
+                "statistics": (found.statistics.size,),
+                "functionals": (found.functionals.size,),
+            }
             check_arrays(asdict(found), shapes)
             if not (found.deviation > 0).all() or not found.usual > 0:
                 raise ValueError("a deviation or a distance that is not above 0")
