@@ -18,6 +18,7 @@ from emotion.data.examples import Examples
 from emotion.data.normalise import mean_of_speakers, normalise
 from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
+from speech2vec.runtime.guarded import check_arrays
 
 _IN_MEMORY = 4096  # recordings: the classifiers of all folds and seeds predict the same ones
 _MACHINE_FILE, _POPULATION_FILE = "machine.safetensors", "population.safetensors"
@@ -98,6 +99,7 @@ class WaveformMachine:
     def load(cls, folder: Path, vectors: WaveformVectors, context: Context) -> WaveformMachine:
         machine = LinearMachine.load(folder / _MACHINE_FILE, len(context.labels))
         population = load_file(folder / _POPULATION_FILE)["population"]
+        check_arrays({"population": population}, {"population": machine.mean.shape})
         return cls(machine, vectors, context.settings.training.normalisation, population)
 
     @property
