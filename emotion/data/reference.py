@@ -106,7 +106,7 @@ class Reference:
     @classmethod
     def load(cls, path: Path) -> Reference:
         """Raises UserError if the file is damaged."""
-        with parsing(path, "the reference of a run", "train again"):
+        with parsing(path, "the reference of a run, or is damaged", "train again"):
             found = cls(**load_file(require_file(path)))
             n, scalars = len(found.mean), ("usual", "far", "shortest", "longest")
             shapes = {"mean": (n,), "deviation": (n,), "precision": (n, n), **dict.fromkeys(scalars, ())}
