@@ -106,7 +106,7 @@ class Reference:
     @classmethod
     def load(cls, path: Path) -> Reference:
         """Raises UserError if the file is damaged."""
-        with parsing(path, "the reference of a run", "train again"):
+        with parsing(path, "the reference of a run, or is damaged", "train again"):
             none = {"statistics": np.zeros(0, dtype=np.float32)}  # of a run made before these
             found = cls(**{**none, **load_file(require_file(path))})
             n, scalars = len(found.mean), ("usual", "far", "shortest", "longest")

@@ -48,7 +48,7 @@ class Difference:
     points : Estimate
     about : str
         The only thing in which the systems differ: "audio", "words", "vectors" or "vector size"; "system" for another
-        classifier and the first dual encoder; "" for several.
+        classifier and the first dual encoder (the acoustic model where there is none); "" for several.
     seeds : int
         The smaller number of the two.
     """
@@ -101,7 +101,8 @@ def compare_systems(results: Mapping[TableSystem, Predictions]) -> list[Differen
         The systems were tested on different utterances.
     """
     systems = list(results)
-    reference = next((system for system in systems if system.model == "dual"), None)
+    of_model = {system.model: system for system in reversed(systems)}
+    reference = of_model.get("dual", of_model.get("acoustic"))
     drawn = {system: Resampled.of(predictions) for system, predictions in results.items()}
     found = []
     for i, second in enumerate(systems):

@@ -38,7 +38,7 @@ def test_the_distance_is_one_for_what_is_like_the_training_recordings(reference:
     same = Reference.load(tmp_path / "reference.safetensors")
     np.testing.assert_array_equal(same.distances(recordings(9, 1)), reference.distances(recordings(9, 1)))
     (tmp_path / "reference.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"is not the reference of a run .*: train again"):
+    with pytest.raises(UserError, match=r"is not the reference of a run, or is damaged .*: train again"):
         Reference.load(tmp_path / "reference.safetensors")
 
 

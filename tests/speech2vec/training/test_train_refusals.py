@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.console import run_app
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
+from speech2vec.training import run as runs
 from speech2vec.training import trainer
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
@@ -280,7 +282,7 @@ def test_a_run_whose_origin_has_the_wrong_shape(
         Run.load(run)
 
 
-@pytest.mark.parametrize("progress", ["[]", "7", '{"epoch": "1"}', '{"epoch": [1]}', '{"new": 1}', "[" * 100_000])
+@pytest.mark.parametrize("progress", ["[]", "{}", "7", '{"epoch": "1"}', '{"epoch": [1]}', '{"new": 1}', "[" * 100_000])
 def test_a_checkpoint_whose_progress_has_the_wrong_shape(
     store: Path, trained: Path, tmp_path: Path, command: Command, progress: str
 ) -> None:
@@ -291,3 +293,21 @@ def test_a_checkpoint_whose_progress_has_the_wrong_shape(
     code, _, errors = command(store, run, "--resume")
     assert code == 2 and len(errors) == 1 and "checkpoint" in errors[0]
     assert len(errors[0]) < 300 + len(str(run))
+
+
+def test_a_network_that_a_file_cannot_fill_is_not_made(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector_size of 4096 would claim 3 GB before the checkpoint is found to be another's."""
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    config = (run / "config.toml").read_text()
+    changed = re.sub(r"vector_size = \d+", "vector_size = 4096", config)
+    assert changed != config
+    (run / "config.toml").write_text(changed)
+
+    def made(n_mfcc: int, settings: object, seed: int) -> None:
+        raise AssertionError("the network was made")
+
+    monkeypatch.setattr(runs, "seeded_model", made)
+    with pytest.raises(UserError, match="belongs to another model"):
+        Run.load(run)
