@@ -196,7 +196,7 @@ def read_text(path: Path) -> str:
         raise FormatError("is not a file")
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(min(path.stat().st_size, MAX_BYTES) + 1)  # what it may read is claimed at once
     except OSError as error:
         raise FormatError(f"cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:

@@ -9,7 +9,7 @@ import numpy as np
 
 from emotion.data.audio_inputs import prepared_examples
 from emotion.data.dataset import Prepared
-from emotion.data.normalise import warn_of_speakers
+from emotion.data.normalise import check_features, warn_of_speakers
 from emotion.evaluation.predictions import Predictions
 from emotion.features.settings import FeatureSettings
 from emotion.prediction.outside import classify, warn_of_recordings
@@ -55,6 +55,7 @@ def predict_corpus(run: Run, members: list[Member], prepared: Prepared) -> tuple
     population = None if reference is None else reference.population
     examples = prepared_examples(run.inputs, run.settings, prepared, vectors, population)
     segments = [np.asarray(prepared.segment(i)) for i in range(len(prepared))]
+    check_features(segments, list(prepared.utterance_id))
     probabilities = classify(members, examples, segments, reference)
     how = run.settings.training.normalisation
     warn_of_recordings(reference, segments, list(prepared.utterance_id), float(prepared.meta["features"]["hop"]))

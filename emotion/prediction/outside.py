@@ -9,7 +9,9 @@ import numpy as np
 from emotion.classifiers.inner import apply_temperature
 from emotion.data.examples import Examples
 from emotion.data.reference import Reference
+from emotion.metrics import are_probabilities
 from emotion.training.member import Member
+from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 
 
@@ -30,8 +32,17 @@ def classify(
     Returns
     -------
     ndarray [shape=(n_utterances, n_classes)]
+
+    Raises
+    ------
+    UserError
+        The features are too large for probabilities.
     """
     probabilities = np.mean([member.predict_proba(examples) for member in members], axis=0)
+    if not are_probabilities(probabilities):
+        raise UserError(
+            "there are utterances for which the classifier has no probabilities: no sound has such features"
+        )
     if reference is None:
         return probabilities
     rows = zip(probabilities[:, np.newaxis], reference.temperatures(segments), strict=True)

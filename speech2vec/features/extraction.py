@@ -274,7 +274,7 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any], front_end: Fro
         front_end.dtype,
         aligned=plan["aligned"],
         aligned_folder=plan.get("aligned_folder", ""),
-        synthetic=plan["synthetic"],
+        synthetic=plan.get("synthetic", False),
         normalisation={name: {"mean": m.tolist(), "deviation": d.tolist()} for name, m, d in moments},
         seconds_of_audio=result.seconds,
         short_words=result.short_words,

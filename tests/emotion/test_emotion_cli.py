@@ -367,6 +367,11 @@ def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_
     invoke(*prepare, "-o", tmp_path / "loud", "--set", "features.loudness=recorded")
     with pytest.raises(UserError, match=r"prepare it with --set features\.loudness=active"):
         invoke("evaluate", tmp_path / "run", "--on", tmp_path / "loud", "-o", tmp_path / "x", "--quiet")
+    features = np.load(tmp_path / "other" / "features.npy")
+    features[3] = np.nan
+    np.save(tmp_path / "other" / "features.npy", features)
+    with pytest.raises(UserError, match=r"features of utterance '.*' contain NaN"):
+        invoke("evaluate", tmp_path / "run", "--on", tmp_path / "other", "-o", tmp_path / "x", "--quiet")
     # A gain, and silence at both ends, leave the probabilities as they are.
     quiet, rate = sf.read(tmp_path / "t1-0.wav")
     for name, signal in (

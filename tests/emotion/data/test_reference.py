@@ -71,6 +71,9 @@ def test_probabilities_far_from_the_training_recordings_are_less_sure(reference:
     expected = apply_temperature(np.array([[0.03, 0.97]]), float(reference.temperatures(far)[0]))
     np.testing.assert_allclose(found[1:], expected)
     np.testing.assert_allclose(classify(members, far, far, None), [[0.03, 0.97]])
+    monkeypatch.setattr(Sure, "predict_proba", lambda self, examples: np.full((len(examples), 2), np.nan))
+    with pytest.raises(UserError, match="has no probabilities"):
+        classify(members, far, far, None)
 
 
 def test_warnings_name_recordings_and_speakers(reference: Reference, caplog: pytest.LogCaptureFixture) -> None:

@@ -297,9 +297,15 @@ def test_synthetic_speech_is_called_so(tmp_path: Path, aligned: Path, small_part
     extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
     for k in (1, 2):
         extract(aligned, tmp_path / f"shard{k}", SETTINGS, shard=(k, 2), quiet=True)
-    merge([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "merged")
+    shards = [tmp_path / "shard1", tmp_path / "shard2"]
+    merge(shards, tmp_path / "merged")
     found = {name: Store.open(tmp_path / name).synthetic for name in ("real", "store", "merged")}
     assert found == {"real": False, "store": True, "merged": True}
+    for shard in shards:  # a plan that does not say is of real speech
+        plan = json.loads((shard / "parts" / "plan.json").read_text())
+        del plan["synthetic"]
+        (shard / "parts" / "plan.json").write_text(json.dumps(plan))
+    assert not merge(shards, tmp_path / "again").failed and not Store.open(tmp_path / "again").synthetic
 
 
 def test_a_part_carries_its_own_words_only_to_another_process(aligned: Path, small_parts: None) -> None:
