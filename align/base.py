@@ -26,6 +26,7 @@ from speech2vec.runtime.errors import UserError, clear_line
 
 log = logging.getLogger("speech2vec.align")
 
+MOST_LETTERS_PER_SECOND = 100  # fast speech has 25
 _DETAIL_LIMIT = 200  # characters of an exception's message
 
 ALIGNERS: Mapping[str, str] = {
@@ -230,7 +231,7 @@ def load_input(utterance: Utterance, sampling_rate: int) -> AlignmentInput | Fai
     Returns
     -------
     AlignmentInput or Failure
-        A failure if there are no words or the audio cannot be read.
+        A failure if there are no words, more than anyone can say, or the audio cannot be read.
     """
     tokens = tokenize(utterance.text)
     if not tokens:
@@ -239,7 +240,16 @@ def load_input(utterance: Utterance, sampling_rate: int) -> AlignmentInput | Fai
         samples = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
     except audio.AudioError as error:
         return Failure(utterance.utterance_id, Reason.UNREADABLE_AUDIO, str(error))
-    return AlignmentInput(tokens, samples)
+    return unsayable(utterance, tokens, len(samples) / sampling_rate) or AlignmentInput(tokens, samples)
+
+
+def unsayable(utterance: Utterance, tokens: Sequence[str], seconds: float) -> Failure | None:
+    """A failure if a transcript has more letters than anyone can say: an aligner could look for them for hours."""
+    letters = sum(map(len, tokens))
+    if letters <= MOST_LETTERS_PER_SECOND * (1 + seconds):
+        return None
+    detail = f"{len(tokens):,} word(s) of {letters:,} letters in {seconds:.2f} s: is it the right transcript?"
+    return Failure(utterance.utterance_id, Reason.AUDIO_TOO_SHORT, detail)
 
 
 def to_file_time(utterance: Utterance, word: str, start: float, end: float, score: float | None) -> Word:

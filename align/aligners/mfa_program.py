@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from align.base import AlignmentError, Failure, Reason
+from align.base import AlignmentError, Failure, Reason, unsayable
 from speech2vec.corpus import audio
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
@@ -231,6 +231,8 @@ def write_item(utterance: Utterance, speaker: str, name: str, corpus: Path) -> I
     duration = len(samples) / SAMPLING_RATE
     if duration < SHORTEST_SECONDS:
         return Failure(utterance.utterance_id, Reason.AUDIO_TOO_SHORT, f"{duration:.3f} s")
+    if failure := unsayable(utterance, tokens, duration):
+        return failure
     folder = corpus / speaker
     folder.mkdir(parents=True, exist_ok=True)
     whole = utterance.start is None and utterance.end is None

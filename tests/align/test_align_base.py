@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +15,14 @@ from align.base import (
     Aligned,
     Aligner,
     AlignmentError,
+    AlignmentInput,
     AlignmentResult,
     Failure,
     Reason,
     align_batch,
     check_results,
     load_aligner,
+    load_input,
 )
 from speech2vec.corpus import readers
 from speech2vec.corpus.manifest import Utterance, Word, read_utterances, read_words
@@ -177,3 +181,15 @@ def test_a_module_in_the_working_folder_is_found(tmp_path, monkeypatch):
     assert kind.__name__ == "Mine" and kind(None, jobs=3, device="cpu").jobs == 3
     # What it does not define is the default of the base class.
     assert (kind.settings_type, kind.whole_corpus, kind.parallel, kind.takes_device) == (Settings, False, False, True)
+
+
+@pytest.mark.parametrize("text", ["word " * 400_000, "a" * 30_000_000], ids=["words", "a word"])
+def test_more_than_anyone_can_say_is_not_looked_for(tmp_path: Path, text: str) -> None:
+    sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    failure = load_input(Utterance("a", tmp_path / "a.wav", text, "s"), 16000)
+    assert isinstance(failure, Failure) and failure.reason is Reason.AUDIO_TOO_SHORT
+    assert "is it the right transcript?" in failure.detail and len(failure.detail) < 150
+    # The fastest of real speech is far below.
+    assert isinstance(
+        load_input(Utterance("a", tmp_path / "a.wav", "quick words, said fast", "s"), 16000), AlignmentInput
+    )
