@@ -33,6 +33,7 @@ from speech2vec.evaluation.matched_pairs import (
 from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.progress import log
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import Instances, instances_by_row, open_run, with_counts
 from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
@@ -160,27 +161,20 @@ def check_homophones(
     instances : mapping or None
         Row of a word -> its instances, for all of ``pairs.rows()``. Then all cosines are those of `instance_cosines`,
         so that halves, homophones and random pairs differ only in what is compared. Pairs without enough instances and
-        voices for halves are left out.
+        voices for halves are left out; if all are, there is no comparison with halves, and a warning.
     seed : int
-
-    Raises
-    ------
-    UserError
-        No pair has enough instances for halves.
     """
     ranks = _ranks(vectors, pairs)
     split: np.ndarray | None = None
-    if instances is None:
-        homophone, random = pair_cosines(vectors, pairs)
-    else:
-        homophone, split, random = instance_cosines(pairs, instances, seed)
-        kept = ~np.isnan(split)
-        if not kept.any():
-            raise UserError(
-                "no homophone has instances of two voices to split into halves: the check needs a larger corpus"
-            )
-        pairs, ranks = pairs.subset(kept), ranks[kept]
-        homophone, split, random = homophone[kept], split[kept], random[kept]
+    homophone, random = pair_cosines(vectors, pairs)
+    if instances is not None:
+        of_instances = instance_cosines(pairs, instances, seed)
+        kept = ~np.isnan(of_instances[1])
+        if kept.any():
+            pairs, ranks = pairs.subset(kept), ranks[kept]
+            homophone, split, random = (cosines[kept] for cosines in of_instances)
+        else:
+            log.warning("no homophone has instances of two voices, so none is compared with halves of a word")
     examples = [
         {
             "words": [vectors.words[pairs.first[i]], vectors.words[pairs.second[i]]],

@@ -115,9 +115,6 @@ def test_pairs_without_two_voices_or_enough_instances_are_left_out(dictionary) -
     rows = [int(pairs.first[0]), int(pairs.second[0])]
     single = instances | {row: instances[row].subset(np.arange(1)) for row in rows}
     assert check_homophones(vectors, pairs, single).n_pairs == 39
-    of_one_voice = {row: Instances(own.vectors, np.zeros(len(own), dtype=int)) for row, own in instances.items()}
-    with pytest.raises(UserError, match="no homophone has instances of two voices"):
-        check_homophones(vectors, pairs, of_one_voice)
 
 
 def test_few_pairs_give_no_verdict(dictionary) -> None:
@@ -320,3 +317,11 @@ def test_a_dictionary_of_ones_own(tmp_path: Path) -> None:
         first_pronunciations(file)
     with pytest.raises(UserError, match="cannot be read"):
         first_pronunciations(tmp_path / "none.dict")
+
+
+def test_of_one_voice_there_are_no_halves_in_others(dictionary, caplog) -> None:
+    vectors, instances = spoken(dictionary, from_sound=True, n_voices=1)
+    check = check_homophones(vectors, homophone_pairs(vectors, dictionary), instances)
+    assert check.split_halves is None and check.auc_split is None and not check.from_instances
+    assert check.n_pairs == 40 and check.auc_random.value > 0.99
+    assert "none is compared with halves" in caplog.text
