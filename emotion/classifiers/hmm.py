@@ -107,6 +107,9 @@ class Hmm(Classifier):
             check_arrays(own, shapes)
             if n_features != context.n_features or not n or not (own["_covars_"] > 0).all():
                 raise ValueError(f"models of {n_features} features, or without variance")
+            probabilities = np.vstack([own["startprob_"], own["transmat_"]])
+            if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(axis=1), 1):
+                raise ValueError("a model whose states have no probabilities")
             model = _model(n)
             for name, value in own.items():
                 setattr(model, name, value)

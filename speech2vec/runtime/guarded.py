@@ -26,7 +26,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins a formula in a spread
 
 # Run-length encoding makes a column of one value as small as one wishes: what a file may become in memory is bounded
 # by its size, as for archives.
-_MOST_ROWS_PER_BYTE, _MOST_ROWS_OF_ANY = 20, 1_000_000
+_MOST_ROWS_PER_BYTE, _MOST_ROWS_OF_ANY = 5, 50_000
 
 
 @contextlib.contextmanager

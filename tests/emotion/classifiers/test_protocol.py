@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from emotion.classifiers.base import Context
 from emotion.classifiers.registry import CLASSIFIERS, check_settings, load_classifier
@@ -194,3 +195,14 @@ def test_states_that_few_short_utterances_never_reach_do_no_harm():
     train = Examples(labels=labels, speakers=speakers, frames=frames)
     found = hmm.fit(train, train, context()).predict_proba(train)
     assert np.isfinite(found).all() and np.allclose(found.sum(axis=1), 1)
+
+
+def test_a_hidden_markov_model_whose_states_lead_nowhere_is_not_loaded(tmp_path):
+    pytest.importorskip("hmmlearn")
+    hmm, examples = load_classifier("hmm"), made_up({"frames"})
+    hmm.fit(examples, examples, context()).save(tmp_path)
+    tensors = load_file(tmp_path / "hmm.safetensors")
+    tensors["0.transmat_"][0] = 1e-155
+    save_file(tensors, tmp_path / "hmm.safetensors")
+    with pytest.raises(ValueError, match="states have no probabilities"):
+        hmm.load(tmp_path, context())
