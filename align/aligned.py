@@ -6,6 +6,7 @@ Every utterance of the corpus is either in words.parquet, or with the reason why
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -262,6 +263,8 @@ def _check_complete(folders: Sequence[Path], reports: Sequence[dict[str, Any]]) 
     if len(totals) > 1:
         raise UserError(f"the shards are of different totals: {', '.join(sorted(shards.values()))}")
     (total,) = totals
-    missing = [f"{k}/{total}" for k in range(1, total + 1) if (k, total) not in numbers]
-    if missing:
-        raise UserError(f"shard(s) {', '.join(missing)} are missing: nothing was merged")
+    missing = (f"{k}/{total}" for k in range(1, total + 1) if (k, total) not in numbers)
+    if first := list(itertools.islice(missing, 10)):
+        more = total - len(numbers) - len(first)
+        rest = f" and {more:,} more" if more > 0 else ""
+        raise UserError(f"shard(s) {', '.join(first)}{rest} are missing: nothing was merged")

@@ -65,9 +65,10 @@ def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
     try:
         with require_file(path).open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                if not line.strip() or line.startswith((";;;", "#")):
+                content = line.partition(" #")[0].split()
+                if not content or line.startswith((";;;", "#")):
                     continue
-                spelled, *phones = line.partition(" #")[0].split()
+                spelled, *phones = content
                 if not phones:
                     raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
                 pronunciations.setdefault(without_variant(spelled).lower(), []).append(tuple(phones))

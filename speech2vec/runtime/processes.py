@@ -46,7 +46,8 @@ def parse_shard(text: str) -> tuple[int, int]:
         If `text` is not K/N with 1 <= K <= N.
     """
     k, slash, n = text.partition("/")
-    if not slash or not k.isdecimal() or not n.isdecimal() or not 1 <= int(k) <= int(n):
+    plain = slash and k.isdecimal() and n.isdecimal() and max(len(k), len(n)) < 10
+    if not plain or not 1 <= int(k) <= int(n):
         raise UserError(f"--shard takes K/N with K from 1 to N (for example 2/8), not '{text}'")
     return int(k), int(n)
 

@@ -237,7 +237,7 @@ def test_shards_are_the_corpus(n_utterances, n_problems, n):
     assert sorted(p.utterance_id for s in shards for p in s.problems) == [p.utterance_id for p in asked.problems]
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/", "-1/2"])
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/", "-1/2", "1/" + "9" * 5000])
 def test_bad_shards(text):
     with pytest.raises(UserError, match="--shard takes K/N"):
         parse_shard(text)
@@ -258,6 +258,10 @@ def test_merged_shards_are_the_run_in_one_piece(own, tmp_path):
     )
     with pytest.raises(UserError, match=r"2/3 are missing"):
         merge_aligned([folders[0], folders[2]], tmp_path / "half")
+    report = json.loads((folders[0] / "report.json").read_text())
+    (folders[0] / "report.json").write_text(json.dumps({**report, "shard": "1/999999999"}))
+    with pytest.raises(UserError, match=r"3/999999999, .* and 999,999,988 more are missing"):
+        merge_aligned(folders[:1], tmp_path / "huge")
     with pytest.raises(UserError, match="is in "):
         merge_aligned([tmp_path / "whole", tmp_path / "merged"], tmp_path / "twice")
 

@@ -128,3 +128,8 @@ def test_bad_dictionaries(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         Pronunciations(path)
+
+
+def test_a_comment_after_blanks_alone_is_no_word(tmp_path):
+    (tmp_path / "own.dict").write_text("word W ER D\n # a remark\n  \nturn T ER N # another\n")
+    assert Pronunciations(tmp_path / "own.dict").pronounce("turn").phones == ("T", "ER", "N")
