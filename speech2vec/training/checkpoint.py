@@ -123,7 +123,10 @@ class Checkpoint:
         fits = not state or state.keys() == shapes.keys()
         if not fits or any(t.ndim and t.shape != shapes[n] for n, values in state.items() for t in values.values()):
             raise self._of_another_optimiser()
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        try:
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        except KeyError as error:  # a part of its state is missing, such as Adam's step
+            raise self._of_another_optimiser() from error
 
 
 def require_same_shapes(path: Path, expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> None:

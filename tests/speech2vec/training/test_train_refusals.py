@@ -206,6 +206,7 @@ def test_a_checkpoint_of_something_else(whole: Path, trained: Path, tmp_path: Pa
         (tensors, json.dumps(3), "does not hold a training state"),
         ({**tensors, optimiser: torch.zeros(99)}, progress, "the state of another optimiser"),
         ({k: v for k, v in tensors.items() if not k.startswith("optimiser.3")}, progress, "the state of another"),
+        ({k: v for k, v in tensors.items() if not k.endswith(".step")}, progress, "the state of another optimiser"),
     ]
     for content, metadata, expected in cases:
         save_file(content, file, metadata={"progress": metadata} if metadata else None)
