@@ -28,6 +28,8 @@ from speech2vec.runtime.files import read_json, write_json
 
 _ENCODER_FILE = "pretrained.json"
 _PERCENTILES = (10, 50, 90)
+Pooled = Literal["mean", "deviation", "percentiles"]
+POOLING: tuple[Pooled, ...] = ("mean", "deviation", "percentiles")
 
 
 class PretrainedSettings(LinearSettings):
@@ -40,6 +42,8 @@ class PretrainedSettings(LinearSettings):
     layers : tuple of int
         Whose frames are used: 0 is the input of the first layer. Empty: all between the first layer's output and the
         last layer's, without the latter.
+    pooling : tuple of {"mean", "deviation", "percentiles"}
+        Statistics over time of each number of a frame; the percentiles are 10, 50 and 90.
     costs, multi_class
         There are more features than utterances, so that small costs separate all classes. A machine for each class
         against the rest was better on RAVDESS and no worse on nEMO.
@@ -47,6 +51,7 @@ class PretrainedSettings(LinearSettings):
 
     encoder: str = ""
     layers: tuple[int, ...] = ()
+    pooling: Annotated[tuple[Pooled, ...], Field(min_length=1)] = POOLING
     costs: Annotated[tuple[Cost, ...], Field(min_length=1)] = (3e-5, 1e-4, 3e-4)
     multi_class: Literal["crammer_singer", "ovr"] = "ovr"
 
@@ -76,29 +81,30 @@ class Pretrained(Classifier):
         layers = own.layers or tuple(range(1, encoder.n_layers)) or (encoder.n_layers,)
         for layer in layers:
             encoder.check_layer(layer)
-        return FittedPretrained.fit(_statistics(encoder, layers), train, context, own)
+        return FittedPretrained.fit(_statistics(encoder, layers, own.pooling), train, context, own)
 
     def load(self, folder: Path, context: Context) -> WaveformMachine:
-        described = read_json(folder / _ENCODER_FILE)
+        own, described = context.settings.of(self.name, PretrainedSettings), read_json(folder / _ENCODER_FILE)
         encoder = open_encoder(described["encoder"])
         if encoder.weights != described["weights"]:
             raise UserError(f"the encoder {encoder.name} has other weights than the one that {folder} was trained on")
-        return FittedPretrained.load(folder, _statistics(encoder, tuple(described["layers"])), context)
+        return FittedPretrained.load(folder, _statistics(encoder, tuple(described["layers"]), own.pooling), context)
 
 
 @lru_cache
-def _statistics(encoder: PretrainedEncoder, layers: tuple[int, ...]) -> WaveformVectors:
+def _statistics(encoder: PretrainedEncoder, layers: tuple[int, ...], pooling: tuple[Pooled, ...]) -> WaveformVectors:
     def compute(utterance: Utterance) -> np.ndarray:
-        return layer_statistics(encoder.encode_layers(load_waveform(utterance), layers=layers))
+        return layer_statistics(encoder.encode_layers(load_waveform(utterance), layers=layers), pooling)
 
     facts = {"encoder": encoder.name, "weights": encoder.weights, "layers": list(layers)}
-    return WaveformVectors(f"pretrained-{encoder.weights}-{'-'.join(map(str, layers))}", compute, facts)
+    pooled = () if pooling == POOLING else pooling
+    return WaveformVectors("-".join(map(str, ("pretrained", encoder.weights, *layers, *pooled))), compute, facts)
 
 
-def layer_statistics(frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Mean, deviation and percentiles 10, 50 and 90 over time.
+def layer_statistics(frames: np.ndarray | Sequence[np.ndarray], pooling: Sequence[Pooled] = POOLING) -> np.ndarray:
+    """Statistics over time: mean, deviation, and percentiles 10, 50 and 90.
 
-    [shape=(n_layers, n_frames, hidden_size)] -> [shape=(5 * n_layers * hidden_size,)], float32
+    [shape=(n_layers, n_frames, hidden_size)] -> [shape=(n_statistics * n_layers * hidden_size,)], float32
 
     Examples
     --------
@@ -106,5 +112,9 @@ def layer_statistics(frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     array([1.  , 0.82, 0.2 , 1.  , 1.8 ], dtype=float32)
     """
     values = np.asarray(frames, dtype=np.float32)
-    percentiles = np.percentile(values, _PERCENTILES, axis=1)
-    return np.concatenate([values.mean(axis=1)[None], values.std(axis=1)[None], percentiles]).ravel().astype(np.float32)
+    found = {
+        "mean": lambda: values.mean(axis=1)[None],
+        "deviation": lambda: values.std(axis=1)[None],
+        "percentiles": lambda: np.percentile(values, _PERCENTILES, axis=1),
+    }
+    return np.concatenate([found[name]() for name in pooling]).ravel().astype(np.float32)

@@ -15,7 +15,7 @@ from emotion.classifiers.base import Context
 from emotion.classifiers.linear import LinearMachine, LinearSettings, fit_linear_machine
 from emotion.data.cache import cached_vectors
 from emotion.data.examples import Examples
-from emotion.data.normalise import mean_of_speakers, normalise
+from emotion.data.normalise import mean_of_speakers, normalise_vectors
 from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.runtime.guarded import check_arrays
@@ -83,13 +83,13 @@ class WaveformMachine:
         """Train on the vectors of recordings."""
         x, how = vectors.of(train), context.settings.training.normalisation
         population = mean_of_speakers(list(x[:, None]), train.speakers.tolist())
-        x = _normalised(x, train, how, population)
+        x = normalise_vectors(x, train.speakers.tolist(), how, population)
         machine = fit_linear_machine(x, train.labels, train.speakers, len(context.labels), settings)
         return cls(machine, vectors, how, population)
 
     def predict_proba(self, examples: Examples) -> np.ndarray:
-        x = self.vectors.of(examples)
-        return self.machine.predict_proba(_normalised(x, examples, self.how, self.population))
+        x = normalise_vectors(self.vectors.of(examples), examples.speakers.tolist(), self.how, self.population)
+        return self.machine.predict_proba(x)
 
     def save(self, folder: Path) -> None:
         self.machine.save(folder / _MACHINE_FILE)
@@ -105,8 +105,3 @@ class WaveformMachine:
     @property
     def facts(self) -> dict[str, Any]:
         return {**self.machine.facts, **self.vectors.facts}
-
-
-def _normalised(x: np.ndarray, examples: Examples, how: Normalisation, population: np.ndarray) -> np.ndarray:
-    rows = normalise(list(x[:, None]), examples.speakers.tolist(), how, population)
-    return np.concatenate(rows) if rows else x

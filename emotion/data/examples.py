@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion.data.normalise import Scaler, normalise
+from emotion.data.normalise import Scaler, normalise, normalise_vectors
 from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
@@ -123,7 +123,7 @@ def make_examples(
     means = population or {}
 
     def vectors_of(name: str, found: np.ndarray) -> np.ndarray:
-        return np.concatenate(normalise(list(found[:, np.newaxis]), speakers, normalisation, means.get(name)))
+        return normalise_vectors(found, speakers, normalisation, means.get(name))
 
     return Examples(
         labels=labels,

@@ -102,6 +102,13 @@ def normalise(
     return result
 
 
+def normalise_vectors(
+    x: np.ndarray, speakers: Sequence[str], how: Normalisation, population: np.ndarray | None = None
+) -> np.ndarray:
+    """`normalise` of recordings that are one vector each: [shape=(n, n_features)] -> the same shape."""
+    return np.concatenate(normalise(list(x[:, np.newaxis]), speakers, how, population)) if len(x) else x
+
+
 def mean_of_speakers(segments: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
     """Mean over speakers of the mean of their windows [shape=(n_features,)]."""
     found: np.ndarray = np.mean([_mean([segments[i] for i in rows]) for rows in _rows_of_speakers(speakers)], axis=0)

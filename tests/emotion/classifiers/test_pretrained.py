@@ -71,6 +71,19 @@ def test_it_tells_sounds_apart_and_is_the_same_once_loaded(tmp_path, encoder, no
     np.testing.assert_allclose(cached.predict_proba(test), probabilities, atol=1e-6)
 
 
+def test_pooling_chooses_the_statistics(tmp_path, encoder):
+    train = replace(recordings(tmp_path / "audio"), cache=tmp_path / "cache")
+    nothing = train.part(np.zeros(0, np.int64))
+    about = context(encoder, **{"pretrained.pooling": ["mean", "deviation"]})
+    fitted = Pretrained().fit(train, nothing, about)
+    assert fitted.facts["parameters"] == 2 * (2 * 32 + 1)
+    assert Pretrained().fit(train, nothing, context(encoder)).facts["parameters"] == 2 * (5 * 32 + 1)  # another cache
+    (tmp_path / "model").mkdir()
+    fitted.save(tmp_path / "model")
+    loaded = Pretrained().load(tmp_path / "model", about)
+    np.testing.assert_allclose(loaded.predict_proba(train), fitted.predict_proba(train), atol=1e-6)
+
+
 def test_it_finds_nothing_where_there_is_nothing(tmp_path, encoder):
     train, test = recordings(tmp_path, 32, 0, informative=False), recordings(tmp_path, 60, 1, informative=False)
     fitted = Pretrained().fit(train, train.part(np.zeros(0, np.int64)), context(encoder))
