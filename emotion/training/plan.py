@@ -32,7 +32,7 @@ from emotion.settings import EmotionSettings
 from emotion.training.run import Run
 from speech2vec.runtime.config import validate_settings
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import inside
+from speech2vec.runtime.files import inside, remove_partial
 from speech2vec.runtime.progress import log
 from speech2vec.training.run import LAST
 from speech2vec.training.run import Run as Speech2VecRun
@@ -282,6 +282,5 @@ def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: Emotion
     known = set(prepared.utterance_id)
     if any(name not in known for parts in run.splits.values() for names in parts.values() for name in names):
         raise UserError(f"{folder} was started with other utterances than those of {prepared.folder}")
-    for partial_file in folder.glob(".*.tmp"):  # left by a process that was killed while writing
-        partial_file.unlink()
+    remove_partial(folder)
     return run

@@ -37,6 +37,7 @@ from speech2vec.runtime.files import (
     atomic_path,
     inside,
     read_json_as,
+    remove_partial,
     require_file,
     shortened,
     write_json,
@@ -124,6 +125,7 @@ class Run:
     ) -> Run:
         """Write a new run folder; it is complete once ``run.json``, the last file, exists."""
         folder.mkdir(parents=True, exist_ok=True)
+        remove_partial(folder)  # of one that was killed before it was a run
         with atomic_path(folder / CONFIG_FILE) as temporary:
             temporary.write_text(to_toml(settings), encoding="utf-8")
         write_json(folder / "environment.json", environment())

@@ -33,7 +33,7 @@ from speech2vec.features.parts import (
 )
 from speech2vec.features.store import FRAMES_FILE, META_FILE, read_meta, starts_of_runs, write_store
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import only_writer, write_json
+from speech2vec.runtime.files import only_writer, remove_partial, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.processes import in_processes
 from speech2vec.runtime.progress import Tracker
@@ -175,9 +175,7 @@ def _resume(store: Path, plan_json: dict[str, Any], shard: tuple[int, int] | Non
             raise UserError(
                 f"{store} contains parts of another extraction (other settings, words or shard); --force starts over"
             )
-        # Partial files of a killed run, whose processes ended with it.
-        for partial_file in (*store.glob(".*.tmp"), *plan.parent.glob(".*.tmp")):
-            partial_file.unlink()
+        remove_partial(store)  # its processes ended with the one that was killed
         return None
     if (store / META_FILE).exists():
         meta = read_meta(store)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -21,6 +22,7 @@ from speech2vec.runtime.errors import UserError
 
 # What a file system without locks (some network and FUSE mounts) answers to flock.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+_PARTIAL = re.compile(r"\..+\.\d+\.tmp")  # what is being written: .NAME.PROCESS.tmp
 
 
 @contextlib.contextmanager
@@ -45,6 +47,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left of files and folders that they were writing; no other may write there."""
+    for left in list(folder.rglob(".*.tmp")):
+        if not _PARTIAL.fullmatch(left.name):
+            continue
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)  # it may have gone with its folder
 
 
 @contextlib.contextmanager

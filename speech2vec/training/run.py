@@ -21,7 +21,7 @@ from speech2vec.runtime.config import differences, fingerprint, read_toml, to_to
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json_as, require_file, write_json
+from speech2vec.runtime.files import atomic_path, read_json_as, remove_partial, require_file, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint, require_same_shapes
@@ -81,6 +81,7 @@ def create_run(
     if force:
         claim_output(run, force=force, inputs=[store.path], folder=RUN_CONTENTS)
     run.mkdir(parents=True, exist_ok=True)
+    remove_partial(run)  # of one that was killed before it was a run
     origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
     write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic, "labels": labels})
     write_json(run / ENVIRONMENT_FILE, {**environment(), "device": device, "processes": n_processes})
@@ -122,8 +123,7 @@ def check_resumed(run: Path, store: Store, settings: TrainSettings) -> Path:
     if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
         raise UserError(f"{run} was started on another store ({origin.get('path')}) than {store.path}")
     last = checkpoint_file(run, LAST)
-    for partial_file in last.parent.glob(".*.tmp"):  # left by a process that was killed while writing
-        partial_file.unlink()
+    remove_partial(run)
     return last
 
 

@@ -21,6 +21,7 @@ from speech2vec.runtime.files import (
     only_writer,
     read_json,
     read_json_as,
+    remove_partial,
     write_json,
 )
 
@@ -185,3 +186,14 @@ def test_json_that_no_file_can_hold_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written: a path or text in it is not UTF-8"):
         write_json(tmp_path / "a.json", {"path": "\udce9"})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = [tmp_path / ".run.json.71.tmp", tmp_path / "parts" / ".seed-0.8.tmp" / "model"]
+    kept = [tmp_path / "run.json", tmp_path / ".notes.tmp", tmp_path / "mine.5.tmp", tmp_path / "parts" / "a"]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    remove_partial(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    assert not left[1].parent.exists()

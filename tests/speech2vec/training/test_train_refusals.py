@@ -312,3 +312,14 @@ def test_a_network_that_a_file_cannot_fill_is_not_made(
     monkeypatch.setattr(runs, "seeded_model", made)
     with pytest.raises(UserError, match="belongs to another model"):
         Run.load(run)
+
+
+def test_a_training_killed_at_its_very_beginning_leaves_nothing_behind(
+    store: Path, tmp_path: Path, command: Command
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".environment.json.71.tmp").write_text("{")  # before there was a config.toml
+    code, _, said = command(store, run, "--resume")
+    assert code == 0, said
+    assert not [path for path in run.rglob("*") if path.name.endswith(".tmp")]
