@@ -214,7 +214,8 @@ def run(
             command = [sys.executable, str(HERE / "fuzz.py"), "--work", "--seed", str(seed), "--target", target]
             command += ["--inputs", str(inputs), "--first", str(first), "--until", str(until)]
             command += ["--folder", folder, "--log", str(log), "--place", str(place)]
-            ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            env = {**os.environ, "TMPDIR": folder}  # what a process that hangs leaves goes with the folder
+            ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=env)
             (at,) = struct.unpack("<q", place.read_bytes())
             if ended.returncode == 0:
                 break

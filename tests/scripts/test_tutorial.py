@@ -12,12 +12,13 @@ NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("espeakng_loader", reason="the synthesiser of the demo is not installed")
     nbformat = pytest.importorskip("nbformat", reason="nbformat, nbclient and ipykernel run notebooks")
     nbclient = pytest.importorskip("nbclient", reason="nbformat, nbclient and ipykernel run notebooks")
     pytest.importorskip("ipykernel", reason="nbformat, nbclient and ipykernel run notebooks")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     notebook = nbformat.read(NOTEBOOK, 4)
     stored = [len(cell.get("outputs", ())) for cell in notebook.cells]
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}
