@@ -8,7 +8,6 @@ convolutional neural network for speech emotion detection" (ICASSP 2017), need o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ _PIXELS = 224  # width and height of the pictures that AlexNet has learned from
 
 
 class SpectrogramCnnSettings(Settings):
-    """Settings of the network; batch size, learning rate and weight decay are those of `training`.
+    """Settings of the network; batch size and weight decay are those of `training`.
 
     Parameters
     ----------
@@ -47,16 +46,19 @@ class SpectrogramCnnSettings(Settings):
     dense_size : int
     dropout : float
     epochs : int
+    learning_rate : float
+        At the beginning; it falls to zero along half a cosine.
     alexnet : str
         Path of AlexNet's weights, as a state dictionary in a ``.safetensors`` or ``.pth`` file: its five convolutions
         are kept as they are in place of the ones above. Empty is a network from scratch.
     """
 
     frames: Positive = 200
-    channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (32, 64, 64)
+    channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (16, 32, 64, 64, 64)
     dense_size: Positive = 128
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    epochs: Positive = 12
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    epochs: Positive = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     alexnet: str = ""
 
 
@@ -93,11 +95,11 @@ class Cnn(nn.Module):
 def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in zip((1, *channels), channels, strict=False):
-        layers += [
-            nn.Conv2d(before, after, 5 if before == 1 else 3, padding="same"),
-            nn.GroupNorm(math.gcd(8, after), after),
-        ]
-        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+        first = before == 1  # strided, as in Badshah et al.; the others halve by a maximum
+        layers += [nn.Conv2d(before, after, 5, 2, 2) if first else nn.Conv2d(before, after, 3, padding=1)]
+        layers += [nn.BatchNorm2d(after)]
+        layers += [] if first else [nn.MaxPool2d(2, ceil_mode=True)]
+        layers += [nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -189,7 +191,8 @@ class SpectrogramCnn(Classifier):
         network.mean[:], network.deviation[:] = _moments(x)
         network.to(context.device)
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        optimiser = torch.optim.AdamW(weights, training.learning_rate, weight_decay=training.weight_decay)
+        optimiser = torch.optim.AdamW(weights, own.learning_rate, weight_decay=training.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, own.epochs)
         for epoch in range(1, own.epochs + 1):
             network.train()
             total = 0.0
@@ -200,8 +203,9 @@ class SpectrogramCnn(Classifier):
                 loss.backward()
                 optimiser.step()
                 total += loss.item() * len(rows)
+            schedule.step()
             if not np.isfinite(total):
-                raise UserError(f"the loss of epoch {epoch} is not finite: try a smaller training.learning_rate")
+                raise UserError(f"the loss of epoch {epoch} is not finite: try a smaller spectrogram_cnn.learning_rate")
             if context.on_epoch:
                 context.on_epoch({"epoch": epoch, "train_loss": total / len(x)})
         return FittedSpectrogramCnn(network.eval(), own, context.device)
