@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from speech2vec.corpus.transcripts import tokenize
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, require_file
-from speech2vec.runtime.guarded import parsing
+from speech2vec.runtime.guarded import check_arrays, parsing
 from speech2vec.runtime.seeds import generator
 from speech2vec.vectors.portable import PortableEncoder
 from speech2vec.vectors.word_vectors import read_vectors
@@ -238,7 +238,9 @@ class WordSegments:
     def load(cls, path: Path) -> WordSegments:
         """Read what `save` wrote; a `UserError` names a damaged file."""
         with parsing(path, "a file of word segments, or is damaged"):
-            found = cls(**load_file(require_file(path)))
-            if found.vectors.ndim != 2 or found.n_words.ndim != 1 or found.n_words.sum() != len(found.vectors):
+            tensors = load_file(require_file(path))
+            vectors, n_words = tensors["vectors"], tensors["n_words"]
+            if n_words.dtype != np.int64 or n_words.ndim != 1 or (n_words < 0).any() or vectors.ndim != 2:
                 raise ValueError("its vectors are not those of its words")
-            return found
+            check_arrays(tensors, {"vectors": (int(n_words.sum()), vectors.shape[1])})
+            return cls(vectors, n_words)

@@ -218,11 +218,16 @@ def _load(name: str) -> tuple[Any, Any]:
                 "wav2vec 2.0, data2vec-audio and Whisper are"
             )
         extractor = AutoFeatureExtractor.from_pretrained(name, local_files_only=True)
+        _check_size(folder, config)
         model, loading = AutoModel.from_pretrained(name, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers raises on damaged files
         if folder.exists():
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(f"{name} holds no encoder that can be read: {reason[:150]}") from error
+        if not isinstance(error, (OSError, ValueError)):
+            raise
         raise UserError(f"the encoder {name} is not on disk: 'hf download {name}' fetches it") from error
     model, prefix = (model.get_encoder(), "encoder.") if config.model_type == "whisper" else (model, "")
     needed = {prefix + key for key in model.state_dict() if not key.endswith(_MISSING_HARMLESS)}
@@ -230,6 +235,21 @@ def _load(name: str) -> tuple[Any, Any]:
     if missing:
         raise UserError(f"{name} lacks {len(missing)} weights of its encoder, such as {missing[0]}")
     return model, extractor
+
+
+def _check_size(folder: Path, config: Any) -> None:
+    """A `UserError` if a configuration describes far more weights than lie in the folder: they would be allocated."""
+    from transformers import AutoModel
+
+    most = 2 * sum(path.stat().st_size for path in folder.glob("*") if path.suffix in (".safetensors", ".bin"))
+    if not most:  # a name in the cache, or nothing to load
+        return
+    needed = 4 * config.num_hidden_layers * config.hidden_size**2  # of the attentions at least
+    if needed <= most:
+        with torch.device("meta"):  # which allocates nothing
+            needed = sum(weight.numel() for weight in AutoModel.from_config(config).parameters())
+    if needed > most:
+        raise UserError(f"{folder} holds no encoder that can be read: its config.json describes a larger one")
 
 
 def _hop_length(config: Any) -> int:

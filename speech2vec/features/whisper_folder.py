@@ -60,9 +60,10 @@ def read_whisper_encoder(folder: Path) -> WhisperEncoder:
             encoder_ffn_dim=len(state["layers.0.fc1.bias"]),
             max_source_positions=len(state["embed_positions.weight"]),
         )
-        encoder = WhisperEncoder(config)
-        encoder.load_state_dict(state)
-    except (OSError, struct.error, KeyError, IndexError, ValueError, RuntimeError) as error:
+        with torch.device("meta"):  # allocates nothing, whatever sizes the file claims
+            encoder = WhisperEncoder(config)
+        encoder.load_state_dict(state, assign=True)
+    except (OSError, struct.error, KeyError, IndexError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{file} is damaged, or not a Whisper model: {str(error).splitlines()[0]}") from error
     return encoder
 

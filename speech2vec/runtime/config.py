@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,10 @@ _SHOWN = 5  # invalid settings in a message
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a `UserError` names the file that is missing or invalid."""
     try:
-        return tomllib.loads(require_file(path).read_text(encoding="utf-8"))
+        text = require_file(path).read_text(encoding="utf-8")
+        if any(part.count(".") > 5 * _DEEPEST_KEY for part in re.split("[=,\n]", text)):
+            raise RecursionError  # of a key, whose parts cost the parser memory with their square
+        return tomllib.loads(text)
     except OSError as error:
         raise UserError(f"settings file {path} cannot be read: {error.strerror}") from error
     except RecursionError as error:

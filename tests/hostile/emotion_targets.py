@@ -14,11 +14,14 @@ from aligned_folders import speechlike
 from targets import Target
 
 import emotion
+import speech2vec
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.data.dataset import Prepared
 from emotion.evaluation.predictions import Predictions
 from emotion.prediction.predict import feature_settings
 from emotion.training.run import Run
+from speech2vec.corpus.manifest import Word, write_utterances, write_words
+from speech2vec.runtime.files import write_json
 
 MELD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n" + "".join(
     f'{i},"Oh, it’s {i}.",Ross,{label},x,{i // 3},{i % 3}\n' for i, label in enumerate(["neutral", "joy", "anger"] * 2)
@@ -153,6 +156,39 @@ def _classify(folder: Path) -> None:
     str(emotion.evaluate(classifier))
 
 
+def _make_segments(folder: Path) -> None:
+    """A run on vectors of each word's sound, with the encoder that made them."""
+    _make_prepared(folder)
+    utterances = Prepared.open(folder / "prepared").utterances()
+    words = [Word(utterance.utterance_id, "hello", 0.05, 0.3) for utterance in utterances]
+    write_utterances(folder / "aligned" / "utterances.jsonl", utterances)
+    write_words(folder / "aligned" / "words.parquet", words)
+    counts = {"asked": len(utterances), "aligned": len(utterances), "words": len(words), "failed": []}
+    write_json(folder / "aligned" / "report.json", counts)
+    speech2vec.extract(folder / "aligned", folder / "store", jobs=1, quiet=True)
+    speech2vec.train(folder / "store", folder / "sounds", preset="acoustic", device="cpu", quiet=True)
+    emotion.train(
+        folder / "prepared",
+        folder / "run",
+        model="embedding",
+        embeddings=f"segments:{folder / 'sounds'}",
+        aligned=folder / "aligned",
+        folds=3,
+        seeds=1,
+        settings=SMALL,
+        jobs=1,
+        device="cpu",
+        quiet=True,
+    )
+
+
+def _read_segments(folder: Path) -> None:
+    run = Run.open(folder / "run")
+    assert run.segments is not None and run.encoder is not None
+    assert all(np.isfinite(vectors).all() for vectors in run.segments.of_each())
+    run.encoder.encode(speechlike(0.4, 1), 16000, [(0.1, 0.3)])
+
+
 def _make_nemo(folder: Path) -> None:
     (folder / "samples").mkdir()
     for label in ("anger", "neutral"):
@@ -177,5 +213,6 @@ EMOTION_TARGETS = [
     Target("emotion run", _make_emotion_run, _read_emotion_run, "run/*.*", 2),
     Target("emotion members", _make_emotion_run, _read_emotion_run, "run/members/*/*/*"),
     *(_classifier(model) for model in CLASSIFIERS),
+    Target("segments", _make_segments, _read_segments, "run/*.*"),
     dataclasses.replace(_classifier("svm", "prepared/*.*", _evaluate_on), name="another corpus"),
 ]

@@ -20,6 +20,7 @@ from aligned_folders import make_aligned, speechlike
 from fakes import made_up_encoders, made_up_store
 
 import align
+import speech2vec
 from align.aligned import iterate_aligned, merge_aligned
 from align.aligners.pocketsphinx import PocketSphinxSettings
 from align.base import Aligned, Failure, Reason
@@ -38,9 +39,10 @@ from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.evaluate import evaluate
 from speech2vec.evaluation.scores import read_evaluation, write_evaluation
 from speech2vec.features.extraction import extract
-from speech2vec.features.frontend import FrontEnd
+from speech2vec.features.frontend import FrontEnd, PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import read_frames, read_parts, read_plan
+from speech2vec.features.pretrained import PretrainedEncoder
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import load_settings
 from speech2vec.runtime.files import read_json, require_file
@@ -358,6 +360,46 @@ def _read_encoder(folder: Path) -> None:
     encoder.encode(speechlike(0.4, 1), 16000, [(0.1, 0.3)])
 
 
+def _make_clusters(folder: Path) -> None:
+    store = made_up_store(folder / "store", 3, 12, 5)
+    given = {"meaning.clusters": 20, "meaning.nearest": 2, "meaning.vector_size": 4}
+    speech2vec.train(store.path, folder / "run", preset="meaning", settings=given, device="cpu", quiet=True)
+
+
+def _read_method(folder: Path) -> None:
+    run = Run.load(folder / "run", folder / "store")
+    str(run)
+    assert np.isfinite(run.vectors()).all()
+
+
+def _make_wavlm(folder: Path) -> None:
+    from encoders import save_wavlm
+
+    save_wavlm(folder / "encoder")
+
+
+def _make_ctranslate2(folder: Path) -> None:
+    from encoders import save_converted_whisper
+
+    save_converted_whisper(folder / "encoder")
+
+
+def _read_pretrained(folder: Path) -> None:
+    PretrainedEncoder.open(folder / "encoder", -1, "cpu").encode(speechlike(0.4, 1))
+
+
+def _make_pretrained_store(folder: Path) -> None:
+    _make_wavlm(folder)
+    aligned = make_aligned(folder / "aligned", 3, 0.7, ".wav")
+    settings = PretrainedSettings(encoder=str(folder / "encoder"), n_components=8)
+    extract(aligned, folder / "store", settings, quiet=True)
+
+
+def _read_pretrained_store(folder: Path) -> None:
+    store = Store.open(folder / "store")
+    FrontEnd.of_store(store).frames(speechlike(0.4, 1))
+
+
 @lru_cache(maxsize=1)
 def _vectors() -> WordVectors:
     drawn = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
@@ -449,6 +491,10 @@ TARGETS = [
     Target("checkpoints", _make_run, _resume_run, "run/checkpoints/*", 2),
     Target("run's store", _make_run, _read_run, "store/*"),
     Target("encoder", _make_encoder, _read_encoder, "*", 4),
+    Target("clusters", _make_clusters, _read_method, "run/**/*.*", 2),
+    Target("pretrained", _make_wavlm, _read_pretrained, "encoder/*"),
+    Target("CTranslate2", _make_ctranslate2, _read_pretrained, "encoder/model.bin"),
+    Target("pretrained store", _make_pretrained_store, _read_pretrained_store, "store/*.*"),
     Target("vectors", _make_vectors, _read_vectors, "?.*", 2),
     Target("pairs", _make_pairs, read_benchmarks),
     Target("archives", _make_archives, _read_archive, "?.*"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from aligned_folders import make_aligned
+from safetensors.numpy import save_file
 from spoken import spoken_store
 
 from emotion.models.word_vectors import PADDING, UNKNOWN, Vocabulary, WordSegments, coverage, load_pretrained
@@ -94,3 +95,19 @@ def test_segments_are_those_of_any_method(method, tmp_path):
     wanted = api.embed(run, aligned, jobs=1, quiet=True)
     assert segments.n_words.tolist() == [5, 5, 5] and segments.vectors.shape[1] == run.model.vector_size
     np.testing.assert_allclose(segments.of_each()[0], wanted.vectors[10:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "n_words"),
+    [
+        ([[np.nan, 1.0]], [1]),
+        ([[1.0, 1.0]], [3, -2]),
+        ([[1.0, 1.0]], [2]),
+        ([1.0], [1]),
+        ([[1.0, 1.0]], [1.0]),
+    ],
+)
+def test_a_damaged_file_of_segments_is_one_line(vectors, n_words, tmp_path):
+    save_file({"vectors": np.array(vectors, dtype=np.float32), "n_words": np.array(n_words)}, tmp_path / "segments")
+    with pytest.raises(UserError, match="is not a file of word segments, or is damaged"):
+        WordSegments.load(tmp_path / "segments")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +144,33 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path: Path, wavlm: Path) 
         assert len(str(raised.value)) <= 300 + len(str(tmp_path)) and "\n" not in str(raised.value)
     with pytest.raises(UserError, match="has 2 layers"):
         PretrainedEncoder.open(wavlm, 3, "cpu")
+
+
+def test_files_that_claim_a_large_encoder_allocate_nothing(tmp_path: Path, wavlm: Path) -> None:
+    """A configuration of 50,000 numbers a frame, and a file of CTranslate2 with a width of 30,000."""
+    large = tmp_path / "large"
+    large.mkdir()
+    for file in wavlm.iterdir():
+        (large / file.name).write_bytes(file.read_bytes())
+    config = json.loads((wavlm / "config.json").read_text())
+    (large / "config.json").write_text(json.dumps({**config, "hidden_size": 50_000}))
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    shapes = {"conv1/weight": (30_000, 1, 1), "layer_0/ffn/linear_0/bias": (4,), "position_encodings/encodings": (4, 1)}
+    content = struct.pack("<IH12sII", 6, 12, b"WhisperSpec\0", 3, len(shapes) + 1)
+    for name, shape in {**shapes, "num_heads": ()}.items():
+        text, n = f"encoder/{name}\0".encode(), int(np.prod(shape))
+        content += struct.pack(f"<H{len(text)}sB{len(shape)}I", len(text), text, len(shape), *shape)
+        content += struct.pack("<BI", 0, 4 * n) + np.ones(n, dtype="<f4").tobytes()
+    (wide / "model.bin").write_bytes(content)
+    before = _peak()
+    with pytest.raises(UserError, match=r"its config.json describes a larger one"):
+        PretrainedEncoder.open(large, -1, "cpu")
+    with pytest.raises(UserError, match="is damaged, or not a Whisper model: Error"):
+        PretrainedEncoder.open(wide, -1, "cpu")
+    assert _peak() - before < 500
+
+
+def _peak() -> int:
+    """Of this process's memory, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024

@@ -148,8 +148,9 @@ def test_no_override_is_echoed_whole_or_ends_in_a_traceback(override: str) -> No
 
 
 def test_a_settings_file_nested_too_deeply(tmp_path: Path) -> None:
-    for value in ("[" * 100_000, "9" * 5000, "0x" + "f" * 5000):
-        (tmp_path / "a.toml").write_text(f"[inner]\nsize = {value}")
+    texts = [f"[inner]\nsize = {value}" for value in ("[" * 100_000, "9" * 5000, "0x" + "f" * 5000)]
+    for text in (*texts, f"[inner{'.a' * 20_000}]\nsize = 1"):  # of the last a parser would make 1.6 GB
+        (tmp_path / "a.toml").write_text(text)
         with pytest.raises(UserError) as refused:
             load_settings(Outer, tmp_path / "a.toml")
         assert len(str(refused.value)) < 300 + len(str(tmp_path))
