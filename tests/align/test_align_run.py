@@ -29,6 +29,7 @@ from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.processes import parse_shard
+from speech2vec.runtime.progress import set_up_logging
 
 OWN = '''
 import os, time
@@ -118,6 +119,18 @@ def test_a_damaged_recording_costs_its_utterance_alone(tmp_path, faulty):
     assert list(failed) == [f"u{faulty}"]
     assert failed[f"u{faulty}"]["reason"] == Reason.UNREADABLE_AUDIO.value
     assert "its header claims 1193 hours" in failed[f"u{faulty}"]["detail"]
+
+
+@pytest.mark.parametrize("whole_corpus", [False, True])
+def test_no_time_left_is_told_of_an_aligner_that_answers_at_its_end(own, tmp_path, monkeypatch, capfd, whole_corpus):
+    name = f"answers_at_its_end_{whole_corpus}".lower()  # a module is imported once
+    code = OWN.replace("    def align", f"    whole_corpus = {whole_corpus}\n    def align")
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.setattr("speech2vec.runtime.progress._SECONDS_BETWEEN_LINES", 0.0)
+    set_up_logging(quiet=False)
+    align_corpus(corpus("a", "b", "c"), tmp_path / "out", f"{name}:Mine", Settings(), quiet=False)
+    told = capfd.readouterr().err
+    assert "aligning: " in told and (" left" in told) is not whole_corpus
 
 
 def test_an_aligner_that_does_not_start_ends_the_run(own, tmp_path, monkeypatch):
