@@ -172,8 +172,7 @@ class Run:
     @cached_property
     def segments(self) -> WordSegments | None:
         """Vectors of the corpus' word segments, if the run was trained on them."""
-        path = self.folder / SEGMENTS_FILE
-        return WordSegments.load(path) if path.exists() else None
+        return WordSegments.load(self.folder / SEGMENTS_FILE) if self.uses_segments else None
 
     @property
     def uses_segments(self) -> bool:
