@@ -152,9 +152,10 @@ def unpack(archive: Path, folder: Path, quiet: bool = False) -> None:
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, ValueError) as error:
         raise UserError(f"{archive} is damaged or not an archive ({error})") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # zipfile's where a member would begin before the file
+        # gzip's and bz2's where sums or blocks are wrong; zipfile's where a member would begin before the file.
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise UserError(f"{archive} is damaged or not an archive ({error.strerror})") from error
+        raise UserError(f"{archive} is damaged or not an archive ({error.strerror or error})") from error
     except RuntimeError as error:  # of zipfile: encrypted, or a compression that it lacks
         raise UserError(f"{archive} cannot be unpacked ({error})") from error
 

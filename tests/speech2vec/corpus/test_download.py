@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,6 +218,18 @@ def test_members_outside_of_the_folder_are_refused(tmp_path: Path, name: str, pa
     with pytest.raises(UserError, match="lies outside the output folder"):
         unpack(archive, inside, quiet=True)
     assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("mode", ["gz", "bz2", "xz"])
+def test_an_archive_whose_bytes_do_not_sum_up_is_one_line(tmp_path: Path, mode: Any) -> None:
+    (tmp_path / "a.txt").write_bytes(np.random.default_rng(1).bytes(50_000))
+    with tarfile.open(tmp_path / "a.tar", f"w:{mode}") as archive:
+        archive.add(tmp_path / "a.txt", "a.txt")
+    content = bytearray((tmp_path / "a.tar").read_bytes())
+    content[-7 if mode == "gz" else len(content) // 2] ^= 0xFF
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(UserError, match="is damaged or not an archive"):
+        unpack(tmp_path / "a.tar", tmp_path / "out", quiet=True)
 
 
 @pytest.mark.parametrize("pack", [tar_gz, zipped])
