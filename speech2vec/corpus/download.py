@@ -33,6 +33,7 @@ log = logging.getLogger("speech2vec")
 _STATE = ".downloads"  # in the output folder: partial files, and a record of each complete dataset
 _CHUNK = 1 << 16  # bytes; an interrupted transfer loses at most this much
 # An archive may unpack to this many times its size, or to this many bytes if that is more; recordings stay below 10.
+_LONGEST_PADDING = 2**20  # bytes behind the last member of a tar archive; tar itself writes some thousands
 _MAX_EXPANSION, _MIN_LIMIT = 100, 100 * 2**20
 
 
@@ -176,6 +177,9 @@ def _members(archive: Path, folder: Path) -> Iterator[tuple[str, bool, int, Call
         for member in opened:
             extract = partial(opened.extract, member, folder, filter="data")
             yield member.name, member.isfile() or member.isdir(), member.size, extract
+        assert opened.fileobj is not None
+        if len(opened.fileobj.read(_LONGEST_PADDING)) == _LONGEST_PADDING:  # whose end checks the sum of all bytes
+            raise tarfile.TarError("much follows its last member")
 
 
 def _fetch(file: RemoteFile, folder: Path, quiet: bool) -> Path:
