@@ -143,7 +143,10 @@ def _forked(call: Callable[[], object], after: float) -> tuple[bool, float]:
                 raise AssertionError(f"ended with status {status} instead of going on")
             return True, time.monotonic() - began
         time.sleep(0.002)
-    os.killpg(child, signal.SIGKILL)
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:  # it has not come to its `setsid`: there is nothing else to kill
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return False, time.monotonic() - began
 
