@@ -120,6 +120,7 @@ def _extract(
     if shard is not None:
         return read_parts(files)[0]
     result = _finish(store, files, plan_json, front_end)
+    (parts / PLAN_FILE).unlink()  # first: with a plan, parts that a kill has left incomplete would be built from
     shutil.rmtree(parts)
     return result
 

@@ -145,6 +145,25 @@ def test_killed_while_the_store_is_written(tmp_path: Path, aligned: Path, monkey
     assert sorted(path.name for path in store.iterdir()) == ["frames.npy", "meta.json", "words.parquet"]
 
 
+@pytest.mark.parametrize("gone", ["*.npy", "*.parquet", "*.json", "*"])
+def test_killed_while_the_parts_are_removed(
+    tmp_path: Path, aligned: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
+
+    def killed(parts: Path, **_: object) -> None:
+        for file in parts.glob(gone):  # a folder's files are removed in any order
+            file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(extraction.shutil, "rmtree", killed)
+        extract(aligned, tmp_path / "store", SETTINGS, quiet=True)
+    extract(aligned, tmp_path / "store", SETTINGS, resume=True, quiet=True)
+    assert contents(tmp_path / "store") == contents(tmp_path / "whole")
+    assert not (tmp_path / "store" / "parts").exists()
+
+
 def test_a_bad_call_loses_nothing(tmp_path: Path, aligned: Path, program: Program) -> None:
     store = tmp_path / "store"
     code, out, err = program("features", aligned, "-o", store)
