@@ -178,6 +178,12 @@ class SpectrogramCnn(Classifier):
 
     def fit(self, train: Examples, development: Examples, context: Context) -> FittedSpectrogramCnn:
         own, training = context.settings.of(self.name, SpectrogramCnnSettings), context.settings.training
+        most = max(own.frames, context.settings.spectrogram.n_mels)
+        if not own.alexnet and 2 ** (len(own.channels) - 1) >= most:  # the last normalises before it halves
+            raise UserError(
+                f"spectrogram_cnn.channels: {len(own.channels)} convolutions halve {own.frames} frames and "
+                f"{context.settings.spectrogram.n_mels} bands to one number: take fewer, or more frames"
+            )
         network = self._network(own, context)
         if own.alexnet:
             load_alexnet(network.features, Path(own.alexnet))

@@ -32,8 +32,8 @@ log = logging.getLogger("speech2vec")
 
 _STATE = ".downloads"  # in the output folder: partial files, and a record of each complete dataset
 _CHUNK = 1 << 16  # bytes; an interrupted transfer loses at most this much
-# An archive may unpack to this many times its size, or to this many bytes if that is more; recordings stay below 10.
 _LONGEST_PADDING = 2**20  # bytes behind the last member of a tar archive; tar itself writes some thousands
+# An archive may unpack to this many times its size, or to this many bytes if that is more; recordings stay below 10.
 _MAX_EXPANSION, _MIN_LIMIT = 100, 100 * 2**20
 
 

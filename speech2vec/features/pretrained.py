@@ -223,12 +223,10 @@ def _load(name: str) -> tuple[Any, Any]:
     except UserError:
         raise
     except Exception as error:  # whatever transformers raises on damaged files
-        if folder.exists():
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{name} holds no encoder that can be read: {reason[:150]}") from error
-        if not isinstance(error, (OSError, ValueError)):
-            raise
-        raise UserError(f"the encoder {name} is not on disk: 'hf download {name}' fetches it") from error
+        if not folder.exists() and isinstance(error, (OSError, ValueError)):
+            raise UserError(f"the encoder {name} is not on disk: 'hf download {name}' fetches it") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{name} holds no encoder that can be read: {reason[:150]}") from error
     model, prefix = (model.get_encoder(), "encoder.") if config.model_type == "whisper" else (model, "")
     needed = {prefix + key for key in model.state_dict() if not key.endswith(_MISSING_HARMLESS)}
     missing = sorted(needed & set(loading["missing_keys"]))

@@ -97,18 +97,12 @@ def _read_prepared(folder: Path) -> None:
 def _make_emotion_run(folder: Path) -> None:
     _make_prepared(folder)
     (folder / "vectors.txt").write_text("2 3\nhello 1 2 3\nneu 0 1 0\n")
-    emotion.train(
-        folder / "prepared",
-        folder / "run",
-        model="dual",
-        embeddings=str(folder / "vectors.txt"),
-        folds=3,
-        seeds=1,
-        settings=SMALL,
-        jobs=1,
-        device="cpu",
-        quiet=True,
-    )
+    _train(folder, "dual", embeddings=str(folder / "vectors.txt"))
+
+
+def _train(folder: Path, model: str, **options: Any) -> None:
+    given: dict[str, Any] = {"folds": 3, "settings": SMALL, **options}
+    emotion.train(folder / "prepared", folder / "run", model=model, seeds=1, jobs=1, device="cpu", quiet=True, **given)
 
 
 def _read_emotion_run(folder: Path) -> None:
@@ -135,16 +129,8 @@ def _classifier(model: str, damaged: str = "run/**/*.*", read: Callable[[Path], 
         (folder / "vectors.txt").write_text("2 3\nhello 1 2 3\nneu 0 1 0\n")
         own = {name: value for name, value in _SHORT.items() if name.partition(".")[0] in model.split("+")}
         embeddings = str(folder / "vectors.txt") if {"embedding", "mcnn_lstm"} & {*model.split("+")} else None
-        options: dict[str, Any] = {"seeds": 1, "jobs": 1, "device": "cpu", "quiet": True}
-        options["folds"] = 5 if "+" in model else 3  # a fusion has folds of its own, which need speakers
-        emotion.train(
-            folder / "prepared",
-            folder / "run",
-            model=model,
-            embeddings=embeddings,
-            settings={**SMALL, **own},
-            **options,
-        )
+        folds = 5 if "+" in model else 3  # a fusion has folds of its own, which need speakers
+        _train(folder, model, embeddings=embeddings, folds=folds, settings={**SMALL, **own})
 
     make.__name__ = f"make {model}"
     return Target(f"classifier {model}", make, read or _classify, damaged, 0.7)
@@ -167,19 +153,7 @@ def _make_segments(folder: Path) -> None:
     write_json(folder / "aligned" / "report.json", counts)
     speech2vec.extract(folder / "aligned", folder / "store", jobs=1, quiet=True)
     speech2vec.train(folder / "store", folder / "sounds", preset="acoustic", device="cpu", quiet=True)
-    emotion.train(
-        folder / "prepared",
-        folder / "run",
-        model="embedding",
-        embeddings=f"segments:{folder / 'sounds'}",
-        aligned=folder / "aligned",
-        folds=3,
-        seeds=1,
-        settings=SMALL,
-        jobs=1,
-        device="cpu",
-        quiet=True,
-    )
+    _train(folder, "embedding", embeddings=f"segments:{folder / 'sounds'}", aligned=folder / "aligned")
 
 
 def _read_segments(folder: Path) -> None:

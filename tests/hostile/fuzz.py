@@ -63,8 +63,9 @@ class Fault:
 def all_targets() -> list[Target]:
     from emotion_targets import EMOTION_TARGETS
     from targets import TARGETS
+    from vector_targets import VECTOR_TARGETS
 
-    return [*TARGETS, *EMOTION_TARGETS]
+    return [*TARGETS, *VECTOR_TARGETS, *EMOTION_TARGETS]
 
 
 def outcome(read: Callable[[], object]) -> tuple[str, str]:

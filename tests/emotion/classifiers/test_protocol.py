@@ -23,7 +23,7 @@ WORDS = [f"{label}{i}" for label in LABELS for i in range(3)]  # of each class i
 NAMES = [*CLASSIFIERS, "svm+embedding"]
 
 
-def context(folder=None, seed=0):
+def context(folder=None, seed=0, **more):
     given = {
         "model.hidden_size": 8,
         "model.dense_size": 8,
@@ -33,6 +33,7 @@ def context(folder=None, seed=0):
         "training.epochs": 12,
         "training.batch_size": 8,
         "training.learning_rate": 0.01,
+        **more,
     }
     zeros, ones = np.zeros(VECTOR_SIZE, np.float32), np.ones(VECTOR_SIZE, np.float32)
     vectors = np.random.default_rng(0).standard_normal((len(WORDS), VECTOR_SIZE)).astype(np.float32)
@@ -206,3 +207,13 @@ def test_a_hidden_markov_model_whose_states_lead_nowhere_is_not_loaded(tmp_path)
     save_file(tensors, tmp_path / "hmm.safetensors")
     with pytest.raises(ValueError, match="states have no probabilities"):
         hmm.load(tmp_path, context())
+
+
+@pytest.mark.parametrize(("frames", "halvings"), [(20, 7), (200, 9)])
+def test_convolutions_that_leave_one_number_are_one_line(frames, halvings):
+    """Of a last batch of one piece there would be nothing to normalise over."""
+    cnn, examples = load_classifier("spectrogram_cnn"), made_up({"spectrogram"}, n=9)
+    fewer = {"spectrogram_cnn.frames": frames, "spectrogram_cnn.epochs": 1, "training.batch_size": 8}
+    with pytest.raises(UserError, match=rf"{halvings} convolutions halve {frames} frames and 64 bands to one number"):
+        cnn.fit(examples, examples, context(**fewer, **{"spectrogram_cnn.channels": (2,) * halvings}))
+    assert cnn.fit(examples, examples, context(**fewer, **{"spectrogram_cnn.channels": (2,) * (halvings - 1)}))
