@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import require_file
 
 if TYPE_CHECKING:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -29,7 +30,7 @@ _VERSIONS = range(4, 7)  # of the binary format, which has been the same since
 def is_whisper_folder(folder: Path) -> bool:
     """Whether a folder holds a Whisper model in CTranslate2's format."""
     try:
-        with (folder / WEIGHTS_FILE).open("rb") as file:
+        with require_file(folder / WEIGHTS_FILE).open("rb") as file:
             _integer(file, "I")
             return _string(file) == "WhisperSpec"
     except (OSError, struct.error, UnicodeDecodeError):

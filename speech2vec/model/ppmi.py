@@ -93,9 +93,12 @@ def ppmi(counts: sparse.csr_array, smoothing: float = SMOOTHING) -> sparse.csr_a
     row = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     column = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() ** smoothing
     expected = (column / max(column.sum(), 1e-300)).astype(counts.dtype)
-    ratio = counts.data / np.repeat(row, np.diff(counts.indptr)).astype(counts.dtype) / expected[counts.indices]
-    # Zeros that a count may hold become 1, whose logarithm is dropped as all that is not positive is.
-    information = sparse.csr_array((np.log(np.maximum(ratio, 1)), counts.indices, counts.indptr), shape=counts.shape)
+    ratio = counts.data / np.repeat(row.astype(counts.dtype), np.diff(counts.indptr))
+    ratio /= expected[counts.indices]
+    # Zeros that a count may hold become 1, whose logarithm is dropped as all that is not positive is. It is dropped in
+    # place: the counts keep places of their own.
+    places = counts.indices.copy(), counts.indptr.copy()
+    information = sparse.csr_array((np.log(np.maximum(ratio, 1, out=ratio), out=ratio), *places), shape=counts.shape)
     information.eliminate_zeros()
     return information
 

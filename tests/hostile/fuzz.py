@@ -41,7 +41,8 @@ sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
 if TYPE_CHECKING:
     from targets import Target
 
-SLOW, SECONDS = 3.0, 10.0  # of a core, for one input: slow is a fault, and the watchdog ends it
+SLOW = 3.0  # seconds of a core for one input: a fault
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "10"))  # of a core for one input: the watchdog ends it
 WAITING = 120.0  # seconds of the clock, for what waits and computes nothing; other work on the machine counts here
 BEYOND = 2**30  # bytes of address space, beyond those of the libraries
 LONGEST_MESSAGE = 300
@@ -229,6 +230,8 @@ def run(
             faults.append(Fault(name, number, "hang" if hung else "crash", said))
             print(faults[-1], file=sys.stderr, flush=True)
             first = at + 1
+            if first >= inputs:
+                break
         rows: list[list[Any]] = [json.loads(line) for line in log.read_text().splitlines()]
     faults += [Fault(*row) for row in rows if row[2] not in ("read", "refused")]
     counts = Counter(row[2] for row in rows)

@@ -209,12 +209,15 @@ def test_the_program_ends_with_the_process_that_started_it(mfa: Mfa, tmp_path: P
     names = [f"program={mfa.program}", f"dictionary={mfa.dictionary}", f"acoustic_model={mfa.model}"]
     command = [sys.executable, "-m", "align", "run", str(tmp_path / "all.jsonl"), "-o", str(tmp_path / "out")]
     command += ["--aligner", "mfa", *(part for name in names for part in ("--set", name))]
+    # Under nohup, SIGHUP is ignored, and so it would be by what is started here.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    signal.signal(signal.SIGHUP, before)
     started = mfa.bin / "hanging"
     wait_until(lambda: started.exists() and len(started.read_text().split()) == 3)
     program, child, root = started.read_text().split()
     process.send_signal(number)
-    process.wait()
+    process.wait(timeout=60)
     wait_until(lambda: not is_running(program) and not is_running(child) and not Path(root).exists())
 
 

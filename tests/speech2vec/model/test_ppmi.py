@@ -39,7 +39,9 @@ def test_information_is_of_smoothed_contexts_and_positive() -> None:
     context = counts.sum(axis=0) ** 0.75
     with np.errstate(divide="ignore"):
         expected = np.log(counts / counts.sum(axis=1, keepdims=True) / (context / context.sum()))
-    np.testing.assert_allclose(ppmi(sparse.csr_array(counts)).toarray(), np.maximum(expected, 0.0))
+    given = sparse.csr_array(counts)
+    np.testing.assert_allclose(ppmi(given).toarray(), np.maximum(expected, 0.0))
+    np.testing.assert_array_equal(given.toarray(), counts)
 
 
 def test_vectors_are_the_scaled_singular_vectors_and_rare_rows_lie_in_their_space() -> None:
