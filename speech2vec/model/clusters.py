@@ -2,6 +2,8 @@
 
 A word's sound vector is compared with the centres of the clusters; its vector is the mean of its nearest clusters'
 vectors, weighted by how near they are. It needs nothing but the word's sound, so words never heard have vectors too.
+There may be several clusterings of the same sounds, in each of which a word has clusters: where one puts a border
+through a word, another does not.
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ class MembershipSettings(Settings):
 
     Parameters
     ----------
+    clusterings : int
+        As many, of equally many clusters; a word belongs to each alike.
     nearest : int
-        Clusters that a word belongs to; the others are at zero.
+        Clusters of a clustering that a word belongs to; the others are at zero.
     temperature : float
         In units of the median difference between the squared distances to a word's nearest and second nearest centre.
     """
 
+    clusterings: int = Field(1, ge=1, le=100)
     nearest: int = Field(5, ge=1, le=1000)
     temperature: float = Field(1.0, gt=0)
 
@@ -58,9 +63,9 @@ class Memberships:
 
     Parameters
     ----------
-    cluster : ndarray [shape=(n, nearest)], int32
-        Nearest first.
-    weight : ndarray [shape=(n, nearest)], float32
+    cluster : ndarray [shape=(n, clusterings * nearest)], int32
+        One clustering after the other, the nearest of each first.
+    weight : ndarray [shape=(n, clusterings * nearest)], float32
         Adding up to 1 for each word.
     """
 
@@ -82,6 +87,7 @@ class Clusters:
     cells : ndarray [shape=(n_cells, n_directions)], float32
         Centres of a coarse clustering: a word is compared with the clusters of the cells nearby alone.
     centres : ndarray [shape=(n_clusters, n_directions)], float32
+        One clustering after the other.
     scale : float
         The median difference that temperatures are in units of.
     vectors : ndarray [shape=(n_clusters, vector_size)], float32
@@ -128,30 +134,34 @@ class Clusters:
         `cell` [shape=(n,)] is the nearest cell of each, if it is known.
         """
         cell = nearest_centre(points, self.cells) if cell is None else cell
-        nearest = min(self.membership.nearest, len(self.centres))
-        cluster = np.empty((len(points), nearest), dtype=np.int32)
-        distance = np.empty((len(points), nearest), dtype=np.float32)
+        n_clusterings = self.membership.clusterings
+        nearest = min(self.membership.nearest, len(self.centres) // n_clusterings)
+        cluster = np.empty((len(points), n_clusterings, nearest), dtype=np.int32)
+        distance = np.empty(cluster.shape, dtype=np.float32)
         order = np.argsort(cell, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(cell[order])) + 1) if len(order) else ():
-            near = self._nearby[cell[group[0]]]
-            for start in range(0, len(group), _WORDS_AT_ONCE):
-                words = group[start : start + _WORDS_AT_ONCE]
-                found, distance[words] = nearest_centres(points[words], self.centres[near], nearest)
-                cluster[words] = near[found]
-        weight = np.exp((distance[:, :1] - distance) / (self.scale * self.membership.temperature))
-        return Memberships(cluster, weight / weight.sum(axis=1, keepdims=True))
+            for clustering, nearby in enumerate(self._nearby):
+                near = nearby[cell[group[0]]]
+                for start in range(0, len(group), _WORDS_AT_ONCE):
+                    words = group[start : start + _WORDS_AT_ONCE]
+                    found, distance[words, clustering] = nearest_centres(points[words], self.centres[near], nearest)
+                    cluster[words, clustering] = near[found]
+        weight = np.exp((distance[..., :1] - distance) / (self.scale * self.membership.temperature))
+        weight /= n_clusterings * weight.sum(axis=2, keepdims=True)
+        flat = (len(points), n_clusterings * nearest)
+        return Memberships(cluster.reshape(flat), weight.reshape(flat))
 
     @cached_property
-    def _nearby(self) -> list[np.ndarray]:
-        """For each cell the clusters that its words may belong to."""
-        cell = nearest_centres(self.centres, self.cells, 1)[0][:, 0]
-        by_cell = np.split(
-            np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell, minlength=len(self.cells)))[:-1]
-        )
-        found, everywhere = [], np.arange(len(self.centres))
-        for cells in nearest_centres(self.cells, self.cells, _CELLS_NEARBY)[0]:
-            near = np.concatenate([by_cell[i] for i in cells])
-            found.append(near if len(near) >= self.membership.nearest else everywhere)
+    def _nearby(self) -> list[list[np.ndarray]]:
+        """For each clustering and each cell the clusters that the cell's words may belong to."""
+        cells_nearby = nearest_centres(self.cells, self.cells, _CELLS_NEARBY)[0]
+        cell = nearest_centre(self.centres, self.cells)
+        found = []
+        for clusters in np.split(np.arange(len(cell)), self.membership.clusterings):
+            ends = np.cumsum(np.bincount(cell[clusters], minlength=len(self.cells)))[:-1]
+            by_cell = np.split(clusters[np.argsort(cell[clusters], kind="stable")], ends)
+            near = [np.concatenate([by_cell[i] for i in cells]) for cells in cells_nearby]
+            found.append([some if len(some) >= self.membership.nearest else clusters for some in near])
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -170,9 +180,11 @@ class Clusters:
         n_clusters, n_directions = centres.shape
         expected = ((sound.vector_size, n_directions), (n_directions,), n_clusters, 2)
         fits = (projection.shape, cells.shape[1:], len(vectors), vectors.ndim) == expected
+        fits &= n_clusters % given.clusterings == 0
         if not fits or not cells.size or not vectors.size:
             raise ValueError(f"centres of shape {centres.shape} and a projection of {projection.shape} do not fit")
-        membership, scale = MembershipSettings(nearest=given.nearest, temperature=given.temperature), tensors["scale"]
+        membership = MembershipSettings(**given.model_dump(include=set(MembershipSettings.model_fields)))
+        scale = tensors["scale"]
         if not float(scale) * given.temperature > 0:
             raise ValueError("its scale is not above 0")
         return cls(membership, sound, projection, cells, centres, float(scale), vectors)

@@ -111,11 +111,8 @@ def factorise(
     Parameters
     ----------
     information : csr_array [shape=(n_units, n_contexts)]
-    vector_size : int
-        Fewer columns come out where the matrix has no more.
-    seed : int
-    exponent : float
-        The power.
+    vector_size, seed, exponent
+        As of `factors`.
     n_known : int or None
         The first rows, which the decomposition sees; the others are put into their space. None is all.
 
@@ -123,11 +120,32 @@ def factorise(
     -------
     ndarray [shape=(n_units, vector_size)], float32
     """
-    known = information[:n_known]
-    size = min(vector_size, *known.shape)
-    if size < 1 or not known.nnz:
-        return np.zeros((information.shape[0], 1), dtype=np.float32)
-    _, values, right = randomized_svd(known, size, n_iter=_ITERATIONS, random_state=seed)
+    right = factors(information[:n_known], vector_size, seed, exponent=exponent)
+    return (information @ right).astype(np.float32)
+
+
+def factors(information: sparse.csr_array, vector_size: int, seed: int, *, exponent: float = 0.5) -> np.ndarray:
+    """What rows of information are multiplied by to become vectors.
+
+    Of the rows given here, these are the left singular vectors times the singular values to a power; other rows, of the
+    same contexts, are put into their space.
+
+    Parameters
+    ----------
+    information : csr_array [shape=(n_units, n_contexts)]
+    vector_size : int
+        Fewer columns come out where the matrix has no more.
+    seed : int
+    exponent : float
+        The power.
+
+    Returns
+    -------
+    ndarray [shape=(n_contexts, vector_size)]
+    """
+    size = min(vector_size, *information.shape)
+    if size < 1 or not information.nnz:
+        return np.zeros((information.shape[1], 1), dtype=np.float32)
+    _, values, right = randomized_svd(information, size, n_iter=_ITERATIONS, random_state=seed)
     kept = values > 1e-6 * max(values.max(), 1e-30)
-    # Of the rows that the decomposition sees, these are the left singular vectors times the values to the power.
-    return (information @ (right[kept].T * values[kept] ** (exponent - 1))).astype(np.float32)
+    return right[kept].T * values[kept] ** (exponent - 1)

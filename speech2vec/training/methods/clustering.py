@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +30,8 @@ class ClusteringSettings(MembershipSettings):
 
     Parameters
     ----------
+    clusterings : int
+        As there.
     acoustic : AcousticSettings
         Of the sound vectors.
     directions : int
@@ -39,7 +42,7 @@ class ClusteringSettings(MembershipSettings):
     cells : int
         Of a coarse clustering, in which the clusters are looked for.
     clusters : int
-        Half as many as there are words to cluster at most.
+        Of each clustering; half as many as there are words to cluster at most.
     evenness : float
         0 starts clusters where most words lie, so that frequent words have most of them; 1 as many in a sparse region
         as in a dense one.
@@ -47,6 +50,7 @@ class ClusteringSettings(MembershipSettings):
         Words that directions and cells are fitted to, a random sample of more.
     """
 
+    clusterings: int = Field(3, ge=1, le=100)
     acoustic: AcousticSettings = AcousticSettings(vector_size=120)
     directions: int = Field(64, ge=1)
     pairs: int = Field(16_000, ge=1)
@@ -81,23 +85,37 @@ class ClusteredWords:
         shape = (len(members.cluster), len(self.encoder.centres))
         return sparse.csr_array((members.weight.ravel(), members.cluster.ravel(), ends), shape=shape)
 
-    def nearest(self, centres: np.ndarray) -> np.ndarray:
-        """The nearest of other centres in the same space [shape=(n,)], int32."""
-        none = np.zeros((len(centres), 0), dtype=np.float32)
-        encoder = replace(self.encoder, membership=MembershipSettings(nearest=1), centres=centres, vectors=none)
-        return encoder.members(self.points, self.cell).cluster[:, 0]
+    def memberships_by_clustering(self) -> Iterator[sparse.csr_array]:
+        """The weights of one clustering after the other [shape=(n, n_clusters)]."""
+        members = self.memberships()
+        of_each = members.shape[1] // self.encoder.membership.clusterings
+        return (members[:, start : start + of_each] for start in range(0, members.shape[1], of_each))
 
-    def centres(self, wanted: int, evenness: float, draw: np.random.Generator) -> np.ndarray:
-        """Centres of clusters that lie more evenly than the words do [shape=(n_clusters, n_directions)], float32.
+    def nearest(self, centres: np.ndarray, clusterings: int = 1) -> np.ndarray:
+        """The nearest of other centres in the same space, in each clustering [shape=(n, clusterings)], int32."""
+        none = np.zeros((len(centres), 0), dtype=np.float32)
+        membership = MembershipSettings(clusterings=clusterings, nearest=1)
+        encoder = replace(self.encoder, membership=membership, centres=centres, vectors=none)
+        return encoder.members(self.points, self.cell).cluster
+
+    def centres(self, wanted: int, clusterings: int, evenness: float, draw: np.random.Generator) -> np.ndarray:
+        """Centres of clusters that lie more evenly than the words do, one clustering after the other.
 
         The chance of a word to start one is (words in its cell) to the power -`evenness`; then one round of k-means
         moves each centre to the mean of the words nearest to it.
+
+        Returns
+        -------
+        ndarray [shape=(clusterings * n_clusters, n_directions)], float32
         """
+        return np.concatenate([self._centres(wanted, evenness, draw) for _ in range(clusterings)])
+
+    def _centres(self, wanted: int, evenness: float, draw: np.random.Generator) -> np.ndarray:
         n_words = len(self.points)
         n = min(wanted, max(n_words // 2, 1))
         weight = np.bincount(self.cell)[self.cell] ** -evenness
         start = self.points[draw.choice(n_words, n, replace=False, p=weight / weight.sum())]
-        nearest = self.nearest(start)
+        nearest = self.nearest(start)[:, 0]
         words = sparse.csr_array((np.ones(n_words, np.float32), (nearest, np.arange(n_words))), shape=(n, n_words))
         counts = np.bincount(nearest, minlength=n)[:, None]
         return np.where(counts > 0, (words @ self.points) / np.maximum(counts, 1), start).astype(np.float32)
@@ -135,16 +153,17 @@ def fit_clusters(
         projection = np.eye(*vectors.shape[1:] * 2, dtype=np.float32)[:, : settings.directions].copy()
     points = vectors @ projection
     cells = _k_means(points[sample], settings.cells, draw)
-    membership = MembershipSettings(nearest=settings.nearest, temperature=settings.temperature)
+    membership = MembershipSettings(**settings.model_dump(include=set(MembershipSettings.model_fields)))
     none = np.zeros((len(cells), 0), dtype=np.float32)
     words = ClusteredWords(
         Clusters(membership, sound, projection, cells, cells, 1.0, none), points, nearest_centre(points, cells)
     )
-    centres = words.centres(settings.clusters, settings.evenness, draw)
-    if len(centres) < settings.clusters:
-        log.warning("%d words to cluster: %d clusters, not %d", len(points), len(centres), settings.clusters)
+    centres = words.centres(settings.clusters, settings.clusterings, settings.evenness, draw)
+    of_each = len(centres) // settings.clusterings
+    if of_each < settings.clusters:
+        log.warning("%d words to cluster: %d clusters, not %d", len(points), of_each, settings.clusters)
     none = np.zeros((len(centres), 0), dtype=np.float32)
-    encoder = replace(words.encoder, centres=centres, vectors=none, scale=_scale(points[sample], centres))
+    encoder = replace(words.encoder, centres=centres, vectors=none, scale=_scale(points[sample], centres[:of_each]))
     return replace(words, encoder=encoder)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from pydantic import Field
 from scipy import sparse
 
-from speech2vec.model.ppmi import SMOOTHING, factorise, ppmi
+from speech2vec.model.ppmi import SMOOTHING, factors, ppmi
 from speech2vec.runtime.config import Settings
 
 
@@ -30,9 +32,26 @@ class CooccurrenceSettings(Settings):
     exponent: float = Field(0.0, ge=0, le=1)
 
 
-def embed_counts(counts: sparse.csr_array, settings: CooccurrenceSettings, seed: int) -> np.ndarray:
-    """Vectors of units from their counts of contexts [shape=(n_units, vector_size)], float32.
+def embed_counts(counts: Iterable[sparse.csr_array], settings: CooccurrenceSettings, seed: int) -> np.ndarray:
+    """Vectors of units from their counts of contexts.
 
-    Zero for units without counts; of fewer numbers where there are fewer units or contexts.
+    Parameters
+    ----------
+    counts : iterable of csr_array [shape=(n_units, n_contexts)]
+        Of units in parts, one at a time, as they may not fit into memory together. The first part makes the space of
+        the vectors, so it has to be like the others.
+    settings : CooccurrenceSettings
+    seed : int
+
+    Returns
+    -------
+    ndarray [shape=(n_units of all parts, vector_size)], float32
+        Zero for units without counts; of fewer numbers where there are fewer units or contexts.
     """
-    return factorise(ppmi(counts, settings.smoothing), settings.vector_size, seed, exponent=settings.exponent)
+    right, vectors = None, []
+    for part in counts:
+        information = ppmi(part, settings.smoothing)
+        if right is None:
+            right = factors(information, settings.vector_size, seed, exponent=settings.exponent)
+        vectors.append((information @ right).astype(np.float32))
+    return np.concatenate(vectors)

@@ -110,7 +110,7 @@ def text_vectors(
     found = cooccurrences(words, words, store.utterance[rows], settings.window)
     if not found.nnz:
         raise UserError(f"{store.path}: no two frequent words stand in one utterance: its text teaches nothing")
-    vectors = embed_counts(found, settings, seed)
+    vectors = embed_counts([found], settings, seed)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return taught, vectors / np.where(lengths > 0, lengths, 1)
 

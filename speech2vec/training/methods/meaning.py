@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from pydantic import Field
+from scipy import sparse
 
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters
@@ -24,7 +25,7 @@ from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import FITTED, generator
-from speech2vec.training.methods.clustering import ClusteringSettings, fit_clusters
+from speech2vec.training.methods.clustering import ClusteredWords, ClusteringSettings, fit_clusters
 from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, embed_counts
 from speech2vec.training.methods.method import NO_LABELS, Method, words_of
 
@@ -37,14 +38,17 @@ class MeaningSettings(ClusteringSettings, CooccurrenceSettings):
     nearest : int
         As there.
     contexts : float
-        Clusters that are contexts, where words have no names: so many times the square root of the number of words,
-        as a vocabulary grows (Heaps' law), so that a context is met often in a small corpus, too.
+        Clusters of a clustering that are contexts, where words have no names: so many times the square root of the
+        number of words, as a vocabulary grows (Heaps' law), so that a context is met often in a small corpus, too.
+    context_clusterings : int
+        Clusterings whose clusters are contexts: a word is one of each.
     label_share : float
         Share of the training speakers whose words are known by name.
     """
 
-    nearest: int = Field(3, ge=1, le=1000)
-    contexts: float = Field(13.0, gt=0, le=1000)
+    nearest: int = Field(2, ge=1, le=1000)
+    contexts: float = Field(6.5, gt=0, le=1000)
+    context_clusterings: int = Field(2, ge=1, le=100)
     label_share: float = Field(0.0, ge=0, le=1)
 
 
@@ -64,17 +68,33 @@ def fit(
         word = np.where(named, store.word_id[rows], -1)
     words = fit_clusters(store, rows, word, settings, seed)
     if word is None:
-        wanted = math.ceil(settings.contexts * math.sqrt(len(rows)))
-        centres = words.centres(wanted, settings.evenness, generator(seed, FITTED, 3))
-        context, n_contexts = words.nearest(centres), len(centres)
+        contexts = _clusters_as_contexts(words, settings, seed)
     else:
         known = np.flatnonzero(word >= 0)
-        context, n_contexts = word[known][words.nearest(words.points[known])], len(store.types)
-    contexts = one_hot(context, n_contexts, np.float32)
-    counts = cooccurrences(words.memberships(), contexts, store.utterance[rows], settings.window)
+        nearest = words.nearest(words.points[known])[:, 0]
+        contexts = one_hot(word[known][nearest], len(store.types), np.float32)
+    counts = (_counts(store, rows, members, contexts, settings.window) for members in words.memberships_by_clustering())
+    return replace(words.encoder, vectors=embed_counts(counts, settings, seed))
+
+
+def _clusters_as_contexts(words: ClusteredWords, settings: MeaningSettings, seed: int) -> sparse.csr_array:
+    """A 1 for each word's cluster in each clustering [shape=(n_words, n_contexts)]."""
+    wanted = math.ceil(settings.contexts * math.sqrt(len(words.points)))
+    draw = generator(seed, FITTED, 3)
+    centres = words.centres(wanted, settings.context_clusterings, settings.evenness, draw)
+    clusters = words.nearest(centres, settings.context_clusterings)
+    ends = np.arange(0, clusters.size + 1, clusters.shape[1])
+    ones = np.ones(clusters.size, np.float32)
+    return sparse.csr_array((ones, clusters.ravel(), ends), shape=(len(clusters), len(centres)))
+
+
+def _counts(
+    store: Store, rows: np.ndarray, members: sparse.csr_array, contexts: sparse.csr_array, window: int
+) -> sparse.csr_array:
+    counts = cooccurrences(members, contexts, store.utterance[rows], window)
     if not counts.nnz:
         raise UserError(f"{store.path}: every utterance is one word: meaning is learned from the words around a word")
-    return replace(words.encoder, vectors=embed_counts(counts, settings, seed))
+    return counts
 
 
 def _named_speakers(store: Store, rows: np.ndarray, share: float) -> np.ndarray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,13 +49,36 @@ def test_a_word_has_the_mean_of_its_nearest_clusters_vectors() -> None:
     assert encoder(nearest=10).encode(words()).shape == (0, 3)
 
 
-def test_tensors_and_settings_give_back_the_encoder() -> None:
-    given = encoder()
+def in_two_clusterings() -> Clusters:
+    """The clusters of `encoder`, and three others."""
+    one = encoder(nearest=1)
+    others = np.array([[9, 0], [0.4, 0], [6, 0]], dtype=np.float32)
+    vectors = np.array([[1, 0, 0], [0, 3, 0], [0, 0, 7]], dtype=np.float32)
+    return replace(
+        one,
+        membership=MembershipSettings(clusterings=2, nearest=1),
+        centres=np.concatenate([one.centres, others]),
+        vectors=np.concatenate([one.vectors, vectors]),
+    )
+
+
+def test_a_word_belongs_to_every_clustering_alike() -> None:
+    encoder = in_two_clusterings()
+    members = encoder.members(np.array([[0.3, 0], [5.2, 0]], dtype=np.float32))
+    np.testing.assert_array_equal(members.cluster, [[0, 4], [2, 5]])
+    np.testing.assert_allclose(members.weight, 0.5)
+    np.testing.assert_allclose(encoder.encode(words(0.3, 5.2)), [[0.5, 1.5, 0], [0, 0, 4]])
+
+
+@pytest.mark.parametrize("given", [encoder(), in_two_clusterings()])
+def test_tensors_and_settings_give_back_the_encoder(given: Clusters) -> None:
     again = Clusters.from_tensors(given.tensors(), given.settings.model_dump())
     np.testing.assert_array_equal(again.encode(words(0.3, 2.0)), given.encode(words(0.3, 2.0)))
     assert again.settings == given.settings
     with pytest.raises(ValueError, match="do not fit"):
         Clusters.from_tensors({**given.tensors(), "centres": torch.zeros(2, 2)}, given.settings.model_dump())
+    with pytest.raises(ValueError, match="do not fit"):
+        Clusters.from_tensors(given.tensors(), {**given.settings.model_dump(), "clusterings": 4})
 
 
 def test_clusters_are_looked_for_in_the_cells_nearby() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from speech2vec.model.ppmi import cooccurrences, factorise, one_hot, ppmi
+from speech2vec.model.ppmi import cooccurrences, factorise, factors, one_hot, ppmi
 
 
 def slow_counts(units: np.ndarray, contexts: np.ndarray, utterance: np.ndarray, window: int) -> np.ndarray:
@@ -53,6 +53,8 @@ def test_vectors_are_the_scaled_singular_vectors_and_rare_rows_lie_in_their_spac
     np.testing.assert_allclose(found[:8] @ found[:8].T, expected @ expected.T, atol=1e-5)  # signs are free
     placed = information[8] @ right[:3].T / values[:3] ** 0.5
     np.testing.assert_allclose(found[8] @ found[:8].T, placed @ expected.T, atol=1e-5)
+    right = factors(sparse.csr_array(information[:8]), 3, seed=1)
+    np.testing.assert_allclose(information @ right, found, atol=1e-5)
 
 
 def test_vectors_of_all_values_reproduce_the_matrix_and_rows_without_counts_are_zero() -> None:
