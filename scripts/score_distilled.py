@@ -1,6 +1,6 @@
 """Score a run of the method `distilled` on the audio of its held-out speakers alone, beside its teacher.
 
-    python -m scripts.score_distilled RUN [--wordsim FOLDER]
+    python -m scripts.score_distilled RUN [--wordsim FOLDER] [--min-count 5]
 
 The words that the run never heard are those of ``distilled.unheard``; the teacher is made again as it was.
 """
@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--wordsim", type=Path, help="folder of rated pairs")
+    parser.add_argument("--min-count", type=int, default=1, help="times that held-out speakers say a word at least")
     arguments = parser.parse_args()
     run = s2v.load(arguments.run, device="cpu")
     store, settings, seed = run.store, run.settings.of_method, run.settings.seed
@@ -42,7 +43,7 @@ def main() -> None:
 
     rows = parts.held_out[number[store.word_id[parts.held_out]] >= 0]
     instances = run.vectors(rows)
-    words = average_instances(instances, store.word_id[rows], store.types)
+    words = average_instances(instances, store.word_id[rows], store.types, arguments.min_count)
     unheard = {store.types[i] for i in unheard_types(store, settings, seed)}
     title = "SYNTHETIC speech: " if store.synthetic else ""
     print(

@@ -5,7 +5,7 @@ one word as the relevant ones (Carlin et al. 2011, "Rapid evaluation of speech r
 discovery"). No classifier is trained, so the measure is about the vectors alone.
 
 A run's trained encoder is compared with its controls on the same instances: the encoder untrained; resampled frames,
-which need no training; the mean MFCC frame, the floor; and, on a sample, dynamic time warping.
+which need no training; the mean frame, the floor; and, on a sample, dynamic time warping.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from speech2vec.training.run import LAST, Run
 from speech2vec.training.sampler import split
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
 
-DTW = "DTW on MFCC"
+DTW = "DTW on frames"
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,7 @@ def measure_variability(
 ) -> dict[str, list[VariabilityBin]]:
     """The spread of words' instances by frequency, for the trained and the untrained encoder.
 
-    The mean MFCC is left out: the measure is about the dimensions of learned vectors.
+    The mean frame is left out: the measure is about the dimensions of learned vectors.
 
     Raises
     ------

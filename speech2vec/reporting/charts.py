@@ -14,10 +14,10 @@ from speech2vec.evaluation.scores import Evaluation, Level
 from speech2vec.evaluation.similarity import HEADLINE, ModelScores, Score
 from speech2vec.reporting.findings import RunResults
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, LineChart, dot_chart, line_chart
-from speech2vec.vectors.instances import MEAN_MFCC, RESAMPLED, TRAINED, UNTRAINED
+from speech2vec.vectors.instances import MEAN_FRAME, RESAMPLED, TRAINED, UNTRAINED
 
 # The same colour and shape in all charts, as classes of `style.css`.
-STYLES = {TRAINED: "s0", UNTRAINED: "s1", "random": "s2", MEAN_MFCC: "s3", DTW: "s4", RESAMPLED: "s7", "text": "s8"}
+STYLES = {TRAINED: "s0", UNTRAINED: "s1", "random": "s2", MEAN_FRAME: "s3", DTW: "s4", RESAMPLED: "s7", "text": "s8"}
 OTHER_STYLES = ("s7", "s8", "s9", "s3", "s4")
 PUBLISHED_STYLES = ("s5", "s6")
 FEW_PAIRS = 100  # below which a row is marked

@@ -21,7 +21,7 @@ from speech2vec.vectors.resampled import resampled_baseline
 from speech2vec.vectors.word_vectors import WordVectors, average_instances, unit_length
 
 InstanceEncoder = Callable[[np.ndarray], np.ndarray]
-TRAINED, UNTRAINED, RESAMPLED, MEAN_MFCC = "trained", "untrained", "resampled", "mean MFCC"
+TRAINED, UNTRAINED, RESAMPLED, MEAN_FRAME = "trained", "untrained", "resampled", "mean frame"
 _INSTANCES_PER_WORD = 400  # subsample a word's instances above this many
 
 
@@ -52,7 +52,7 @@ def encoders_of(run: Run) -> dict[str, InstanceEncoder]:
         TRAINED: run.vectors,
         UNTRAINED: untrained(run).vectors,
         RESAMPLED: lambda rows: resampled()(rows),
-        MEAN_MFCC: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
+        MEAN_FRAME: lambda rows: mean_frames(store.frames, store.first_frame[rows], store.n_frames[rows]),
     }
 
 

@@ -76,7 +76,7 @@ def test_its_tables_are_of_what_was_measured(tmp_path: Path) -> None:
     }
     for number, method in enumerate((demo.PUBLISHED, *demo.METHODS), start=1):
         results = {"trained": precision(number / 10), "untrained": precision(0.06), "resampled": precision(0.08)}
-        parts = [{"results": results}, {"results": {**results, "DTW on MFCC": precision(0.33)}}]
+        parts = [{"results": results}, {"results": {**results, "DTW on frames": precision(0.33)}}]
         write_json(folders.run(method) / demo.SAME_DIFFERENT, {"parts": parts})
     shown = demo.vectors_table(folders)
     assert shown is not None

@@ -20,7 +20,7 @@ def test_same_different_is_measured_on_all_speakers_and_on_those_held_out(tmp_pa
     run = untrained_run(store, settings)
     result = same_different(run, selection=every_word, dtw_instances=20, quiet=True)
     *parts, sample = result.parts
-    assert set(sample.results) == {"trained", "untrained", "resampled", "mean MFCC", DTW}
+    assert set(sample.results) == {"trained", "untrained", "resampled", "mean frame", DTW}
     assert "trained minus resampled" in str(result) and parts[0].worth() in str(result)
     assert all(part.name in str(result) and part.name in result._repr_html_() for part in result.parts)
     held_out = split(store, 0.4, seed=3).held_out

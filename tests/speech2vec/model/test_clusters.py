@@ -70,6 +70,13 @@ def test_a_word_belongs_to_every_clustering_alike() -> None:
     np.testing.assert_allclose(encoder.encode(words(0.3, 5.2)), [[0.5, 1.5, 0], [0, 0, 4]])
 
 
+def test_an_encoder_saved_before_there_were_several_clusterings_has_one() -> None:
+    given = encoder()
+    settings = {name: value for name, value in given.settings.model_dump().items() if name != "clusterings"}
+    again = Clusters.from_tensors(given.tensors(), settings)
+    np.testing.assert_array_equal(again.encode(words(0.3, 2.0)), given.encode(words(0.3, 2.0)))
+
+
 @pytest.mark.parametrize("given", [encoder(), in_two_clusterings()])
 def test_tensors_and_settings_give_back_the_encoder(given: Clusters) -> None:
     again = Clusters.from_tensors(given.tensors(), given.settings.model_dump())

@@ -224,7 +224,7 @@ def test_the_page_says_what_was_measured(page: Path) -> None:
     assert "Synthetic speech." in text
     assert "made-up phones" in text
     assert re.search(r"same-different average precision</span>.*95 % interval 0\.\d{4} to", text)
-    for control in ("untrained", "resampled", "mean MFCC", "DTW on MFCC", "chance", "random (", "Speech2Vec d="):
+    for control in ("untrained", "resampled", "mean frame", "DTW on frames", "chance", "random (", "Speech2Vec d="):
         assert control in text, control
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", text)
     assert "url(" not in text
@@ -411,9 +411,9 @@ def test_same_different_and_homophones_from_the_command_line(run: Path, tmp_path
     assert f"{first['ap']:.4f} [{first['low']:.4f}, {first['high']:.4f}]" in done.stdout
     parts = json.loads((tmp_path / "sd.json").read_text())["parts"]
     assert [part["name"] for part in parts] == ["all speakers", "held-out speakers", "a sample, with time warping"]
-    assert set(parts[2]["results"]) == {"trained", "untrained", "resampled", "mean MFCC", "DTW on MFCC"}
+    assert set(parts[2]["results"]) == {"trained", "untrained", "resampled", "mean frame", "DTW on frames"}
     # Each word has its own order of sounds: warping finds it, and even an untrained encoder hears some of it.
-    assert parts[2]["results"]["DTW on MFCC"]["ap"] > 0.9
+    assert parts[2]["results"]["DTW on frames"]["ap"] > 0.9
     assert parts[0]["results"]["untrained"]["ap"] > 3 * parts[0]["results"]["untrained"]["chance"]
 
     done = speech2vec(
