@@ -51,7 +51,9 @@ def embed_counts(counts: Iterable[sparse.csr_array], settings: CooccurrenceSetti
     right, vectors = None, []
     for part in counts:
         information = ppmi(part, settings.smoothing)
+        del part  # or it would be there while the next one is counted, as the information would
         if right is None:
             right = factors(information, settings.vector_size, seed, exponent=settings.exponent)
         vectors.append((information @ right).astype(np.float32))
+        del information
     return np.concatenate(vectors)
