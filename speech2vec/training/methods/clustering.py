@@ -81,9 +81,7 @@ class ClusteredWords:
     def memberships(self, kept: np.ndarray | slice = slice(None)) -> sparse.csr_array:
         """Weights with which words, all or some, belong to clusters [shape=(n, n_clusters)], float32."""
         members = self.encoder.members(self.points[kept], self.cell[kept])
-        ends = np.arange(0, members.cluster.size + 1, members.cluster.shape[1])
-        shape = (len(members.cluster), len(self.encoder.centres))
-        return sparse.csr_array((members.weight.ravel(), members.cluster.ravel(), ends), shape=shape)
+        return weights(members.cluster, members.weight, len(self.encoder.centres))
 
     def memberships_by_clustering(self) -> Iterator[sparse.csr_array]:
         """The weights of one clustering after the other [shape=(n, n_clusters)]."""
@@ -119,6 +117,12 @@ class ClusteredWords:
         words = sparse.csr_array((np.ones(n_words, np.float32), (nearest, np.arange(n_words))), shape=(n, n_words))
         counts = np.bincount(nearest, minlength=n)[:, None]
         return np.where(counts > 0, (words @ self.points) / np.maximum(counts, 1), start).astype(np.float32)
+
+
+def weights(cluster: np.ndarray, weight: np.ndarray, n_clusters: int) -> sparse.csr_array:
+    """Weights of words in the clusters that each has as many of [shape=(n, n_clusters)], of the weights' dtype."""
+    ends = np.arange(0, cluster.size + 1, cluster.shape[1])
+    return sparse.csr_array((weight.ravel(), cluster.ravel(), ends), shape=(len(cluster), n_clusters))
 
 
 def fit_clusters(

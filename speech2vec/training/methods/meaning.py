@@ -25,7 +25,7 @@ from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import FITTED, generator
-from speech2vec.training.methods.clustering import ClusteredWords, ClusteringSettings, fit_clusters
+from speech2vec.training.methods.clustering import ClusteredWords, ClusteringSettings, fit_clusters, weights
 from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, embed_counts
 from speech2vec.training.methods.method import NO_LABELS, Method, words_of
 
@@ -83,9 +83,7 @@ def _clusters_as_contexts(words: ClusteredWords, settings: MeaningSettings, seed
     draw = generator(seed, FITTED, 3)
     centres = words.centres(wanted, settings.context_clusterings, settings.evenness, draw)
     clusters = words.nearest(centres, settings.context_clusterings)
-    ends = np.arange(0, clusters.size + 1, clusters.shape[1])
-    ones = np.ones(clusters.size, np.float32)
-    return sparse.csr_array((ones, clusters.ravel(), ends), shape=(len(clusters), len(centres)))
+    return weights(clusters, np.ones(clusters.shape, np.float32), len(centres))
 
 
 def _counts(
