@@ -23,9 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/python -m scripts.demo $(if $(CORPUS),--corpus "$(CORPUS)")
 
-# Files of tests beside each other; tests of one file share what is expensive to make.
+# Files of tests beside each other, in their order; tests of one file share what is expensive to make. (Reordered, files of
+# one long test would come last, and the other processes wait for them.)
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # docs/reliability.md: damaged inputs to every reader for MINUTES, and KILLS kills of every long command.
 fuzz: $(STAMP)

@@ -56,8 +56,9 @@ def cooccurrences(
             np.searchsorted(ends, begin + _WORDS_AT_ONCE, side="right") - 1, np.searchsorted(ends, begin, "right")
         )
         end = int(ends[last])
-        near = _closeness(utterance[begin:end], window, units.dtype) @ contexts[begin:end]
-        total = total + units[begin:end].T @ near
+        closeness, of_words = _closeness(utterance[begin:end], window, units.dtype), units[begin:end]
+        counted = np.flatnonzero(np.diff(of_words.indptr))  # units in parts have few of the words each
+        total = total + of_words[counted].T @ (closeness[counted] @ contexts[begin:end])
         begin = end
     return sparse.csr_array(total)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -83,11 +84,12 @@ class ClusteredWords:
         members = self.encoder.members(self.points[kept], self.cell[kept])
         return weights(members.cluster, members.weight, len(self.encoder.centres))
 
-    def memberships_by_clustering(self) -> Iterator[sparse.csr_array]:
-        """The weights of one clustering after the other [shape=(n, n_clusters)]."""
+    def memberships_in_parts(self, n: int = 1) -> Iterator[sparse.csr_array]:
+        """The weights of one clustering after the other, each in `n` parts of its clusters [shape=(n_words, part)]."""
         members = self.memberships()
-        of_each = members.shape[1] // self.encoder.membership.clusterings
-        return (members[:, start : start + of_each] for start in range(0, members.shape[1], of_each))
+        n_parts = n * self.encoder.membership.clusterings
+        bounds = np.arange(n_parts + 1) * members.shape[1] // n_parts
+        return (members[:, start:end] for start, end in pairwise(bounds))
 
     def nearest(self, centres: np.ndarray, clusterings: int = 1) -> np.ndarray:
         """The nearest of other centres in the same space, in each clustering [shape=(n, clusterings)], int32."""

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
-from speech2vec.features.store import Store
+from speech2vec.features.store import Store, starts_of_runs
 from speech2vec.model.clusters import Clusters
 from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
@@ -28,6 +28,8 @@ from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods.clustering import ClusteredWords, ClusteringSettings, fit_clusters, weights
 from speech2vec.training.methods.cooccurrence import CooccurrenceSettings, embed_counts
 from speech2vec.training.methods.method import NO_LABELS, Method, words_of
+
+_COUNTS_AT_ONCE = 150_000_000  # at most, about 1.2 GB; 94 h have fewer in a clustering
 
 
 class MeaningSettings(ClusteringSettings, CooccurrenceSettings):
@@ -62,6 +64,9 @@ def fit(
     UserError
         If all words sound alike, or no word has a neighbour in its utterance.
     """
+    utterance = store.utterance[rows]
+    if not (np.diff(utterance) == 0).any():
+        raise UserError(f"{store.path}: every utterance is one word: meaning is learned from the words around a word")
     word = None
     if settings.label_share:
         named = np.isin(store.speaker[rows], _named_speakers(store, rows, settings.label_share))
@@ -73,7 +78,12 @@ def fit(
         known = np.flatnonzero(word >= 0)
         nearest = words.nearest(words.points[known])[:, 0]
         contexts = one_hot(word[known][nearest], len(store.types), np.float32)
-    counts = (_counts(store, rows, members, contexts, settings.window) for members in words.memberships_by_clustering())
+    n_clusters = len(words.encoder.centres) // settings.clusterings
+    of_words = _neighbours(utterance, settings.window) * settings.nearest * contexts.nnz // len(rows)
+    n_parts = math.ceil(min(of_words, n_clusters * contexts.shape[1]) / _COUNTS_AT_ONCE)
+    # Clusters are numbered as their first words were drawn: those of a part, like all of a clustering, lie anywhere.
+    parts = words.memberships_in_parts(n_parts)
+    counts = (cooccurrences(members, contexts, utterance, settings.window) for members in parts)
     return replace(words.encoder, vectors=embed_counts(counts, settings, seed))
 
 
@@ -86,13 +96,11 @@ def _clusters_as_contexts(words: ClusteredWords, settings: MeaningSettings, seed
     return weights(clusters, np.ones(clusters.shape, np.float32), len(centres))
 
 
-def _counts(
-    store: Store, rows: np.ndarray, members: sparse.csr_array, contexts: sparse.csr_array, window: int
-) -> sparse.csr_array:
-    counts = cooccurrences(members, contexts, store.utterance[rows], window)
-    if not counts.nnz:
-        raise UserError(f"{store.path}: every utterance is one word: meaning is learned from the words around a word")
-    return counts
+def _neighbours(utterance: np.ndarray, window: int) -> int:
+    """Pairs of a word and one of its neighbours, both ways."""
+    lengths = np.diff(np.append(starts_of_runs(utterance), len(utterance)))
+    reach = np.minimum(lengths - 1, window)
+    return int((reach * (2 * lengths - 1 - reach)).sum())
 
 
 def _named_speakers(store: Store, rows: np.ndarray, share: float) -> np.ndarray:

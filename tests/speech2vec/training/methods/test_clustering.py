@@ -25,12 +25,15 @@ def test_each_clustering_has_as_many_clusters_and_a_word_belongs_to_all(words: C
     assert len(words.encoder.centres) == 3 * 15
     first, second, third = np.split(words.encoder.centres, 3)
     assert not np.array_equal(first, second) and not np.array_equal(second, third)
-    parts = list(words.memberships_by_clustering())
+    parts = list(words.memberships_in_parts())
     assert [part.shape for part in parts] == [(len(words.points), 15)] * 3
     for part in parts:
         np.testing.assert_allclose(part.sum(axis=1), 1 / 3, atol=1e-6)
         np.testing.assert_array_equal(np.diff(part.indptr), 2)
     np.testing.assert_array_equal(sparse.hstack(parts).toarray(), words.memberships().toarray())
+    smaller = list(words.memberships_in_parts(2))
+    assert [part.shape[1] for part in smaller] == [7, 8] * 3
+    np.testing.assert_array_equal(sparse.hstack(smaller).toarray(), words.memberships().toarray())
 
 
 def test_the_nearest_of_other_centres_in_each_clustering(words: ClusteredWords) -> None:

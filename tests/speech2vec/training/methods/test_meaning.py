@@ -57,6 +57,16 @@ def test_words_of_one_topic_come_together_without_labels(store: Store, tmp_path:
     assert abs(topics_apart(sound)) < 0.1
 
 
+def test_clusters_that_are_counted_in_parts_have_vectors_in_one_space(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted(store, tmp_path / "whole", "meaning", vector_size=4)
+    monkeypatch.setattr("speech2vec.training.methods.meaning._COUNTS_AT_ONCE", 3_000)  # several parts a clustering
+    parts = fitted(store, tmp_path / "parts", "meaning", vector_size=4)
+    assert not np.array_equal(parts.vectors(), whole.vectors())
+    assert topics_apart(words_of(parts)) > 0.5
+
+
 def test_labels_of_some_speakers_are_recorded(store: Store, tmp_path: Path) -> None:
     run = fitted(store, tmp_path / "run", "meaning-labels", vector_size=4, label_share=0.5)
     assert run.labels == "words of 3 of 6 speakers"
