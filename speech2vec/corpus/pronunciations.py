@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -87,17 +87,25 @@ def first_pronunciations(path: Path | None = None) -> dict[str, Phones]:
     return {word: tuple(phone.rstrip("012") for phone in listed[0]) for word, listed in read_dictionary(path).items()}
 
 
-def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Phones]) -> list[list[str]]:
-    """Groups of words with the same pronunciation but different spellings.
+def all_pronunciations(path: Path | None = None) -> dict[str, frozenset[Phones]]:
+    """All pronunciations of each word, without stress marks."""
+    return {
+        word: frozenset(tuple(phone.rstrip("012") for phone in phones) for phones in listed)
+        for word, listed in read_dictionary(path).items()
+    }
+
+
+def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Hashable]) -> list[list[str]]:
+    """Groups of words with the same pronunciation, or the same pronunciations, but different spellings.
 
     Spellings that differ only in apostrophes (dogs, dog's) are forms of one word, not homophones: the first of them in
     `words` represents all.
     """
-    by_sound: dict[Phones, dict[str, str]] = defaultdict(dict)
+    by_sound: dict[Hashable, dict[str, str]] = defaultdict(dict)
     for word in words:
-        phones = pronunciations.get(word)
-        if phones is not None:
-            by_sound[phones].setdefault(word.replace("'", ""), word)
+        sound = pronunciations.get(word)
+        if sound is not None:
+            by_sound[sound].setdefault(word.replace("'", ""), word)
     return [list(group.values()) for group in by_sound.values() if len(group) > 1]
 
 

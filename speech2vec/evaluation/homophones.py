@@ -2,14 +2,15 @@
 
 To an encoder that hears nothing but the word, two homophones (ate, eight) are one word. So they must be as close as two
 halves of the SAME word's instances, and far closer than random pairs; vectors that know the spelling (text) fail both.
-A rare word is often said by few voices, and two halves of its instances then share what these voices have in common.
-So means of instances are compared with means of equally many instances of OTHER voices throughout.
+A rare word is often said by few voices: two halves of its instances then share what these voices have in common, and
+means of its instances keep more of each. So means are compared with means of equally many instances of equally many
+OTHER voices throughout. Words of which one is pronounced in other ways, too (to, two), are no homophones.
 The argument is that of arXiv 2209.10791 (ICASSP 2023), measured here against its controls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import combinations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from gensim.models import KeyedVectors
 
-from speech2vec.corpus.pronunciations import Phones, first_pronunciations, homophone_groups
+from speech2vec.corpus.pronunciations import all_pronunciations, first_pronunciations, homophone_groups
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.bootstrap import Estimate, decimals_needed
 from speech2vec.evaluation.matched_pairs import (
@@ -43,9 +44,16 @@ SOUND_AUC = 0.8  # homophones are nearly always closer than matched random pairs
 
 
 def homophone_pairs(
-    vectors: WordVectors, pronunciations: Mapping[str, Phones], min_count: int = MIN_COUNT, seed: int = 0
+    vectors: WordVectors, pronunciations: Mapping[str, Hashable], min_count: int = MIN_COUNT, seed: int = 0
 ) -> Pairs:
     """All pairs of homophones among the vectors' words, matched with random pairs.
+
+    Parameters
+    ----------
+    vectors : WordVectors
+    pronunciations : mapping
+        Words are homophones if these are equal (see `all_pronunciations`).
+    min_count, seed : int
 
     Raises
     ------
@@ -76,8 +84,8 @@ class HomophoneCheck:
     n_words : int
         Words among which homophones are ranked.
     from_instances : bool
-        Whether split halves were measured; then all cosines are between means of equally many instances of two sets of
-        voices that have none in common.
+        Whether split halves were measured; then all cosines are between means of equally many instances of equally many
+        voices, of two sets that have none in common.
     homophones, random : Estimate
         Mean cosine of homophones, and of random pairs matched by frequency.
     split_halves : Estimate or None
@@ -304,11 +312,11 @@ def homophones(
     """
     if run is None and store is not None:
         raise UserError("--store needs --run: without a run there are no instances to split into halves")
-    words, pronunciations = as_word_vectors(vectors), first_pronunciations(dictionary)
+    words = as_word_vectors(vectors)
     opened = None if run is None else open_run(run, store, device=device, checkpoint=checkpoint)
     if opened is not None:
         words = with_counts(words, opened.store)
-    pairs = homophone_pairs(words, pronunciations, min_count, seed)
+    pairs = homophone_pairs(words, all_pronunciations(dictionary), min_count, seed)
     instances = None if opened is None else instances_by_row(opened, words, pairs.rows(), seed)
     return HomophoneResult(
         vectors=Path(vectors) if isinstance(vectors, str | Path) else None,
@@ -316,5 +324,7 @@ def homophones(
         synthetic=opened is not None and opened.store.synthetic,
         seed=seed,
         homophones=check_homophones(words, pairs, instances, seed),
-        near_homophones=near_homophones(words, pronunciations, read_benchmarks(wordsim), min_count, seed),
+        near_homophones=near_homophones(
+            words, first_pronunciations(dictionary), read_benchmarks(wordsim), min_count, seed
+        ),
     )

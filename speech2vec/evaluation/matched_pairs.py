@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from speech2vec.corpus.pronunciations import Phones
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import HALVES, RANDOM_PAIRS, generator
 from speech2vec.vectors.instances import Instances
@@ -94,7 +93,7 @@ def match_pairs(
     return Pairs(pairs[:, 0], pairs[:, 1], random, np.asarray(group), n_found)
 
 
-def usable_rows(vectors: WordVectors, pronunciations: Mapping[str, Phones], min_count: int) -> np.ndarray:
+def usable_rows(vectors: WordVectors, pronunciations: Mapping[str, Hashable], min_count: int) -> np.ndarray:
     """Rows with a nonzero vector, a pronunciation and, if counts are known, at least `min_count` instances."""
     usable = vectors.has_direction & np.array([word in pronunciations for word in vectors.words], dtype=bool)
     if vectors.counts is not None:
@@ -120,9 +119,10 @@ def instance_cosines(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosines of pairs, of halves of the more frequent words, and of random pairs, which differ in nothing else.
 
-    Each is between the mean of k instances of the more frequent word, in some voices, and the mean of k instances in
-    other voices: of its partner, of the same word, of a random word (all of a random word that has fewer; in any voice,
-    if none of the others said it). They are averaged over several draws of the voices.
+    Each is between the mean of some instances of the more frequent word, in some voices, and the mean of instances in
+    other voices: of its partner, of the same word, of a random word (in any voice, if none of the others said it). Of
+    all means but the random word's, which may have fewer, the voices are as many, and as many instances are of the
+    first, the second, ... of them: a mean over few voices keeps more of each. They are averaged over several draws.
 
     Parameters
     ----------
@@ -147,16 +147,17 @@ def instance_cosines(
         voices = np.unique(np.concatenate([more.voice, fewer.voice]))
         for n in range(n_draws):
             some = draw.permutation(voices)[: len(voices) // 2]
-            first, second = _shuffled(more, np.isin(more.voice, some), draw)
-            _, other = _shuffled(fewer, np.isin(fewer.voice, some), draw)
-            k = min(len(first), len(second), len(other))
-            if not k:
+            first, second = (_Drawn.of(more, in_some, draw) for in_some in _both(more, some))
+            other = _Drawn.of(fewer, ~np.isin(fewer.voice, some), draw)
+            n_voices = min(len(first.counts), len(second.counts), len(other.counts))
+            if not n_voices:
                 continue
-            drawn = instances[int(pairs.random[i, n])]
-            same, others = _shuffled(drawn, np.isin(drawn.voice, some), draw)
-            sides = second[:k], other[:k], (others if len(others) else same)[:k]
-            half = first[:k].mean(axis=0)
-            split[i, n], partner[i, n], random[i, n] = (_cosine(half, side.mean(axis=0)) for side in sides)
+            counts = np.min([drawn.counts[:n_voices] for drawn in (first, second, other)], axis=0)
+            word = instances[int(pairs.random[i, n])]
+            same, others = (_Drawn.of(word, in_some, draw) for in_some in _both(word, some))
+            half = first.mean(counts)
+            sides = second, other, others if len(others.counts) else same
+            split[i, n], partner[i, n], random[i, n] = (_cosine(half, side.mean(counts)) for side in sides)
     return _mean_known(partner), _mean_known(split), np.where(np.isnan(random), _mean_known(random)[:, None], random)
 
 
@@ -167,7 +168,33 @@ def _mean_known(values: np.ndarray) -> np.ndarray:
     return np.divide(total, n, out=np.full(len(values), np.nan), where=n > 0)
 
 
-def _shuffled(instances: Instances, marked: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of the marked instances and of the others, each in random order, float64."""
-    vectors = instances.vectors.astype(np.float64)
-    return draw.permutation(vectors[marked]), draw.permutation(vectors[~marked])
+def _both(instances: Instances, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the instances in some voices, and of those in others."""
+    in_some = np.isin(instances.voice, some)
+    return in_some, ~in_some
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Instances in random order within voices: the voices that said the word most often first.
+
+    `vectors` [shape=(n, vector_size)] is float64, `counts` [shape=(n_voices,)] how many each voice has.
+    """
+
+    vectors: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, instances: Instances, marked: np.ndarray, draw: np.random.Generator) -> _Drawn:
+        rows = draw.permutation(np.flatnonzero(marked))
+        _, voice, counts = np.unique(instances.voice[rows], return_inverse=True, return_counts=True)
+        by_count = np.lexsort((draw.random(len(counts)), -counts))
+        order = np.argsort(np.argsort(by_count)[voice], kind="stable")
+        return cls(instances.vectors[rows[order]].astype(np.float64), counts[by_count])
+
+    def mean(self, counts: np.ndarray) -> np.ndarray:
+        """The mean of so many of each voice's instances."""
+        wanted = np.zeros_like(self.counts)
+        wanted[: len(counts)] = counts[: len(self.counts)]
+        place = np.arange(len(self.vectors)) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        return self.vectors[place < np.repeat(wanted, self.counts)].mean(axis=0)

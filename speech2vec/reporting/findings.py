@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from speech2vec.corpus.pronunciations import first_pronunciations
+from speech2vec.corpus.pronunciations import all_pronunciations, first_pronunciations
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.homophones import HomophoneCheck, check_homophones, homophone_pairs
 from speech2vec.evaluation.near_homophones import NearHomophones, near_homophones
@@ -131,7 +131,7 @@ def gather(
     pronunciations = first_pronunciations()
 
     def homophones() -> HomophoneCheck:
-        pairs = homophone_pairs(vectors, pronunciations, seed=seed)
+        pairs = homophone_pairs(vectors, all_pronunciations(), seed=seed)
         return check_homophones(vectors, pairs, instances_by_row(run, vectors, pairs.rows(), seed), seed)
 
     log.info("measuring same-different, variance, speaker and homophones")
