@@ -1,4 +1,4 @@
-"""What one learns from an emotion run, in sentences: each follows from the numbers in it by a fixed rule."""
+"""The main findings about an emotion run, in sentences: each follows from the numbers in it by a fixed rule."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def key_numbers(report: RunReport) -> list[KeyNumber]:
 
 
 def statements(report: RunReport) -> list[str]:
-    """What one learns: how good, against the control, what it confuses, whether its probabilities hold, on whom."""
+    """The main findings: how good, against the control, what it confuses, whether its probabilities hold, on whom."""
     found = [_how_good(report.own), _against_control(report), *_confusions(report.own)]
     if report.own.calibration:
         found.append(_calibrated(report.own.calibration))

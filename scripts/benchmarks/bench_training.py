@@ -1,4 +1,4 @@
-"""Speed of training beside the scheme of earlier code, in one run: same words, features, threads and batch size.
+"""Speed of training beside the per-pair scheme, in one run: same words, features, threads and batch size.
 
     python -m scripts.benchmarks.bench_training [STORE] [--rounds 9] [--threads 2] [--device cuda]
         [--variants | --only WORD...]
@@ -8,10 +8,10 @@
 Without STORE, a store of random frames with the lengths of LibriSpeech's words and utterances is made; with
 `--utterances 137876` it is as large as the 475 h of LibriSpeech (8.8 GB).
 
-Steps: the earlier scheme (`earlier_scheme`) is run with this project's model (z as the decoder's input, teacher forcing
-on both sides), and with the model of the 2022 reality check (arXiv 2209.10791: attention over all encoder states, after
-Luong et al. 2015). The sides take turns in every round, and medians over the rounds are printed. A step is everything
-that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. `--variants` (always with `--device
+Steps: the per-pair scheme (`per_pair_scheme`) is run with this project's model (z as the decoder's input, teacher
+forcing on both sides), and with the model of the 2022 reality check (arXiv 2209.10791: attention over all encoder
+states, after Luong et al. 2015). The sides take turns in every round, and medians over the rounds are printed. A step
+is everything that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. `--variants` (always with `--device
 cuda`) adds attention, GRU, bfloat16, and batches of 16 and 64 times the size; `--only compiled` adds torch.compile,
 which compiles for minutes.
 
@@ -34,7 +34,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.benchmarks.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from scripts.benchmarks.librispeech_like import (
     EPOCHS,
     FRAMES,
@@ -45,6 +44,7 @@ from scripts.benchmarks.librispeech_like import (
     librispeech_like,
     projected_hours,
 )
+from scripts.benchmarks.per_pair_scheme import PerPairScheme, padded, update, with_weights_of
 from scripts.benchmarks.training_steps import (
     CPU,
     Work,
@@ -69,9 +69,9 @@ from speech2vec.training.run import device_name
 from speech2vec.training.sampler import neighbour_pairs
 from speech2vec.training.step import make_optimiser
 
-STEPS = 5  # of this trainer to one of the earlier scheme, per round
+STEPS = 5  # of this trainer to one of the per-pair scheme, per round
 OURS, OURS_FORCED = "this trainer, default model", "this trainer, teacher forcing"
-THEIRS, THEIRS_ATTENTION = "earlier scheme, same model", "earlier scheme, attention over all states"
+THEIRS, THEIRS_ATTENTION = "per-pair scheme, same model", "per-pair scheme, attention over all states"
 COMPILED = "  compiled"
 Side = tuple[Iterator[Work], int]  # steps, and how many of them make a round
 
@@ -93,10 +93,10 @@ def our_steps(
     return training_steps(DeviceStore(store, device), sampler, model, optimiser, compiled)
 
 
-def earlier_steps(
-    store: Store, model: EarlierScheme, optimiser: OptimiserSettings, device: torch.device = CPU
+def per_pair_steps(
+    store: Store, model: PerPairScheme, optimiser: OptimiserSettings, device: torch.device = CPU
 ) -> Iterator[Work]:
-    """Steps of the earlier scheme, without end."""
+    """Steps of the per-pair scheme, without end."""
     model.to(device)
     weights = make_optimiser(model, optimiser)
     centre, context = neighbour_pairs(store.utterance, WINDOW)
@@ -145,8 +145,8 @@ def compare(
     sides: dict[str, Side] = {
         OURS: (our_steps(store, default, optimiser, device), STEPS),
         OURS_FORCED: (our_steps(store, forced, optimiser, device), STEPS),
-        THEIRS: (earlier_steps(store, same_model, optimiser, device), 1),
-        THEIRS_ATTENTION: (earlier_steps(store, attention, optimiser, device), 1),
+        THEIRS: (per_pair_steps(store, same_model, optimiser, device), 1),
+        THEIRS_ATTENTION: (per_pair_steps(store, attention, optimiser, device), 1),
     }
     if with_variants:
         sides |= variants(store, default, optimiser, device)

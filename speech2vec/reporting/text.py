@@ -159,7 +159,7 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
 
 
 def lesson(found: RunResults) -> str:
-    """What one learns from the run, in two plain sentences: does it know how words sound, and what they mean?"""
+    """The main findings, in two plain sentences: does it know how words sound, and what they mean?"""
     sentences = []
     if found.same_different.value:
         part = found.same_different.value.parts[0]

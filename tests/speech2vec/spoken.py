@@ -14,8 +14,8 @@ from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.store import STORE_SCHEMA, Store, write_store
 
 _HOMOPHONES = """
-ate eight blue blew brake break cell sell dear deer fair fare flour flower hair hare hear here hole whole
-knight night made maid mail male meat meet pale pail plain plane road rode sail sale sea see
+ate eight blue blew brake break cell sell dear deer fair fare hair hare hear here hole whole
+knight night made maid mail male meat meet pale pail plain plane road rode sail sale sea see waist waste
 """
 _RATED = """
 happy cheerful smart intelligent window door doctor nurse bottle container river water teacher student forest

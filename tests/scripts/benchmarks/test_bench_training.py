@@ -1,4 +1,4 @@
-"""The comparison is fair: the earlier scheme computes the same loss of the same model, on words of the same lengths."""
+"""The comparison is fair: the per-pair scheme has the same loss with the same model, on words of the same lengths."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.benchmarks.bench_training import OURS, compare, main, with_attention
-from scripts.benchmarks.earlier_scheme import EarlierScheme, padded, update, with_weights_of
 from scripts.benchmarks.librispeech_like import librispeech_like
+from scripts.benchmarks.per_pair_scheme import PerPairScheme, padded, update, with_weights_of
 from scripts.benchmarks.training_steps import epoch_seconds, operations, sampler_of_training
 from speech2vec.features.store import Store
 from speech2vec.model.encoder import Segments
@@ -32,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.mark.parametrize("attention", [False, True])
-def test_the_earlier_scheme_has_the_loss_and_the_gradients_of_our_model(store: Store, attention: bool) -> None:
+def test_the_per_pair_scheme_has_the_loss_and_the_gradients_of_our_model(store: Store, attention: bool) -> None:
     rows = np.arange(40)
     centre, context = neighbour_pairs(store.utterance[rows], window=3)
     settings = ModelSettings(vector_size=8, teacher_forcing=True)
@@ -62,7 +62,7 @@ def test_the_earlier_scheme_has_the_loss_and_the_gradients_of_our_model(store: S
 @pytest.mark.parametrize("attention", [False, True])
 def test_padding_changes_no_loss(store: Store, attention: bool) -> None:
     torch.manual_seed(0)
-    plain = EarlierScheme(5, 8, attention).double()
+    plain = PerPairScheme(5, 8, attention).double()
     rows = np.arange(12)
 
     def loss(centre: np.ndarray, context: np.ndarray) -> Tensor:

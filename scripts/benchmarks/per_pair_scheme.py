@@ -17,7 +17,7 @@ from speech2vec.model.speech2vec import Speech2Vec
 from speech2vec.runtime.errors import UserError
 
 
-class EarlierScheme(nn.Module):
+class PerPairScheme(nn.Module):
     """A model of padded pairs: encodes the centre of each pair, and decodes its context frame by frame.
 
     Parameters
@@ -79,15 +79,15 @@ class EarlierScheme(nn.Module):
         return torch.stack(predicted, dim=1)
 
 
-def with_weights_of(model: Speech2Vec) -> EarlierScheme:
-    """The same model (bidirectional skip-gram with teacher forcing) in the earlier scheme."""
+def with_weights_of(model: Speech2Vec) -> PerPairScheme:
+    """The same model (bidirectional skip-gram with teacher forcing) in the per-pair scheme."""
 
     def torch_order(gates: Tensor) -> Tensor:
         i, f, o, candidate = gates.chunk(4, dim=-1)
         return torch.cat([i, f, candidate, o], dim=-1).t()
 
     decoder, attends = model.decoder, isinstance(model.decoder, AttentionDecoder)
-    plain = EarlierScheme(model.n_mfcc, model.settings.vector_size, attends).to(decoder.output.weight.dtype)
+    plain = PerPairScheme(model.n_mfcc, model.settings.vector_size, attends).to(decoder.output.weight.dtype)
     forwards, backwards = model.encoder.directions
     layers = (
         (forwards, plain.encoder, "_l0"),
