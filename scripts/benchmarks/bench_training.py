@@ -11,9 +11,9 @@ Without STORE, a store of random frames with the lengths of LibriSpeech's words 
 Steps: the per-pair scheme (`per_pair_scheme`) is run with this project's model (z as the decoder's input, teacher
 forcing on both sides), and with the model of the 2022 reality check (arXiv 2209.10791: attention over all encoder
 states, after Luong et al. 2015). The sides take turns in every round, and medians over the rounds are printed. A step
-is everything that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. `--variants` (always with `--device
-cuda`) adds attention, GRU, bfloat16, and batches of 16 and 64 times the size; `--only compiled` adds torch.compile,
-which compiles for minutes.
+is everything that a trainer does for a batch: assembling it, loss, gradients, clipping, Adam. `--variants` (always
+with `--device cuda`) adds attention, GRU, bfloat16, and batches of 16 and 64 times the size; `--only compiled` adds
+torch.compile, which compiles for minutes.
 
 With `--epochs`, whole epochs of the trainer are timed by the clock: drawing the batches, steps, checkpoints, held-out
 loss and its controls, metrics (without the evaluations of `--evaluate-every`). The first epoch compiles and fills
