@@ -67,13 +67,13 @@ def spectrograms(
     return np.split(stored, np.cumsum(n_windows)[:-1])
 
 
-def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None) -> np.ndarray:
+def voice_functionals(utterances: Sequence[Utterance], cache: Path | None = None, version: int = VERSION) -> np.ndarray:
     """The functionals of each utterance [shape=(n_utterances, n_functionals)], float32; kept in the folder `cache`."""
 
     def compute(utterance: Utterance) -> np.ndarray:
-        return functionals(load_waveform(utterance, SAMPLING_RATE))[0].astype(np.float32)
+        return functionals(load_waveform(utterance, SAMPLING_RATE), version)[0].astype(np.float32)
 
-    return cached_vectors(utterances, compute, cache, f"functionals-{VERSION}")
+    return cached_vectors(utterances, compute, cache, f"functionals-{version}")
 
 
 def prepared_examples(
@@ -82,6 +82,7 @@ def prepared_examples(
     prepared: Prepared,
     vectors: list[np.ndarray] | None = None,
     population: Mapping[str, np.ndarray] | None = None,
+    version: int = VERSION,
 ) -> Examples:
     """All utterances of a prepared corpus as the inputs that a classifier asks for.
 
@@ -95,6 +96,8 @@ def prepared_examples(
         Each utterance's words as ``vectors``.
     population : mapping of str to ndarray, or None
         Means over the training speakers (`emotion.data.examples.make_examples`); None takes those of this corpus.
+    version : int
+        Of the functionals (`emotion.features.functionals.VERSION`).
     """
     utterances = prepared.utterances() if {SPECTROGRAM, WAVEFORM, FUNCTIONALS} & set(inputs) else []
     made = spectrograms(utterances, settings.spectrogram, prepared.folder / CACHE) if SPECTROGRAM in inputs else None
@@ -106,7 +109,7 @@ def prepared_examples(
         texts=list(prepared.text),
         utterances=utterances,
         vectors=vectors,
-        functionals=voice_functionals(utterances, prepared.folder / CACHE) if FUNCTIONALS in inputs else None,
+        functionals=voice_functionals(utterances, prepared.folder / CACHE, version) if FUNCTIONALS in inputs else None,
         spectrogram=made,
         normalisation=settings.training.normalisation,
         population=population,

@@ -53,7 +53,8 @@ def predict_corpus(run: Run, members: list[Member], prepared: Prepared) -> tuple
     vectors = None if run.vocabulary is None else run.vocabulary.rows(list(prepared.text))
     reference = run.reference
     population = None if reference is None else reference.population
-    examples = prepared_examples(run.inputs, run.settings, prepared, vectors, population)
+    version = run.info["functionals"]
+    examples = prepared_examples(run.inputs, run.settings, prepared, vectors, population, version)
     segments = [np.asarray(prepared.segment(i)) for i in range(len(prepared))]
     check_features(segments, list(prepared.utterance_id))
     probabilities = classify(members, examples, segments, reference)

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.signal
 
 from emotion.features.level import NOMINAL
-from emotion.features.voice import BANDS, HOP, N_MFCC, Voice, voice_contours
+from emotion.features.voice import HOP, N_MFCC, Voice, voice_contours
 
-VERSION = 2  # raised when the values change, so that stored ones are computed again
+VERSION = 3  # raised when the values change, so that stored ones are computed again
+OLDEST = 2  # still computed, for runs that were trained on it
 N_REGIONS = 4  # of the spectrum, whose modulation is measured
 MODULATION = (1, 3, 6, 12, 25)  # Hz
 _SPEECH = NOMINAL - 25.0  # dB re full scale; quieter frames are pauses
@@ -19,7 +20,7 @@ _PROMINENCE = 3.0  # dB, of the peaks of the level that count as syllables
 _RANGE = 50.0  # dB below its maximum, of the bands whose modulation is measured
 
 
-def functionals(signal: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def functionals(signal: np.ndarray, version: int = VERSION) -> tuple[np.ndarray, tuple[str, ...]]:
     """Statistics of the contours of a levelled recording at 16 kHz (`emotion.features.voice.voice_contours`).
 
     Speech is what is within 25 dB of the active level, and a voiced frame one with a pitch.
@@ -42,6 +43,8 @@ def functionals(signal: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     Parameters
     ----------
     signal : ndarray [shape=(n_samples,)]
+    version : int
+        2 has in the jitter the jumps of pitch across pauses.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def functionals(signal: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     found["harmonicity"] = np.concatenate(
         [_moments(voice.harmonicity[voiced]), _percentiles(voice.harmonicity[voiced], 5, 50, 95)]
     )
-    found["jitter"] = _magnitude(np.diff(voice.pitch[voiced], 2))
+    found["jitter"] = _magnitude(_finite(np.diff(voice.pitch if version > 2 else voice.pitch[voiced], 2)))
     found["shimmer"] = _magnitude(_finite(np.diff(np.where(voiced, level, np.nan))))
     for name in ("alpha", "hammarberg", "slope_low", "slope_middle", "slope_high", "centroid"):
         values = getattr(voice, name)[voiced]
@@ -79,9 +82,6 @@ def functionals(signal: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     found["correlation"] = np.array([_correlation(triple[i], triple[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
     names = tuple(f"{name} {i}" for name, values in found.items() for i in range(1, len(values) + 1))
     return np.concatenate(list(found.values())), names
-
-
-N_FUNCTIONALS = 8 + 8 + 4 + 9 + 5 + 2 + 6 * 4 + 2 * (len(BANDS) - 1) + 4 + 2 * (N_MFCC - 1) + N_MFCC + 4 + 16 + 3
 
 
 def _pitch(found: dict[str, np.ndarray], pitch: np.ndarray) -> None:

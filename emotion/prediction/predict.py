@@ -169,7 +169,7 @@ def predict(
         texts=[utterance.text for utterance in kept],
         utterances=kept,
         vectors=_vectors(run, kept) if VECTORS in run.inputs else None,
-        functionals=voice_functionals(kept) if FUNCTIONALS in run.inputs else None,
+        functionals=voice_functionals(kept, None, run.info["functionals"]) if FUNCTIONALS in run.inputs else None,
         spectrogram=spectrograms(kept, run.settings.spectrogram) if SPECTROGRAM in run.inputs else None,
         normalisation=how,
         population=run.reference.population if run.reference else None,

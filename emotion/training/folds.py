@@ -43,7 +43,7 @@ def build_examples(run: Run, prepared: Prepared) -> Examples:
         vectors = run.segments.of_each()
         if len(vectors) != n:
             raise UserError(f"{run.folder} has word vectors of {len(vectors)} utterances, {prepared.folder} has {n}")
-    return prepared_examples(run.inputs, run.settings, prepared, vectors)
+    return prepared_examples(run.inputs, run.settings, prepared, vectors, version=run.info["functionals"])
 
 
 def train_fold(

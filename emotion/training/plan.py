@@ -17,6 +17,7 @@ from emotion.data.examples import AUDIO_INPUTS, FUNCTIONALS, TEXT_INPUTS, VECTOR
 from emotion.data.normalise import check_features, warn_of_speakers
 from emotion.data.reference import Reference
 from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
+from emotion.features.functionals import VERSION
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import (
     SEGMENTS,
@@ -216,6 +217,7 @@ def start_run(
         "corpus": prepared.name,
         "features": prepared.meta["features"],
         "sampling_rates": prepared.meta.get("sampling_rates", {}),
+        "functionals": VERSION,
         "n_features": int(prepared.features.shape[1]),
         "embeddings": embeddings,
         "vector_size": vector_size,

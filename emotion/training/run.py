@@ -26,6 +26,7 @@ from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import data_warning
 from emotion.data.examples import AUDIO_INPUTS, TEXT_INPUTS
 from emotion.data.reference import Reference
+from emotion.features.functionals import OLDEST, VERSION
 from emotion.metrics import are_probabilities
 from emotion.models.word_vectors import SEGMENTS, Pretrained, Vocabulary, WordSegments
 from emotion.settings import EmotionSettings
@@ -89,6 +90,7 @@ class _RunInfo(BaseModel):
     protocol: str = ""
     sampling_rates: dict[str, int] = {}
     n_features: int = Field(0, ge=0, le=_MOST_NUMBERS)
+    functionals: int = Field(OLDEST, ge=OLDEST, le=VERSION)  # their version
     embeddings: str | None = None
     vector_size: int = Field(0, ge=0, le=_MOST_NUMBERS)
 

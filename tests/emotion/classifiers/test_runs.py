@@ -12,7 +12,9 @@ from safetensors.numpy import load_file, save_file
 import emotion
 from emotion.classifiers.inner import apply_temperature
 from emotion.classifiers.svm import Svm
+from emotion.data import audio_inputs
 from emotion.data.dataset import Prepared
+from emotion.features.functionals import VERSION
 from emotion.training.folds import build_examples
 from emotion.training.run import CONTROL_FILE, Run
 from speech2vec.runtime.errors import UserError
@@ -152,3 +154,20 @@ def test_calibration_changes_confidence_and_no_decision(home, tmp_path, monkeypa
     assert temperature != 1.0 and runs[0].load_member("fold-1", 0).temperature == 1.0
     np.testing.assert_array_equal(plain.argmax(axis=1), calibrated.argmax(axis=1))
     np.testing.assert_allclose(apply_temperature(plain, temperature), calibrated, atol=1e-6)
+
+
+def test_a_run_keeps_the_functionals_that_it_was_trained_on(home, tmp_path, monkeypatch):
+    """A run made before says nothing of their version."""
+    train(home, tmp_path / "run", "voice")
+    path = tmp_path / "run" / "run.json"
+    info = json.loads(path.read_text())
+    asked = []
+    compute = audio_inputs.functionals
+    monkeypatch.setattr(audio_inputs, "functionals", lambda s, v: asked.append(v) or compute(s, v))
+    for version, wanted in ((info.pop("functionals"), VERSION), (None, 2)):
+        path.write_text(json.dumps({**info, **({"functionals": version} if version else {})}))
+        emotion.load(tmp_path / "run").predict(home / "1-0.wav")
+        assert asked.pop() == wanted and not asked
+    path.write_text(json.dumps({**info, "functionals": VERSION + 1}))
+    with pytest.raises(UserError, match="functionals"):
+        Run.open(tmp_path / "run")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emotion.features.functionals import N_FUNCTIONALS, functionals
+from emotion.features.functionals import VERSION, functionals
 from emotion.features.level import level_speech
 from emotion.features.voice import voice_contours
 
@@ -58,7 +58,7 @@ def test_blocks_of_windows_join_without_a_seam() -> None:
 def test_functionals_are_finite_whatever_the_recording(seconds: float) -> None:
     for signal in (glide(100, 200, seconds), np.random.default_rng(1).standard_normal(max(1, int(seconds * RATE)))):
         values, names = functionals(signal)
-        assert values.shape == (N_FUNCTIONALS,) == (len(names),) and len(set(names)) == len(names)
+        assert values.shape == (134,) == (len(names),) and len(set(names)) == len(names)
         assert np.isfinite(values).all()
 
 
@@ -72,3 +72,15 @@ def test_functionals_do_not_depend_on_the_gain_nor_on_silence_at_the_ends() -> N
     padded = np.concatenate([np.zeros(2 * RATE), signal, np.zeros(2 * RATE)])
     pitch = names.index("pitch 1")
     assert functionals(level_speech(padded, RATE))[0][pitch] == pytest.approx(base[pitch], abs=0.2)
+
+
+def jitter_of(signal: np.ndarray, version: int = VERSION) -> float:
+    values, names = functionals(level_speech(signal, RATE), version)
+    return float(values[names.index("jitter 1")])
+
+
+def test_jitter_is_measured_within_voiced_stretches_and_not_across_pauses() -> None:
+    low, pause, high = glide(120, 120), np.zeros(RATE // 2), glide(240, 240)
+    steady = max(jitter_of(low), jitter_of(high))
+    assert jitter_of(np.concatenate([low, pause, high])) < steady + 0.01
+    assert jitter_of(np.concatenate([low, pause, high]), version=2) > steady + 0.1  # what earlier runs learned from

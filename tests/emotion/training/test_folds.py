@@ -22,7 +22,7 @@ def test_each_speaker_s_features_are_standardised_where_the_settings_say_so(tmp_
     prepared = Prepared.open(tmp_path / "p")
     for normalisation in ("speaker", "training"):
         settings = EmotionSettings(training={"normalisation": normalisation})
-        run = Run(tmp_path, {"model": "acoustic", "n_features": 3}, settings)
+        run = Run(tmp_path, {"model": "acoustic", "n_features": 3, "functionals": 3}, settings)
         features = build_examples(run, prepared).frames
         if normalisation == "training":  # that comes later, fold by fold
             np.testing.assert_array_equal(np.concatenate(features), prepared.features)
