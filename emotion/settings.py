@@ -86,8 +86,9 @@ class TrainingSettings(Settings):
     max_gradient_norm : float
         Clip the gradient to this norm; 0 disables.
     normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
-        Standardise features over the windows of the training part; first by all recordings of a speaker or of the
-        corpus, without labels (`emotion.data.normalise.normalise`), and then over the training part; or not at all.
+        Standardise features over the windows of the training part; first by all recordings of a speaker or of a
+        fold's part, without labels (`emotion.data.normalise.normalise`), and then over the training part; or not at
+        all.
     class_weights : bool
         Weight the loss so that all classes contribute equally: each utterance by n / (n_classes * n of its class). It
         trades WA for UA where classes are of unlike size; the paper does not mention it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +81,9 @@ def prepared_examples(
     settings: EmotionSettings,
     prepared: Prepared,
     vectors: list[np.ndarray] | None = None,
-    population: Mapping[str, np.ndarray] | None = None,
     version: int = VERSION,
 ) -> Examples:
-    """All utterances of a prepared corpus as the inputs that a classifier asks for.
+    """All utterances of a prepared corpus as the inputs that a classifier asks for, not normalised.
 
     Parameters
     ----------
@@ -94,8 +93,6 @@ def prepared_examples(
     prepared : Prepared
     vectors : list of ndarray or None
         Each utterance's words as ``vectors``.
-    population : mapping of str to ndarray, or None
-        Means over the training speakers (`emotion.data.examples.make_examples`); None takes those of this corpus.
     version : int
         Of the functionals (`emotion.features.functionals.VERSION`).
     """
@@ -111,7 +108,5 @@ def prepared_examples(
         vectors=vectors,
         functionals=voice_functionals(utterances, prepared.folder / CACHE, version) if FUNCTIONALS in inputs else None,
         spectrogram=made,
-        normalisation=settings.training.normalisation,
-        population=population,
         cache=prepared.folder / CACHE,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion.data.normalise import Scaler, normalise, normalise_vectors
+from emotion.data.normalise import Scaler, mean_of_speakers, normalise
 from emotion.settings import Normalisation
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.transcripts import tokenize
@@ -33,13 +33,12 @@ class Examples:
         Indices of classes; zeros where they are not known.
     speakers : ndarray [shape=(n_utterances,)], object
     frames : list of ndarray [shape=(n_windows, n_features)], float32
-        The prepared features, normalised as the settings say.
+        The prepared features.
     statistics : ndarray [shape=(n_utterances, 3 * n_features)], float32
-        Mean, deviation, and deviation of the window-to-window change of each feature (`statistics`), by speaker if the
-        settings say so, not standardised.
-    functionals : ndarray [shape=(n_utterances, 134)], float32
-        Statistics of the contours of the voice (`emotion.features.functionals`), by speaker if the settings say so, not
+        Mean, deviation, and deviation of the window-to-window change of each feature (`statistics`), not
         standardised.
+    functionals : ndarray [shape=(n_utterances, 134)], float32
+        Statistics of the contours of the voice (`emotion.features.functionals`), not standardised.
     spectrogram : list of ndarray [shape=(n_windows, n_mels)], float32
         Log-mel energies of the audio (`emotion.settings.SpectrogramSettings`), not normalised.
     waveform : list of Utterance
@@ -77,6 +76,36 @@ class Examples:
                 chosen[field.name] = values[rows]
         return Examples(**chosen)
 
+    def population(self) -> dict[str, np.ndarray]:
+        """Means over the speakers of ``frames``, ``statistics`` and ``functionals``, for `normalised`."""
+        return {name: mean_of_speakers(own, self.speakers.tolist()) for name, own in self._sounds().items()}
+
+    def normalised(self, how: Normalisation, population: Mapping[str, np.ndarray] | None = None) -> Examples:
+        """With ``frames``, ``statistics`` and ``functionals`` normalised by the recordings of these examples.
+
+        Parameters
+        ----------
+        how : {"training", "speaker", "speaker-mean", "corpus", "none"}
+            See `emotion.data.normalise.normalise`.
+        population : mapping of str to ndarray, or None
+            `population` of the training part; None takes that of these examples, as does an input it lacks.
+        """
+        means, speakers = population or {}, self.speakers.tolist()
+        found: dict[str, Any] = {}
+        for name, own in self._sounds().items():
+            rows = normalise(own, speakers, how, means.get(name)) if own else own
+            found[name] = rows if name == FRAMES or not rows else np.concatenate(rows)
+        return replace(self, **found)
+
+    def _sounds(self) -> dict[str, list[np.ndarray]]:
+        """What is normalised, as lists of [shape=(n_rows, n_features)]."""
+        given = {FRAMES: self.frames, STATISTICS: self.statistics, FUNCTIONALS: self.functionals}
+        return {
+            name: own if isinstance(own, list) else list(own[:, np.newaxis])
+            for name, own in given.items()
+            if own is not None
+        }
+
     def scaled(self, scaler: Scaler | None) -> Examples:
         """With each feature of the frames standardised."""
         if scaler is None or self.frames is None:
@@ -101,11 +130,9 @@ def make_examples(
     vectors: list[np.ndarray] | None = None,
     functionals: np.ndarray | None = None,
     spectrogram: list[np.ndarray] | None = None,
-    normalisation: Normalisation = "training",
-    population: Mapping[str, np.ndarray] | None = None,
     cache: Path | None = None,
 ) -> Examples:
-    """Utterances as the inputs asked for; what is given and not asked for is left out.
+    """Utterances as the inputs asked for, not normalised; what is given and not asked for is left out.
 
     Parameters
     ----------
@@ -113,26 +140,15 @@ def make_examples(
         Of `INPUTS`.
     frames : sequence of ndarray [shape=(n_windows, n_features)]
         As extracted.
-    normalisation : {"training", "speaker", "speaker-mean", "corpus", "none"}
-        See `emotion.data.normalise.normalise`.
-    population : mapping of str to ndarray, or None
-        Means of ``frames``, ``statistics`` and ``functionals`` over training speakers; None takes those of these.
     cache : Path or None
         See `Examples`.
     """
-    means = population or {}
-
-    def vectors_of(name: str, found: np.ndarray) -> np.ndarray:
-        return normalise_vectors(found, speakers, normalisation, means.get(name))
-
     return Examples(
         labels=labels,
         speakers=np.array(speakers, dtype=object),
-        frames=normalise(frames, speakers, normalisation, means.get(FRAMES)) if FRAMES in inputs else None,
-        statistics=(
-            vectors_of(STATISTICS, np.stack([statistics(own) for own in frames])) if STATISTICS in inputs else None
-        ),
-        functionals=vectors_of(FUNCTIONALS, functionals) if functionals is not None and FUNCTIONALS in inputs else None,
+        frames=list(frames) if FRAMES in inputs else None,
+        statistics=np.stack([statistics(own) for own in frames]) if STATISTICS in inputs else None,
+        functionals=functionals if FUNCTIONALS in inputs else None,
         spectrogram=spectrogram if SPECTROGRAM in inputs else None,
         waveform=list(utterances) if WAVEFORM in inputs else None,
         words=[tokenize(text) for text in texts] if WORDS in inputs else None,

@@ -81,7 +81,8 @@ def normalise(
     how : {"training", "speaker", "speaker-mean", "corpus", "none"}
         "speaker": each speaker to zero mean and unit variance. "speaker-mean": subtract each speaker's mean, shrunk to
         that of the population as if 5 recordings of it belonged to the speaker; of one or few recordings it changes
-        little. "corpus": all recordings together to zero mean and unit variance. The others change nothing.
+        little. "corpus": all these recordings together to zero mean and unit variance; in training those of a fold's
+        part, in scoring another corpus those of that corpus. The others change nothing.
     population : ndarray [shape=(n_features,)] or None
         `mean_of_speakers` of the training corpus; None takes that of `segments`.
     """

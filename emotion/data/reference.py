@@ -82,7 +82,7 @@ class Reference:
 
     @property
     def population(self) -> dict[str, np.ndarray]:
-        """The means over speakers, as `emotion.data.examples.make_examples` takes them."""
+        """The means over speakers, as `emotion.data.examples.Examples.normalised` takes them."""
         means = {FRAMES: self.frames, STATISTICS: self.statistics, FUNCTIONALS: self.functionals}
         return {name: mean for name, mean in means.items() if len(mean)}
 

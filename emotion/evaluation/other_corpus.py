@@ -52,13 +52,12 @@ def predict_corpus(run: Run, members: list[Member], prepared: Prepared) -> tuple
         log.warning("%s is the corpus that the run was trained on: these scores are too high", prepared.folder)
     vectors = None if run.vocabulary is None else run.vocabulary.rows(list(prepared.text))
     reference = run.reference
-    population = None if reference is None else reference.population
-    version = run.info["functionals"]
-    examples = prepared_examples(run.inputs, run.settings, prepared, vectors, population, version)
+    how = run.settings.training.normalisation
+    examples = prepared_examples(run.inputs, run.settings, prepared, vectors, version=run.info["functionals"])
+    examples = examples.normalised(how, None if reference is None else reference.population)
     segments = [np.asarray(prepared.segment(i)) for i in range(len(prepared))]
     check_features(segments, list(prepared.utterance_id))
     probabilities = classify(members, examples, segments, reference)
-    how = run.settings.training.normalisation
     warn_of_recordings(reference, segments, list(prepared.utterance_id), float(prepared.meta["features"]["hop"]))
     warn_of_speakers(list(prepared.speaker), probabilities.argmax(axis=1), run.labels, how)
     predictions = Predictions(

@@ -171,9 +171,7 @@ def predict(
         vectors=_vectors(run, kept) if VECTORS in run.inputs else None,
         functionals=voice_functionals(kept, None, run.info["functionals"]) if FUNCTIONALS in run.inputs else None,
         spectrogram=spectrograms(kept, run.settings.spectrogram) if SPECTROGRAM in run.inputs else None,
-        normalisation=how,
-        population=run.reference.population if run.reference else None,
-    )
+    ).normalised(how, run.reference.population if run.reference else None)
     found = classify(members, examples, features, run.reference)
     warn_of_speakers([utterance.speaker for utterance in kept], found.argmax(axis=1), run.labels, how)
     predictions = []

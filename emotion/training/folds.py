@@ -29,7 +29,7 @@ from speech2vec.runtime.progress import Tracker, log
 
 
 def build_examples(run: Run, prepared: Prepared) -> Examples:
-    """All utterances of a run's own corpus as inputs of its classifier, before the scaling of each fold.
+    """All utterances of a run's own corpus as inputs of its classifier, before the normalisation of each fold.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def train_fold(
 ) -> None:
     """Train and test one fold with one seed, and write its folder."""
     started = time.monotonic()
-    train, development, test = _parts(run, prepared, examples, fold, run.classifier)
+    train, development, test = fold_parts(run, prepared, examples, fold, run.classifier)
     scaler = None
     if train.frames is not None and run.settings.training.normalisation != "none":
         scaler = Scaler.fit(train.frames)
@@ -73,14 +73,21 @@ def train_fold(
     member.save(run.model_folder(fold, seed), member.predict_proba(test), seconds=seconds)
 
 
-def _parts(run: Run, prepared: Prepared, examples: Examples, fold: str, classifier: Classifier) -> list[Examples]:
-    """The training, development and test part of a fold; a classifier that does not use development trains on it."""
+def fold_parts(run: Run, prepared: Prepared, examples: Examples, fold: str, classifier: Classifier) -> list[Examples]:
+    """The training, development and test part of a fold; a classifier that does not use development trains on it.
+
+    Each is normalised as the settings say, by recordings of its own and means over the training speakers: nothing of
+    the training depends on the recordings of others.
+    """
     index_of = {name: i for i, name in enumerate(prepared.utterance_id)}
     train, development, test = (run.splits[fold][part] for part in ("train", "development", "test"))
     if not classifier.uses_development:
         train, development = train + development, []
     ids = (train, development, test)
-    return [examples.part(np.array([index_of[name] for name in names], dtype=np.int64)) for names in ids]
+    parts = [examples.part(np.array([index_of[name] for name in names], dtype=np.int64)) for names in ids]
+    how = run.settings.training.normalisation
+    population = parts[0].population() if how == "speaker-mean" else None
+    return [part.normalised(how, population) for part in parts]
 
 
 def train_folds(
@@ -154,7 +161,7 @@ def write_control(run: Run, prepared: Prepared) -> None:
     found = {}
     try:
         for fold in run.splits:
-            train, development, test = _parts(run, prepared, examples, fold, svm)
+            train, development, test = fold_parts(run, prepared, examples, fold, svm)
             fitted = svm.fit(train, development, run.context(seed))
             found[fold, seed] = fitted.predict_proba(test)
     except UserError as error:
