@@ -81,7 +81,7 @@ class CheckSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Issue:
+class Issue(Displayed):
     """Something wrong or improbable in an alignment.
 
     Parameters

@@ -84,7 +84,7 @@ class Tally:
 
     def notes(self) -> list[str]:
         """Summarise what the user should know, a line for each kind."""
-        return [
+        lines = [
             f"{len(getattr(self, name)):,} {what} (listed in {REPORT_FILE})"
             for name, what in (
                 ("not_recognised", "files are in no known format"),
@@ -95,6 +95,9 @@ class Tally:
             )
             if getattr(self, name)
         ]
+        if self.words_outside_utterances:
+            lines.append(f"{self.words_outside_utterances:,} words lie in no utterance of their recording: left out")
+        return lines
 
 
 def read_alignments(

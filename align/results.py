@@ -14,6 +14,7 @@ from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import clear_line
 
 _SHOWN = 20
+_MANY_GUESSES = 0.2  # of the words
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ class AlignmentReport(Displayed):
         if self.guessed_pronunciations:
             summary += f", {self.guessed_pronunciations:,} with a guessed pronunciation"
         lines = [*self.notes, summary]
+        if self.guessed_pronunciations > _MANY_GUESSES * self.words:
+            lines.append(
+                f"many words ({self.guessed_pronunciations / self.words:.0%}) are not in the English dictionary: is "
+                "the corpus in another language? Alternatives: --aligner mfa with --set dictionary=... and --set "
+                "acoustic_model=..., or --aligner ctc --set bundle=MMS_FA"
+            )
         for failure in self.failed[:_SHOWN]:
             detail = f" ({failure.detail})" if failure.detail else ""
             lines.append(clear_line(f"not aligned: {failure.utterance_id}: {failure.reason.value}{detail}"))

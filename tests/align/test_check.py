@@ -245,3 +245,10 @@ def test_strangers_are_not_compared(folder, tmp_path):
         compare(folder, tmp_path / "other")
     with pytest.raises(UserError, match="not a finished alignment"):
         read_report(tmp_path / "nothing")
+
+
+def test_issues_are_printed_in_words(folder):
+    shown = str(Checker(folder).check())
+    assert "      bad 'hippopotamus' 0.10-0.20 s: the utterance lasts from 0.50 s to 4.00 s" in shown.splitlines()
+    assert "      failed: no alignment found: no path" in shown.splitlines()
+    assert "Issue(" not in shown

@@ -85,6 +85,7 @@ def test_the_utterances_of_a_recording_by_speaker_and_time(tmp_path: Path) -> No
     assert times(outcomes["conv-2"]) == [("three", 1.5, 2.5)]
     assert times(outcomes["conv-3"]) == [("four", 3.0, 4.0)]
     assert tally.words_outside_utterances == 1
+    assert tally.notes() == ["1 words lie in no utterance of their recording: left out"]
 
 
 def test_the_channels_of_a_recording_are_told_apart(tmp_path: Path) -> None:
