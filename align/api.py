@@ -14,11 +14,11 @@ from align.importing import ImportSettings, Tally, read_alignments
 from align.results import AlignmentReport
 from align.runner import ALIGNED_CONTENTS, align_corpus, refuse_composite, refuse_empty, shard_of
 from speech2vec.corpus.manifest import read_report
-from speech2vec.corpus.readers import read_corpus
+from speech2vec.corpus.readers import Corpus, read_corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_folder
-from speech2vec.runtime.output import check_output, claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.processes import count_jobs, parse_shard
 from speech2vec.runtime.progress import Tracker, log
 
@@ -86,8 +86,7 @@ def run(
     kind = load_aligner(aligner)
     chosen = _settings_of(kind.settings_type, settings)
     device = _device_for(kind, aligner, device)
-    utterances = read_corpus(corpus)
-    refuse_empty(utterances, corpus)
+    utterances = _read(corpus)
     refuse_composite(utterances)
     if shard is not None:
         utterances = shard_of(utterances, *parse_shard(shard))
@@ -106,6 +105,18 @@ def run(
         force=force,
     )
     return AlignmentReport.from_json(output, report)
+
+
+def _read(path: Path) -> Corpus:
+    """A corpus with utterances in it."""
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        raise UserError(
+            f"{path} is a table: 'speech2vec-emotion prepare table {path} -o PREPARED' makes PREPARED/utterances.jsonl "
+            "of it, which can be aligned"
+        )
+    corpus = read_corpus(path)
+    refuse_empty(corpus, path)
+    return corpus
 
 
 def _settings_of(kind: type[S], settings: Settings | Mapping[str, Any] | None) -> S:
@@ -162,8 +173,7 @@ def import_alignments(
     """
     corpus, alignments, output = Path(corpus), Path(alignments), Path(output)
     chosen = _settings_of(ImportSettings, settings)
-    found = read_corpus(corpus)
-    refuse_empty(found, corpus)
+    found = _read(corpus)
     check_output(output, force=force, inputs=[corpus, alignments], folder=ALIGNED_CONTENTS)
     tally = Tally()
     extra: dict[str, object] = {}
@@ -199,7 +209,7 @@ def merge(shards: Sequence[str | Path], output: str | Path, *, force: bool = Fal
     output : str or Path
         The ALIGNED folder to write.
     force : bool
-        Replace what is in the output.
+        Replace what is in the output once the new folder is complete.
 
     Raises
     ------
@@ -218,8 +228,10 @@ def merge(shards: Sequence[str | Path], output: str | Path, *, force: bool = Fal
     2
     """
     folders, output = [Path(shard) for shard in shards], Path(output)
-    claim_output(output, force=force, inputs=folders, folder=ALIGNED_CONTENTS)
-    return AlignmentReport.from_json(output, merge_aligned(folders, output))
+    check_output(output, force=force, inputs=folders, folder=ALIGNED_CONTENTS)
+    with atomic_folder(output) as folder:
+        report = merge_aligned(folders, folder)
+    return AlignmentReport.from_json(output, report)
 
 
 def export(
@@ -320,7 +332,7 @@ def drop(
     settings : CheckSettings or mapping or None
         As `check` takes them.
     force : bool
-        Replace what is in the output.
+        Replace what is in the output once the new folder is complete.
 
     Raises
     ------
@@ -344,5 +356,7 @@ def drop(
             raise UserError(f"there is no kind of issue '{kind}': choose from {', '.join(k.value for k in IssueKind)}")
         unwanted.append(IssueKind(kind))
     checker = Checker(aligned, _settings_of(CheckSettings, settings))
-    claim_output(output, force=force, inputs=[aligned], folder=ALIGNED_CONTENTS)
-    return AlignmentReport.from_json(output, checker.write_without(unwanted, output))
+    check_output(output, force=force, inputs=[aligned], folder=ALIGNED_CONTENTS)
+    with atomic_folder(output) as folder:
+        report = checker.write_without(unwanted, folder)
+    return AlignmentReport.from_json(output, report)

@@ -25,7 +25,7 @@ from emotion.prediction.classifier import Classifier
 from emotion.reporting.page import report
 from emotion.settings import EmotionSettings, classifier_settings
 from emotion.training.folds import train_folds, write_control, write_predictions
-from emotion.training.plan import Plan, check_plan, continue_run, start_run, warn_of_features
+from emotion.training.plan import Plan, check_plan, continue_run, gather_run, warn_of_features
 from emotion.training.run import RUN_CONTENTS, RUN_FILE, Run
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.errors import UserError
@@ -69,7 +69,7 @@ def prepare(
     quiet : bool
         Show no progress.
     force : bool
-        Replace an existing output.
+        Replace an existing output, once the new one is complete.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def prepare(
     if not isinstance(settings, PrepareSettings):
         settings = prepare_settings(preset, given=settings)
     corpus = read_emotion_corpus(kind, root)
-    claim_output(output, force=force, inputs=[root], folder=PREPARED_CONTENTS)
+    check_output(output, force=force, inputs=[root], folder=PREPARED_CONTENTS)
     return prepare_corpus(corpus, output, settings, name=name, jobs=count_jobs(jobs), quiet=quiet)
 
 
@@ -176,11 +176,13 @@ def train(
         warn_of_features(corpus, preset, settings)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
-        claim_output(output, force=force, resume=resume, inputs=inputs, folder=RUN_CONTENTS)
+        check_output(output, force=force, resume=resume, inputs=inputs, folder=RUN_CONTENTS)
         if resume and (output / RUN_FILE).exists():
             run = continue_run(corpus, output, plan, settings)
         else:
-            run = start_run(corpus, output, plan, settings, splits, jobs=count_jobs(jobs))
+            create = gather_run(corpus, plan, settings, splits, jobs=count_jobs(jobs))
+            claim_output(output, force=force, resume=resume, folder=RUN_CONTENTS)
+            run = create(output)
         train_folds(run, corpus, jobs=count_jobs(jobs), device=chosen, quiet=quiet)
         write_predictions(run, corpus)
         write_control(run, corpus)

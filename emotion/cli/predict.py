@@ -17,7 +17,7 @@ from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.files import atomic_path
 from speech2vec.runtime.guarded import guarded_cell
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.progress import log, set_up_logging
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def predict(
     set_up_logging(quiet)
     classifier = emotion.load(run, device=device.value)
     if output is not None:
-        claim_output(output, force=force, inputs=[run, *recordings])
+        check_output(output, force=force, inputs=[run, *recordings])
     found = classifier.predict(recordings, text=text, chunk=chunk, channel=channel, transcriber=transcriber)
     for problem in found.problems:
         log.error("error: %s", _line(problem))

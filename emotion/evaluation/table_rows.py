@@ -18,7 +18,7 @@ from emotion.data.examples import TEXT_INPUTS, VECTORS
 from emotion.data.splits import SplitProtocol
 from emotion.settings import EmotionSettings
 from emotion.training.folds import train_folds, write_predictions
-from emotion.training.plan import Plan, check_plan, continue_run, start_run
+from emotion.training.plan import Plan, check_plan, continue_run, gather_run
 from emotion.training.run import PREDICTIONS_FILE, RUN_FILE, Run
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
@@ -268,7 +268,7 @@ def _trained(
         shutil.rmtree(folder)
         run = None
     if run is None:
-        run = start_run(prepared, folder, plan, settings, check_plan(prepared, plan))
+        run = gather_run(prepared, plan, settings, check_plan(prepared, plan))(folder)
     if run.untrained() or not (run.folder / PREDICTIONS_FILE).exists():
         train_folds(run, prepared, jobs=jobs, device=device, quiet=True)
         write_predictions(run, prepared)

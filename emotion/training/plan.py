@@ -1,9 +1,10 @@
-"""Plan a training: check the corpus against the plan, then start a run folder or continue one."""
+"""Plan a training: check the corpus against the plan, then gather what its run holds, or continue one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,27 +160,30 @@ def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings)
         )  # fmt: skip
 
 
-def start_run(
+def gather_run(
     prepared: Prepared,
-    folder: Path,
     plan: Plan,
     settings: EmotionSettings,
     splits: Sequence[Split],
     *,
     jobs: int = 1,
-) -> Run:
-    """Write a run folder without training yet.
+) -> Callable[[Path], Run]:
+    """Gather everything that a run folder holds before it is trained, without writing anything.
 
     Parameters
     ----------
     prepared : Prepared
-    folder : Path
     plan : Plan
     settings : EmotionSettings
     splits : sequence of Split
         From `check_plan` for this corpus and plan.
     jobs : int
         Number of processes for the MFCC of ``segments:RUN``.
+
+    Returns
+    -------
+    callable
+        Writes the run to a folder and returns it.
 
     Raises
     ------
@@ -232,11 +236,11 @@ def start_run(
         }
         for split in splits
     }
-    return Run.create(
-        folder,
-        info,
-        settings,
-        parts,
+    return partial(
+        Run.create,
+        info=info,
+        settings=settings,
+        splits=parts,
         vocabulary=vocabulary,
         pretrained=pretrained,
         segments=segments,

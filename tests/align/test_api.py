@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from alignments import utterance, write_textgrid
 from click.testing import CliRunner
 
 import align
 from align.cli.app import app
-from speech2vec.corpus.manifest import Utterance, read_words, write_utterances
+from align.results import AlignmentReport
+from speech2vec.corpus.manifest import Utterance, read_words, write_utterances, write_words
 from speech2vec.runtime.errors import UserError
 
 HALVES = '''
@@ -117,3 +119,33 @@ def test_results_of_import_check_compare_and_export(tmp_path: Path) -> None:
                 lambda: align.drop(dropped.folder, ["typo"], tmp_path / "o")):  # fmt: skip
         with pytest.raises(UserError, match="there is no"):
             bad()
+
+
+@pytest.mark.parametrize("command", ["merge", "drop"])
+def test_a_failure_halfway_leaves_what_was_there(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    align.run(corpus, tmp_path / "aligned", "halves:Halves", jobs=1)
+    align.run(corpus, tmp_path / "kept", "halves:Halves", jobs=1)
+    words = read_words(tmp_path / "aligned")
+    write_words(tmp_path / "aligned" / "words.parquet", pa.concat_tables([words, words.slice(0, 1)]))
+    with pytest.raises(UserError, match="are not contiguous"):
+        if command == "merge":
+            align.merge([tmp_path / "aligned"], tmp_path / "kept", force=True)
+        else:
+            align.drop(tmp_path / "aligned", ["overlap"], tmp_path / "kept", force=True)
+    assert read_words(tmp_path / "kept").num_rows == 3
+    assert not list(tmp_path.glob(".kept*"))
+
+
+def test_a_table_is_told_apart_from_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("audio,speaker,label\na.wav,s,neu\n")
+    with pytest.raises(UserError, match=r"mine\.csv is a table: 'speech2vec-emotion prepare table .*mine\.csv"):
+        align.run(tmp_path / "mine.csv", tmp_path / "out")
+
+
+def test_many_guessed_pronunciations_ask_about_the_language(tmp_path: Path) -> None:
+    few = AlignmentReport(tmp_path, 1, 1, 10, 2, [])
+    many = AlignmentReport(tmp_path, 1, 1, 10, 3, [])
+    assert "another language" not in str(few)
+    assert "many words (30%) are not in the English dictionary: is the corpus in another language?" in str(many)

@@ -413,3 +413,23 @@ def test_a_full_disk_is_one_line_that_names_the_place(home, tmp_path, limit, fil
     (error,) = [line for line in answer.stderr.splitlines() if "levelling" not in line]  # of which train warns
     assert error.startswith(f"error: {run / file}"), answer.stderr
     assert not list(run.rglob("*.safetensors"))
+
+
+def test_what_is_there_stays_where_the_new_one_fails(home, tmp_path):
+    """--force replaces an output once its successor is known to work."""
+    for name in ("prepared", "run"):
+        shutil.copytree(home / name, tmp_path / name)
+    kept = [tmp_path / "prepared" / "meta.json", tmp_path / "run" / "predictions.csv", tmp_path / "old.csv"]
+    kept[-1].write_text("kept")
+    before = [path.read_bytes() for path in kept]
+    (tmp_path / "table.csv").write_text("audio,text,speaker,label\nmissing.wav,a,s,neutral\n")
+    with pytest.raises(UserError, match="is usable"):
+        invoke("prepare", "table", tmp_path / "table.csv", "-o", tmp_path / "prepared", "--force", "--quiet")
+    (tmp_path / "vectors.txt").write_text("no vectors")
+    embedding = ("--model", "embedding", "--embeddings", tmp_path / "vectors.txt")
+    with pytest.raises(UserError, match=r"vectors\.txt"):
+        invoke("train", home / "prepared", "-o", tmp_path / "run", *embedding, *FOLDS, "--force", *SMALL)
+    (tmp_path / "silent.wav").write_bytes(b"")
+    with pytest.raises(UserError, match="nothing could be classified"):
+        invoke("predict", home / "run", tmp_path / "silent.wav", "-o", tmp_path / "old.csv", "--force", "--quiet")
+    assert [path.read_bytes() for path in kept] == before
