@@ -34,6 +34,7 @@ _TOP_DB = 40.0  # windows quieter than the loudest by more than this are pauses
 _JOIN_PAUSE = 0.5  # seconds; shorter pauses do not end a chunk
 _LONGEST_CHUNK = 20.0  # seconds, for ``vad``
 _SHORTEST_CHUNK = 0.3  # seconds
+_ROUNDING = 1e-6  # seconds
 
 
 def find_audio(paths: Sequence[Path]) -> list[Path]:
@@ -160,9 +161,13 @@ def _parts(
 
 
 def _even(start: float, end: float, seconds: float) -> list[tuple[float, float]]:
-    """Spans of `seconds`; the remainder is a span of its own if it is long enough."""
-    edges = [*np.arange(start, end, seconds).tolist(), end]
-    return [(a, b) for a, b in pairwise(edges) if b - a >= _SHORTEST_CHUNK]
+    """Spans of `seconds` without gaps; a remainder that is too short belongs to the last. None if the whole is."""
+    if end - start < _SHORTEST_CHUNK - _ROUNDING:
+        return []
+    edges = np.arange(start, end, seconds).tolist()
+    if len(edges) > 1 and end - edges[-1] < _SHORTEST_CHUNK - _ROUNDING:
+        edges.pop()
+    return list(pairwise([*edges, end]))
 
 
 def speech_spans(signal: np.ndarray, sampling_rate: int) -> list[tuple[float, float]]:
@@ -176,7 +181,7 @@ def speech_spans(signal: np.ndarray, sampling_rate: int) -> list[tuple[float, fl
     Returns
     -------
     list of (float, float), seconds
-        Each 0.3 to 20 s long.
+        Each 0.3 to 20.3 s long.
     """
     if not signal.any():
         return []

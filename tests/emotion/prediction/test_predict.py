@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import soundfile as sf
 import torch
 from click.testing import CliRunner
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from emotion.cli.app import app
 from emotion.features.extraction import BAD_AUDIO
@@ -75,6 +78,26 @@ def test_a_bad_file_or_silence_does_not_take_the_others_with_it(tmp_path):
 def test_chunks_that_cannot_be(tmp_path, chunk):
     with pytest.raises(UserError, match="--chunk must be 'vad' or at least"):
         recordings([tone(tmp_path / "a.wav")], chunk=chunk)
+
+
+@given(st.floats(0.05, 30.0), st.floats(0.3, 12.0))
+@example(3.0, 0.3)
+@example(0.9, 0.3)
+def test_chunks_cover_everything_in_order_and_none_is_too_short(duration, seconds):
+    """Of a file whose header says so; nothing is read."""
+    info = audio.AudioInfo(16000, round(16000 * duration), 1)
+    duration = info.duration
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audio, "info", lambda path: info)
+        parts, _ = recordings([Path(__file__)], chunk=repr(seconds))
+    edges = [(part.start, part.end) for part in parts]
+    if duration < 0.3 - 1e-6:
+        assert not edges
+        return
+    assert edges[0][0] == 0 and edges[-1][1] == duration
+    assert all(first[1] == second[0] for first, second in pairwise(edges))
+    lengths = [end - start for start, end in edges]
+    assert min(lengths) >= 0.3 - 2e-6 and lengths[:-1] == pytest.approx([seconds] * (len(edges) - 1))
 
 
 def test_an_hour_is_not_recognised_in_one(tmp_path):
