@@ -117,8 +117,9 @@ def train(
     output : path
         The run folder.
     model : str
-        "voice", "svm", "acoustic", "embedding", "dual", several as "svm+embedding" (fused), or a class of your own as
-        "package.module:Class".
+        A classifier: "voice", "svm", "egemaps", "compare" and "pretrained" (linear machines), "acoustic", "embedding",
+        "dual" and "mcnn_lstm" (networks), "evector", "hmm", "dnn_elm", "spectrogram_cnn"; several as "svm+embedding"
+        (fused); or a class of your own as "package.module:Class".
     embeddings : str or None
         A word2vec file, ``random:D``, or ``segments:RUN`` (with `aligned`); required by embedding and dual.
     aligned : path or None

@@ -7,27 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from emotion.classifiers import CLASSIFIERS
 from emotion.classifiers.base import Classifier
 from emotion.classifiers.fusion import JOIN, SETTINGS, Fusion, FusionSettings
 from emotion.data.examples import INPUTS
 from emotion.settings import EmotionSettings
 from speech2vec.runtime.errors import UserError
-
-CLASSIFIERS = {
-    "acoustic": "emotion.classifiers.networks:Acoustic",
-    "embedding": "emotion.classifiers.networks:Embedding",
-    "dual": "emotion.classifiers.networks:Dual",
-    "pretrained": "emotion.classifiers.pretrained:Pretrained",
-    "voice": "emotion.classifiers.voice:VoiceSvm",
-    "svm": "emotion.classifiers.svm:Svm",
-    "evector": "emotion.classifiers.evector:Evector",
-    "mcnn_lstm": "emotion.classifiers.mcnn_lstm:McnnLstm",
-    "hmm": "emotion.classifiers.hmm:Hmm",
-    "dnn_elm": "emotion.classifiers.dnn_elm:DnnElm",
-    "spectrogram_cnn": "emotion.classifiers.spectrogram_cnn:SpectrogramCnn",
-    "egemaps": "emotion.classifiers.opensmile:Egemaps",
-    "compare": "emotion.classifiers.opensmile:Compare",
-}
 
 
 def load_classifier(name: str) -> Classifier:

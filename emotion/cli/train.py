@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import emotion
+from emotion.classifiers import CLASSIFIERS
 from emotion.cli import options
 from emotion.data.splits import SplitProtocol
 from emotion.settings import classifier_settings
@@ -28,7 +29,7 @@ def train(
         str,
         typer.Option(
             "--model",
-            help="voice, svm, acoustic, embedding, dual, several joined by +, or package.module:Class.",
+            help=f"{', '.join(CLASSIFIERS)}; several joined by +; or package.module:Class.",
         ),
     ] = "voice",
     embeddings: Annotated[

@@ -229,7 +229,8 @@ def test_a_bandwidth_that_is_not_that_of_training_is_said_both_ways(home, tmp_pa
 def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home, tmp_path):
     sf.write(tmp_path / "empty.wav", np.zeros(0), 16000)
     sf.write(tmp_path / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
-    sf.write(tmp_path / "short.wav", np.zeros(100), 16000)
+    sf.write(tmp_path / "short.wav", np.linspace(0, 0.1, 100), 16000)
+    sf.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     shutil.copy(home / "a-neu.wav", tmp_path / "good.wav")
     result = invoke("predict", home / "run", tmp_path, "--format", "json", "--quiet", code=1)
     assert [row["audio"] for row in json.loads(result.stdout)] == [str(tmp_path / "good.wav")]
@@ -237,6 +238,7 @@ def test_recordings_that_cannot_be_used_are_named_and_the_rest_goes_through(home
         "empty.wav": "contains no samples",
         "nan.wav": "contains samples that are NaN or infinite",
         "short.wav": "0.006 s contain less than a feature window of 0.1 s",
+        "silent.wav": "all its samples are equal",
     }
     for name, reason in reasons.items():
         assert f"error: {tmp_path / name}: {reason}\n" in result.stderr
