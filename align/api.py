@@ -12,9 +12,8 @@ from align.checker import Checker, CheckReport, CheckSettings, IssueKind
 from align.exporting import EXPORT_CONTENTS, ExportFormat, ExportReport, export_aligned
 from align.importing import ImportSettings, Tally, read_alignments
 from align.results import AlignmentReport
-from align.runner import ALIGNED_CONTENTS, align_corpus, refuse_composite, refuse_empty, shard_of
+from align.runner import ALIGNED_CONTENTS, align_corpus, read_to_align, refuse_composite, shard_of
 from speech2vec.corpus.manifest import read_report
-from speech2vec.corpus.readers import Corpus, read_corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_folder
@@ -86,7 +85,7 @@ def run(
     kind = load_aligner(aligner)
     chosen = _settings_of(kind.settings_type, settings)
     device = _device_for(kind, aligner, device)
-    utterances = _read(corpus)
+    utterances = read_to_align(corpus)
     refuse_composite(utterances)
     if shard is not None:
         utterances = shard_of(utterances, *parse_shard(shard))
@@ -105,18 +104,6 @@ def run(
         force=force,
     )
     return AlignmentReport.from_json(output, report)
-
-
-def _read(path: Path) -> Corpus:
-    """A corpus with utterances in it."""
-    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
-        raise UserError(
-            f"{path} is a table: 'speech2vec-emotion prepare table {path} -o PREPARED' makes PREPARED/utterances.jsonl "
-            "of it, which can be aligned"
-        )
-    corpus = read_corpus(path)
-    refuse_empty(corpus, path)
-    return corpus
 
 
 def _settings_of(kind: type[S], settings: Settings | Mapping[str, Any] | None) -> S:
@@ -173,7 +160,7 @@ def import_alignments(
     """
     corpus, alignments, output = Path(corpus), Path(alignments), Path(output)
     chosen = _settings_of(ImportSettings, settings)
-    found = _read(corpus)
+    found = read_to_align(corpus)
     check_output(output, force=force, inputs=[corpus, alignments], folder=ALIGNED_CONTENTS)
     tally = Tally()
     extra: dict[str, object] = {}

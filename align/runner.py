@@ -20,7 +20,7 @@ from align.aligned import failures_of_corpus, write_aligned
 from align.base import AlignmentError, AlignmentResult, Failure, Reason, align_batch, load_aligner
 from align.journal import JOURNAL_FILE, Journal
 from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE, Utterance, read_report
-from speech2vec.corpus.readers import Corpus
+from speech2vec.corpus.readers import Corpus, read_corpus
 from speech2vec.runtime.config import Settings, validate_settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
@@ -34,16 +34,23 @@ ALIGNED_CONTENTS = FolderContents(marks=(REPORT_FILE, JOURNAL_FILE), others=(UTT
 UTTERANCES_PER_BATCH = 32
 
 
-def refuse_empty(corpus: Corpus, path: Path) -> None:
-    """Refuse a corpus without utterances.
+def read_to_align(path: Path) -> Corpus:
+    """Read a corpus that has utterances.
 
     Raises
     ------
     UserError
-        With the path that it was read from.
+        There is no such corpus, it is a table, or it is empty.
     """
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        raise UserError(
+            f"{path} is a table: 'speech2vec-emotion prepare table {path} -o PREPARED' makes PREPARED/utterances.jsonl "
+            "of it, which can be aligned"
+        )
+    corpus = read_corpus(path)
     if not corpus.utterances and not corpus.problems:
         raise UserError(f"{path} contains no utterances: there is nothing to align")
+    return corpus
 
 
 def refuse_composite(corpus: Corpus) -> None:

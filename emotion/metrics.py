@@ -33,6 +33,25 @@ def recalls(confusion: np.ndarray) -> np.ndarray:
         return np.diagonal(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=-1)
 
 
+def balancing_weights(labels: np.ndarray, n_classes: int = 0) -> np.ndarray:
+    """Weight of each class with which all classes that occur count the same [shape=(n_classes,)]; their mean is 1.
+
+    Parameters
+    ----------
+    labels : ndarray [shape=(n_utterances,)], int64
+    n_classes : int
+        0 takes the highest of `labels`. A class that does not occur has the weight 0.
+
+    Examples
+    --------
+    >>> balancing_weights(np.array([0, 0, 0, 2]), 4)
+    array([0.66666667, 0.        , 2.        , 0.        ])
+    """
+    counts = np.bincount(labels, minlength=n_classes)
+    weights = len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts)
+    return np.where(counts > 0, weights, 0.0)
+
+
 def measures(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """WA, UA and macro F1 of one confusion matrix or a stack of them.
 

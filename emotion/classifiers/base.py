@@ -88,7 +88,8 @@ class Classifier(Protocol):
     settings : subclass of Settings
         Its own settings.
     uses_development : bool
-        Whether something is chosen on development data in training. If not, they are training data too.
+        Whether development data are kept out of training: to choose an epoch by, or only to fit the temperature of the
+        probabilities (``training.calibration``). If not, they are training data too.
     calibrated : bool
         Whether training calibrates the probabilities itself, on speakers held out.
     deterministic : bool

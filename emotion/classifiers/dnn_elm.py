@@ -22,6 +22,7 @@ from torch import nn
 
 from emotion.classifiers.base import Classifier, Context, with_weights
 from emotion.data.examples import FRAMES, Examples
+from emotion.metrics import balancing_weights
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.guarded import check_arrays
@@ -118,8 +119,7 @@ class DnnElm(Classifier):
         machine = {"mean": x.mean(axis=0), "deviation": np.where(deviation > 1e-6, deviation, 1.0), "random": random}
         hidden = _hidden(x, machine)
         wanted = 2.0 * np.eye(len(context.labels))[train.labels] - 1.0
-        counts = np.bincount(train.labels, minlength=len(context.labels))
-        weight = (len(train) / np.maximum(counts, 1) / np.count_nonzero(counts))[train.labels][:, None]
+        weight = balancing_weights(train.labels)[train.labels][:, None]
         gram = hidden.T @ (weight * hidden) + own.ridge * np.eye(own.units)
         machine["output"] = np.linalg.solve(gram, hidden.T @ (weight * wanted))
         return FittedDnnElm(network, machine, own)

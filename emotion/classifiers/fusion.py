@@ -20,6 +20,7 @@ from scipy.special import log_softmax, softmax
 from emotion.classifiers.base import Classifier, Context, Fitted
 from emotion.classifiers.inner import held_out_probabilities, log_probabilities
 from emotion.data.examples import Examples
+from emotion.metrics import balancing_weights
 from emotion.settings import EmotionSettings
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
@@ -155,8 +156,7 @@ def fit_weights(
     logs = np.stack([log_probabilities(own) for own in probabilities])
     n_parts, n, n_classes = logs.shape
     share = 1.0 / n_parts
-    counts = np.bincount(labels, minlength=n_classes)
-    balanced = (n / np.maximum(counts, 1) / np.count_nonzero(counts))[labels]  # all classes count the same
+    balanced = balancing_weights(labels)[labels]  # all classes count the same
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = values[:n_parts], values[n_parts:]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from emotion.classifiers.base import Classifier, Context, with_weights
 from emotion.data.examples import SPECTROGRAM, Examples
+from emotion.metrics import balancing_weights
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import require_file
@@ -192,8 +193,8 @@ class SpectrogramCnn(Classifier):
         if not x:
             raise UserError("spectrogram_cnn: the training part has no audio")
         y = torch.from_numpy(np.repeat(train.labels, [len(of_one) for of_one in cut]))
-        counts = torch.bincount(y, minlength=len(context.labels)).clamp(min=1)
-        loss_function = nn.CrossEntropyLoss(weight=(len(y) / counts / len(counts)).to(context.device))
+        balanced = torch.from_numpy(balancing_weights(y.numpy(), len(context.labels))).float()
+        loss_function = nn.CrossEntropyLoss(weight=balanced.to(context.device))
         network.mean[:], network.deviation[:] = _moments(x)
         network.to(context.device)
         weights = [weight for weight in network.parameters() if weight.requires_grad]

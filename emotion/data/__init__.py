@@ -1,1 +1,1 @@
-"""Prepared corpora: from recordings to examples, splits and batches."""
+"""Prepared corpora: from recordings to examples, their normalisation, and splits by speaker."""

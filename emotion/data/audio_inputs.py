@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from emotion.data.cache import cached_vectors
 from emotion.data.dataset import CACHE, Prepared
@@ -53,12 +54,13 @@ def spectrograms(
         return [spectrogram(utterance, settings) for utterance in utterances]
     name = f"spectrogram-levelled-{fingerprint(settings)}"
     values, lengths = cache / f"{name}.npy", cache / f"{name}-windows.npy"
-    if not lengths.exists():
-        cache.mkdir(exist_ok=True)
-        made = [spectrogram(utterance, settings) for utterance in utterances]
-        for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
-            with atomic_path(path) as temporary, temporary.open("wb") as out:
-                np.save(out, array, allow_pickle=False)
+    cache.mkdir(exist_ok=True)
+    with FileLock(cache / f".{name}.lock"):  # folds in other processes wait, and find them
+        if not lengths.exists():
+            made = [spectrogram(utterance, settings) for utterance in utterances]
+            for path, array in ((values, np.concatenate(made)), (lengths, np.array([len(own) for own in made]))):
+                with atomic_path(path) as temporary, temporary.open("wb") as out:
+                    np.save(out, array, allow_pickle=False)
     remedy = "remove it, and it is computed again"
     with parsing(lengths, "the lengths of spectrograms", remedy):
         n_windows = np.load(require_file(lengths), mmap_mode="r", allow_pickle=False)

@@ -112,12 +112,6 @@ class Examples:
             return self
         return replace(self, frames=[scaler(segment) for segment in self.frames])
 
-    @property
-    def n_words(self) -> np.ndarray:
-        """Number of words of each utterance [shape=(n_utterances,)]; 0 if no words were asked for."""
-        given = self.words if self.words is not None else self.vectors
-        return np.zeros(len(self), dtype=np.int64) if given is None else np.array([len(own) for own in given])
-
 
 def make_examples(
     inputs: Collection[str],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotion.evaluation.predictions import MIN_SPEAKERS, Predictions
+from emotion.evaluation.predictions import Predictions
 from emotion.metrics import N_DRAWS, Resampling, expected_calibration_error, interval
 from speech2vec.evaluation.bootstrap import CONFIDENCE, Estimate
 from speech2vec.runtime.seeds import generator
@@ -113,10 +113,8 @@ def _error_by_chance(confidence: np.ndarray, seed: int) -> float:
 def _reliability(
     predictions: Predictions, confidence: np.ndarray, right: np.ndarray, n_draws: int, seed: int
 ) -> list[ReliabilityBin]:
-    n_speakers = len(set(predictions.speaker))
-    by_speaker = n_speakers >= MIN_SPEAKERS
-    n_seeds, n = confidence.shape
-    resampling = Resampling.make(predictions.speaker if by_speaker else np.arange(n), n_draws, seed)
+    n_seeds = len(confidence)
+    resampling = Resampling.make(predictions.groups, n_draws, seed)
     n_units = resampling.draws.shape[1]
     cell = (_bin_of(confidence) + N_BINS * resampling.unit).ravel()  # unit and bin
     counts, hits, sums = (
@@ -128,7 +126,7 @@ def _reliability(
     found = []
     for b in np.flatnonzero(counts.sum(axis=0)):
         total = counts[:, b].sum()
-        accuracy = interval(hits[:, b].sum() / total, drawn[:, b], n_speakers if by_speaker else None)
+        accuracy = interval(hits[:, b].sum() / total, drawn[:, b], predictions.n_groups)
         mean = float(sums[:, b].sum() / total)
         found.append(ReliabilityBin(b / N_BINS, (b + 1) / N_BINS, total / n_seeds, mean, accuracy))
     return found

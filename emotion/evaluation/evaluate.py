@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from emotion.classifiers.registry import load_classifier
 from emotion.data.dataset import Prepared
 from emotion.evaluation.other_corpus import predict_corpus
-from emotion.evaluation.predictions import MIN_SPEAKERS, Predictions, Resampled, paired_difference
+from emotion.evaluation.predictions import Predictions, Resampled, paired_difference
 from emotion.metrics import (
     MEASURES,
     N_DRAWS,
     Resampling,
-    confusion_matrix,
     expected_calibration_error,
     interval,
     measures,
@@ -91,20 +90,19 @@ class PartScores:
 def score_predictions(predictions: Predictions, n_draws: int = N_DRAWS, seed: int = 0) -> PartScores:
     """Score test utterances, pooling the folds of each seed; `seed` is that of the bootstrap."""
     n_classes = len(predictions.labels)
-    confusions = np.array([confusion_matrix(predictions.true, row, n_classes) for row in predictions.predicted])
+    confusions = predictions.confusions
     values = measures(confusions)
     utterances = Resampling.make(np.arange(len(predictions.true)), n_draws, seed)
     sample = utterances.sample(predictions.true, predictions.predicted, n_classes)
     by_speaker: dict[str, np.ndarray] | None = None
-    n_speakers = len(set(predictions.speaker))
-    if n_speakers >= MIN_SPEAKERS:
-        speakers = Resampling.make(predictions.speaker, n_draws, seed)
+    if predictions.n_groups is not None:
+        speakers = Resampling.make(predictions.groups, n_draws, seed)
         by_speaker = speakers.sample(predictions.true, predictions.predicted, n_classes)
     scores = {}
     for name in MEASURES:
         mean = float(values[name].mean())
         deviation = float(values[name].std(ddof=1)) if len(values[name]) > 1 else None
-        over_speakers = interval(mean, by_speaker[name], n_speakers) if by_speaker else None
+        over_speakers = interval(mean, by_speaker[name], predictions.n_groups) if by_speaker else None
         scores[name] = Score(mean, deviation, interval(mean, sample[name]), over_speakers)
     mean_recalls = recalls(confusions).mean(axis=0)
     return PartScores(

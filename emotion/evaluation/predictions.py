@@ -99,10 +99,26 @@ class Predictions:
         return Predictions(self.labels, self.seeds, predicted=predicted, probabilities=probabilities, **columns)
 
     @property
+    def confusions(self) -> np.ndarray:
+        """Confusion matrix of each seed [shape=(n_seeds, n_classes, n_classes)]."""
+        n_classes = len(self.labels)
+        return np.array([confusion_matrix(self.true, row, n_classes) for row in self.predicted])
+
+    @property
     def measures(self) -> dict[str, np.ndarray]:
         """Each measure of each seed [shape=(n_seeds,)]."""
-        n_classes = len(self.labels)
-        return measures(np.array([confusion_matrix(self.true, row, n_classes) for row in self.predicted]))
+        return measures(self.confusions)
+
+    @property
+    def n_groups(self) -> int | None:
+        """Number of speakers, which intervals resample; None if they are fewer than 5, and utterances are resampled."""
+        n_speakers = len(set(self.speaker))
+        return n_speakers if n_speakers >= MIN_SPEAKERS else None
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What intervals resample: the speaker of each utterance, or each utterance itself."""
+        return np.arange(len(self.true)) if self.n_groups is None else self.speaker
 
 
 @dataclass(frozen=True)
@@ -127,12 +143,9 @@ class Resampled:
     @classmethod
     def of(cls, predictions: Predictions, n_draws: int = N_DRAWS, seed: int = 0) -> Resampled:
         """Draw speakers, or utterances if there are fewer than 5 speakers."""
-        n_speakers = len(set(predictions.speaker))
-        by_speaker = n_speakers >= MIN_SPEAKERS
-        groups = predictions.speaker if by_speaker else np.arange(len(predictions.true))
-        draws = Resampling.make(groups, n_draws, seed)
+        draws = Resampling.make(predictions.groups, n_draws, seed)
         samples = draws.sample(predictions.true, predictions.predicted, len(predictions.labels))
-        return cls(predictions.utterance_id, predictions.measures, samples, n_speakers if by_speaker else None)
+        return cls(predictions.utterance_id, predictions.measures, samples, predictions.n_groups)
 
 
 def paired_difference(first: Resampled, second: Resampled, measure: str) -> Estimate:

@@ -87,8 +87,8 @@ class InputStatistics(nn.Module):
     standardised over the training utterances.
 
     They are computed over the windows that the Bi-LSTM processes: at most `max_windows` steps; including the last
-    window repeated up to `stack` - 1 times to complete the last step (`emotion.data.batches.stack_windows`); and, with
-    padding "zeros", including those zeros.
+    window repeated up to `stack` - 1 times to complete the last step (`emotion.models.batches.stack_windows`); and,
+    with padding "zeros", including those zeros.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from emotion.data.examples import Examples
-from emotion.metrics import confusion_matrix, measures
+from emotion.metrics import balancing_weights, confusion_matrix, measures
 from emotion.models.batches import batch_rows, by_length, collate, sequences
 from emotion.settings import EmotionSettings, TrainingSettings
 from speech2vec.runtime.errors import UserError
@@ -129,9 +129,7 @@ def learning_rate(training: TrainingSettings, done: float) -> float:
 def _class_weights(labels: np.ndarray, training: TrainingSettings, device: torch.device | str) -> Tensor | None:
     if not training.class_weights:
         return None
-    counts = np.bincount(labels)
-    weights = np.where(counts > 0, len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts), 0.0)
-    return torch.tensor(weights, dtype=torch.float32, device=device)
+    return torch.tensor(balancing_weights(labels), dtype=torch.float32, device=device)
 
 
 def _development_row(

@@ -104,7 +104,7 @@ class Ensemble(nn.Module):
 
 
 def stack_steps(x: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """As `emotion.data.batches.stack_windows`, for a padded batch.
+    """As `emotion.models.batches.stack_windows`, for a padded batch.
 
     [shape=(B, T, F)], [shape=(B,)] -> [shape=(B, ceil(T / n), n * F)], [shape=(B,)]
     """
@@ -118,7 +118,7 @@ def stack_steps(x: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def fit_steps(x: Tensor, lengths: Tensor, limit: int, padding: str) -> tuple[Tensor, Tensor]:
-    """Cut sequences to `limit` steps and set the padding to zero, as `emotion.data.batches.pad`.
+    """Cut sequences to `limit` steps and set the padding to zero, as `emotion.models.batches.pad`.
 
     [shape=(B, T, ...)], [shape=(B,)] -> [shape=(B, min(T, limit), ...)], [shape=(B,)]; with padding "zeros"
     [shape=(B, limit, ...)], and all lengths are `limit`.

@@ -21,7 +21,6 @@ from speech2vec.runtime.progress import log
 
 UNTRANSCRIBED = "untranscribed"  # key in an utterance's extras: true if its words are unknown
 TOO_LONG = "too long to recognise"
-PROGRAM = "speech2vec-align"
 
 
 def is_untranscribed(utterance: Utterance) -> bool:

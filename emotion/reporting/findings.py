@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from emotion.classifiers.registry import load_classifier
 from emotion.evaluation.calibration import Calibration, measure_calibration
 from emotion.evaluation.evaluate import PartScores, score_predictions
-from emotion.evaluation.predictions import MIN_SPEAKERS, Predictions, Resampled, paired_difference
-from emotion.metrics import MEASURES, Resampling, confusion_matrix, interval, recalls, wilson_interval
+from emotion.evaluation.predictions import Predictions, Resampled, paired_difference
+from emotion.metrics import MEASURES, Resampling, interval, recalls, wilson_interval
 from emotion.training.run import CONTROL_MODEL, Run
 from speech2vec.evaluation.bootstrap import Estimate
 
@@ -79,14 +78,14 @@ class System:
     def labels(self) -> tuple[str, ...]:
         return self.predictions.labels
 
-    @cached_property
+    @property
     def n_speakers(self) -> int:
         return len(set(self.predictions.speaker))
 
     @property
     def over(self) -> str:
         """What the intervals resample."""
-        return "speakers" if self.n_speakers >= MIN_SPEAKERS else "utterances"
+        return "utterances" if self.predictions.n_groups is None else "speakers"
 
     def interval(self, measure: str) -> Estimate:
         """A measure with its interval over speakers (utterances, if there are too few)."""
@@ -177,19 +176,16 @@ def _system(
 
 
 def _classes(predictions: Predictions, n_draws: int, seed: int) -> list[ClassScore]:
-    n_classes, n_speakers = len(predictions.labels), len(set(predictions.speaker))
-    by_speaker = n_speakers >= MIN_SPEAKERS
-    groups = predictions.speaker if by_speaker else np.arange(len(predictions.true))
-    resampling = Resampling.make(groups, n_draws, seed)
+    n_classes = len(predictions.labels)
+    resampling = Resampling.make(predictions.groups, n_draws, seed)
     drawn = np.mean(
         [recalls(resampling.confusions(predictions.true, row, n_classes)) for row in predictions.predicted], axis=0
     )
-    confusions = np.array([confusion_matrix(predictions.true, row, n_classes) for row in predictions.predicted])
-    confusion = confusions.mean(axis=0)
+    confusion = predictions.confusions.mean(axis=0)
     found = []
     for i, label in enumerate(predictions.labels):
         n, classified = confusion[i].sum(), confusion[:, i].sum()
-        recall = interval(confusion[i, i] / n, drawn[:, i], n_speakers if by_speaker else None) if n else None
+        recall = interval(confusion[i, i] / n, drawn[:, i], predictions.n_groups) if n else None
         found.append(ClassScore(label, int(n), recall, float(confusion[i, i] / classified) if classified else None))
     return found
 

@@ -131,8 +131,8 @@ def _how_good(own: System) -> str:
 def _against_control(report: RunReport) -> str:
     if report.control is None:
         return (
-            "Against the control? None is beside this run: it is the linear SVM itself, or was trained on utterances "
-            "without audio."
+            "Against the control? None is beside this run: it is the linear SVM itself, was trained on utterances "
+            "without audio, or the linear SVM could not be trained on its folds."
         )
     return f"Against the control? {_difference(report.control, f'the {report.control.title}')}"
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from emotion.metrics import Resampling, confusion_matrix, interval, measures, recalls, stretch
+from emotion.metrics import Resampling, balancing_weights, confusion_matrix, interval, measures, recalls, stretch
 
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 
@@ -89,3 +89,11 @@ def test_what_is_stretched_stays_a_share():
     # A value outside its own percentiles: neither side is drawn in.
     outside = interval(0.4, sample, 5)
     assert (outside.low, outside.value) == (plain.low, 0.4) and outside.high > plain.high
+
+
+def test_balanced_classes_count_the_same():
+    labels = np.array([0, 0, 0, 2, 2, 3])
+    weights = balancing_weights(labels, 6)
+    assert weights.shape == (6,) and balancing_weights(labels).shape == (4,)
+    np.testing.assert_allclose([weights[labels][labels == i].sum() for i in (0, 2, 3)], 2)
+    assert weights[[1, 4, 5]].tolist() == [0, 0, 0] and weights[labels].mean() == 1
