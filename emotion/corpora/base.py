@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from speech2vec.corpus.manifest import Utterance
 from speech2vec.corpus.readers import DUPLICATE, Problem
+from speech2vec.runtime.errors import UserError
 
 FOUR_CLASSES = ("neu", "hap", "sad", "ang")
 
-LabelSet = Literal["four", "full"]
+LabelSet = Literal["four", "full"] | tuple[str, ...]
 
 BAD_NAME = "not a file name of this corpus"
 NO_LABEL = "no label"
@@ -42,6 +43,8 @@ class EmotionCorpus:
         Utterances by full label in the full release; empty if unknown.
     expected_sessions : mapping
         Utterances by session and by class of the four, if published.
+    name : str
+        What to call it where no name is given; "" is its kind.
     """
 
     kind: str
@@ -51,6 +54,7 @@ class EmotionCorpus:
     notes: list[Problem] = field(default_factory=list)
     expected: Mapping[str, int] = field(default_factory=dict)
     expected_sessions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    name: str = ""
     _seen: set[str] = field(default_factory=set, init=False, repr=False)
 
     def add(
@@ -88,7 +92,21 @@ class EmotionCorpus:
             self.utterances.append(utterance)
 
     def classes(self, label_set: LabelSet) -> tuple[str, ...]:
-        """The target classes."""
+        """The target classes.
+
+        Raises
+        ------
+        UserError
+            A list names a label that the corpus does not have.
+        """
+        if isinstance(label_set, tuple):
+            unknown = [name for name in label_set if name not in (*self.labels, *FOUR_CLASSES)]
+            if unknown or len(set(label_set)) < len(label_set):
+                fault = f"there is no label {', '.join(unknown)}" if unknown else "a label is named twice"
+                raise UserError(
+                    f"labels: {fault}; the corpus has {', '.join(self.labels)}, and {', '.join(FOUR_CLASSES)}"
+                )
+            return label_set
         return FOUR_CLASSES if label_set == "four" else tuple(self.labels)
 
     def count_differences(self, label_set: LabelSet) -> list[str] | None:
@@ -104,8 +122,8 @@ class EmotionCorpus:
         found = Counter(label_of(utterance, label_set) for utterance in self.utterances)
         expected: Counter[str | None] = Counter()
         for label, count in self.expected.items():
-            expected[label if label_set == "full" else self.labels[label]] += count
-        del expected[None]  # outside the four classes
+            expected[_chosen(label, self.labels[label], label_set)] += count
+        del expected[None]  # outside the classes
         lines = [f"{label}: {found[label]:,} instead of {n:,}" for label, n in expected.items() if found[label] != n]
         if label_set == "four" and self.expected_sessions:
             by_session = Counter((u.extras.get("session"), u.extras["label"]) for u in self.utterances)
@@ -119,6 +137,11 @@ class EmotionCorpus:
 
 
 def label_of(utterance: Utterance, label_set: LabelSet) -> str | None:
-    """The target class: one of the four or None, or the corpus' own label."""
-    label: str | None = utterance.extras["label" if label_set == "four" else "label_full"]
-    return label
+    """The target class, one of the four or the corpus' own label, as the label set says; None if it has none."""
+    return _chosen(utterance.extras["label_full"], utterance.extras["label"], label_set)
+
+
+def _chosen(own: str, of_four: str | None, label_set: LabelSet) -> str | None:
+    if isinstance(label_set, tuple):
+        return next((name for name in (own, of_four) if name in label_set), None)
+    return own if label_set == "full" else of_four

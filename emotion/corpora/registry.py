@@ -48,7 +48,11 @@ def read_emotion_corpus(kind: str, root: Path) -> EmotionCorpus:
     root = Path(root)
     if kind == "table":
         if not root.is_file():
-            raise UserError(f"{root}: no such table (a CSV, TSV or JSONL file)")
+            what = "is a folder, not a table" if root.is_dir() else "no such table"
+            raise UserError(
+                f"{root}: {what}: a table is a CSV, TSV or JSONL file with a row for each recording and the columns "
+                "audio (its path), speaker and label, and text if there is any"
+            )
     elif not root.is_dir():
         raise UserError(f"{root}: no such corpus folder")
     corpus = CORPORA[kind](root)

@@ -1,9 +1,10 @@
-"""Any corpus described by a table: CSV, TSV or JSONL with audio, text, speaker and label."""
+"""Any corpus described by a table: CSV, TSV or JSONL with audio, speaker and label, and text if there is any."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import is_utf8, shortened
 from speech2vec.runtime.guarded import read_csv, read_text
 
-COLUMNS = ("audio", "text", "speaker", "label")
+COLUMNS = ("audio", "speaker", "label")
 
 # Common names of the four classes.
 _CLASSES = {
-    "neu": ("neu", "n", "neutral"),
-    "hap": ("hap", "h", "happy", "happiness", "joy", "joyful", "exc", "excited", "excitement"),
-    "sad": ("sad", "s", "sadness"),
-    "ang": ("ang", "a", "angry", "anger"),
+    "neu": ("neu", "neutral"),
+    "hap": ("hap", "happy", "happiness", "joy", "joyful", "exc", "excited", "excitement"),
+    "sad": ("sad", "sadness"),
+    "ang": ("ang", "angry", "anger"),
 }
 _CLASS_OF = {name: label for label, names in _CLASSES.items() for name in names}
 
@@ -32,7 +33,7 @@ def read_table(path: Path) -> EmotionCorpus:
     ----------
     path : Path
         CSV (comma, semicolon or tab) with a header, or JSONL. Columns ``audio`` (relative to the table's folder;
-        empty: text only), ``text``, ``speaker``, ``label``; optionally ``utterance_id``, ``session``, ``style``,
+        empty: text only), ``speaker``, ``label``; optionally ``text``, ``utterance_id``, ``session``, ``style``,
         ``dialogue``, ``sex`` (the speaker's), ``start`` and ``end`` (seconds), ``channel``, ``composite`` ("yes" if
         the text was not spoken in the audio).
 
@@ -40,12 +41,13 @@ def read_table(path: Path) -> EmotionCorpus:
     -------
     EmotionCorpus
         Labels in order of first occurrence; neutral, happy (excited), sad and angry under any of their common names
-        map to the four classes, all other labels to None.
+        map to the four classes, all other labels to None. Where no id is given, it is the shortest of the file's stem,
+        its path, and its path with the times that no other row has.
 
     Raises
     ------
     UserError
-        The table has no rows, lacks a column, or a time or channel is not a number.
+        The table has no rows, lacks a column, or a time is not a number or a channel not a whole one.
     """
     rows = list(_json_rows(path) if path.suffix.lower() in (".jsonl", ".json") else _csv_rows(path))
     if not rows:
@@ -54,11 +56,13 @@ def read_table(path: Path) -> EmotionCorpus:
     rows = [(number, row) for number, row in rows if number not in unwritable]
     names = list(dict.fromkeys(_text(row, "label") for _, row in rows if _text(row, "label")))
     corpus = EmotionCorpus("table", {name: _CLASS_OF.get(name.lower()) for name in names})
+    corpus.name = path.stem if is_utf8(path.stem) else ""
+    ids = _ids([row for _, row in rows])
     for number in unwritable:
         corpus.problems.append(Problem(f"line{number}", "text is not UTF-8", f"{path}, line {number}: lone surrogate"))
-    for number, row in rows:
+    for (number, row), own in zip(rows, ids, strict=True):
         audio, label = _text(row, "audio"), _text(row, "label")
-        name = _text(row, "utterance_id") or (Path(audio).stem if audio else f"line{number}")
+        name = own or f"line{number}"
         if not label:
             corpus.problems.append(Problem(name, NO_LABEL, f"{path}, line {number}, column 'label' is empty"))
             continue
@@ -66,6 +70,8 @@ def read_table(path: Path) -> EmotionCorpus:
             corpus.problems.append(Problem(name, "no speaker", f"{path}, line {number}, column 'speaker' is empty"))
             continue
         channel = _number(row, "channel", path, number)
+        if channel is not None and channel % 1:
+            raise UserError(f"{path}, line {number}: 'channel' must be a whole number (from 0), not {channel:g}")
         corpus.add(
             name,
             path.parent / (audio or f"{name}.wav"),
@@ -83,6 +89,23 @@ def read_table(path: Path) -> EmotionCorpus:
             composite=True if _text(row, "composite").lower() == "yes" else None,
         )
     return corpus
+
+
+def _ids(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The id of each row, "" for text without one: as given, or the shortest name of its audio that is its own."""
+    candidates = [_names(row) for row in rows]
+    counts = Counter(name for own in candidates for name in dict.fromkeys(own))
+    return [next((name for name in own if counts[name] == 1), own[-1] if own else "") for own in candidates]
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    audio, given = _text(row, "audio"), _text(row, "utterance_id")
+    if given or not audio:
+        return [given] if given else []
+    path = Path(audio)
+    names = [path.stem, "/".join(part for part in path.with_suffix("").parts if part not in ("..", path.anchor))]
+    times = [_text(row, "start"), _text(row, "end")]
+    return [*names, f"{names[-1]}:{times[0]}-{times[1]}"] if any(times) else names
 
 
 def _check_columns(found: Mapping[str, Any], where: str) -> None:

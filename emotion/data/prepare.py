@@ -23,8 +23,8 @@ from speech2vec.runtime.files import atomic_folder
 from speech2vec.runtime.progress import track
 from speech2vec.training.presets import preset_of
 
-OUTSIDE = "label outside the four classes"
-BY_DESIGN = frozenset((OUTSIDE, NOT_SPEECH))  # reasons that are not failures: the recipe excludes these
+OUTSIDE, NOT_CHOSEN = "label outside the four classes", "label that was not chosen"
+BY_DESIGN = frozenset((OUTSIDE, NOT_CHOSEN, NOT_SPEECH))  # reasons that are not failures: the recipe excludes these
 
 
 class PrepareSettings(Settings):
@@ -32,8 +32,8 @@ class PrepareSettings(Settings):
 
     Parameters
     ----------
-    labels : {"four", "full"}
-        The four classes neu, hap, sad and ang, or all labels of the corpus.
+    labels : {"four", "full"} or tuple of str
+        The four classes neu, hap, sad and ang; all labels of the corpus; or these, of either.
     features : FeatureSettings
     """
 
@@ -105,6 +105,10 @@ class Preparation(Displayed):
         for session, row in [*counts["by_session"].items(), ("all", counts["by_label"])]:
             numbers = [*(row[label] for label in labels), sum(row.values())]
             lines.append(f"{session:<9}" + "".join(f"{number:>{width},}" for number in numbers))
+        if self.report["absent"]:
+            lines.append(f"classes that do not occur: {', '.join(self.report['absent'])}")
+        if self.meta["kind"] == "table" and self.meta["label_set"] != "full":
+            lines.append(_label_line(self.report["labels"]))
         if counts["by_style"]:
             lines.append(", ".join(f"{style} {count:,}" for style, count in counts["by_style"].items()))
         differences = self.report["count_differences"]
@@ -141,7 +145,7 @@ def prepare_corpus(
         The folder; created or replaced only when everything has been written.
     settings : PrepareSettings or None
     name : str or None
-        The name of the corpus in tables and reports; None takes the corpus kind. It is prefixed with SYNTHETIC or
+        The name of the corpus in tables and reports; None takes that of the corpus. It is prefixed with SYNTHETIC or
         COMPOSITE if the data is not natural speech.
     jobs : int
         Number of processes.
@@ -154,21 +158,23 @@ def prepare_corpus(
     """
     settings = settings or PrepareSettings()
     features = settings.features.resolved
+    classes = corpus.classes(settings.labels)
     left_out = list(corpus.problems)
     wanted: list[tuple[Utterance, str]] = []
     for utterance in corpus.utterances:
         label = label_of(utterance, settings.labels)
         if label is None:
-            left_out.append(Problem(utterance.utterance_id, OUTSIDE, utterance.extras["label_full"]))
+            reason = OUTSIDE if settings.labels == "four" else NOT_CHOSEN
+            left_out.append(Problem(utterance.utterance_id, reason, utterance.extras["label_full"]))
         else:
             wanted.append((utterance, label))
     if not corpus.utterances and corpus.problems:
         reasons = ", ".join(f"{reason} ({n:,})" for reason, n in Counter(p.reason for p in left_out).most_common())
         raise UserError(f"no utterance is usable: {reasons}; the first: {left_out[0].detail}")
     if not wanted:
-        found = Counter(u.extras["label_full"] for u in corpus.utterances)
+        found = ", ".join(dict.fromkeys(u.extras["label_full"] for u in corpus.utterances))
         raise UserError(
-            f"no utterance has one of the four classes; the labels are {', '.join(map(str, found)) or 'missing'} "
+            f"no utterance has one of the classes {', '.join(classes)}; the labels are {found or 'missing'} "
             "(--set labels=full keeps all labels)"
         )
     sampling_rates: Counter[int] = Counter()
@@ -187,11 +193,12 @@ def prepare_corpus(
                 left_out.append(result)
         if not writer.utterances:
             raise UserError(f"none of {len(wanted):,} utterances is usable; the first: {left_out[-1].detail}")
+        occurring = {utterance.extras["label"] for utterance in writer.utterances}
         meta = {
             "kind": corpus.kind,
-            "name": _marked(name or corpus.kind, corpus.utterances),
+            "name": _marked(name or corpus.name or corpus.kind, corpus.utterances),
             "label_set": settings.labels,
-            "labels": corpus.classes(settings.labels),
+            "labels": [label for label in classes if label in occurring],
             "features": features.model_dump(mode="json"),
             "fingerprint": fingerprint(features),
             "feature_names": features.names,
@@ -203,10 +210,25 @@ def prepare_corpus(
             "reasons": dict(Counter(problem.reason for problem in left_out).most_common()),
             "left_out": [asdict(problem) for problem in left_out],
             "environment": environment(),
+            "absent": [label for label in classes if label not in occurring],
+            "labels": _label_map(corpus.utterances, settings.labels),
             "notes": [asdict(note) for note in corpus.notes],
             "count_differences": corpus.count_differences(settings.labels),
         }
         return Preparation(output, writer.finish(meta, report), report)
+
+
+def _label_map(utterances: Sequence[Utterance], label_set: LabelSet) -> dict[str, dict[str, Any]]:
+    """The class of each label of the corpus, None if it is left out, and how many utterances have it."""
+    counts = Counter((u.extras["label_full"], label_of(u, label_set)) for u in utterances)
+    return {own: {"class": label, "utterances": n} for (own, label), n in counts.items()}
+
+
+def _label_line(labels: Mapping[str, Mapping[str, Any]]) -> str:
+    kept = [f"{own} → {of['class']} ({of['utterances']:,})" for own, of in labels.items() if of["class"] is not None]
+    out = [f"{own} {of['utterances']:,}" for own, of in labels.items() if of["class"] is None]
+    rest = f"; left out: {', '.join(out)} (--set labels=full keeps them)" if out else ""
+    return f"labels: {', '.join(kept)}{rest}"
 
 
 def _marked(name: str, utterances: Sequence[Utterance]) -> str:

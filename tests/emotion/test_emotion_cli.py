@@ -358,7 +358,7 @@ def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_
     invoke("train", home / "prepared", "-o", tmp_path / "run", "--protocol", "session5", "--seeds", 1, "--quiet")
     said = invoke("evaluate", tmp_path / "run", "--on", tmp_path / "other", "--quiet")
     assert (
-        "voice trained on table, all folds and seeds together, on table" in said
+        "voice trained on table, all folds and seeds together, on other" in said
         and "unknown to the run: bored 3" in said
     )
     scores = json.loads((tmp_path / "run" / "evaluation-other" / "scores.json").read_text())

@@ -265,16 +265,35 @@ def test_a_table_in_csv_tsv_and_jsonl(tmp_path: Path) -> None:
             writer.writeheader()
             writer.writerows(rows)
         from_csv = read_emotion_corpus("table", tmp_path / "t.csv")
-        assert [u.utterance_id for u in from_csv.utterances] == ["x", "y", "line4"]
+        assert [u.utterance_id for u in from_csv.utterances] == ["a/x", "y", "line4", "b/x"]
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     corpus = read_emotion_corpus("table", tmp_path / "t.jsonl")
-    first, second, third = corpus.utterances
+    first, second, third, _ = corpus.utterances
     assert (first.audio, first.text, first.start) == (tmp_path / "a/x.wav", "Yes, sir.", 0.5)
     assert first.extras == {"label": "hap", "label_full": "Happy", "session": "2", "sex": "f"}
     assert second.extras["label"] is None
     assert third.extras["text_only"]
-    assert [p.reason for p in corpus.problems] == ["no label", "duplicate id"]
+    assert [p.reason for p in corpus.problems] == ["no label"] and corpus.name == "t"
     assert corpus.classes("full") == ("Happy", "bored", "neutral")
+
+
+def test_rows_of_a_table_have_ids_of_their_own(tmp_path: Path) -> None:
+    """The shortest that no other row has; the same part of the same file is there once."""
+    path = tmp_path / "t.csv"
+    rows = ["a.wav,,", "s1/001.wav,,", "s2/001.wav,,", "/c/call.wav,0,1.5", "/c/call.wav,1.5,4", "/c/call.wav,1.5,4"]
+    path.write_text("audio,start,end,speaker,label\n" + "".join(f"{row},s,neutral\n" for row in rows))
+    corpus = read_table(path)
+    assert [u.utterance_id for u in corpus.utterances] == ["a", "s1/001", "s2/001", "c/call:0-1.5", "c/call:1.5-4"]
+    assert [(p.utterance_id, p.reason) for p in corpus.problems] == [("c/call:1.5-4", "duplicate id")]
+    assert not any(u.text for u in corpus.utterances)
+    path.write_text("audio,utterance_id,speaker,label\na.wav,mine,s,neutral\nb/a.wav,,s,neutral\n")
+    assert [u.utterance_id for u in read_table(path).utterances] == ["mine", "a"]
+
+
+def test_single_letters_are_not_guessed(tmp_path: Path) -> None:
+    """In EmoDB, A is anxiety."""
+    (tmp_path / "t.csv").write_text("audio,speaker,label\na.wav,s,A\nb.wav,s,Neutral\n")
+    assert [u.extras["label"] for u in read_table(tmp_path / "t.csv").utterances] == [None, "neu"]
 
 
 def test_a_table_at_fault_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -285,6 +304,11 @@ def test_a_table_at_fault_is_refused_in_one_line(tmp_path: Path) -> None:
     path.write_text("audio,text,speaker,label,end\na.wav,b,c,neutral,-3\n")
     with pytest.raises(UserError, match="line 2: 'end'"):
         read_table(path)
+    path.write_text("audio,speaker,label,channel\na.wav,c,neutral,1.7\n")
+    with pytest.raises(UserError, match=r"line 2: 'channel' must be a whole number .*, not 1\.7"):
+        read_table(path)
+    with pytest.raises(UserError, match="is a folder, not a table: a table is a CSV"):
+        read_emotion_corpus("table", tmp_path)
     path.write_text("audio,text,speaker,label\n")
     with pytest.raises(UserError, match="contains no rows"):
         read_table(path)

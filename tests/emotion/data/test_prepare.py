@@ -15,7 +15,7 @@ from emotion.corpora.base import LabelSet
 from emotion.corpora.registry import read_emotion_corpus
 from emotion.corpora.table import read_table
 from emotion.data.dataset import Prepared
-from emotion.data.prepare import PrepareSettings, prepare_corpus
+from emotion.data.prepare import PrepareSettings, prepare_corpus, prepare_settings
 from emotion.features import extraction
 from emotion.features.extraction import extract_all
 from emotion.features.pyaudioanalysis import extract
@@ -138,6 +138,27 @@ def test_labels_outside_the_four_are_explained(
     assert "the labels are bored, keen (--set labels=full" in capsys.readouterr().err
     assert run("table", table, "-o", tmp_path / "p", "--set", "labels=full", monkeypatch=monkeypatch) == 0
     assert Prepared.open(tmp_path / "p").labels == ("bored", "keen")
+
+
+def test_the_classes_are_those_that_occur_and_what_is_left_out_is_named(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t", dict.fromkeys("abcd", np.sin(np.arange(3200, dtype=np.float32))))
+    header, *rows = table.read_text().splitlines()
+    labels = ("Neutral", "Wut", "Freude", "Wut")
+    rows = [row.replace("neutral", label).replace("angry", label) for row, label in zip(rows, labels, strict=True)]
+    table.write_text("\n".join([header, *rows]))
+    for chosen, classes, line in (
+        ("four", ["neu"], "labels: Neutral → neu (1); left out: Wut 2, Freude 1 (--set labels=full keeps them)"),
+        ("full", ["Neutral", "Wut", "Freude"], ""),
+        (("Wut", "neu", "ang"), ["Wut", "neu"], "labels: Neutral → neu (1), Wut → Wut (2); left out: Freude 1"),
+    ):
+        corpus = read_emotion_corpus("table", table)
+        outcome = prepare_corpus(corpus, tmp_path / str(chosen), PrepareSettings(labels=chosen))
+        assert outcome.meta["labels"] == classes and outcome.meta["name"] == table.stem and line in str(outcome)
+        assert ("classes that do not occur: ang" in str(outcome)) is ("ang" in chosen)
+        assert list(Prepared.open(tmp_path / str(chosen)).labels) == classes and not outcome.failures
+    with pytest.raises(UserError, match="there is no label Angst; the corpus has Neutral, Wut, Freude, and neu, hap"):
+        prepare_corpus(corpus, tmp_path / "x", PrepareSettings(labels=("Angst",)))
+    assert prepare_settings("default", overrides=['labels=["Wut", "neu"]']).labels == ("Wut", "neu")
 
 
 @pytest.mark.parametrize("labels", ["four", "full"])
