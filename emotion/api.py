@@ -60,7 +60,7 @@ def prepare(
     output : path
         Folder of the prepared corpus.
     name : str or None
-        Name of the corpus in tables and reports; None takes `kind`.
+        Name of the corpus in tables and reports; None takes `kind`, or the name of the table's file.
     preset : {"default", "paper"}
     settings : PrepareSettings, or mapping of dotted keys to values, or None
         Changes of the preset; an instance replaces it.
@@ -131,7 +131,7 @@ def train(
         Number of folds of ``speaker-folds``.
     preset : {"default", "paper"}
     seeds, seed : int
-        Train with `seeds` consecutive seeds starting at `seed`.
+        Train with `seeds` consecutive seeds starting at `seed`; only with the first where all give the same.
     settings : EmotionSettings, or mapping of dotted keys to values, or None
         Changes of the preset, such as ``{"training.epochs": 30}``; an instance replaces it.
     jobs : int
@@ -159,22 +159,22 @@ def train(
     corpus = Prepared.open(Path(prepared))
     if checkpoint is not None and not is_segments(embeddings):
         raise UserError("--checkpoint selects the encoder of --embeddings segments:RUN: give both or neither")
+    search_working_folder()
+    classifier = load_classifier(model)
+    check_settings(classifier, settings)
+    asked = range(seed, seed + seeds)
     plan = Plan(
         model=model,
         protocol=SplitProtocol(protocol),
         embeddings=embeddings,
-        seeds=range(seed, seed + seeds),
+        seeds=_one_seed(model, output, asked, resume) if classifier.deterministic else asked,
         n_folds=folds,
         aligned=aligned,
         checkpoint=checkpoint or LAST,
     )
-    search_working_folder()
-    classifier = load_classifier(model)
-    check_settings(classifier, settings)
     splits = check_plan(corpus, plan)
     chosen = choose_device(device)
-    if classifier.longest(settings) is not None:
-        warn_of_features(corpus, preset, settings)
+    warn_of_features(corpus, preset, settings, classifier)
     with only_writer(output):
         inputs = [corpus.folder, aligned, source_path(embeddings)]
         check_output(output, force=force, resume=resume, inputs=inputs, folder=RUN_CONTENTS)
@@ -188,6 +188,15 @@ def train(
         write_predictions(run, corpus)
         write_control(run, corpus)
     return Classifier(run, chosen)
+
+
+def _one_seed(model: str, output: Path, asked: range, resume: bool) -> list[int]:
+    """The seed of a classifier for which all give the same; all of them if a run to resume was started so."""
+    if resume and (output / RUN_FILE).exists() and Run.open(output).info["seeds"] == list(asked):
+        return list(asked)
+    if len(asked) > 1:
+        log.info("%s gives the same with every seed: one is trained", model)
+    return list(asked[:1])
 
 
 def load(run: str | Path, *, device: str | torch.device = "auto") -> Classifier:

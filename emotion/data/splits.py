@@ -28,6 +28,9 @@ class SplitProtocol(str, Enum):
     speaker_folds = "speaker-folds"
 
 
+BY_SPEAKER = frozenset((SplitProtocol.leave_one_speaker_out, SplitProtocol.speaker_folds))
+
+
 @dataclass(frozen=True)
 class Split:
     """One fold.
@@ -53,6 +56,7 @@ def make_splits(
     sexes: Sequence[str | None] | None = None,
     n_folds: int = 6,
     seed: int = 0,
+    develop: bool = True,
 ) -> list[Split]:
     """Split a corpus.
 
@@ -69,6 +73,8 @@ def make_splits(
         Number of ``speaker-folds``.
     seed : int
         Seed of the assignment of speakers to folds.
+    develop : bool
+        Whether development data are kept out of training. If not, two speakers are enough, and there may be none.
 
     Raises
     ------
@@ -78,15 +84,17 @@ def make_splits(
     protocol = SplitProtocol(protocol)
     speaker = np.asarray(speakers, dtype=object)
     if protocol is SplitProtocol.speaker_folds:
-        groups = _fold_of_each(speaker, sexes, n_folds, seed)
+        _check_number(protocol, len(set(speakers)), "speakers", develop)
+        groups = _fold_of_each(speaker, sexes, n_folds, seed, develop)
     elif protocol is SplitProtocol.leave_one_speaker_out:
         groups = speaker
-        if len(set(speakers)) < 3:
-            raise UserError(f"{protocol.value} needs at least 3 speakers; the corpus has {len(set(speakers))}")
+        _check_number(protocol, len(set(speakers)), "speakers", develop)
     else:
         if sessions is None or any(session is None for session in sessions):
             raise UserError(f"the protocol {protocol.value} needs a session for every utterance: try speaker-folds")
         groups = np.asarray([_session_number(str(session)) for session in sessions], dtype=object)
+        if protocol is SplitProtocol.leave_one_session_out:
+            _check_number(protocol, len(set(groups)), "sessions", develop)
     if protocol in (SplitProtocol.session5, SplitProtocol.session5_dev):
         splits = [_session5(groups, develop=protocol is SplitProtocol.session5_dev)]
     else:
@@ -96,6 +104,31 @@ def make_splits(
     for split in splits:
         check_split(split, speaker)
     return splits
+
+
+def _check_number(protocol: SplitProtocol, n: int, what: str, develop: bool) -> None:
+    if n < 2 + develop:
+        parts = "training, development and test" if develop else "training and test"
+        raise UserError(
+            f"{protocol.value} needs at least {2 + develop} {what}, for {parts}; the corpus has {n}: "
+            "'speech2vec-emotion evaluate RUN --on PREPARED' scores a run of another corpus on it"
+        )
+
+
+def without_shared_dialogues(split: Split, dialogues: Sequence[str | None] | np.ndarray, develop: bool = True) -> Split:
+    """Without the training and development utterances whose dialogue continues in the test part.
+
+    If development data are kept out of training (`develop`), training loses those of their dialogues too.
+    """
+    dialogue = np.asarray(dialogues, dtype=object)
+
+    def others(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
+        known = {name for name in dialogue[of] if name is not None}
+        return rows[np.array([name not in known for name in dialogue[rows]], dtype=bool)]
+
+    development = others(split.development, split.test)
+    train = others(split.train, np.concatenate([split.test, split.development]) if develop else split.test)
+    return Split(split.name, train, development, split.test)
 
 
 def _session_number(session: str) -> str:
@@ -114,30 +147,28 @@ def _session5(groups: np.ndarray, develop: bool) -> Split:
 
 
 def _leave_one_out(groups: np.ndarray, n_development: int) -> list[Split]:
-    """Each group is the test part once; the next groups in order are the development part."""
+    """Each group is the test part once; the next groups in order are the development part, none if there are two."""
     names = sorted(set(groups), key=lambda name: (len(str(name)), str(name)))
-    if len(names) < 3:
-        raise UserError(f"at least 3 groups are needed (training, development, test); there are {len(names)}")
     splits = []
     for i_test, name in enumerate(names):
-        following = [names[(i_test + i) % len(names)] for i in range(1, n_development + 1)]
+        following = [names[(i_test + i) % len(names)] for i in range(1, min(n_development, len(names) - 2) + 1)]
         test, development = groups == name, np.isin(groups, following)
         parts = (np.flatnonzero(part) for part in (~test & ~development, development, test))
         splits.append(Split(str(name), *parts))
     return splits
 
 
-def _fold_of_each(speaker: np.ndarray, sexes: Sequence[str | None] | None, n_folds: int, seed: int) -> np.ndarray:
+def _fold_of_each(
+    speaker: np.ndarray, sexes: Sequence[str | None] | None, n_folds: int, seed: int, develop: bool
+) -> np.ndarray:
     """Assign speakers to folds: by sex, then by descending number of utterances, always to the emptiest fold.
 
     Ties are broken at random, so that neighbours in the corpus' numbering do not share a fold systematically.
     """
     names, first, sizes = np.unique(speaker.astype(str), return_index=True, return_counts=True)
-    if len(names) < 3:
-        raise UserError(f"speaker-folds needs at least 3 speakers; the corpus has {len(names)}")
     n = len(names)
-    if not 3 <= n_folds <= n:
-        raise UserError(f"cannot make {n_folds} folds of {n} speakers: --folds must be from 3 to {n}")
+    if not 2 + develop <= n_folds <= n:
+        raise UserError(f"cannot make {n_folds} folds of {n} speakers: --folds must be from {2 + develop} to {n}")
     sex = ["" if sexes is None or sexes[i] is None else str(sexes[i]) for i in first]
     drawn = generator(seed).permutation(len(names))
     order = sorted(range(len(names)), key=lambda i: (sex[i], -sizes[i], drawn[i]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from emotion.classifiers.base import Classifier
 from emotion.classifiers.registry import load_classifier
 from emotion.data.audio_inputs import voice_functionals
 from emotion.data.dataset import CACHE, COMPOSITE, Prepared
-from emotion.data.examples import AUDIO_INPUTS, FUNCTIONALS, TEXT_INPUTS, VECTORS
+from emotion.data.examples import AUDIO_INPUTS, FRAMES, FUNCTIONALS, STATISTICS, TEXT_INPUTS, VECTORS
 from emotion.data.normalise import check_features, warn_of_speakers
 from emotion.data.reference import Reference
-from emotion.data.splits import Split, SplitProtocol, check_split, make_splits
+from emotion.data.splits import BY_SPEAKER, Split, SplitProtocol, check_split, make_splits, without_shared_dialogues
 from emotion.features.functionals import VERSION
 from emotion.features.settings import FeatureSettings
 from emotion.models.word_vectors import (
@@ -90,7 +92,8 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
     Returns
     -------
     list of Split
-        With speakers and dialogues disjoint between parts, and every class in training.
+        With speakers and dialogues disjoint between parts, and every class in training. Of the protocols by speaker,
+        training and development lack the utterances of dialogues that continue in another part.
 
     Raises
     ------
@@ -99,17 +102,31 @@ def check_plan(prepared: Prepared, plan: Plan) -> list[Split]:
     """
     if is_segments(plan.embeddings) != (plan.aligned is not None):
         raise UserError("--embeddings segments:RUN requires --aligned ALIGNED (from speech2vec-align), and vice versa")
-    _check_inputs(prepared, load_classifier(plan.model), plan.embeddings)
+    classifier = load_classifier(plan.model)
+    develop = classifier.uses_development
+    _check_inputs(prepared, classifier, plan.embeddings)
     sexes = [utterance.extras.get("sex") for utterance in prepared.utterances()]
     splits = make_splits(
-        plan.protocol, list(prepared.speaker), list(prepared.session), sexes=sexes, n_folds=plan.n_folds
+        plan.protocol,
+        list(prepared.speaker),
+        list(prepared.session),
+        sexes=sexes,
+        n_folds=plan.n_folds,
+        develop=develop,
     )
+    if plan.protocol in BY_SPEAKER:
+        splits = [without_shared_dialogues(split, prepared.dialogue, develop) for split in splits]
     for split in splits:
         inside(prepared.folder, split.name)  # a speaker or session names a fold, and the fold a folder
+        if not develop:  # they are trained on
+            split = replace(split, train=np.concatenate([split.train, split.development]), development=split.test[:0])
         check_split(split, prepared.dialogue, "dialogue")
         missing = [label for label in prepared.labels if not (prepared.label[split.train] == label).any()]
         if missing:
-            raise UserError(f"split {split.name}: the training part has no utterance of class {', '.join(missing)}")
+            nowhere = [label for label in missing if label not in prepared.label]
+            advice = f" ({', '.join(nowhere)} occurs nowhere: prepare the corpus again)" if nowhere else ""
+            names = ", ".join(missing)
+            raise UserError(f"split {split.name}: the training part has no utterance of class {names}{advice}")
     return splits
 
 
@@ -140,17 +157,26 @@ def _check_inputs(prepared: Prepared, classifier: Classifier, embeddings: str | 
             )
 
 
-def warn_of_features(prepared: Prepared, preset: str, settings: EmotionSettings) -> None:
-    """Warn if a corpus was prepared with features that do not fit the preset, or its speakers with the settings."""
-    speakers, classes = prepared.speaker.tolist(), prepared.label_index
-    warn_of_speakers(speakers, classes, prepared.labels, settings.training.normalisation)
+def warn_of_features(
+    prepared: Prepared, preset: str, settings: EmotionSettings, classifier: Classifier | None = None
+) -> None:
+    """Warn if a corpus was prepared with features that do not fit the preset, or its speakers with the settings.
+
+    Of a classifier, only of what concerns it; None is all classifiers.
+    """
+    inputs = AUDIO_INPUTS if classifier is None else classifier.inputs & AUDIO_INPUTS
+    if inputs:
+        speakers, classes = prepared.speaker.tolist(), prepared.label_index
+        warn_of_speakers(speakers, classes, prepared.labels, settings.training.normalisation)
     features = validate_settings(FeatureSettings, prepared.meta["features"])
     step = settings.model.stack * features.hop
-    if preset == "default" and features.loudness == "recorded":
+    if preset == "default" and features.loudness == "recorded" and inputs & {FRAMES, STATISTICS}:  # others are levelled
         log.warning(
             "%s was prepared without levelling (features.loudness): what is learned depends on how loud its recordings "
             "are; prepare it again", prepared.folder,
         )  # fmt: skip
+    if classifier is not None and classifier.longest(settings) is None:
+        return
     if preset == "paper" and features != FeatureSettings():
         log.warning("%s does not have the paper's features: use 'prepare --preset paper'", prepared.folder)
     elif step > _LONGEST_STEP:
@@ -219,6 +245,8 @@ def gather_run(
         **plan.to_json(),
         "labels": list(prepared.labels),
         "corpus": prepared.name,
+        "utterances": _digest(prepared),
+        "dialogues_left_out": _count_left_out(prepared, splits) if plan.protocol in BY_SPEAKER else {},
         "features": prepared.meta["features"],
         "sampling_rates": prepared.meta.get("sampling_rates", {}),
         "functionals": VERSION,
@@ -258,6 +286,26 @@ def _reference(prepared: Prepared, inputs: frozenset[str]) -> Reference:
     return Reference.of(segments, list(prepared.speaker), float(prepared.meta["features"]["hop"]), functionals)
 
 
+def _digest(prepared: Prepared) -> str:
+    """A hash of the utterances, their speakers and labels."""
+    columns = (prepared.utterance_id.tolist(), prepared.speaker.tolist(), prepared.label.tolist())
+    return hashlib.sha256(json.dumps(columns).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _count_left_out(prepared: Prepared, splits: Sequence[Split]) -> dict[str, int]:
+    """Number of utterances of each fold that are in no part, as their dialogue continues in another part."""
+    counts = {
+        split.name: len(prepared) - sum(map(len, (split.train, split.development, split.test))) for split in splits
+    }
+    counts = {name: n for name, n in counts.items() if n}
+    if counts:
+        log.warning(
+            "utterances of dialogues that continue in another part are left out of training and development: %s",
+            ", ".join(f"{n:,} ({name})" for name, n in counts.items()),
+        )
+    return counts
+
+
 def _count_cut(prepared: Prepared, longest: int) -> int:
     """Count the recordings longer than the model's maximum and warn about them; their end is cut."""
     cut = np.flatnonzero(prepared.n_windows > longest)
@@ -279,7 +327,10 @@ def continue_run(prepared: Prepared, folder: Path, plan: Plan, settings: Emotion
         Naming the difference.
     """
     run = Run.open(folder)
-    asked = {**plan.to_json(), "corpus": prepared.name, "features": prepared.meta["features"]}
+    labels, features = list(prepared.labels), prepared.meta["features"]
+    asked = {**plan.to_json(), "corpus": prepared.name, "labels": labels, "features": features}
+    if "utterances" in run.info:  # not in runs made before
+        asked["utterances"] = _digest(prepared)
     for name, value in asked.items():
         if run.info.get(name) != value:
             raise UserError(f"{folder} was started with {name} {run.info.get(name)}, not {value}: --force starts over")

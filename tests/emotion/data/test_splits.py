@@ -35,7 +35,7 @@ def test_speaker_folds(speakers, n_folds, seed, with_sex):
     [
         (6, 7, "cannot make 7 folds of 6 speakers: --folds must be from 3 to 6"),
         (6, 2, "cannot make 2 folds of 6 speakers: --folds must be from 3 to 6"),
-        (2, 3, "speaker-folds needs at least 3 speakers; the corpus has 2"),
+        (2, 3, "speaker-folds needs at least 3 speakers, for training, development and test; the corpus has 2"),
     ],
 )
 def test_folds_that_cannot_be_made(n_speakers, n_folds, message):
