@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import speech2vec as s2v
+from scripts.errors import in_one_line
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.similarity import HEADLINE, evaluate_vectors, spearman
 from speech2vec.runtime.seeds import generator
@@ -81,4 +82,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

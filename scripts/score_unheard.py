@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import speech2vec as s2v
+from scripts.errors import in_one_line
 from speech2vec.evaluation.average_precision import Precision, precision_of_vectors
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.same_different import InstanceFilter
@@ -68,4 +69,5 @@ def _text(precision: Precision) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -16,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scripts.errors import in_one_line
 from speech2vec.features.store import Store, write_store
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.seeds import generator
 from speech2vec.training.presets import DataSettings
 from speech2vec.training.sampler import split
 
 _WORDS_AT_ONCE = 50_000
+_CONTENTS = FolderContents(marks=("meta.json",))
 
 
 def subset_store(store: Store, output: Path, hours: float, seed: int = 0, trained_with: int | None = None) -> Store:
@@ -52,11 +54,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trained-with", type=int, metavar="SEED", help="of the speakers that such a run trains on")
     arguments = parser.parse_args()
-    claim_output(arguments.output, force=False, resume=False, inputs=[arguments.store])
+    claim_output(arguments.output, force=False, resume=False, inputs=[arguments.store], folder=_CONTENTS)
     given = Store.open(arguments.store)
     made = subset_store(given, arguments.output, arguments.hours, arguments.seed, arguments.trained_with)
+    hours = float((made.end - made.start).sum()) / 3600
+    if hours < arguments.hours:
+        print(f"these are all words of these speakers: {hours:.2f} h, less than --hours {arguments.hours:g}")
     print(f"{made.n_words:,} words of {len(np.unique(made.speaker))} speakers in {arguments.output}")
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

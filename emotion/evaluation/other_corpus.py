@@ -47,9 +47,15 @@ def predict_corpus(run: Run, members: list[Member], prepared: Prepared) -> tuple
         raise UserError(f"{prepared.folder} has utterances without audio, which the {run.model_name} model requires")
     if run.uses_segments:
         raise UserError("word segments are encoded for the training corpus only: predict encodes those of recordings")
+    if run.uses_text and not any(text.strip() for text in prepared.text):
+        raise UserError(f"{prepared.folder} has no transcripts, which the {run.model_name} model requires")
     own = {name for parts in run.splits.values() for names in parts.values() for name in names}
-    if run.corpus == prepared.name and own & set(prepared.utterance_id):
-        log.warning("%s is the corpus that the run was trained on: these scores are too high", prepared.folder)
+    n_own = int(np.isin(prepared.utterance_id.astype(str), list(own)).sum())
+    if n_own > len(prepared) / 2 or (n_own and run.corpus == prepared.name):
+        log.warning(
+            "%d of %d utterances of %s have the names of utterances that the run was trained on (%s): if they are the "
+            "same, these scores are too high", n_own, len(prepared), prepared.folder, run.corpus,
+        )  # fmt: skip
     vectors = None if run.vocabulary is None else run.vocabulary.rows(list(prepared.text))
     reference = run.reference
     how = run.settings.training.normalisation

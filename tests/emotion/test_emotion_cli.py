@@ -372,6 +372,12 @@ def test_a_run_is_scored_on_another_corpus_by_the_names_of_its_labels(home, tmp_
     np.save(tmp_path / "other" / "features.npy", features)
     with pytest.raises(UserError, match=r"features of utterance '.*' contain NaN"):
         invoke("evaluate", tmp_path / "run", "--on", tmp_path / "other", "-o", tmp_path / "x", "--quiet")
+    invoke("prepare", "table", home / "table.csv", "-o", tmp_path / "again", "--name", "new", "--jobs", 1, "--quiet")
+    command = ["evaluate", str(tmp_path / "run"), "--on", str(tmp_path / "again"), "--quiet"]
+    said = CliRunner().invoke(app, command).stderr
+    assert "40 of 40 utterances of" in said and "scores are too high" in said
+    with pytest.raises(UserError, match="other has no transcripts, which the dual model requires"):
+        invoke("evaluate", home / "dual", "--on", tmp_path / "other", "-o", tmp_path / "x", "--quiet")
     # A gain, and silence at both ends, leave the probabilities as they are.
     quiet, rate = sf.read(tmp_path / "t1-0.wav")
     for name, signal in (

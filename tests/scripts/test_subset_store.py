@@ -2,6 +2,8 @@
 scored on voices that they have not heard.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,11 @@ def test_speakers_are_whole_and_their_frames_are_theirs(store: Store, tmp_path: 
 
 def test_more_hours_than_there_are_take_all(store: Store, tmp_path: Path) -> None:
     assert subset_store(store, tmp_path / "all", 1000).n_words == store.n_words
+    asked = [str(store.path), "-o", str(tmp_path / "more"), "--hours", "1000"]
+    done = subprocess.run([sys.executable, "-m", "scripts.subset_store", *asked], capture_output=True, text=True)
+    assert "h, less than --hours 1000" in done.stdout and not done.returncode
+    again = subprocess.run([sys.executable, "-m", "scripts.subset_store", *asked], capture_output=True, text=True)
+    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "already exists" in again.stderr
 
 
 def test_runs_are_scored_on_voices_that_none_has_heard(
