@@ -193,7 +193,7 @@ class Evaluation(Displayed):
             lines.append(f"{name} ({part.n} utterances)")
             for measure, score in part.scores.items():
                 speakers = f", over speakers {_range(score.by_speaker)}" if score.by_speaker else ""
-                seeds = "" if score.deviation is None else f" ± {100 * score.deviation:.1f} over seeds"
+                seeds = "" if not score.deviation else f" ± {100 * score.deviation:.1f} over seeds"
                 lines.append(
                     f"  {measure:9s} {100 * score.mean:5.1f} %{seeds}, "
                     f"95 % interval over utterances {_range(score.by_utterance)}{speakers}"

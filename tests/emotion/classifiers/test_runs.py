@@ -171,3 +171,13 @@ def test_a_run_keeps_the_functionals_that_it_was_trained_on(home, tmp_path, monk
     path.write_text(json.dumps({**info, "functionals": VERSION + 1}))
     with pytest.raises(UserError, match="functionals"):
         Run.open(tmp_path / "run")
+
+
+def test_one_seed_is_trained_where_all_are_the_same(home, tmp_path):
+    classifier = train(home, tmp_path / "run", "svm", seeds=3)
+    assert classifier.run.info["seeds"] == [0] and "over seeds" not in str(emotion.evaluate(classifier))
+    # A run that was started with several is continued so.
+    path = tmp_path / "run" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seeds": [0, 1]}))
+    classifier = train(home, tmp_path / "run", "svm", seeds=2, resume=True)
+    assert len(classifier.members) == 10 and "± 0.0 over seeds" not in str(emotion.evaluate(classifier))
