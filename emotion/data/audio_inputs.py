@@ -36,7 +36,9 @@ def load_waveform(utterance: Utterance, sampling_rate: int = 16000) -> np.ndarra
     signal = audio.load(utterance.audio, utterance.start, utterance.end, sampling_rate, utterance.channel)
     levelled = level_speech(signal, sampling_rate)
     if not len(levelled):
-        raise audio.AudioError(f"{utterance.audio}: contains only silence")
+        raise audio.AudioError(
+            f"{utterance.audio}: contains only silence: prepare leaves it out, prepare the corpus again"
+        )
     return levelled.astype(np.float32)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.gpu.results import Results, Row
+from scripts.gpu.results import ENGINES, Results, Row
 from speech2vec.model.encoder import Segments
 from speech2vec.model.recurrence.engines import Engine
 from speech2vec.model.settings import ModelSettings
@@ -30,7 +30,6 @@ from speech2vec.runtime.seeds import generator
 from speech2vec.training.sampler import neighbour_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
 assert {"auto", *ENGINES} == set(get_args(Engine))
 # Largest relative error (of norms) of the predictions and of the gradient of any parameter. At this size single
 # operators on a CPU have 4e-7 and 1.7e-2.

@@ -29,14 +29,13 @@ from scripts.benchmarks.training_steps import (
     training_steps,
 )
 from scripts.gpu.report import SLICES, best
-from scripts.gpu.results import Results, Row, peak_memory, reset_peak_memory
+from scripts.gpu.results import ENGINES, Results, Row, peak_memory, reset_peak_memory
 from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.presets import OptimiserSettings, TrainSettings
 from speech2vec.training.sampler import BatchIndices, Sampler
 
-ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
 BATCHES = (4096, 16_384, 65_536)
 PRECISIONS = ("float32", "bfloat16")
 STEPS = 10  # between two looks at the clock

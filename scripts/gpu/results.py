@@ -14,6 +14,8 @@ import torch
 
 from speech2vec.runtime.files import write_json
 
+ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
+
 Row = dict[str, Any]
 
 

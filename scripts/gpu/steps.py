@@ -19,7 +19,7 @@ import torch
 
 from scripts.benchmarks.librispeech_like import WINDOW, librispeech_like
 from scripts.benchmarks.training_steps import matmul_speed, operations, sampler_of_all, synchronize
-from scripts.gpu.results import Results, Row, first_line, peak_memory, reset_peak_memory
+from scripts.gpu.results import ENGINES, Results, Row, first_line, peak_memory, reset_peak_memory
 from speech2vec.features.store import Store
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
@@ -27,7 +27,6 @@ from speech2vec.training.batches import DeviceBatch, DeviceStore
 from speech2vec.training.presets import OptimiserSettings
 from speech2vec.training.step import BatchLoss, make_optimiser, train_step
 
-ENGINES = ("steps", "triton")  # Triton last: after an illegal access in a kernel nothing else runs
 PAIRS, TOY_PAIRS = (1024, 16_384, 65_536), (6,)
 SECONDS, MOST_STEPS = 1.5, 50  # of steps that are timed; a third of the time without a GPU
 FLOATS_PER_FRAME = 26  # times the hidden size: written and read for a decoded frame (docs/performance.md, the floor)
