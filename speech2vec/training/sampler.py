@@ -283,15 +283,34 @@ class Split:
         Ascending rows.
     by : str
         What is either trained on or held out as a whole: `speakers` or `utterances`.
+    n_held_out : int
+        How many of these are held out.
     """
 
     train: np.ndarray
     held_out: np.ndarray
     by: str
+    n_held_out: int
 
 
-def split(store: Store, share: float, seed: int) -> Split:
+def voices(store: Store) -> tuple[str, np.ndarray]:
+    """What is held out as a whole, `speakers` or, where there is only one, `utterances`, and that of each word.
+
+    Returns
+    -------
+    str
+    ndarray [shape=(n_words,)], int32
+    """
+    if (store.speaker != store.speaker[0]).any():
+        return "speakers", store.speaker
+    return "utterances", store.utterance
+
+
+def split(store: Store, share: float, seed: int, *, limited: bool = True) -> Split:
     """Hold out random speakers, or utterances where there is only one speaker.
+
+    A speaker with more words than are to be held out, and more than twice as many as the smallest has, is always
+    trained on: drawn, it would take most of a corpus that it dominates.
 
     Parameters
     ----------
@@ -299,18 +318,23 @@ def split(store: Store, share: float, seed: int) -> Split:
     share : float
         Fraction of the words to hold out, between 0 and 1; at least one speaker (utterance) is on each side.
     seed : int
+    limited : bool
+        False draws from all speakers, whatever they have, as for runs that do not record their words.
 
     Raises
     ------
     UserError
         If the store holds a single utterance.
     """
-    by, of = ("speakers", store.speaker) if len(store.speakers) > 1 else ("utterances", store.utterance)
+    by, of = voices(store)
     n_words = np.bincount(of)
     groups = np.flatnonzero(n_words)
     if len(groups) < 2:
         raise UserError(f"store {store.path} holds a single utterance: nothing can be held out to measure the loss on")
-    order = generator(seed, HELD_OUT).permutation(groups)
-    count = 1 + int(np.searchsorted(np.cumsum(n_words[order]), share * len(of)))
-    chosen = np.isin(of, order[: min(count, len(groups) - 1)])
-    return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by)
+    order, wanted = generator(seed, HELD_OUT).permutation(groups), share * len(of)
+    if limited:
+        order = order[n_words[order] <= max(wanted, 2 * n_words[groups].min())]
+    count = 1 + int(np.searchsorted(np.cumsum(n_words[order]), wanted))
+    held_out = order[: min(count, len(groups) - 1)]
+    chosen = np.isin(of, held_out)
+    return Split(np.flatnonzero(~chosen), np.flatnonzero(chosen), by, len(held_out))

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech2vec.training.sampler import Batch, BatchIndices, Sampler, keep_probability, neighbour_pairs, subsample
+from speech2vec.features.store import Store
+from speech2vec.training.sampler import (
+    Batch,
+    BatchIndices,
+    Sampler,
+    keep_probability,
+    neighbour_pairs,
+    split,
+    subsample,
+)
 
 utterance_lengths = st.lists(st.integers(1, 8), min_size=1, max_size=12)
 
@@ -167,3 +177,35 @@ def test_words_alone_in_their_utterance_are_counted_among_the_rows_that_take_par
     chosen = {name: getattr(drawn, name)[some] for name in ("rows", "word_id", "utterance")}
     assert drawn.n_singletons() == 5
     assert dataclasses.replace(drawn, **chosen).n_singletons() == 1
+
+
+def said_by(*n_words: int) -> Store:
+    """What `split` reads of a store whose speakers say so many words; every word is an utterance."""
+    speaker = np.repeat(np.arange(len(n_words)), n_words)
+    names = [f"s{number}" for number in range(len(n_words))]
+    store: Any = SimpleNamespace(speaker=speaker, speakers=names, utterance=np.arange(len(speaker)), path="store")
+    return store  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("n_words", [(900, *[10] * 10), (500, 300, *[20] * 10), (10, 990)])
+def test_a_speaker_who_dominates_the_corpus_is_trained_on(n_words: tuple[int, ...]) -> None:
+    for seed in range(12):
+        parts = split(said_by(*n_words), 0.1, seed)
+        assert 0 < len(parts.held_out) <= 0.2 * sum(n_words), seed
+        assert len(parts.held_out) + len(parts.train) == sum(n_words)
+
+
+def test_speakers_of_like_size_are_all_drawn() -> None:
+    for n_words in ([20, 24, 30, 39], [100] * 30):
+        held_out = {int(row) for seed in range(60) for row in split(said_by(*n_words), 0.1, seed).held_out}
+        assert len(held_out) == sum(n_words)
+        for seed in range(4):
+            parts = split(said_by(*n_words), 0.1, seed)
+            before = split(said_by(*n_words), 0.1, seed, limited=False)
+            np.testing.assert_array_equal(parts.held_out, before.held_out)
+            assert parts.n_held_out == len(np.unique(said_by(*n_words).speaker[parts.held_out]))
+
+
+def test_utterances_are_held_out_where_there_is_one_speaker() -> None:
+    parts = split(said_by(50), 0.1, 0)
+    assert (parts.by, parts.n_held_out, len(parts.held_out)) == ("utterances", 5, 5)
