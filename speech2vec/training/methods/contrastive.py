@@ -88,8 +88,8 @@ class WordPairs:
         length = np.diff(np.append(block, len(word)))
         self.block, self.in_block = np.repeat(block, length), np.repeat(length, length)
         several = np.maximum.reduceat(self.in_block, self.first) < self.count if len(word) else self.count > 1
-        self.across = bool(several.any())
-        if not self.across:  # one speaker: each instance is a block of its own
+        self.across = int(several.sum()) > 1  # a batch has two words
+        if not self.across:  # hardly anything said by two speakers: each instance is a block of its own
             self.block, self.in_block, several = np.arange(len(word)), np.ones(len(word), np.int64), self.count > 1
         self.words = np.flatnonzero(several)
 
@@ -127,7 +127,7 @@ def fit(
             "and the contrastive method needs two"
         )
     if not pairs.across:
-        log.warning("no word is said by two training speakers: instances of one speaker are compared")
+        log.warning("fewer than two words are said by two training speakers: any two instances are compared")
     points = resampled_words(words, ResampledSettings(points=settings.points))
     check_finite(points, store)
     raw = points.copy()
