@@ -228,7 +228,7 @@ def gather_run(
     if VECTORS in inputs and is_segments(plan.embeddings):
         source = source_path(plan.embeddings)
         assert source is not None and plan.aligned is not None  # check_plan
-        encoder = PortableEncoder.from_run(Speech2VecRun.load(source, checkpoint=plan.checkpoint))
+        encoder = PortableEncoder.from_run(Speech2VecRun.load(source, checkpoint=plan.checkpoint, device="cpu"))
         segments = WordSegments.encode(encoder, plan.aligned, list(prepared.utterance_id), jobs)
         embeddings, vector_size = SEGMENTS, segments.vectors.shape[1]
         found = segments.coverage()

@@ -17,7 +17,7 @@ from speech2vec.reporting.word_groups import WordGroups, word_groups
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import DECODED_PAIRS, generator
 from speech2vec.training.run import Run
-from speech2vec.training.sampler import neighbour_pairs, split
+from speech2vec.training.sampler import neighbour_pairs
 from speech2vec.vectors.baselines import text_ceiling
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -144,9 +144,9 @@ def decoded_examples(run: Run, n_examples: int = 3, seed: int = 0) -> list[Decod
     None where the run's method has no decoder.
     """
     store = run.store
-    if not isinstance(run.model, Speech2Vec):
+    if not isinstance(run.model, Speech2Vec) or run.split is None:
         return []
-    rows = split(store, run.settings.data.held_out, run.settings.seed).held_out
+    rows = run.split.held_out
     centre, context = (rows[side] for side in neighbour_pairs(store.utterance[rows], window=1))
     if len(context) == 0:
         return []

@@ -18,7 +18,7 @@ from speech2vec.features.store import Store
 from speech2vec.model.encoding import StoreVectors
 from speech2vec.model.kinds import save_encoder
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import append_json_line
+from speech2vec.runtime.files import append_json_line, remove_partial
 from speech2vec.runtime.progress import log
 from speech2vec.training.distributed import SINGLE_PROCESS
 from speech2vec.training.failures import explain_failures
@@ -78,17 +78,16 @@ def fit(
     labels = method.labels(store, parts.train, settings.of_method)
     file = checkpoint_file(run, LAST)
     with explain_failures(store, run, settings, device, SINGLE_PROCESS):
-        if resume and is_run(run):
-            if check_resumed(run, store, settings).exists():
+        resumes = resume and is_run(run)
+        if resumes:
+            check_resumed(run, store, settings)
+            if file.exists():
                 encoder, progress = load_fitted(file, store)
                 return Run(run, encoder, settings, store, progress, labels)
-            truncate_metrics(run, -1)  # of what was fitted, and not kept
-        else:
-            create_run(run, store, settings, device_name(device), force=force, labels=labels)
         log.info(
             "fitting %s to %s words (labels used: %s); %s words of %d held-out %s",
             *(settings.method, f"{len(parts.train):,}", labels, f"{len(parts.held_out):,}"),
-            *(len(np.unique((store.speaker if parts.by == "speakers" else store.utterance)[parts.held_out])), parts.by),
+            *(parts.n_held_out, parts.by),
         )
         if len(np.unique(store.word_id[parts.train])) == 1:
             word = store.types[store.word_id[parts.train[0]]]
@@ -99,6 +98,11 @@ def fit(
         fitted = Run(run, encoder, settings, store, progress, labels)
         if not np.isfinite(fitted.vectors(parts.held_out)).all():
             raise DivergedError("the vector of a held-out word", float("nan"), 0)
+        if resumes:
+            remove_partial(run)
+            truncate_metrics(run, -1)  # of what was fitted, and not kept
+        else:  # only now: settings that cannot be fitted cost no run that lies there
+            create_run(run, store, settings, device_name(device), force=force, labels=labels)
         for values, model in (({"epoch": 0}, StoreVectors(fitted.untrained(), store)), (progress, fitted.vectors)):
             measured = measure(model, parts.held_out, settings.vectors) if measure else {}
             append_json_line(run / METRICS_FILE, {**values, **measured})

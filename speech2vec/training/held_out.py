@@ -17,6 +17,8 @@ from speech2vec.runtime.seeds import HELD_OUT, generator
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.sampler import Sampler
 
+_BATCH_SIZE = 512  # pairs; not the setting of training, so that losses compare between runs
+
 
 @dataclass(frozen=True)
 class HeldOutLoss:
@@ -62,9 +64,7 @@ def mean_frame(store: Store, rows: np.ndarray, most: int = 10_000, n_stretches: 
     return segments_of(store, rows).frames.double().mean(0).float().numpy()
 
 
-def held_out_sampler(
-    store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000, batch_size: int = 512
-) -> Sampler:
+def held_out_sampler(store: Store, held_out: np.ndarray, window: int, seed: int, most_pairs: int = 50_000) -> Sampler:
     """Batches to measure the loss on: of all held-out rows, or of a seeded sample of whole utterances.
 
     Parameters
@@ -75,16 +75,21 @@ def held_out_sampler(
     window, seed : int
     most_pairs : int
         Utterances are sampled, until they have this many pairs, where there are more.
-    batch_size : int
-        Pairs per batch; not the setting of training, so that losses compare between runs.
+
+    Raises
+    ------
+    UserError
+        If no utterance has two words.
     """
     utterance = store.utterance[held_out]
     neighbours = [utterance[:-o][utterance[:-o] == utterance[o:]] for o in range(1, window + 1)]
     n_pairs = 2 * np.bincount(np.concatenate(neighbours), minlength=1)
+    if not n_pairs.any():
+        raise UserError(f"store {store.path}: no held-out utterance has two words to measure the loss on")
     drawn = generator(seed, HELD_OUT, 1).permutation(np.flatnonzero(n_pairs))
     needed = 1 + int(np.searchsorted(np.cumsum(n_pairs[drawn]), most_pairs))
     rows = held_out if needed >= len(drawn) else held_out[np.isin(utterance, drawn[:needed])]
-    return Sampler.from_store(store, rows, window=window, batch_size=batch_size, seed=seed)
+    return Sampler.from_store(store, rows, window=window, batch_size=_BATCH_SIZE, seed=seed)
 
 
 def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,11 +127,6 @@ def held_out_loss(model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean
         Of the held-out rows.
     mean : ndarray [shape=(n_mfcc,)]
         Mean frame of the training part.
-
-    Raises
-    ------
-    UserError
-        If the sampler has no pairs.
     """
     device = frames.device
     names = ("loss", "shuffled", "shuffled_within", "previous_frame", "mean_frame")
@@ -155,8 +155,6 @@ def held_out_loss(model: Speech2Vec, frames: DeviceStore, sampler: Sampler, mean
         n_values += decoded.target.numel()
         n_pairs += decoded.n_sequences
     model.train()
-    if not n_values:
-        raise UserError("the held-out part has no pairs of neighbouring words to measure the loss on")
     return HeldOutLoss(
         **dict(zip(names, (sums / n_values).tolist(), strict=True)),
         n_pairs=n_pairs,

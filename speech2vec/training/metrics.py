@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -64,7 +65,7 @@ EpochCallback = Callable[[EpochState], dict[str, float]]
 
 
 class MetricsLogger:
-    """Sums the values of the steps, and logs them and those of the epochs.
+    """Sums the values of the steps, and logs them and those of the epochs; a context manager that closes the log.
 
     Steps leave their values on the device. Reading one waits for the device, so several steps are read at once.
 
@@ -85,7 +86,7 @@ class MetricsLogger:
         self.writer: SummaryWriter | None = None
         if run is not None:
             self.n_epochs = len(truncate_metrics(run, state.epoch))
-            threading.excepthook = _writer_thread_failed
+            self._hook, threading.excepthook = threading.excepthook, self._writer_thread_failed
             # Steps after the checkpoint that a run is resumed from are made, and shown, again.
             self.writer = SummaryWriter(str(run), purge_step=state.step + 1 if self.n_epochs else None)
 
@@ -169,12 +170,27 @@ class MetricsLogger:
                 self.writer.add_scalar(name, value, self.state.step)
 
     def close(self) -> None:
-        """Write what TensorBoard's writer still holds."""
-        if self.writer:
-            self.writer.close()
+        """Write what TensorBoard's writer still holds, and let the threads of others fail as they did before."""
+        writer, self.writer = self.writer, None
+        if writer:
+            try:
+                writer.close()
+            finally:
+                if threading.excepthook == self._writer_thread_failed:
+                    threading.excepthook = self._hook
 
+    def __enter__(self) -> MetricsLogger:
+        return self
 
-def _writer_thread_failed(details: threading.ExceptHookArgs) -> None:
-    """Print no traceback for a disk error in TensorBoard's thread: the next call to the writer raises it."""
-    if not (details.exc_type and issubclass(details.exc_type, OSError)):
-        threading.__excepthook__(details)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+            return
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            self.close()
+
+    def _writer_thread_failed(self, details: threading.ExceptHookArgs) -> None:
+        """Print no traceback for a disk error in TensorBoard's thread: the next call to the writer raises it."""
+        of_writer = type(details.thread).__module__.partition(".")[0] == "tensorboard"
+        if not (of_writer and issubclass(details.exc_type, OSError)):
+            self._hook(details)

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from torch import nn
 
 from speech2vec.features.store import Store
@@ -21,16 +22,17 @@ from speech2vec.runtime.config import differences, fingerprint, read_toml, to_to
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json_as, remove_partial, require_file, write_json
+from speech2vec.runtime.files import atomic_path, remove_partial, require_file, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint, require_same_shapes
 from speech2vec.training.methods import METHODS, PUBLISHED
 from speech2vec.training.methods.method import NO_LABELS
+from speech2vec.training.origin import ORIGIN_FILE, Origin
 from speech2vec.training.presets import TrainSettings
+from speech2vec.training.sampler import Split, split
 
 CONFIG_FILE = "config.toml"
-ORIGIN_FILE = "store.json"
 METRICS_FILE = "metrics.jsonl"
 ENVIRONMENT_FILE = "environment.json"
 
@@ -47,15 +49,6 @@ RUN_CONTENTS = FolderContents(
         *("evaluation/evaluation.json", "evaluation/scores.csv"),
     ),
 )
-
-
-class _Origin(BaseModel):
-    """What is read from ``store.json``; only a resumed training needs `n_words`."""
-
-    path: str
-    fingerprint: str
-    n_words: int | None = None
-    labels: str = NO_LABELS
 
 
 def checkpoint_file(run: Path, name: str = LAST) -> Path:
@@ -82,8 +75,7 @@ def create_run(
         claim_output(run, force=force, inputs=[store.path], folder=RUN_CONTENTS)
     run.mkdir(parents=True, exist_ok=True)
     remove_partial(run)  # of one that was killed before it was a run
-    origin = {"path": str(store.path.absolute()), "fingerprint": store.fingerprint, "n_words": store.n_words}
-    write_json(run / ORIGIN_FILE, {**origin, "synthetic": store.synthetic, "labels": labels})
+    Origin.of(store, labels).write(run)
     write_json(run / ENVIRONMENT_FILE, {**environment(), "device": device, "processes": n_processes})
     with atomic_path(run / CONFIG_FILE) as temporary:  # last: this file makes the folder a run
         temporary.write_text(to_toml(settings), encoding="utf-8")
@@ -97,7 +89,9 @@ def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint |
     UserError
         If it was started with other settings or on another store, or its checkpoint cannot be read.
     """
-    last = check_resumed(run, store, settings)
+    check_resumed(run, store, settings)
+    remove_partial(run)
+    last = checkpoint_file(run, LAST)
     if not last.exists():
         return None
     checkpoint = load_checkpoint(last)
@@ -105,13 +99,13 @@ def resume_run(run: Path, store: Store, settings: TrainSettings) -> Checkpoint |
     return checkpoint
 
 
-def check_resumed(run: Path, store: Store, settings: TrainSettings) -> Path:
-    """The file of a resumed run's last checkpoint, which may not be there; what a killed process left is removed.
+def check_resumed(run: Path, store: Store, settings: TrainSettings) -> None:
+    """Check that a run can go on.
 
     Raises
     ------
     UserError
-        If the run was started with other settings or on another store.
+        If it was started with other settings or on another store, or holds out other words than a new run would.
     """
     before = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
     if fingerprint(before) != fingerprint(settings):
@@ -119,12 +113,16 @@ def check_resumed(run: Path, store: Store, settings: TrainSettings) -> Path:
             f"{run} was started with other settings ({', '.join(differences(before, settings))}): resume with those, "
             "or start a new run"
         )
-    origin = read_json_as(run / ORIGIN_FILE, _Origin, "the origin of a run")
-    if (origin.get("fingerprint"), origin.get("n_words")) != (store.fingerprint, store.n_words):
-        raise UserError(f"{run} was started on another store ({origin.get('path')}) than {store.path}")
-    last = checkpoint_file(run, LAST)
-    remove_partial(run)
-    return last
+    origin = Origin.read(run)
+    if (origin.fingerprint, origin.n_words) != (store.fingerprint, store.n_words) or not origin.has_words_of(store):
+        raise UserError(f"{run} was started on another store ({origin.path}) than {store.path}")
+    if origin.words is None:
+        new, old = (split(store, settings.data.held_out, settings.seed, limited=one) for one in (True, False))
+        if not np.array_equal(new.held_out, old.held_out):
+            raise UserError(
+                f"{run} was started when speakers who dominate a corpus were held out, too: it can be used, but not "
+                "resumed; start a new run"
+            )
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -213,6 +211,10 @@ class Run:
         Epoch, step and running sums of the checkpoint; empty for an untrained model.
     labels : str
         What beside sound and word boundaries training used: `none`, whose words, or the text.
+    own_words : bool
+        Whether the store's words are those that it was trained on, in part: else none of them is held out.
+    limited : bool
+        How they were split (see `split`).
     """
 
     path: Path
@@ -221,6 +223,15 @@ class Run:
     store: Store
     progress: dict[str, Any]
     labels: str = NO_LABELS
+    own_words: bool = True
+    limited: bool = True
+
+    @cached_property
+    def split(self) -> Split | None:
+        """The store's words that it was trained on, and the held-out ones; None where the words are not its own."""
+        if not self.own_words:
+            return None
+        return split(self.store, self.settings.data.held_out, self.settings.seed, limited=self.limited)
 
     @cached_property
     def vectors(self) -> StoreVectors:
@@ -244,10 +255,10 @@ class Run:
     @classmethod
     def load(
         cls: type[R],
-        run: Path,
-        store: Path | None = None,
+        run: str | Path,
+        store: str | Path | None = None,
         *,
-        device: str = "cpu",
+        device: str = "auto",
         trained: bool = True,
         checkpoint: str = LAST,
     ) -> R:
@@ -274,11 +285,11 @@ class Run:
         if not is_run(run):
             raise UserError(f"{run} is not a run (no {CONFIG_FILE} in it); create one: speech2vec train STORE -o RUN")
         settings = validate_settings(TrainSettings, read_toml(run / CONFIG_FILE))
-        origin = read_json_as(run / ORIGIN_FILE, _Origin, "the origin of a run")
-        opened = Store.open(Path(store) if store is not None else Path(origin["path"]))
-        if opened.fingerprint != origin["fingerprint"]:
+        origin = Origin.read(run)
+        opened = Store.open(Path(origin.path if store is None else store))
+        if opened.fingerprint != origin.fingerprint:
             raise UserError(
-                f"the run {run} was trained on a store with other settings ({origin['fingerprint']}, "
+                f"the run {run} was trained on a store with other settings ({origin.fingerprint}, "
                 f"{opened.path} has {opened.fingerprint}): its vectors would be meaningless"
             )
         file = checkpoint_file(run, checkpoint)
@@ -296,7 +307,9 @@ class Run:
                 loaded.restore_weights(model)
         if isinstance(model, nn.Module):
             model = model.to(choose_device(device)).eval()
-        found = cls(run, model, settings, opened, progress, origin.get("labels", NO_LABELS))
+        if not (own := origin.has_words_of(opened)):
+            log.info("%s holds other words than %s was trained on: none of them counts as held out", opened.path, run)
+        found = cls(run, model, settings, opened, progress, origin.labels, own, origin.words is not None)
         return found if trained else replace(found, model=found.untrained(), progress={})
 
 

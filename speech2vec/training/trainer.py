@@ -6,6 +6,7 @@ Everything random is drawn from (seed, purpose, epoch), so the state of a run is
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -58,6 +59,11 @@ class TrainOptions:
     log_every: int = 50
     quiet: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} counts steps: it is 1 or more, not {getattr(self, name)}")
+
 
 def train(
     store: Store,
@@ -103,11 +109,12 @@ def train(
         raise UserError(
             f"store {store.path}: no utterance has two words to pair (data.min_count is {settings.data.min_count})"
         )
-    with explain_failures(store, run, settings, device, world):
+    with explain_failures(store, run, settings, device, world), contextlib.ExitStack() as until_done:
         # Create or resume the run: the first process reads and writes its folder, and sends the others the checkpoint.
         # What a run cannot go on from is refused before the model's memory is claimed, and nothing is replaced before.
         resumes = options.resume and is_run(run)
         checkpoint = resume_run(run, store, settings) if world.first and resumes else None
+        dev_sampler = held_out_sampler(store, parts.held_out, settings.data.window, settings.seed)
         model = seeded_model(store.n_mfcc, settings.model, settings.seed).to(device)
         optimiser = make_optimiser(model, settings.optimiser)
         if world.first and not resumes:
@@ -118,9 +125,8 @@ def train(
         _log_data(store, parts, sampler, n_pairs)
         frames = DeviceStore(store, device)
         loss = wrap_ddp(BatchLoss(model, settings.optimiser, int(store.n_frames.max())), world)
-        dev_sampler = held_out_sampler(store, parts.held_out, settings.data.window, settings.seed)
         mean = mean_frame(store, parts.train)
-        metrics = MetricsLogger(run if world.first else None, state)
+        metrics = until_done.enter_context(MetricsLogger(run if world.first else None, state))
 
         def save(name: str) -> None:
             if world.first:
@@ -180,7 +186,6 @@ def train(
                     save(BEST)  # before the last: a run that is killed between them repeats the end of this epoch
                 save(LAST)
                 metrics.restart_timer()
-        metrics.close()
         return Run(run, model.eval(), settings, store, asdict(state))
 
 
@@ -200,11 +205,10 @@ def _training_sampler(store: Store, rows: np.ndarray, settings: TrainSettings) -
 
 
 def _log_data(store: Store, parts: Split, sampler: Sampler, n_pairs: int) -> None:
-    groups = store.speaker if parts.by == "speakers" else store.utterance
     log.info(
         "training on %s words and %s%s pairs per epoch; %s words of %d held-out %s",
         *(f"{len(parts.train):,}", "at most " * bool(((sampler.keep > 0) & (sampler.keep < 1)).any()), f"{n_pairs:,}"),
-        *(f"{len(parts.held_out):,}", len(np.unique(groups[parts.held_out])), parts.by),
+        *(f"{len(parts.held_out):,}", parts.n_held_out, parts.by),
     )
     if len(np.unique(store.word_id[parts.train])) == 1:
         word = store.types[store.word_id[parts.train[0]]]

@@ -16,7 +16,7 @@ from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import INSTANCES, generator
 from speech2vec.training.presets import VectorSettings
 from speech2vec.training.run import LAST, Run
-from speech2vec.training.sampler import split
+from speech2vec.training.sampler import voices
 from speech2vec.vectors.resampled import resampled_baseline
 from speech2vec.vectors.word_vectors import WordVectors, average_instances, unit_length
 
@@ -25,7 +25,9 @@ TRAINED, UNTRAINED, RESAMPLED, MEAN_FRAME = "trained", "untrained", "resampled",
 _INSTANCES_PER_WORD = 400  # subsample a word's instances above this many
 
 
-def open_run(run: Run | str | Path, store: Path | None = None, *, device: str = "cpu", checkpoint: str = LAST) -> Run:
+def open_run(
+    run: Run | str | Path, store: str | Path | None = None, *, device: str = "auto", checkpoint: str = LAST
+) -> Run:
     """A run as it is, or loaded from its folder (see `Run.load`)."""
     return run if isinstance(run, Run) else Run.load(Path(run), store, device=device, checkpoint=checkpoint)
 
@@ -39,13 +41,13 @@ def encoders_of(run: Run) -> dict[str, InstanceEncoder]:
     """The run's encoder and its controls: each maps rows of the store to their vectors.
 
     Untrained, what needs no training (`resampled_baseline`, fitted to the run's training words when it is first asked
-    for), and the mean frame.
+    for; on another corpus to all of its words), and the mean frame.
     """
     store = run.store
 
     @cache
     def resampled() -> StoreVectors:
-        train = split(store, run.settings.data.held_out, run.settings.seed).train
+        train = run.split.train if run.split else np.arange(store.n_words)
         return StoreVectors(resampled_baseline(store, train), store)
 
     return {
@@ -74,11 +76,16 @@ def word_vectors(run: Run, min_count: int = 1, *, held_out: bool = False) -> Wor
         Words with fewer instances get no vector.
     held_out : bool
         Of the held-out speakers alone (utterances, where there is only one speaker).
+
+    Raises
+    ------
+    UserError
+        Held-out words are asked for, and the store holds other words than the run's own.
     """
     store = run.store
-    rows = (
-        split(store, run.settings.data.held_out, run.settings.seed).held_out if held_out else np.arange(store.n_words)
-    )
+    if held_out and run.split is None:
+        raise UserError(f"the words of {store.path} are not those that {run.path} was trained on: none is held out")
+    rows = run.split.held_out if held_out and run.split else np.arange(store.n_words)
     instances = instance_vectors(run.vectors, run.settings.vectors, rows)
     return average_instances(instances, store.word_id[rows], store.types, min_count)
 
@@ -157,7 +164,7 @@ def instances_by_row(run: Run, words: WordVectors, rows: np.ndarray, seed: int =
     row_of[[type_of[words.words[row]] for row in rows]] = rows
     chosen = at_most_each(store.word_id, np.flatnonzero(row_of[store.word_id] >= 0), _INSTANCES_PER_WORD, seed)
     encoded = instance_vectors(run.vectors, run.settings.vectors, chosen)
-    voice = store.speaker if len(np.unique(store.speaker)) > 1 else store.utterance
+    _, voice = voices(store)
     row = row_of[store.word_id[chosen]]
     order = np.argsort(row, kind="stable")
     found, first = np.unique(row[order], return_index=True)

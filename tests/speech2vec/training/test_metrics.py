@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,23 @@ def test_the_step_that_is_not_finite_is_named(what: str, broken: torch.Tensor) -
         metrics.add_step(sums)
     with pytest.raises(DivergedError, match=f"{what} became (nan|inf) at step 9"):
         metrics.log_steps(learning_rate=0.1)
+
+
+def test_threads_of_others_fail_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def hook(details: threading.ExceptHookArgs) -> None:
+        told.append(details.exc_type)
+
+    def fails() -> None:
+        (tmp_path / "missing").read_text()
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+    with MetricsLogger(tmp_path, TrainState()):
+        thread = threading.Thread(target=fails)
+        thread.start()
+        thread.join()
+    assert told == [FileNotFoundError] and threading.excepthook is hook
+    with pytest.raises(ZeroDivisionError), MetricsLogger(tmp_path, TrainState()):
+        raise ZeroDivisionError
+    assert threading.excepthook is hook

@@ -19,6 +19,7 @@ from fakes import made_up_store
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import speech2vec as s2v
 from speech2vec.cli.app import app
 from speech2vec.features.store import Store
 from speech2vec.runtime.config import load_settings
@@ -29,7 +30,7 @@ from speech2vec.training import run as runs
 from speech2vec.training import trainer
 from speech2vec.training.presets import TrainSettings
 from speech2vec.training.run import Run, checkpoint_file
-from speech2vec.training.sampler import Sampler
+from speech2vec.training.sampler import Sampler, split
 from speech2vec.training.trainer import TrainOptions, train
 
 CHOSEN = ("model.vector_size=8", "optimiser.epochs=1", "optimiser.batch_size=60", "data.held_out=0.2")
@@ -160,6 +161,62 @@ def test_a_run_is_not_replaced_by_nothing(store: Path, trained: Path, tmp_path: 
     (run / "thesis.txt").unlink()
     code, _, _ = command(trained.parent / "store", run, "--force")
     assert code == 0 and not (run / "vectors.txt").exists()
+
+
+def test_a_run_is_not_replaced_by_a_method_that_cannot_be_fitted(
+    store: Path, trained: Path, tmp_path: Path, command: Command
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    change(store, "word", [f"w{row}" for row in range(240)])
+    with pytest.raises(UserError, match="are said twice"):
+        s2v.train(store, run, preset="contrastive", force=True, device="cpu", quiet=True)
+    assert checkpoint_file(run).exists() and s2v.load(run, trained.parent / "store").settings.method == "published"
+
+
+def test_a_run_is_not_replaced_where_no_held_out_pair_is_measured(
+    store: Path, trained: Path, tmp_path: Path, command: Command
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    held_out = set(split(Store.open(store), 0.2, 1).held_out.tolist())
+    names = [str(row) if row in held_out else f"u{row // 6}" for row in range(240)]
+    change(store, "utterance_id", names)
+    code, _, said = command(store, run, "--force")
+    assert code == 2 and len(said) == 1 and "no held-out utterance has two words" in said[0]
+    assert checkpoint_file(run).exists()
+
+
+@pytest.mark.parametrize("option", ["checkpoint_every", "log_every"])
+def test_steps_are_counted_from_one(option: str, store: Path, trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    with pytest.raises(UserError, match=f"{option} counts steps: it is 1 or more, not 0"):
+        s2v.train(store, run, force=True, epochs=1, device="cpu", quiet=True, **{option: 0})
+    assert checkpoint_file(run).exists()
+
+
+def test_a_run_is_not_resumed_on_another_corpus(store: Path, trained: Path, tmp_path: Path, command: Command) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    words = Store.open(store).words()
+    change(store, "word", words[::-1])
+    code, _, said = command(store, run, "--resume")
+    assert code == 2 and len(said) == 1 and "was started on another store" in said[0]
+
+
+def test_a_run_that_records_no_words_is_resumed_unless_it_held_out_others(
+    store: Path, trained: Path, tmp_path: Path, command: Command
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    origin = json.loads((run / "store.json").read_text())
+    assert len(origin.pop("words")) == 12
+    (run / "store.json").write_text(json.dumps(origin))
+    assert command(store, run, "--resume")[0] == 0
+    change(store, "speaker", ["a"] * 200 + ["b"] * 10 + ["c"] * 10 + ["d"] * 20)  # which may have been held out
+    seed = next(s for s in range(9) if len(split(Store.open(store), 0.2, s, limited=False).held_out) > 100)
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("seed = 1", f"seed = {seed}"))
+    code, _, said = command(store, run, "--resume", "--seed", str(seed))
+    assert code == 2 and len(said) == 1 and "start a new run" in said[0]
+    parts = Run.load(run, store).split
+    assert parts is not None and len(parts.held_out) > 100
 
 
 def test_a_run_that_is_being_trained_by_another_process(whole: Path, trained: Path, command: Command) -> None:
