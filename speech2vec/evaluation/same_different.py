@@ -11,7 +11,8 @@ which need no training; the mean frame, the floor; and, on a sample, dynamic tim
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import track
 from speech2vec.runtime.seeds import WARPED_SAMPLE, generator
+from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.run import LAST, Run
-from speech2vec.training.sampler import split
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
 
 DTW = "DTW on frames"
+_LEAST_WARPED = 4  # instances: two of each of two words
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ class Comparison:
     n_speakers : int
     results : mapping of str to PairPrecision
         By encoder.
+    held_out : bool
+        Whether these are the instances that training did not hear.
     """
 
     name: str
     n_speakers: int
     results: Mapping[str, PairPrecision]
+    held_out: bool = False
 
     def gains(self, control: str = UNTRAINED) -> tuple[Estimate | None, Estimate | None]:
         """Trained minus a control, over all pairs and across speakers; None without an interval."""
@@ -178,6 +183,9 @@ def _text(precision: Precision) -> str:
     return f"{shown} [{precision.low:.4f}, {precision.high:.4f}]" if len(precision.drawn) else shown
 
 
+NO_VERDICT = "Whether training was worth it cannot be told: it knew words by name"
+
+
 @dataclass(frozen=True)
 class SameDifferentResult(Displayed):
     """Same-different average precision of a run.
@@ -193,6 +201,8 @@ class SameDifferentResult(Displayed):
     seed : int
     parts : list of Comparison
         On all speakers; on the held-out ones, if they have enough words; on a sample with DTW, if asked for.
+    labels : str
+        What beside sound and word boundaries training used (`Run.labels`).
     """
 
     run: Path
@@ -202,6 +212,28 @@ class SameDifferentResult(Displayed):
     selection: InstanceFilter
     seed: int
     parts: list[Comparison]
+    labels: str = NO_LABELS
+
+    @cached_property
+    def held_out(self) -> Comparison | None:
+        """The comparison on held-out instances; None if they have too few words, or the store is not the run's own."""
+        return next((part for part in self.parts if part.held_out), None)
+
+    @property
+    def basis(self) -> Comparison | None:
+        """The comparison that a verdict may rest on: where training knew words by name, that on held-out instances.
+
+        None: there is no such comparison, hence no verdict.
+        """
+        return self.parts[0] if self.labels == NO_LABELS else self.held_out
+
+    @property
+    def verdict(self) -> str:
+        """Whether training was worth it, in a sentence, and on which instances; or why that cannot be told."""
+        if self.basis is None:
+            return f"{NO_VERDICT} (labels used: {self.labels}), and too few words are held out."
+        on = "" if self.basis is self.parts[0] else f"On {self.basis.name}: "
+        return on + self.basis.worth()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -210,6 +242,7 @@ class SameDifferentResult(Displayed):
             "store": str(self.store),
             "synthetic": self.synthetic,
             "epoch": self.epoch,
+            "labels": self.labels,
             "selection": asdict(self.selection),
             "seed": self.seed,
             "parts": [part.to_dict() for part in self.parts],
@@ -220,7 +253,7 @@ class SameDifferentResult(Displayed):
         return [
             f"same-different average precision{' on SYNTHETIC speech' if self.synthetic else ''} ({self.selection})",
             *(part.table() for part in self.parts),
-            self.parts[0].worth(),
+            self.verdict,
             "[95 % bootstrap interval over words; none under ten words]",
         ]
 
@@ -228,12 +261,12 @@ class SameDifferentResult(Displayed):
 def same_different(
     run: Run | str | Path,
     *,
-    store: Path | None = None,
+    store: str | Path | None = None,
     checkpoint: str = LAST,
     selection: InstanceFilter | None = None,
     dtw_instances: int = 300,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     quiet: bool = False,
     encoders: Mapping[str, InstanceEncoder] | None = None,
 ) -> SameDifferentResult:
@@ -247,7 +280,7 @@ def same_different(
     selection : InstanceFilter or None
         Which instances are compared.
     dtw_instances : int
-        Instances of the sample on which dynamic time warping is a further control; 0 disables it.
+        Instances of the sample on which dynamic time warping is a further control, 4 or more; 0 disables it.
     seed : int
     quiet : bool
         No progress.
@@ -257,8 +290,13 @@ def same_different(
     Raises
     ------
     UserError
-        The run cannot be opened, or too few words are selected.
+        The run cannot be opened, too few words are selected, or `dtw_instances` is under 4 and not 0.
     """
+    if dtw_instances and dtw_instances < _LEAST_WARPED:
+        raise UserError(
+            f"dynamic time warping (dtw_instances, --dtw) compares {_LEAST_WARPED} instances or more, not "
+            f"{dtw_instances}; 0 leaves it out"
+        )
     run = open_run(run, store, device=device, checkpoint=checkpoint)
     encoders, selection = encoders or encoders_of(run), selection or InstanceFilter()
     everyone = selection.select_rows(run.store, np.arange(run.store.n_words), seed)
@@ -266,15 +304,17 @@ def same_different(
         parts = [_compare("all speakers", run.store, encoders, everyone, seed)]
     except UserError as error:
         raise UserError(f"{error} ({selection}); lower --min-characters and --min-seconds to keep more") from error
-    held_out = split(run.store, run.settings.data.held_out, run.settings.seed)
-    chosen = selection.select_rows(run.store, held_out.held_out, seed)
-    if len(np.unique(run.store.word_id[chosen])) > 1:
-        parts.append(_compare(f"held-out {held_out.by}", run.store, encoders, chosen, seed))
+    if run.split is not None:
+        chosen = selection.select_rows(run.store, run.split.held_out, seed)
+        if len(np.unique(run.store.word_id[chosen])) > 1:
+            held_out = _compare(f"held-out {run.split.by}", run.store, encoders, chosen, seed)
+            parts.append(replace(held_out, held_out=True))
     if dtw_instances:
         sample = sample_whole_words(run.store.word_id[everyone], dtw_instances, seed)
         parts.append(_compare_with_dtw(run.store, encoders, everyone[sample], seed, quiet))
     epoch: Any = run.progress.get("epoch")
-    return SameDifferentResult(run.path, run.store.path, run.store.synthetic, epoch, selection, seed, parts)
+    origin = run.path, run.store.path, run.store.synthetic
+    return SameDifferentResult(*origin, epoch, selection, seed, parts, run.labels)
 
 
 def _compare(

@@ -42,7 +42,7 @@ class Clips:
     note: str = ""
 
 
-def word_clips(store: Store, words: Iterable[str], aligned: Path | None = None, budget: int = BUDGET) -> Clips:
+def word_clips(store: Store, words: Iterable[str], aligned: str | Path | None = None, budget: int = BUDGET) -> Clips:
     """Record words, the first first, until `budget` bytes are full.
 
     Of each word the instance of median length is cut out, 30 ms longer at both ends. Where recordings are missing, a

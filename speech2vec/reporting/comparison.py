@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2vec.evaluation.average_precision import Precision
+from speech2vec.evaluation.same_different import Comparison
 from speech2vec.evaluation.similarity import HEADLINE
 from speech2vec.reporting.charts import (
     ScoreChart,
@@ -23,6 +24,7 @@ from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.reporting.text import flat_settings, statements, summary, training_facts
 from speech2vec.runtime.progress import log
+from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, open_run
 
@@ -35,9 +37,9 @@ def compare(
     output: str | Path,
     *,
     checkpoint: str = LAST,
-    wordsim: Path | None = None,
+    wordsim: str | Path | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     quiet: bool = False,
 ) -> list[RunResults]:
     """Measure several runs and write a page that shows them side by side (see `report`)."""
@@ -50,9 +52,9 @@ def gather_all(
     runs: Sequence[Run | str | Path],
     *,
     checkpoint: str = LAST,
-    wordsim: Path | None = None,
+    wordsim: str | Path | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     quiet: bool = False,
 ) -> list[RunResults]:
     """Measure what is compared of each run (see `gather`)."""
@@ -117,25 +119,40 @@ class Beside:
     sentences : list of str
         Which run is best at what.
     same_different : DotChart or None
+    instances : str
+        Which instances it is about.
     levels : list of ScoreChart
     """
 
     rows: list[list[str]]
     sentences: list[str]
     same_different: DotChart | None
+    instances: str
     levels: list[ScoreChart]
 
 
 def compared(runs: Sequence[RunResults]) -> Beside:
     """Several runs beside each other."""
     styled = _styled(runs)
-    return Beside(_rows(styled), _best(styled), compared_same_different(styled), compared_levels(styled))
+    chart, instances = compared_same_different(styled), _instances(styled)
+    return Beside(_rows(styled), _best(styled), chart, instances, compared_levels(styled))
+
+
+def _held_out(styled: Styled) -> bool:
+    """Whether only held-out instances are compared: those of all runs, if one of them knew its words by name."""
+    return any(found.labels != NO_LABELS for _, _, found in styled)
+
+
+def _instances(styled: Styled) -> str:
+    return "held-out instances of every run, as one knew its words by name" if _held_out(styled) else "all instances"
 
 
 def _rows(styled: Styled) -> list[list[str]]:
-    rows = [["run", "method", "labels used", "same word", "across speakers", "meaning (ρ)", "homophones (AUC)"]]
+    held_out = _held_out(styled)
+    same = "same word, held out" if held_out else "same word"
+    rows = [["run", "method", "labels used", same, "across speakers", "meaning (ρ)", "homophones (AUC)"]]
     for name, _, found in styled:
-        precisions = _precisions(found)
+        precisions = _precisions(found, held_out)
         score = headline_scores(found.evaluation).get("file")
         check = found.homophones.value
         rows.append(
@@ -151,11 +168,19 @@ def _rows(styled: Styled) -> list[list[str]]:
     return rows
 
 
-def _precisions(found: RunResults, kind: str = TRAINED) -> dict[str, Precision]:
+def _part(found: RunResults, held_out: bool) -> Comparison | None:
+    measured = found.same_different.value
+    if measured is None:
+        return None
+    return measured.held_out if held_out else measured.parts[0]
+
+
+def _precisions(found: RunResults, held_out: bool, kind: str = TRAINED) -> dict[str, Precision]:
     """The average precision of a run over all pairs and across speakers, where there are such pairs."""
-    if not found.same_different.value:
+    part = _part(found, held_out)
+    if part is None:
         return {}
-    result = found.same_different.value.parts[0].results[kind]
+    result = part.results[kind]
     both = {over: getattr(result, over) for over in ("all_pairs", "across_speakers")}
     return {over: precision for over, precision in both.items() if precision.n_same}
 
@@ -170,11 +195,15 @@ def _precision_text(precision: Precision | None) -> str:
 def _best(styled: Styled) -> list[str]:
     """Which run tells words apart best, and which one's cosines follow what people say."""
     sentences = []
-    for over, where in (("across_speakers", "Across speakers"), ("all_pairs", "Over all pairs")):
-        found = {name: _precisions(run)[over].ap for name, _, run in styled if over in _precisions(run)}
+    held_out = _held_out(styled)
+    on = " of held-out instances" if held_out else ""
+    for over, where in (("across_speakers", f"Across speakers{on}"), ("all_pairs", f"Over all pairs{on}")):
+        trained = {name: _precisions(run, held_out) for name, _, run in styled}
+        found = {name: precisions[over].ap for name, precisions in trained.items() if over in precisions}
         if len(found) > 1:
             order = sorted(found, key=lambda name: -found[name])
-            untaught = {_precisions(run, RESAMPLED)[over].ap for _, _, run in styled if over in _precisions(run)}
+            plain = [_precisions(run, held_out, RESAMPLED) for _, _, run in styled]
+            untaught = {precisions[over].ap for precisions in plain if over in precisions}
             control = f"; resampled frames, with no training: {max(untaught):.3f}" if len(untaught) == 1 else ""
             shown = ", ".join(f"{name} {found[name]:.3f}" for name in order)
             sentences.append(f"{where}, words are told apart best by {order[0]} (average precision {shown}{control}).")
@@ -241,18 +270,16 @@ def compared_levels(styled: Styled) -> list[ScoreChart]:
 
 def compared_same_different(styled: Styled) -> DotChart | None:
     """Average precision of all runs, each on its own corpus, trained and untrained."""
-    rows = []
+    rows, held_out = [], _held_out(styled)
     for label, over in (("all pairs", "all_pairs"), ("across speakers only", "across_speakers")):
         dots = []
         for name, style, found in styled:
-            if found.same_different.value:
-                results = found.same_different.value.parts[0].results
-                for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")):
-                    title = name if kind == TRAINED else f"{name}, untrained"
-                    note = f"{results[kind].n_instances:,} instances"
-                    precision: Precision = getattr(results[kind], over)
-                    if precision.n_same:
-                        dots.append(precision_dot(title, look, precision, note))
+            part = _part(found, held_out)
+            for kind, look in ((TRAINED, style), (UNTRAINED, f"{style} hollow")) if part else ():
+                title = name if kind == TRAINED else f"{name}, untrained"
+                precision = _precisions(found, held_out, kind).get(over)
+                if part and precision:
+                    dots.append(precision_dot(title, look, precision, f"{part.results[kind].n_instances:,} instances"))
         rows.append(DotRow(label, "each on its own corpus", dots))
     return dot_chart(rows, "average precision", include=(0.0,))
 

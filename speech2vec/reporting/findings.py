@@ -95,7 +95,7 @@ class RunResults:
 def gather(
     run: Run,
     *,
-    wordsim: Path | None = None,
+    wordsim: str | Path | None = None,
     map_words: int = 1_000,
     searchable_words: int = 5_000,
     dtw_instances: int = 300,
@@ -103,7 +103,7 @@ def gather(
     quiet: bool = False,
     with_words: bool = True,
     audio: bool = True,
-    aligned: Path | None = None,
+    aligned: str | Path | None = None,
 ) -> RunResults:
     """Measure everything that a report shows.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from speech2vec.evaluation.bootstrap import Estimate
 from speech2vec.evaluation.random_pairs import PRONUNCIATION, TEXT
-from speech2vec.evaluation.same_different import Comparison
+from speech2vec.evaluation.same_different import Comparison, SameDifferentResult
 from speech2vec.evaluation.scores import Evaluation
 from speech2vec.features.frontend import owed
 from speech2vec.reporting.charts import followed, headline_scores
@@ -129,15 +129,16 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
                 f"{row['dev_shuffled']:.4f} with z of other utterances, {row['dev_mean_frame']:.4f} for the mean frame",
             )
         )
-    if found.same_different.value:
-        results = found.same_different.value.parts[0].results
+    if part := _same_different_basis(found):
+        results = part.results
         trained, untrained, resampled = (results[name].all_pairs for name in (TRAINED, UNTRAINED, RESAMPLED))
         interval = f"95 % interval {trained.low:.4f} to {trained.high:.4f}; " if len(trained.drawn) else ""
         figures.append(
             KeyNumber(
                 "same-different average precision",
                 f"{trained.ap:.4f}",
-                f"{interval}{resampled.ap:.4f} resampled, {untrained.ap:.4f} untrained, {trained.chance:.4f} chance",
+                f"{interval}{resampled.ap:.4f} resampled, {untrained.ap:.4f} untrained, {trained.chance:.4f} chance"
+                + (f"; {part.name}" if part.held_out else ""),
             )
         )
     scores = headline_scores(found.evaluation)
@@ -158,20 +159,25 @@ def key_figures(found: RunResults) -> list[KeyNumber]:
     return figures
 
 
+def _same_different_basis(found: RunResults) -> Comparison | None:
+    """The comparison that a verdict may rest on, if there is one."""
+    return found.same_different.value.basis if found.same_different.value else None
+
+
 def lesson(found: RunResults) -> str:
     """The main findings, in two plain sentences: does it know how words sound, and what they mean?"""
     sentences = []
-    if found.same_different.value:
-        part = found.same_different.value.parts[0]
+    if part := _same_different_basis(found):
         gains = part.gains(RESAMPLED)
-        gain, where = gains[0], ""
+        gain, which = gains[0], "said"
         if part.results[TRAINED].across_speakers.n_same:
-            gain, where = gains[1], " by different speakers"
+            gain, which = gains[1], "said by different speakers"
+        which = f"of {part.name}" if part.held_out else which
         if gain is not None:
             relation = "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "no better or worse than"
-            sentences.append(
-                f"These vectors tell words said{where} apart {relation} plain frames without any training."
-            )
+            sentences.append(f"These vectors tell words {which} apart {relation} plain frames without any training.")
+    elif found.same_different.value:
+        sentences.append(found.same_different.value.verdict)
     score = headline_scores(found.evaluation).get("file")
     if score is None:
         sentences.append("Whether they know what words mean has not been measured (speech2vec evaluate).")
@@ -187,7 +193,7 @@ def statements(found: RunResults) -> list[str]:
     """The results in words: each sentence follows from the numbers in it by a fixed rule."""
     sentences = []
     if found.same_different.value:
-        sentences += _same_different(found.same_different.value.parts[0])
+        sentences += _same_different(found.same_different.value)
     if found.evaluation is not None and found.metrics and found.epoch != found.metrics[-1]["epoch"]:
         sentences.append(
             f"All else here is of epoch {found.epoch}; word similarity is that of the vectors that were evaluated, "
@@ -239,12 +245,16 @@ def _use_of_z(loss: float, shuffled: float, within: float, mean_frame: float) ->
     )
 
 
-def _same_different(part: Comparison) -> list[str]:
+def _same_different(found: SameDifferentResult) -> list[str]:
     """Did training help to tell words apart? Only if the interval of the difference excludes 0."""
+    part = found.basis
+    if part is None:
+        return [found.verdict]
     trained, untrained = part.results[TRAINED], part.results[UNTRAINED]
     gain, gain_across = part.gains()
+    where = f"On {part.name}, whose words training did not know by name, it" if part.held_out else "Training"
     sentences = [
-        f"Training made {_change(gain)}: average precision {untrained.all_pairs.ap:.4f} before, "
+        f"{where} made {_change(gain)}: average precision {untrained.all_pairs.ap:.4f} before, "
         f"{trained.all_pairs.ap:.4f} after{_difference(gain)}."
     ]
     if trained.across_speakers.n_same:

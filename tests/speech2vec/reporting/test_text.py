@@ -14,6 +14,7 @@ from speech2vec.evaluation.same_different import Comparison, InstanceFilter, Sam
 from speech2vec.evaluation.scores import Evaluation, Level, ScoredModel
 from speech2vec.evaluation.similarity import ModelScores, Score
 from speech2vec.reporting.charts import z_ablation
+from speech2vec.reporting.comparison import compared
 from speech2vec.reporting.findings import CorpusSummary, Result, RunResults
 from speech2vec.reporting.text import key_figures, lesson, statements
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED
@@ -167,6 +168,35 @@ def test_training_is_worth_it_where_it_beats_what_needs_none(
     *_, worth = statements(findings(same_different=part(0.4, 0.5, gain, across)))
     assert worth.startswith(said)
     assert ("; 0.4000 trained, 0.2000 resampled across speakers" in worth) == across
+
+
+def test_where_training_knew_words_by_name_the_verdict_is_of_held_out_ones() -> None:
+    better, worse = part(0.4, 0.5, (0.05, 0.15), across=False).value, part(0.2, 0.1, (-0.5, -0.2), across=False).value
+    held_out = replace(worse.parts[0], held_out=True)
+    named = replace(better, labels="text of the transcripts", parts=[better.parts[0], held_out])
+    said = findings(same_different=Result(named), labels=named.labels)
+    assert "tell words of held-out speakers apart worse than" in lesson(said)
+    first, worth = statements(said)
+    assert first.startswith("On held-out speakers, whose words training did not know by name, it made instances harder")
+    assert worth == held_out.worth()
+    assert key_figures(said)[0].value == "0.1000" and "; held-out speakers" in key_figures(said)[0].beside
+    none = findings(same_different=Result(replace(named, parts=named.parts[:1])), labels=named.labels)
+    assert key_figures(none) == [] and statements(none) == [none.same_different.value.verdict]
+    assert lesson(none).startswith("Whether training was worth it cannot be told: it knew words by name")
+
+
+def test_runs_are_compared_on_held_out_words_where_one_knew_words_by_name() -> None:
+    both = part(0.4, 0.5, (0.05, 0.15), across=False).value
+    held_out = replace(part(0.2, 0.3, (0.05, 0.15), across=False).value.parts[0], held_out=True)
+    measured = replace(both, parts=[both.parts[0], held_out])
+    runs = [findings(name=name, same_different=Result(measured)) for name in ("a", "b")]
+    table = compared(runs)
+    assert table.rows[0][3] == "same word" and table.rows[1][3].startswith("0.500")
+    assert table.instances == "all instances" and "best by a (average precision a 0.500" in table.sentences[0]
+    runs[1] = replace(runs[1], labels="text of the transcripts")
+    table = compared(runs)
+    assert table.rows[0][3] == "same word, held out" and [row[3][:5] for row in table.rows[1:]] == ["0.300", "0.300"]
+    assert "Over all pairs of held-out instances" in table.sentences[0] and "held-out" in table.instances
 
 
 def test_what_cosines_follow_is_said_of_the_run() -> None:
