@@ -46,7 +46,7 @@ def dictionary_path() -> Path:
     return Path(models) / "en-us" / "cmudict-en-us.dict"
 
 
-def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
+def read_dictionary(path: str | Path | None = None) -> dict[str, list[Phones]]:
     """The pronunciations of each word (lower case), in the order of the dictionary.
 
     Parameters
@@ -82,12 +82,12 @@ def read_dictionary(path: Path | None = None) -> dict[str, list[Phones]]:
     return pronunciations
 
 
-def first_pronunciations(path: Path | None = None) -> dict[str, Phones]:
+def first_pronunciations(path: str | Path | None = None) -> dict[str, Phones]:
     """The first pronunciation of each word, without stress marks; later ones (``a(2) EY``) are rarer."""
     return {word: tuple(phone.rstrip("012") for phone in listed[0]) for word, listed in read_dictionary(path).items()}
 
 
-def all_pronunciations(path: Path | None = None) -> dict[str, frozenset[Phones]]:
+def all_pronunciations(path: str | Path | None = None) -> dict[str, frozenset[Phones]]:
     """All pronunciations of each word, without stress marks."""
     return {
         word: frozenset(tuple(phone.rstrip("012") for phone in phones) for phones in listed)

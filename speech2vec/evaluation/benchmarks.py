@@ -62,8 +62,8 @@ def published_scores() -> tuple[PublishedScore, ...]:
     )
 
 
-def published_table(model: str, vector_size: int, method: str = "skipgram") -> tuple[int, dict[str, float]]:
-    """The published scores (whole corpus) of the vector size nearest to `vector_size`.
+def published_table(model: str, vector_size: int) -> tuple[int, dict[str, float]]:
+    """The published scores (skip-gram, whole corpus) of the vector size nearest to `vector_size`.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def published_table(model: str, vector_size: int, method: str = "skipgram") -> t
     rows = [
         score
         for score in published_scores()
-        if score.model == model and score.method == method and score.percent_of_corpus == 100
+        if score.model == model and score.method == "skipgram" and score.percent_of_corpus == 100
     ]
     nearest = min({row.vector_size for row in rows}, key=lambda size: (abs(size - vector_size), size))
     return nearest, {row.benchmark: row.rho for row in rows if row.vector_size == nearest}
@@ -169,11 +169,12 @@ def read_benchmark(path: Path) -> Benchmark:
     return Benchmark(BENCHMARK_NAMES.get(path.stem, path.stem), pairs, np.array(ratings))
 
 
-def read_benchmarks(source: Path | None = None) -> list[Benchmark]:
+def read_benchmarks(source: str | Path | None = None) -> list[Benchmark]:
     """All benchmarks of a folder (``*.txt``, ``*.tsv``), or of one file; None is the two that gensim ships.
 
     Known benchmarks are in the order of the Speech2Vec paper's Table 1, others follow by name.
     """
+    source = None if source is None else Path(source)
     if source is None:
         shipped = resources.files("gensim") / "test" / "test_data"
         paths = []

@@ -53,13 +53,13 @@ def evaluate(
     vectors: Vectors | Sequence[Vectors] | Mapping[str, Vectors],
     *,
     run: Run | str | Path | None = None,
-    store: Path | None = None,
+    store: str | Path | None = None,
     text: Vectors | None = None,
-    wordsim: Path | None = None,
+    wordsim: str | Path | None = None,
     min_count: Sequence[int] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Evaluation:
     """Score word vectors on word-similarity benchmarks, beside the same encoder untrained, text and random vectors.
 
@@ -178,7 +178,11 @@ def find_run(vectors: Path) -> Path | None:
 
 
 def _open_untrained(
-    models: Sequence[NamedVectors], folders: Sequence[Path | None], store: Path | None, device: str, required: bool
+    models: Sequence[NamedVectors],
+    folders: Sequence[Path | None],
+    store: str | Path | None,
+    device: str,
+    required: bool,
 ) -> dict[Path, Run]:
     """The models' runs with untrained encoders; a run that cannot be loaded is left out unless it is required."""
     runs = {}

@@ -280,13 +280,13 @@ def homophones(
     vectors: str | Path | WordVectors | KeyedVectors,
     *,
     run: Run | str | Path | None = None,
-    store: Path | None = None,
+    store: str | Path | None = None,
     checkpoint: str = LAST,
-    wordsim: Path | None = None,
-    dictionary: Path | None = None,
+    wordsim: str | Path | None = None,
+    dictionary: str | Path | None = None,
     min_count: int = MIN_COUNT,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> HomophoneResult:
     """Check whether words that sound the same have the same vector, as they must if vectors come from sound.
 

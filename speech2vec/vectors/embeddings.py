@@ -94,7 +94,7 @@ class Embeddings(Displayed):
             lines += [f"{len(failures):,} utterance(s) failed, wholly or in part:", _first(failures, "\n")]
         return ["\n".join(lines)]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write a file, atomically; its suffix says which kind.
 
         ``.parquet`` has the columns utterance_id, word, start, end and vector (a list of fixed size), and `metadata`

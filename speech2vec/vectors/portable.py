@@ -64,14 +64,14 @@ class PortableEncoder:
         """The encoder of a run, at the checkpoint and on the device that `Run.load` was told."""
         return cls(run.model, FrontEnd.of_store(run.store))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one safetensors file."""
         projection = self.front_end.projection
         tensors = {} if projection is None else projection.tensors()
-        save_encoder(path, self.model, tensors, **{_FEATURES: self.front_end.settings.model_dump_json()})
+        save_encoder(Path(path), self.model, tensors, **{_FEATURES: self.front_end.settings.model_dump_json()})
 
     @classmethod
-    def load(cls, path: Path) -> PortableEncoder:
+    def load(cls, path: str | Path) -> PortableEncoder:
         """Read what `save` wrote.
 
         Raises
@@ -79,6 +79,7 @@ class PortableEncoder:
         UserError
             If the file does not exist, or is damaged.
         """
+        path = Path(path)
         if not path.exists():
             raise UserError(f"{path} does not exist: copy it from where the encoder was saved")
         model, metadata, tensors = load_encoder(path)
@@ -175,11 +176,11 @@ class PortableEncoder:
 
 def embed(
     run: Run,
-    source: Path,
+    source: str | Path,
     *,
     text: str | None = None,
     aligner: str = "pocketsphinx",
-    keep_aligned: Path | None = None,
+    keep_aligned: str | Path | None = None,
     jobs: int = 1,
     quiet: bool = True,
 ) -> Embeddings:
@@ -224,7 +225,7 @@ def embed(
     with tempfile.TemporaryDirectory() as work:
         aligned, not_aligned = source, []
         if not has_times:
-            aligned = keep_aligned or Path(work) / "aligned"
+            aligned = Path(keep_aligned or Path(work) / "aligned")
             corpus = _write_utterance(source, text, Path(work) / UTTERANCES_FILE) if is_audio else source
             report = run_aligner(corpus, aligned, aligner, jobs=jobs, quiet=quiet)
             if not report["words"]:
