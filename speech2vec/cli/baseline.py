@@ -11,7 +11,7 @@ import typer
 
 from speech2vec.runtime import console
 from speech2vec.runtime.config import load_settings
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.progress import log, set_up_logging
 from speech2vec.vectors.baselines import BaselineSettings, read_sentences, train_baseline
 from speech2vec.vectors.word_vectors import write_vectors
@@ -65,7 +65,7 @@ def baseline(
         "seed": seed,
     }
     settings = load_settings(BaselineSettings, config, set_ or (), given=given)
-    claim_output(output, force=force, inputs=[source, config])
+    check_output(output, force=force, inputs=[source, config])
     sentences = read_sentences(source)
     n_words = sum(len(sentence) for sentence in sentences)
     log.info("training %s on %d words of %d utterances", settings.kind, n_words, len(sentences))

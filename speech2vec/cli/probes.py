@@ -12,7 +12,7 @@ from speech2vec.cli.options import CheckpointOption, RunArgument, StoreOption, W
 from speech2vec.evaluation.same_different import InstanceFilter
 from speech2vec.runtime import console
 from speech2vec.runtime.files import write_json
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.progress import set_up_logging
 
 JsonOption = Annotated[Path | None, typer.Option("-o", "--output", help="Also write everything to this JSON file.")]
@@ -35,7 +35,7 @@ def same_different(
     """Average precision of telling the same word from different words, beside its baselines."""
     set_up_logging(quiet)
     if output is not None:
-        claim_output(output, force=force, inputs=[run, store])
+        check_output(output, force=force, inputs=[run, store])
     result = api.same_different(
         run,
         store=store,
@@ -70,7 +70,7 @@ def homophones(
     """Compare the vectors of homophones: they must be alike if vectors come from sound."""
     set_up_logging(quiet)
     if output is not None:
-        claim_output(output, force=force, inputs=[vectors, run, store, wordsim, dictionary])
+        check_output(output, force=force, inputs=[vectors, run, store, wordsim, dictionary])
     result = api.homophones(
         vectors,
         run=run,

@@ -12,7 +12,7 @@ from speech2vec.cli.options import CheckpointOption, StoreOption, WarpedOption, 
 from speech2vec.reporting.text import statements
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.progress import set_up_logging
 
 
@@ -41,7 +41,7 @@ def report(
     With further runs, such as those of other methods, their scores stand beside it.
     """
     set_up_logging(quiet)
-    claim_output(output, force=force, inputs=[*runs, store, wordsim, aligned])
+    check_output(output, force=force, inputs=[*runs, store, wordsim, aligned])
     found = api.report(
         runs[0],
         output,
@@ -79,6 +79,6 @@ def compare(
     set_up_logging(quiet)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more; 'speech2vec report RUN' is about one")
-    claim_output(output, force=force, inputs=[*runs, wordsim])
+    check_output(output, force=force, inputs=[*runs, wordsim])
     api.compare(runs, output, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device.value, quiet=quiet)
     print(f"written: {output} ({len(runs)} runs, {output.stat().st_size / 1e6:.1f} MB)")
