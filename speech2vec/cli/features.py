@@ -64,7 +64,7 @@ def merge(
 ) -> None:
     """Join the shards of one feature extraction into a store."""
     set_up_logging(quiet)
-    _print_result(f"store {output}", merge_shards(shards, output, force))
+    _print_result(f"store {output}", merge_shards(shards, output, force=force))
 
 
 def _print_result(title: str, result: Extraction) -> None:

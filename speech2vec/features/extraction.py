@@ -20,6 +20,7 @@ from speech2vec.corpus.audio import AudioError
 from speech2vec.corpus.manifest import WORDS_FILE
 from speech2vec.features.frontend import PROJECTION_FILE, FeatureSettings, FrontEnd, Projection, feature_settings
 from speech2vec.features.mfcc import MfccSettings
+from speech2vec.features.normalisation import moments_of_parts, normalisation_groups
 from speech2vec.features.parts import (
     PLAN_FILE,
     Extraction,
@@ -31,7 +32,7 @@ from speech2vec.features.parts import (
     read_parts,
     read_plan,
 )
-from speech2vec.features.store import FRAMES_FILE, META_FILE, read_meta, starts_of_runs, write_store
+from speech2vec.features.store import FRAMES_FILE, META_FILE, read_meta, write_store
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer, remove_partial, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
@@ -85,6 +86,9 @@ def extract(
     UserError
         If the input is invalid (before anything is written or removed), or none of its words could be used.
     """
+    k, n = shard or (1, 1)
+    if not 1 <= k <= n:
+        raise UserError(f"a shard is (K, N) with K from 1 to N, not ({k}, {n})")
     front_end = features if isinstance(features, FrontEnd) else FrontEnd.of(features)
     plan = Plan(aligned)
     plan_json = plan.describe(front_end.settings, shard or (1, 1))
@@ -119,22 +123,44 @@ def _extract(
     files = [part_file(parts, number) for number in numbers]
     if shard is not None:
         return read_parts(files)[0]
-    result = _finish(store, files, plan_json, front_end)
+    result = _finish(store, files, _read_usable(files), plan_json, front_end)
     (parts / PLAN_FILE).unlink()  # first: with a plan, parts that a kill has left incomplete would be built from
     shutil.rmtree(parts)
     return result
 
 
-def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extraction:
+def merge(shards: Sequence[str | Path], store: str | Path, *, force: bool = False) -> Extraction:
     """Join the shards of one extraction into a store.
+
+    Parameters
+    ----------
+    shards : sequence of path
+        The folders that `extract` wrote with `shard`, all of them.
+    store : path
+        Folder to write.
+    force : bool
+        Replace a store.
+
+    Returns
+    -------
+    Extraction
+        Of all shards together.
 
     Raises
     ------
     UserError
-        If a folder is not a shard, a shard is missing or duplicated, or the shards are of different extractions.
+        If a folder is not a shard, a shard is missing, damaged or given twice, or the shards are of different
+        extractions; then nothing is removed.
+
+    Examples
+    --------
+    >>> print(s2v.merge(["shard1", "shard2"], "store"))  # doctest: +SKIP
     """
+    folders = [Path(shard) for shard in shards]
+    if not folders:
+        raise UserError("no shards are given: all folders that 'speech2vec features --shard K/N' wrote are needed")
     plans = []
-    for shard in shards:
+    for shard in folders:
         file = shard / PARTS / PLAN_FILE
         if not file.exists():
             raise UserError(
@@ -142,26 +168,28 @@ def merge(shards: Sequence[Path], store: Path, force: bool = False) -> Extractio
             )
         plans.append(read_plan(file))
     first = plans[0]
-    for shard, plan in zip(shards, plans, strict=True):
+    for shard, plan in zip(folders, plans, strict=True):
         if any(plan[key] != first[key] for key in ("fingerprint", "aligned", "n_parts")):
-            raise UserError(f"{shard} and {shards[0]} are shards of different extractions (other settings or words)")
-        if plan["shard"][1] != len(shards):
+            raise UserError(f"{shard} and {folders[0]} are shards of different extractions (other settings or words)")
+        if plan["shard"][1] != len(folders):
             raise UserError(
-                f"{shard} is shard {plan['shard'][0]} of {plan['shard'][1]}, but {len(shards)} folder(s) were given"
+                f"{shard} is shard {plan['shard'][0]} of {plan['shard'][1]}, but {len(folders)} folder(s) were given"
             )
     given = sorted(plan["shard"][0] for plan in plans)
-    if given != list(range(1, len(shards) + 1)):
-        raise UserError(f"shards {given} were given; each of 1 to {len(shards)} is needed once")
-    folder_of = {plan["shard"][0]: shard for shard, plan in zip(shards, plans, strict=True)}
-    files = [part_file(folder_of[i % len(shards) + 1] / PARTS, i) for i in range(first["n_parts"])]
+    if given != list(range(1, len(folders) + 1)):
+        raise UserError(f"shards {given} were given; each of 1 to {len(folders)} is needed once")
+    folder_of = {plan["shard"][0]: shard for shard, plan in zip(folders, plans, strict=True)}
+    files = [part_file(folder_of[i % len(folders) + 1] / PARTS, i) for i in range(first["n_parts"])]
     for file in files:
         if not file.exists():
             raise UserError(
                 f"{file.parent.parent} is not finished: complete it first with 'speech2vec features ... --resume'"
             )
-    front_end = _common_front_end(feature_settings(first["settings"]), shards)
-    claim_output(store, force=force, inputs=shards, folder=_STORE_CONTENTS)
-    return _finish(store, files, first, front_end)
+    front_end = _common_front_end(feature_settings(first["settings"]), folders)
+    parts = _read_usable(files)
+    with only_writer(Path(store)):
+        claim_output(Path(store), force=force, inputs=folders, folder=_STORE_CONTENTS)
+        return _finish(Path(store), files, parts, first, front_end)
 
 
 _NOTED = ("short_words", "shortened_words", "failed")  # in an `Extraction` and in meta.json
@@ -233,23 +261,35 @@ def _common_front_end(settings: FeatureSettings, shards: Sequence[Path]) -> Fron
     return FrontEnd(settings, first)
 
 
-def _finish(store: Path, files: list[Path], plan: dict[str, Any], front_end: FrontEnd) -> Extraction:
-    """Normalise the parts and write the store."""
+def _read_usable(files: list[Path]) -> tuple[Extraction, list[pa.Table]]:
+    """What `read_parts` gives, if there is a word among it."""
     result, tables = read_parts(files)
     if not result.n_words:
         raise UserError(f"no word can be used: {result.failed[0]['detail'] if result.failed else 'no parts'}")
+    return result, tables
+
+
+def _finish(
+    store: Path,
+    files: list[Path],
+    parts: tuple[Extraction, list[pa.Table]],
+    plan: dict[str, Any],
+    front_end: FrontEnd,
+) -> Extraction:
+    """Normalise the parts and write the store."""
+    result, tables = parts
     settings, width = front_end.settings, front_end.n_features
     words = pa.concat_tables(tables).unify_dictionaries()
     n_frames = words["n_frames"].to_numpy().astype(np.int64)
     column = words.schema.get_field_index("first_frame")
     words = words.set_column(column, "first_frame", pa.array(np.cumsum(n_frames) - n_frames))
-    groups, names = _groups(words, settings)
+    groups, names = normalisation_groups(words, settings)
     ends = np.cumsum([len(table) for table in tables])
     groups_of = np.split(groups, ends[:-1])
     if settings.normalise == "none":
         mean, deviation = np.zeros((1, width), np.float32), np.ones((1, width), np.float32)
     else:
-        mean, deviation = _moments(files, tables, groups_of, len(names), width)
+        mean, deviation = moments_of_parts(files, tables, groups_of, len(names), width)
 
     def blocks() -> Iterator[np.ndarray]:
         for file, table, group in zip(files, tables, groups_of, strict=True):
@@ -281,41 +321,3 @@ def _finish(store: Path, files: list[Path], plan: dict[str, Any], front_end: Fro
         failed=result.failed,
     )
     return result
-
-
-def _groups(words: pa.Table, settings: FeatureSettings) -> tuple[np.ndarray, list[str]]:
-    """The normalisation group of each word [shape=(n_words,)], and the groups' names."""
-    if settings.normalise in ("corpus", "none"):
-        return np.zeros(len(words), dtype=np.int32), ["corpus"]
-    column = words["speaker" if settings.normalise == "speaker" else "utterance_id"].combine_chunks()
-    return column.indices.to_numpy(), column.dictionary.to_pylist()
-
-
-def _moments(
-    files: list[Path], tables: list[pa.Table], groups_of: list[np.ndarray], n_groups: int, n_features: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per group [shape=(n_groups, n_features)], float32, summed in float64."""
-    count = np.zeros((n_groups, 1))
-    total, squares = np.zeros((n_groups, n_features)), np.zeros((n_groups, n_features))
-    for file, table, group in zip(files, tables, groups_of, strict=True):
-        if not len(table):
-            continue
-        frames = read_frames(file, table).astype(np.float64)
-        # Words of one group are mostly contiguous: sum over runs of them.
-        runs = starts_of_runs(group)
-        first = table["first_frame"].to_numpy()[runs]
-        np.add.at(count, group[runs], np.diff(np.append(first, len(frames)))[:, None])
-        np.add.at(total, group[runs], np.add.reduceat(frames, first))
-        np.add.at(squares, group[runs], np.add.reduceat(frames**2, first))
-    return mean_and_deviation(count, total, squares)
-
-
-def mean_and_deviation(
-    count: np.ndarray | int, total: np.ndarray, squares: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (float32) from the number of frames, their sum and their sum of squares."""
-    mean = total / np.maximum(count, 1)
-    variance = squares / np.maximum(count, 1) - mean**2
-    # A constant coefficient becomes zero instead of being divided by a tiny deviation.
-    deviation = np.sqrt(np.where(variance > 1e-8, variance, 1.0))
-    return mean.astype(np.float32), deviation.astype(np.float32)

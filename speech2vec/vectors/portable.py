@@ -29,8 +29,9 @@ from speech2vec.corpus.manifest import (
 )
 from speech2vec.corpus.readers import text_beside
 from speech2vec.corpus.transcripts import tokenize
-from speech2vec.features.extraction import extract, mean_and_deviation
+from speech2vec.features.extraction import extract
 from speech2vec.features.frontend import FrontEnd, PretrainedSettings, Projection, feature_settings
+from speech2vec.features.normalisation import mean_and_deviation
 from speech2vec.features.parts import cut_samples
 from speech2vec.features.store import Store
 from speech2vec.model.encoding import encode_instances

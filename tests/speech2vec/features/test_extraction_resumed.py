@@ -21,6 +21,7 @@ from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Part
 from speech2vec.features.store import Store
 from speech2vec.runtime.errors import UserError
+from speech2vec.runtime.files import only_writer
 
 
 def features(*arguments: object) -> tuple[int, str, str]:
@@ -214,6 +215,10 @@ def test_shards_that_do_not_belong_together(
         merge(shards, one, force=True)
     with pytest.raises(UserError, match="already exists"):
         merge(shards, tmp_path / "store")
+    with only_writer(tmp_path / "store"), pytest.raises(UserError, match="is being written by"):
+        merge(shards, tmp_path / "store", force=True)
+    with pytest.raises(UserError, match="no shards are given"):
+        merge([], tmp_path / "store", force=True)
     assert (tmp_path / "store" / "meta.json").read_text() == "kept"
     merge(shards, tmp_path / "store", force=True)
     assert Store.open(tmp_path / "store").n_words == 25
@@ -251,6 +256,11 @@ def test_shards_that_are_not_whole(tmp_path: Path, aligned: Path, shards: list[P
     words.write_bytes(content[:100])
     with pytest.raises(UserError, match="is not a readable Parquet file"):
         merge(shards, tmp_path / "new")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "meta.json").write_text("kept")
+    with pytest.raises(UserError, match="is not a readable Parquet file"):
+        merge(shards, tmp_path / "old", force=True)
+    assert (tmp_path / "old" / "meta.json").read_text() == "kept"
     words.unlink()
     with pytest.raises(UserError, match="is not finished"):
         merge(shards, tmp_path / "new")
@@ -267,3 +277,10 @@ def test_more_shards_than_parts(tmp_path: Path, aligned: Path) -> None:
     extract(aligned, tmp_path / "whole", SETTINGS, quiet=True)
     merge(folders, tmp_path / "merged")
     assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (-1, 0)])
+def test_a_shard_that_there_is_not(shard: tuple[int, int], tmp_path: Path, aligned: Path) -> None:
+    with pytest.raises(UserError, match=r"a shard is .* with K from 1 to N, not"):
+        extract(aligned, tmp_path / "store", SETTINGS, shard=shard, quiet=True)
+    assert not (tmp_path / "store").exists()
