@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, read_json_as, require_file, shortened
-from speech2vec.runtime.guarded import read_parquet
+from speech2vec.runtime.files import atomic_path, read_json_as, shortened
+from speech2vec.runtime.guarded import open_utf8, read_parquet
 
 UTTERANCES_FILE = "utterances.jsonl"
 
@@ -149,23 +149,18 @@ def iterate_utterances(path: Path) -> Iterator[Utterance]:
     """
     path = Path(path)
     seen: set[str] = set()
-    try:
-        with require_file(path).open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    utterance = _utterance_from_json(json.loads(line), path.parent)
-                except (ValueError, RecursionError) as error:
-                    raise UserError(f"{path}, line {number}: {error}") from error
-                if utterance.utterance_id in seen:
-                    raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' is duplicated")
-                seen.add(utterance.utterance_id)
-                yield utterance
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    with open_utf8(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                utterance = _utterance_from_json(json.loads(line), path.parent)
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{path}, line {number}: {error}") from error
+            if utterance.utterance_id in seen:
+                raise UserError(f"{path}, line {number}: utterance_id '{utterance.utterance_id}' is duplicated")
+            seen.add(utterance.utterance_id)
+            yield utterance
 
 
 def read_utterances(path: Path) -> list[Utterance]:

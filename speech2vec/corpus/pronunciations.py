@@ -11,10 +11,11 @@ from itertools import combinations
 from pathlib import Path
 
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import require_file
+from speech2vec.runtime.guarded import open_utf8
 
 Phones = tuple[str, ...]
 
+_SHORTEST = 3  # phones: one phone of two is half of the word
 _VARIANT = re.compile(r"\(\d+\)$")
 
 
@@ -62,21 +63,15 @@ def read_dictionary(path: str | Path | None = None) -> dict[str, list[Phones]]:
     """
     path = dictionary_path() if path is None else Path(path)
     pronunciations: dict[str, list[Phones]] = {}
-    try:
-        with require_file(path).open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                content = line.partition(" #")[0].split()
-                if not content or line.startswith((";;;", "#")):
-                    continue
-                spelled, *phones = content
-                if not phones:
-                    raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
-                pronunciations.setdefault(without_variant(spelled).lower(), []).append(tuple(phones))
-    except OSError as error:
-        raise UserError(f"pronunciation dictionary {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        where = f"{error.reason} at byte {error.start}"
-        raise UserError(f"pronunciation dictionary {path} is not UTF-8 ({where}): convert it") from error
+    with open_utf8(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            content = line.partition(" #")[0].split()
+            if not content or line.startswith((";;;", "#")):
+                continue
+            spelled, *phones = content
+            if not phones:
+                raise UserError(f"{path}, line {number}: '{spelled}' has no phones")
+            pronunciations.setdefault(without_variant(spelled).lower(), []).append(tuple(phones))
     if not pronunciations:
         raise UserError(f"pronunciation dictionary {path} is empty")
     return pronunciations
@@ -109,23 +104,16 @@ def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Hashable
     return [list(group.values()) for group in by_sound.values() if len(group) > 1]
 
 
-def one_phone_apart(
-    words: Sequence[str], pronunciations: Mapping[str, Phones], min_phones: int = 3
-) -> list[tuple[str, str]]:
-    """Pairs of words whose pronunciations differ by one substituted phone that is not the last.
+def one_phone_apart(words: Sequence[str], pronunciations: Mapping[str, Phones]) -> list[tuple[str, str]]:
+    """Pairs of words of three phones or more whose pronunciations differ by one substituted phone, not the last.
 
     Insertions and changes of the last phone are excluded because most of them are inflections (walk, walked, walks),
     which are similar in meaning as well as in sound.
-
-    Parameters
-    ----------
-    min_phones : int
-        Shorter words are excluded: one phone of two is half of the word.
     """
     masked: dict[Phones, list[str]] = defaultdict(list)
     for word in words:
         phones = pronunciations.get(word, ())
-        if len(phones) >= min_phones:
+        if len(phones) >= _SHORTEST:
             for position in range(len(phones) - 1):
                 key = (*phones[:position], "_", *phones[position + 1 :])
                 masked[key].append(word)

@@ -11,6 +11,7 @@ from pathlib import Path
 from speech2vec.corpus.manifest import UTTERANCES_FILE, Utterance, read_utterances
 from speech2vec.runtime.errors import UserError, clear_line
 from speech2vec.runtime.files import is_utf8, require_file
+from speech2vec.runtime.guarded import open_utf8
 
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64")
@@ -151,12 +152,8 @@ def text_beside(audio: Path) -> str | None:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        return require_file(path).read_bytes().decode("utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason})") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    with open_utf8(path) as file:
+        return file.read().strip()
 
 
 def _read_librispeech(transcripts: list[Path]) -> Corpus:

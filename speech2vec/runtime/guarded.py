@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -162,9 +162,27 @@ def check_arrays(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[in
             raise ValueError(f"{shortened(name)} holds numbers that are not finite, or of the type {array.dtype}")
 
 
-def read_text(path: Path, what: str = "a text") -> str:
+@contextlib.contextmanager
+def open_utf8(path: Path) -> Iterator[TextIO]:
+    """Open a text in UTF-8 for reading; a byte-order mark is left out.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or what is read from it in the block is not UTF-8.
+    """
+    try:
+        with require_file(path).open(encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): convert it") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: Path) -> str:
     """Read a text file in UTF-8, or in Windows-1252, as older programs write it."""
-    with parsing(path, what):
+    with parsing(path, "a text"):
         return decode_text(require_file(path).read_bytes())
 
 

@@ -24,7 +24,7 @@ from speech2vec.features.store import META_FILE, Store, starts_of_runs
 from speech2vec.model.ppmi import cooccurrences, factorise, one_hot, ppmi
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import require_file
+from speech2vec.runtime.guarded import open_utf8
 from speech2vec.runtime.seeds import LARGEST_SEED
 from speech2vec.vectors.word_vectors import WordVectors
 
@@ -118,15 +118,10 @@ def _group(words: Sequence[str], utterance: np.ndarray) -> list[list[str]]:
 
 
 def _read_text(path: Path) -> Iterator[list[str]]:
-    try:
-        with require_file(path).open(encoding="utf-8") as lines:
-            for line in lines:
-                _, _, text = line.partition(" ")
-                yield tokenize(text)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    with open_utf8(path) as lines:
+        for line in lines:
+            _, _, text = line.partition(" ")
+            yield tokenize(text)
 
 
 def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSettings, jobs: int = 1) -> WordVectors:
@@ -177,13 +172,13 @@ def train_baseline(sentences: Sequence[Sequence[str]], settings: BaselineSetting
     return WordVectors.from_keyed_vectors(vectors)
 
 
-def text_ceiling(store: Store, vector_size: int, seed: int = 1) -> WordVectors:
+def text_ceiling(store: Store, vector_size: int) -> WordVectors:
     """What a store's transcripts teach about all of its words: the closed form with a window of 10.
 
     It is as good on MEN as skip-gram with that window, and takes seconds (docs/evaluation.md). It is the upper limit
     for vectors that learn meaning from the same words as sound.
     """
-    settings = BaselineSettings(kind="ppmi", vector_size=vector_size, window=10, min_count=1, seed=seed)
+    settings = BaselineSettings(kind="ppmi", vector_size=vector_size, window=10, min_count=1)
     return train_baseline(sentences_of(store), settings)
 
 

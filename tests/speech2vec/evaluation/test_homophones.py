@@ -342,6 +342,11 @@ def test_a_dictionary_of_ones_own(tmp_path: Path) -> None:
     assert first_pronunciations(file) == {"read": ("R", "EH", "D"), "red": ("R", "EH", "D")}
     assert read_dictionary(file) == {"read": [("R", "EH1", "D"), ("R", "IY1", "D")], "red": [("R", "EH1", "D")]}
     assert all_pronunciations(file) == {"read": {("R", "EH", "D"), ("R", "IY", "D")}, "red": {("R", "EH", "D")}}
+    file.write_text("ate EY T\neight EY T\n", encoding="utf-8-sig")  # with a byte-order mark
+    assert [*first_pronunciations(str(file))] == ["ate", "eight"]
+    file.write_bytes("caf\u00e9 K AE F EY\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"words\.dict is not UTF-8 .*: convert it"):
+        first_pronunciations(file)
     file.write_text("red R EH D\nblue\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"words\.dict, line 2: 'blue' has no phones"):
         first_pronunciations(file)
