@@ -109,7 +109,7 @@ def compute(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     if settings.encoder:
         if len(signal) < rate * window:
             return np.empty((0, len(settings.names)), dtype=np.float32)
-        frames: np.ndarray = _open(settings.encoder).encode_layers(signal, rate, (settings.layer,))[0]
+        frames: np.ndarray = _open(settings.encoder).encode_layers(signal, rate, layers=(settings.layer,))[0]
         return frames
     parts = [extract(signal, rate, window, hop, settings.compat)]
     if not len(parts[0]):

@@ -11,9 +11,9 @@ import typer
 from speech2vec import api
 from speech2vec.cli.options import CheckpointOption, PresetOption, RunArgument, StoreOption
 from speech2vec.runtime import console
-from speech2vec.runtime.config import load_settings
+from speech2vec.runtime.config import load_settings, setting_values
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.output import claim_output
+from speech2vec.runtime.output import check_output
 from speech2vec.runtime.progress import log, set_up_logging
 from speech2vec.training.distributed import report_once
 from speech2vec.training.methods import PUBLISHED
@@ -26,8 +26,12 @@ def train(
     store: Annotated[Path, typer.Argument(help="What 'speech2vec features' wrote.")],
     output: console.OutputOption,
     preset: PresetOption = "default",
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Short for --set optimiser.epochs.")] = None,
-    vector_size: Annotated[int | None, typer.Option("--vector-size", help="Short for --set model.vector_size.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Short for --set optimiser.epochs, or METHOD.epochs.")
+    ] = None,
+    vector_size: Annotated[
+        int | None, typer.Option("--vector-size", help="Short for --set model.vector_size, or METHOD.vector_size.")
+    ] = None,
     evaluate_every: Annotated[int, typer.Option("--evaluate-every", min=0, help="Epochs; 0 disables evaluation.")] = 5,
     checkpoint_every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Steps.")] = 500,
     log_every: Annotated[int, typer.Option("--log-every", min=1, help="Steps between points in TensorBoard.")] = 50,
@@ -44,7 +48,7 @@ def train(
     set_up_logging(quiet or not first)
     with report_once():
         chosen = preset_of(PRESETS, preset)
-        given = short_settings(chosen, epochs, vector_size, seed)
+        given = short_settings(setting_values(config, set_ or (), chosen), epochs, vector_size, seed)
         settings = load_settings(TrainSettings, config, set_ or (), chosen, given)
     run = api.train(
         store,
@@ -81,7 +85,7 @@ def export(
 ) -> None:
     """Write the vectors of words (the mean over the instances of a word) in word2vec format."""
     set_up_logging(quiet)
-    claim_output(output, force=force, inputs=[run, store])
+    check_output(output, force=force, inputs=[run, store])
     loaded = api.load(run, store, device=device.value, trained=not untrained, checkpoint=checkpoint)
     vectors = word_vectors(loaded, min_count, held_out=held_out)
     if not len(vectors.words):

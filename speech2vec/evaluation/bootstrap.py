@@ -11,6 +11,7 @@ from speech2vec.runtime.seeds import PAIR_BOOTSTRAP, generator
 
 RESAMPLES = 1_000
 CONFIDENCE = 0.95
+_MOST_DECIMALS = 5
 
 
 def percentile_interval(sample: np.ndarray) -> tuple[float, float]:
@@ -62,13 +63,13 @@ class Estimate:
         return cls(value, *percentile_interval(resampled))
 
 
-def decimals_needed(estimates: Sequence[Estimate | None], most: int = 5) -> int:
+def decimals_needed(estimates: Sequence[Estimate | None]) -> int:
     """Decimals at which the estimates differ: cosines of vectors with a large common part are all close to 1."""
     values = [estimate.value for estimate in estimates if estimate is not None]
-    for digits in range(2, most):
+    for digits in range(2, _MOST_DECIMALS):
         if max(values) - min(values) >= 5 * 10**-digits:
             return digits
-    return most
+    return _MOST_DECIMALS
 
 
 def _share_below(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from speech2vec.vectors.instances import TRAINED, UNTRAINED, InstanceEncoder, at
 
 # The bins of Chung & Glass (2018): how often a word occurs in the corpus.
 BINS: tuple[tuple[int, int | None], ...] = ((5, 99), (100, 999), (1_000, 9_999), (10_000, None))
+_LEAST_INSTANCES = 20  # of a speaker, to train the probe on
 _INSTANCES_PER_WORD = 1_000  # subsample a word's instances above this many
 
 
@@ -55,7 +56,6 @@ def variability_by_frequency(
     instances: np.ndarray,
     word_id: np.ndarray,
     counts: np.ndarray,
-    bins: Sequence[tuple[int, int | None]] = BINS,
 ) -> list[VariabilityBin]:
     """The spread of a word's instances by its frequency (Chung & Glass 2018).
 
@@ -65,8 +65,7 @@ def variability_by_frequency(
         May be a sample of a frequent word's instances.
     word_id : ndarray [shape=(n_instances,)], int
     counts : ndarray [shape=(n_types,)], int
-        How often each word occurs in the corpus, which decides its bin.
-    bins : sequence of (int, int or None)
+        How often each word occurs in the corpus, which decides which of `BINS` it is in.
     """
     instances = np.asarray(instances, dtype=np.float64)
     n_types = len(counts)
@@ -86,7 +85,7 @@ def variability_by_frequency(
         if overall[dimension] > 0:
             relative += spread / shortfall / overall[dimension] / n_dimensions
     result = []
-    for low, high in bins:
+    for low, high in BINS:
         inside = measured & (counts >= low) & (counts <= (high if high is not None else np.inf))
         some = bool(inside.any())
         result.append(
@@ -143,7 +142,6 @@ def probe_split(
     utterance: np.ndarray,
     max_speakers: int = 40,
     max_instances: int = 150,
-    min_instances: int = 20,
     seed: int = 0,
 ) -> ProbeSplit:
     """Split each speaker's utterances, about a third for the test, so that no utterance is on both sides.
@@ -153,13 +151,11 @@ def probe_split(
     speaker, utterance : ndarray [shape=(n_instances,)], int
     max_speakers, max_instances : int
         Subsample (seeded) above this many speakers, and instances of one speaker.
-    min_instances : int
-        Speakers with fewer training instances, or with one utterance only, are left out.
 
     Raises
     ------
     UserError
-        Fewer than two speakers remain.
+        Fewer than two speakers have two utterances, and 20 words to train on.
     """
     draw = generator(seed, PROBE_SPLIT)
     train: list[np.ndarray] = []
@@ -173,7 +169,7 @@ def probe_split(
         held_out = draw.choice(utterances, max(1, len(utterances) // 3), replace=False)
         is_test = np.isin(utterance[rows], held_out)
         sides = [draw.permutation(rows[~is_test])[:max_instances], draw.permutation(rows[is_test])[:max_instances]]
-        if len(sides[0]) < min_instances:
+        if len(sides[0]) < _LEAST_INSTANCES:
             continue
         train.append(sides[0])
         test.append(sides[1])
@@ -181,7 +177,7 @@ def probe_split(
             break
     if len(train) < 2:
         raise UserError(
-            f"the speaker probe needs two speakers with two utterances and {min_instances} words; "
+            f"the speaker probe needs two speakers with two utterances and {_LEAST_INSTANCES} words; "
             f"{len(train)} of {len(by_speaker)} have them"
         )
     return ProbeSplit(np.concatenate(train), np.concatenate(test))

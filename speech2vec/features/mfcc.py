@@ -54,7 +54,7 @@ class MfccSettings(Settings):
     n_fft: int = Field(512, ge=2, le=65536, multiple_of=2)
     n_mels: int = Field(40, ge=1, le=1024)
     fmin: float = Field(20.0, ge=0)
-    fmax: float | None = None
+    fmax: float | None = Field(None, gt=0)
     log_floor: float = Field(1e-10, gt=0)
     normalise: Literal["speaker", "utterance", "corpus", "none"] = "speaker"
     max_frames: int | None = Field(None, ge=1)

@@ -127,11 +127,11 @@ class PretrainedEncoder:
         ndarray [shape=(n_frames, hidden_size)], float32
             Frame i is centred at ``first_centre + i * frame_shift``. At least one.
         """
-        frames: np.ndarray = self.encode_layers(waveform, sampling_rate, (self.layer,))[0]
+        frames: np.ndarray = self.encode_layers(waveform, sampling_rate, layers=(self.layer,))[0]
         return frames
 
     def encode_layers(
-        self, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE, layers: Sequence[int] = ()
+        self, waveform: np.ndarray, sampling_rate: int = SAMPLING_RATE, *, layers: Sequence[int]
     ) -> np.ndarray:
         """The frames of several layers [shape=(len(layers), n_frames, hidden_size)]; see `encode`."""
         samples = np.asarray(waveform, dtype=np.float32)
@@ -175,9 +175,9 @@ class PretrainedEncoder:
 
 
 @lru_cache(maxsize=2)
-def open_encoder(name: str, layer: int = -1, device: str = "auto") -> PretrainedEncoder:
+def open_encoder(name: str, layer: int = -1) -> PretrainedEncoder:
     """As `PretrainedEncoder.open`, once in each process."""
-    return PretrainedEncoder.open(name, layer, device)
+    return PretrainedEncoder.open(name, layer)
 
 
 def _to_numpy(frames: list[Tensor]) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from speech2vec.model.resampled import Resampled
 from speech2vec.model.word_encoder import WordEncoder, Words
-from speech2vec.runtime.config import Settings, validate_settings
+from speech2vec.runtime.config import Settings, narrowed, validate_settings
 
 # What may lie below the clusters.
 SOUNDS: dict[str, type[WordEncoder]] = {encoder.kind: encoder for encoder in (Resampled,)}
@@ -183,7 +183,7 @@ class Clusters:
         fits &= n_clusters % given.clusterings == 0
         if not fits or not cells.size or not vectors.size:
             raise ValueError(f"centres of shape {centres.shape} and a projection of {projection.shape} do not fit")
-        membership = MembershipSettings(**given.model_dump(include=set(MembershipSettings.model_fields)))
+        membership = narrowed(MembershipSettings, given)
         scale = tensors["scale"]
         if not float(scale) * given.temperature > 0:
             raise ValueError("its scale is not above 0")

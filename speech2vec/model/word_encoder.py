@@ -31,8 +31,6 @@ class Words:
         Of each word, 1 or more.
     speaker : ndarray [shape=(n,)], int
         The group of words that a speaker's statistics are taken over.
-    utterance : ndarray [shape=(n,)], int
-        The words of an utterance are adjacent, in time order, if they are all asked for.
     n_features : int
         Numbers a frame.
     gather : callable
@@ -44,7 +42,6 @@ class Words:
 
     n_frames: np.ndarray
     speaker: np.ndarray
-    utterance: np.ndarray
     n_features: int
     gather: Callable[[np.ndarray], np.ndarray]
     place: np.ndarray
@@ -59,7 +56,6 @@ class Words:
         return cls(
             store.n_frames[rows].astype(np.int64),
             store.speaker[rows],
-            store.utterance[rows],
             store.n_mfcc,
             lambda positions: store.gather(rows[positions]),
             rows,
@@ -71,30 +67,28 @@ class Words:
         frames: np.ndarray,
         n_frames: np.ndarray,
         speaker: np.ndarray | None = None,
-        utterance: np.ndarray | None = None,
     ) -> Words:
-        """Words in memory, by default of one speaker and one utterance.
+        """Words in memory, by default of one speaker.
 
         Parameters
         ----------
         frames : ndarray [shape=(n_frames.sum(), n_features)], float32
             Normalised, word after word.
         n_frames : ndarray [shape=(n,)], int64
-        speaker, utterance : ndarray [shape=(n,)] or None
+        speaker : ndarray [shape=(n,)] or None
         """
         n_frames = np.asarray(n_frames, dtype=np.int64)
-        first, one = np.cumsum(n_frames) - n_frames, np.zeros(len(n_frames), dtype=np.int64)
+        first = np.cumsum(n_frames) - n_frames
         return cls(
             n_frames,
-            one if speaker is None else speaker,
-            one if utterance is None else utterance,
+            np.zeros(len(n_frames), dtype=np.int64) if speaker is None else speaker,
             frames.shape[1],
             lambda positions: frames[rows_of_ranges(first[positions], n_frames[positions])],
             np.arange(len(n_frames)),
         )
 
     def parts(self) -> Iterator[np.ndarray]:
-        """Positions in the order of their place, some ten thousand at a time."""
+        """Positions in the order of their place, some 100,000 at a time."""
         order = np.argsort(self.place, kind="stable")
         yield from np.split(order, range(_WORDS_AT_ONCE, len(order), _WORDS_AT_ONCE)) if len(order) else ()
 

@@ -21,6 +21,8 @@ from speech2vec.training.sampler import neighbour_pairs
 from speech2vec.vectors.baselines import text_ceiling
 from speech2vec.vectors.word_vectors import WordVectors
 
+_NEIGHBOURS = 12  # of each word
+
 
 @dataclass(frozen=True)
 class WordMap:
@@ -116,12 +118,12 @@ def project_words(
     )
 
 
-def nearest_words(vectors: WordVectors, n_words: int, n_neighbours: int = 12) -> Neighbours | None:
+def nearest_words(vectors: WordVectors, n_words: int) -> Neighbours | None:
     """The nearest words to each of the most frequent words; None if there are fewer than two."""
     rows = np.flatnonzero(vectors.has_direction)[:n_words]
     if len(rows) < 2:
         return None
-    n_neighbours = min(n_neighbours, len(rows) - 1)
+    n_neighbours = min(_NEIGHBOURS, len(rows) - 1)
     unit = vectors.unit(rows)
     nearest = np.empty((len(rows), n_neighbours), dtype=np.int64)
     cosines = np.empty((len(rows), n_neighbours), dtype=np.float32)

@@ -30,7 +30,7 @@ else:
 class Settings(BaseModel):
     """Base class of all settings: frozen, type-checked, without unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -98,12 +98,29 @@ def load_settings(
     overrides: Sequence[str] = (),
     preset: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> S:
-    """Build settings from the defaults of `kind`, `preset`, `file`, `given` and `overrides`; later sources win.
+    """Build settings of `kind` from the sources of `setting_values`.
+
+    Raises
+    ------
+    UserError
+        Naming every key that is unknown or has a value of the wrong type.
+    """
+    return validate_settings(kind, setting_values(file, overrides, preset, given, changes))
+
+
+def setting_values(
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    preset: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `preset`, `file`, `given`, `changes` and `overrides` say, as nested mappings; later sources win.
 
     Parameters
     ----------
-    kind : subclass of Settings
     file : Path or None
         A TOML file (``--config``).
     overrides : sequence of str
@@ -111,22 +128,25 @@ def load_settings(
     preset : mapping or None
     given : mapping or None
         Values of a command's own options, by dotted key; None where the option was not given.
-
-    Raises
-    ------
-    UserError
-        Naming every key that is unknown or has a value of the wrong type.
+    changes : mapping or None
+        Values by dotted key, None as any other.
     """
     values: dict[str, Any] = dict(preset or {})
     if file is not None:
         values = _merge(values, read_toml(file))
-    chosen = [(key.split("."), value) for key, value in (given or {}).items() if value is not None]
-    for keys, value in [*chosen, *map(parse_override, overrides)]:
+    chosen = [(key, value) for key, value in (given or {}).items() if value is not None]
+    chosen += (changes or {}).items()
+    for keys, value in [*((key.split("."), value) for key, value in chosen), *map(parse_override, overrides)]:
         nested: Any = value
         for key in reversed(keys):
             nested = {key: nested}
         values = _merge(values, nested)
-    return validate_settings(kind, values)
+    return values
+
+
+def narrowed(kind: type[S], settings: Settings, **changes: Any) -> S:
+    """The settings of a base class of those given, with `changes`."""
+    return kind(**{**{name: getattr(settings, name) for name in kind.model_fields}, **changes})
 
 
 def validate_settings(kind: type[S], values: Mapping[str, Any], prefix: str = "") -> S:

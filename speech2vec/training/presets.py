@@ -237,10 +237,10 @@ def preset_of(presets: Mapping[str, Preset], name: str) -> Preset:
 
 
 def short_settings(
-    preset: Mapping[str, Any], epochs: int | None, vector_size: int | None, seed: int | None
+    chosen: Mapping[str, Any], epochs: int | None, vector_size: int | None, seed: int | None
 ) -> dict[str, Any]:
-    """What the short options of a command mean, by dotted key: the settings of the preset's method."""
-    method = preset.get("method", PUBLISHED)
+    """What the short options of a command mean, by dotted key: settings of the method that the others choose."""
+    method = chosen.get("method", PUBLISHED)
     of_epochs, of_vectors = ("optimiser", "model") if method == PUBLISHED else (method, method)
     return {f"{of_epochs}.epochs": epochs, f"{of_vectors}.vector_size": vector_size, "seed": seed}
 

@@ -22,7 +22,7 @@ from speech2vec.runtime.config import differences, fingerprint, read_toml, to_to
 from speech2vec.runtime.devices import choose_device
 from speech2vec.runtime.environment import environment
 from speech2vec.runtime.errors import UserError
-from speech2vec.runtime.files import atomic_path, remove_partial, require_file, write_json
+from speech2vec.runtime.files import atomic_path, remove_partial, require_file, shortened, write_json
 from speech2vec.runtime.output import FolderContents, claim_output
 from speech2vec.runtime.progress import log
 from speech2vec.training.checkpoint import Checkpoint, load_checkpoint, require_same_shapes
@@ -196,7 +196,7 @@ def device_name(device: torch.device) -> str:
 R = TypeVar("R", bound="Run")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run's model, and the store that it was trained on.
 
@@ -225,6 +225,9 @@ class Run:
     labels: str = NO_LABELS
     own_words: bool = True
     limited: bool = True
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, method={self.settings.method!r}, store={str(self.store.path)!r})"
 
     @cached_property
     def split(self) -> Split | None:
@@ -293,6 +296,13 @@ class Run:
                 f"{opened.path} has {opened.fingerprint}): its vectors would be meaningless"
             )
         file = checkpoint_file(run, checkpoint)
+        if settings.method != PUBLISHED and checkpoint != LAST:
+            raise UserError(
+                f"{run} keeps one checkpoint, '{LAST}', as all runs of the method {settings.method} do: there is no "
+                f"{shortened(checkpoint)}"
+            )
+        if checkpoint not in (LAST, BEST):
+            raise UserError(f"a run has the checkpoints {LAST} and {BEST}, not {shortened(checkpoint)}")
         model: WordEncoder
         progress: dict[str, Any] = {}
         if settings.method != PUBLISHED:

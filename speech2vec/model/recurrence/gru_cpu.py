@@ -1,4 +1,4 @@
-"""The recurrence of `gru` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
+"""The recurrence of a GRU on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
 In shape comments S is packed rows, B sequences, H the hidden size, and a kernel's arrays are of one direction; blocks
 lie in the order reset, update, candidate, scaled.

@@ -1,4 +1,4 @@
-"""The recurrence of `gru` on a GPU: all steps of a block of sequences in one kernel (`fused`).
+"""The recurrence of a GRU on a GPU: all steps of a block of sequences in one kernel (`fused`).
 
 As `gru_cpu`, with the same two functions.
 """

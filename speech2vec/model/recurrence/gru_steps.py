@@ -1,4 +1,4 @@
-"""The recurrence of `gru` step by step in torch's operators: for any device.
+"""The recurrence of a GRU step by step in torch's operators: for any device.
 
 As `gru_cpu`, with the same two functions; each direction is computed by itself. tanh(x) is taken as
 2 sigmoid(2 x) - 1, so what goes into it, the candidate and what the reset gate scales, is doubled.

@@ -278,7 +278,7 @@ class LSTMLayer(nn.Module):
 
 
 class GRULayer(nn.Module):
-    """The weights of one GRU layer in one direction; blocks in the order reset, update, candidate, scaled (`gru`)."""
+    """The weights of one GRU layer in one direction; blocks in the order that `gru_cpu` says."""
 
     def __init__(self, input_size: int, hidden_size: int, engine: Engine = "auto") -> None:
         super().__init__()

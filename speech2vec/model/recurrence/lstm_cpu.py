@@ -1,4 +1,4 @@
-"""The recurrence of `lstm` on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
+"""The recurrence of an LSTM on a CPU: all steps of a block of sequences in one compiled loop (`blocks`).
 
 In shape comments S is packed rows, B sequences, H the hidden size, and a kernel's arrays are of one direction; gates
 lie in the order input, forget, output, candidate.

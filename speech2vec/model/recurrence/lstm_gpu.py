@@ -1,4 +1,4 @@
-"""The recurrence of `lstm` on a GPU: all steps of a block of sequences in one kernel (`fused`).
+"""The recurrence of an LSTM on a GPU: all steps of a block of sequences in one kernel (`fused`).
 
 As `lstm_cpu`, with the same two functions; cells are kept in float32.
 """

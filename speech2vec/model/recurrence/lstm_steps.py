@@ -1,4 +1,4 @@
-"""The recurrence of `lstm` step by step in torch's operators: for any device.
+"""The recurrence of an LSTM step by step in torch's operators: for any device.
 
 As `lstm_cpu`, with the same two functions; each direction is computed by itself. The loops touch what depends on
 the step before; all else is done for all rows at once.

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from speech2vec.features.store import Store
 from speech2vec.model.resampled import Resampled, ResampledSettings, points_of
 from speech2vec.model.word_encoder import WordEncoder, Words
+from speech2vec.runtime.config import narrowed
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
@@ -112,8 +113,7 @@ def resampled_words(words: Words, settings: ResampledSettings) -> np.ndarray:
 
 def encoder_settings(settings: AcousticSettings) -> ResampledSettings:
     """Those that the encoder needs."""
-    values = {name: getattr(settings, name) for name in ResampledSettings.model_fields}
-    return ResampledSettings(**{**values, "adaptation": used_settings(settings.adaptation)})
+    return narrowed(ResampledSettings, settings, adaptation=used_settings(settings.adaptation))
 
 
 METHOD = Method(AcousticSettings, fit, untrained)

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters, MembershipSettings, nearest_centre, nearest_centres
 from speech2vec.model.word_encoder import Words
+from speech2vec.runtime.config import narrowed
 from speech2vec.runtime.progress import log
 from speech2vec.runtime.seeds import FITTED, generator
 from speech2vec.training.methods import acoustic
@@ -159,7 +160,7 @@ def fit_clusters(
         projection = np.eye(*vectors.shape[1:] * 2, dtype=np.float32)[:, : settings.directions].copy()
     points = vectors @ projection
     cells = _k_means(points[sample], settings.cells, draw)
-    membership = MembershipSettings(**settings.model_dump(include=set(MembershipSettings.model_fields)))
+    membership = narrowed(MembershipSettings, settings)
     none = np.zeros((len(cells), 0), dtype=np.float32)
     words = ClusteredWords(
         Clusters(membership, sound, projection, cells, cells, 1.0, none), points, nearest_centre(points, cells)

@@ -19,6 +19,7 @@ from speech2vec.features.store import Store, starts_of_runs
 from speech2vec.model.convolutional import Convolutional, ConvolutionalSettings
 from speech2vec.model.resampled import ResampledSettings, remove_speaker_means, resample
 from speech2vec.model.word_encoder import WordEncoder, Words
+from speech2vec.runtime.config import narrowed
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import log, track
 from speech2vec.runtime.seeds import FITTED, generator
@@ -150,11 +151,10 @@ def untrained(encoder: WordEncoder, store: Store, settings: ContrastiveSettings,
 
 
 def _seeded(settings: ContrastiveSettings, n_features: int, linear_size: int, seed: int) -> Convolutional:
-    values = {name: getattr(settings, name) for name in ConvolutionalSettings.model_fields}
-    values["adaptation"] = used_settings(settings.adaptation)
+    own = narrowed(ConvolutionalSettings, settings, adaptation=used_settings(settings.adaptation))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Convolutional(ConvolutionalSettings(**values), n_features, linear_size)
+        return Convolutional(own, n_features, linear_size)
 
 
 def _scale(points: np.ndarray) -> torch.Tensor:

@@ -14,6 +14,7 @@ from pydantic import Field
 from speech2vec.features.store import rows_of_ranges
 from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation, frames_by_speaker, no_change, transform
 from speech2vec.model.word_encoder import Words
+from speech2vec.runtime.config import narrowed
 from speech2vec.runtime.seeds import FITTED, generator
 
 _MOST_FRAMES = 60_000  # that the mixture is fitted to
@@ -69,7 +70,7 @@ def fit_adaptation(words: Words, settings: AdaptiveTrainingSettings, seed: int) 
 
 def used_settings(settings: AdaptiveTrainingSettings) -> AdaptationSettings:
     """Those that adapting new words needs."""
-    return AdaptationSettings(**{name: getattr(settings, name) for name in AdaptationSettings.model_fields})
+    return narrowed(AdaptationSettings, settings)
 
 
 def _fit_mixture(model: SpeakerAdaptation, frames: np.ndarray, steps: int) -> SpeakerAdaptation:

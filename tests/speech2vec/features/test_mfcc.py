@@ -167,3 +167,9 @@ def test_words_that_touch_share_no_frame_and_lose_none(lengths: list[int]) -> No
     assert first[0] == 0
     np.testing.assert_array_equal(first[1:], last[:-1])
     np.testing.assert_array_equal(last - first, lengths)
+
+
+@pytest.mark.parametrize("settings", [{"fmax": 0}, {"fmax": -1}, {"log_floor": float("inf")}])
+def test_settings_of_no_filter_bank_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        MfccSettings(**settings)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from speech2vec.features.mfcc import MfccSettings
-from speech2vec.runtime.config import Settings, fingerprint, load_settings, parse_override, read_toml, to_toml
+from speech2vec.runtime.config import Settings, fingerprint, load_settings, narrowed, parse_override, read_toml, to_toml
 from speech2vec.runtime.errors import UserError
 
 
@@ -31,14 +31,15 @@ class Outer(Settings):
     inner: Inner = Inner()
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
 outers = st.builds(
     Outer,
     name=st.text(st.characters(exclude_categories=["Cs"])),
     on=st.booleans(),
-    limit=st.none() | st.floats(allow_nan=False),
+    limit=st.none() | finite,
     layers=st.lists(st.integers(-(2**62), 2**62)),
-    weights=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.floats(allow_nan=False), max_size=3),
-    inner=st.builds(Inner, size=st.integers(1, 2**40), rate=st.floats(allow_nan=False), cell=st.just("gru")),
+    weights=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), finite, max_size=3),
+    inner=st.builds(Inner, size=st.integers(1, 2**40), rate=finite, cell=st.just("gru")),
 )
 
 
@@ -154,3 +155,23 @@ def test_a_settings_file_nested_too_deeply(tmp_path: Path) -> None:
         with pytest.raises(UserError) as refused:
             load_settings(Outer, tmp_path / "a.toml")
         assert len(str(refused.value)) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_numbers_are_finite(value: str) -> None:
+    with pytest.raises(UserError, match=r"setting 'inner\.rate': .*finite"):
+        load_settings(Outer, None, [f"inner.rate={value}"])
+
+
+def test_none_is_a_value_of_changes_and_no_option_given() -> None:
+    preset = {"limit": 3.0}
+    assert load_settings(Outer, preset=preset, given={"limit": None}).limit == 3.0
+    assert load_settings(Outer, preset=preset, changes={"limit": None}).limit is None
+    assert load_settings(Outer, preset=preset, given={"inner.size": 2}, changes={"inner.size": 4}).inner.size == 4
+
+
+def test_the_settings_of_a_base_class_alone_are_taken() -> None:
+    class More(Inner):
+        more: int = 1
+
+    assert narrowed(Inner, More(size=7), cell="gru") == Inner(size=7, cell="gru")
