@@ -13,13 +13,19 @@ from speech2vec.runtime.environment import VERSION
 
 if TYPE_CHECKING:
     from speech2vec.api import (
+        InstanceFilter,
+        MfccSettings,
+        PretrainedSettings,
         Run,
+        TrainSettings,
+        UserError,
         compare,
         embed,
         evaluate,
         extract,
         homophones,
         load,
+        merge,
         report,
         same_different,
         train,
@@ -27,7 +33,12 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "InstanceFilter",
+    "MfccSettings",
+    "PretrainedSettings",
     "Run",
+    "TrainSettings",
+    "UserError",
     "__version__",
     "compare",
     "embed",
@@ -35,6 +46,7 @@ __all__ = [
     "extract",
     "homophones",
     "load",
+    "merge",
     "report",
     "same_different",
     "train",

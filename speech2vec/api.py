@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from speech2vec.evaluation.evaluate import evaluate
 from speech2vec.evaluation.homophones import homophones
 from speech2vec.evaluation.monitor import Monitor
-from speech2vec.evaluation.same_different import same_different
+from speech2vec.evaluation.same_different import InstanceFilter, same_different
 from speech2vec.features.extraction import extract as extract_features
+from speech2vec.features.extraction import merge
 from speech2vec.features.frontend import FeatureSettings, PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
 from speech2vec.features.parts import Extraction
 from speech2vec.features.store import Store
 from speech2vec.reporting.comparison import compare
 from speech2vec.reporting.page import report
-from speech2vec.runtime.config import load_settings
+from speech2vec.runtime.config import load_settings, setting_values
 from speech2vec.runtime.devices import choose_device
+from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import only_writer
 from speech2vec.runtime.output import check_output
 from speech2vec.runtime.processes import count_jobs
@@ -39,13 +42,19 @@ from speech2vec.vectors.portable import embed as embed_recordings
 from speech2vec.vectors.trained_run import Run
 
 __all__ = [
+    "InstanceFilter",
+    "MfccSettings",
+    "PretrainedSettings",
     "Run",
+    "TrainSettings",
+    "UserError",
     "compare",
     "embed",
     "evaluate",
     "extract",
     "homophones",
     "load",
+    "merge",
     "report",
     "same_different",
     "train",
@@ -80,7 +89,7 @@ def extract(
     encoder : str, path or None
         A pretrained audio encoder whose frames replace the MFCC: a folder, or a name in the cache of Hugging Face.
     settings : MfccSettings or PretrainedSettings, or mapping of keys to values, or None
-        Changes of the preset; an instance replaces it.
+        Changes of the preset; an instance replaces it, and `encoder`.
     jobs : int
         Processes; 0 uses one for each core.
     shard : (K, N) or None
@@ -105,11 +114,12 @@ def extract(
     >>> print(s2v.extract("aligned", "store"))  # doctest: +SKIP
     """
     if isinstance(settings, MfccSettings | PretrainedSettings):
+        _refuse_beside_instance(encoder=encoder)
         chosen: FeatureSettings = settings
     else:
         kind: Any = MfccSettings if encoder is None else PretrainedSettings
-        given = {**(settings or {}), "encoder": None if encoder is None else str(encoder)}
-        chosen = load_settings(kind, preset=preset_of(FEATURES, preset), given=given)
+        given = {"encoder": None if encoder is None else str(encoder)}
+        chosen = load_settings(kind, preset=preset_of(FEATURES, preset), given=given, changes=settings)
     return extract_features(
         Path(aligned),
         Path(store),
@@ -120,6 +130,12 @@ def extract(
         force=force,
         resume=resume,
     )
+
+
+def _refuse_beside_instance(**given: Any) -> None:
+    """Refuse arguments that an instance of settings would silence."""
+    if names := [name for name, value in given.items() if value is not None]:
+        raise UserError(f"settings is an instance, which replaces all others: set {' and '.join(names)} in it")
 
 
 def train(
@@ -156,7 +172,8 @@ def train(
         Short for the settings ``optimiser.epochs``, ``model.vector_size`` and ``seed``; of another method, for its own
         of these names.
     settings : TrainSettings, or mapping of dotted keys to values, or None
-        Changes of the preset, such as ``{"model.cell": "gru"}``; an instance replaces it.
+        Changes of the preset, such as ``{"model.cell": "gru"}``; an instance replaces it, and goes with none of the
+        short ones.
     device : {"auto", "cpu", "cuda"}
     evaluate_every : int
         Epochs between evaluations of the vectors; 0 disables them.
@@ -183,10 +200,18 @@ def train(
     """
     store, run = Path(store), Path(run)
     with report_once(), contextlib.ExitStack() as until_done:
-        if not isinstance(settings, TrainSettings):
+        if isinstance(settings, TrainSettings):
+            _refuse_beside_instance(epochs=epochs, vector_size=vector_size, seed=seed)
+        else:
             chosen_preset = preset_of(PRESETS, preset)
-            short = short_settings(chosen_preset, epochs, vector_size, seed)
-            settings = load_settings(TrainSettings, preset=chosen_preset, given={**short, **(settings or {})})
+            chosen_values = setting_values(preset=chosen_preset, changes=settings)
+            short = short_settings(chosen_values, epochs, vector_size, seed)
+            settings = load_settings(TrainSettings, preset=chosen_preset, given=short, changes=settings)
+        if evaluate_every < 0:
+            raise UserError(f"evaluate_every counts epochs, 0 is never: it is not {evaluate_every}")
+        options = TrainOptions(
+            resume=resume, force=force, checkpoint_every=checkpoint_every, log_every=log_every, quiet=quiet
+        )
         opened = Store.open(store)
         chosen = local_device(choose_device(device))
         with init_distributed(chosen) as world:
@@ -201,13 +226,7 @@ def train(
                 measure = monitor.measure if monitor else None
                 trained = fitting.fit(opened, run, settings, chosen, measure, resume=resume, force=force, quiet=quiet)
                 return Run.of(trained)
-            options = TrainOptions(
-                resume=resume,
-                force=force,
-                checkpoint_every=checkpoint_every,
-                log_every=log_every,
-                quiet=quiet or not world.first,
-            )
+            options = replace(options, quiet=quiet or not world.first)
             trained = trainer.train(opened, run, settings, chosen, options, monitor, world)
     return Run.of(trained)
 
@@ -243,7 +262,7 @@ def load(
     store : path or None
         Used instead of the store that the run records (which may have moved).
     checkpoint : {"last", "best"}
-        `best` is that of the epoch with the lowest held-out loss.
+        `best` is that of the epoch with the lowest held-out loss, of the published method alone.
     device : {"auto", "cpu", "cuda"}
     trained : bool
         False gives the control: the same network at its initial weights, or what the method says.
@@ -251,7 +270,7 @@ def load(
     Raises
     ------
     UserError
-        If the folder is not a run, or its store is not found.
+        If the folder is not a run, it has no such checkpoint, or its store is not found.
 
     Examples
     --------

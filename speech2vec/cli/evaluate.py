@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speech2vec import api
-from speech2vec.evaluation.scores import EVALUATION_CONTENTS, EVALUATION_FILE, SCORES_FILE, write_evaluation
+from speech2vec.evaluation.scores import EVALUATION_CONTENTS, EVALUATION_FILE, SCORES_FILE
 from speech2vec.runtime import console
 from speech2vec.runtime.errors import DONE_WITH_FAILURES, UserError
 from speech2vec.runtime.output import check_output, claim_output
@@ -54,7 +54,7 @@ def evaluate(
         device=device.value,
     )
     claim_output(output, force=force, inputs=inputs, folder=EVALUATION_CONTENTS)
-    write_evaluation(output, evaluation)
+    evaluation.save(output)
     print(evaluation)
     print(f"\nwritten: {output / EVALUATION_FILE}, {output / SCORES_FILE}")
 

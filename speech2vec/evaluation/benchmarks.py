@@ -81,6 +81,15 @@ def published_table(model: str, vector_size: int) -> tuple[int, dict[str, float]
     return nearest, {row.benchmark: row.rho for row in rows if row.vector_size == nearest}
 
 
+def published_columns(vector_size: int) -> dict[str, dict[str, float]]:
+    """The published figures for vectors of about this size: title of the column -> benchmark -> rho."""
+    columns = {}
+    for model, title in (("speech2vec", "Speech2Vec"), ("word2vec", "Word2Vec")):
+        size, table = published_table(model, vector_size)
+        columns[f"{title} d={size} (published)"] = table
+    return columns
+
+
 # File names in the collection of Faruqui & Dyer (2014) and in gensim -> names in the literature.
 BENCHMARK_NAMES = {
     "EN-VERB-143": "Verb-143",

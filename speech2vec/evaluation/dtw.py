@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import librosa
 import numpy as np
 
+from speech2vec.runtime.seeds import WARPED_SAMPLE, generator
+
 _STEPS = np.array([[1, 1], [0, 1], [1, 0]])
 _WEIGHTS = np.array([2.0, 1.0, 1.0])
 
@@ -52,3 +54,31 @@ def dtw_distances(segments: Sequence[np.ndarray], pairs: Iterable[tuple[int, int
         # librosa gives the first cell a weight of 1, the symmetric form one of 2.
         distances.append((total[-1, -1] + cost[0, 0]) / sum(cost.shape))
     return np.array(distances, dtype=np.float32)
+
+
+def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np.ndarray:
+    """A sample that has same-word pairs: all instances of one word after another, in seeded order.
+
+    Parameters
+    ----------
+    word_id : ndarray [shape=(n_instances,)], int
+    max_instances : int
+        At most a tenth of them are of one word.
+    seed : int
+
+    Returns
+    -------
+    ndarray [shape=(n_chosen,)], int64
+        Ascending indices.
+    """
+    draw = generator(seed, WARPED_SAMPLE)
+    most = max(2, max_instances // 10)
+    chosen: list[np.ndarray] = []
+    left = max_instances
+    for word in draw.permutation(np.unique(word_id)):
+        if left < 2:
+            break
+        rows = draw.permutation(np.flatnonzero(word_id == word))[: min(most, left)]
+        chosen.append(rows)
+        left -= len(rows)
+    return np.sort(np.concatenate(chosen))

@@ -6,6 +6,7 @@ how often each word occurs in its corpus.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from gensim.models import KeyedVectors
 
 from speech2vec.corpus.pronunciations import Phones, first_pronunciations
-from speech2vec.evaluation.benchmarks import SOURCE, Benchmark, published_table, read_benchmarks
+from speech2vec.evaluation.benchmarks import SOURCE, Benchmark, published_columns, read_benchmarks
 from speech2vec.evaluation.bootstrap import CONFIDENCE, RESAMPLES
 from speech2vec.evaluation.random_pairs import follows_pronunciation, follows_text
 from speech2vec.evaluation.scores import BenchmarkSize, Evaluation, Level, Published, ScoredModel
@@ -29,6 +30,7 @@ from speech2vec.vectors.instances import untrained, word_vectors
 from speech2vec.vectors.word_vectors import WordVectors, as_word_vectors
 
 RANDOM = f"random ({DRAWS} draws)"
+_TEXT, _UNTRAINED = "text vectors", "untrained {}"  # names of controls
 DEFAULT_MIN_COUNTS = (1, 5)
 
 Vectors: TypeAlias = str | Path | WordVectors | KeyedVectors
@@ -56,7 +58,7 @@ def evaluate(
     store: str | Path | None = None,
     text: Vectors | None = None,
     wordsim: str | Path | None = None,
-    min_count: Sequence[int] | None = None,
+    min_count: int | Sequence[int] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     device: str = "auto",
@@ -78,7 +80,7 @@ def evaluate(
         Text vectors to compare with; None is those of the transcripts of the run (`text_ceiling`), if there is one.
     wordsim : Path or None
         Folder of benchmarks; None is the two that gensim ships.
-    min_count : sequence of int or None
+    min_count : int, sequence of int or None
         Score the words that occur at least so often in the run's corpus, once for each; None is 1 and 5.
     resamples : int
         Of the bootstrap.
@@ -92,10 +94,12 @@ def evaluate(
     Raises
     ------
     UserError
-        A file cannot be read, vectors are given twice, the given run cannot be loaded, or `min_count` is given but no
+        A file cannot be read, no vectors are given, some are given twice or have the name of a control, the given run
+        cannot be loaded, or `min_count` is given but no
         run that tells the counts.
     """
     models, benchmarks = _named_vectors(vectors), read_benchmarks(wordsim)
+    min_count = [min_count] if isinstance(min_count, int) else min_count
     given = run.path if isinstance(run, Run) else None if run is None else Path(run)
     folders = [given or (find_run(model.path) if model.path else None) for model in models]
     if not any(folders):
@@ -108,6 +112,7 @@ def evaluate(
         runs = _open_untrained(models, folders, store, device, required=run is not None)
     if min_count and not runs:
         raise UserError("--min-count needs the word counts of a run, and the run's store could not be read")
+    _refuse_names_of_controls(models, runs)
     models = _with_text(models, folders, runs, None if text is None else as_word_vectors(text))
     models = _with_word_counts(models, folders, runs) + _untrained_controls(models, folders, runs)
     models += _text_controls(models)
@@ -143,6 +148,8 @@ def _named_vectors(vectors: Vectors | Sequence[Vectors] | Mapping[str, Vectors])
         given = [vectors] if isinstance(vectors, Vectors) else [*vectors]
         every = [Path(one if isinstance(one, str | Path) else f"vectors {n}") for n, one in enumerate(given, start=1)]
         names = distinct_names(every)
+    if not given:
+        raise UserError("no vectors are given: evaluate takes at least one set of them")
     paths = [Path(one) if isinstance(one, str | Path) else None for one in given]
     files = [path.resolve() for path in paths if path]
     if len(set(files)) < len(files):
@@ -151,6 +158,14 @@ def _named_vectors(vectors: Vectors | Sequence[Vectors] | Mapping[str, Vectors])
         NamedVectors(name, "file", as_word_vectors(one), path)
         for name, one, path in zip(names, given, paths, strict=True)
     ]
+
+
+def _refuse_names_of_controls(models: Sequence[NamedVectors], runs: Mapping[Path, Run]) -> None:
+    """A control that had a model's name would stand in its place."""
+    controls = {RANDOM, *(_UNTRAINED.format(name) for name in distinct_names([*runs]))}
+    for model in models:
+        if model.name in controls or re.fullmatch(rf"{_TEXT}( \d+)?", model.name):
+            raise UserError(f"vectors are named '{model.name}', as a control is: give them another name")
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -206,7 +221,9 @@ def _untrained_controls(
         log.info("encoding %s words with the untrained encoder", f"{run.store.n_words:,}")
         vectors = only_words(word_vectors(run), models[folders.index(folder)].vectors.words)
         text = models[folders.index(folder)].text
-        controls.append(NamedVectors(f"untrained {name}", "untrained", vectors, counts=_word_counts(run), text=text))
+        controls.append(
+            NamedVectors(_UNTRAINED.format(name), "untrained", vectors, counts=_word_counts(run), text=text)
+        )
     return controls
 
 
@@ -236,7 +253,7 @@ def _text_controls(models: Sequence[NamedVectors]) -> list[NamedVectors]:
     for number, model in enumerate(reversed(by_text.values()), start=1):
         assert model.text is not None
         vectors = only_words(model.text, model.vectors.words)
-        name = "text vectors" if len(by_text) == 1 else f"text vectors {number}"
+        name = _TEXT if len(by_text) == 1 else f"{_TEXT} {number}"
         controls.append(NamedVectors(name, "text", vectors, counts=model.counts, text=model.text))
     return controls
 
@@ -331,12 +348,3 @@ def _random_control(compared: Sequence[WordVectors], benchmarks: Sequence[Benchm
     shared = set.intersection(*vocabularies)
     common = own if shared == vocabularies[0] else chance_scores(shared, first.vector_size, benchmarks, seed)
     return ModelScores(len(first), first.vector_size, *own, *common)
-
-
-def published_columns(vector_size: int) -> dict[str, dict[str, float]]:
-    """The published figures for vectors of about this size: title of the column -> benchmark -> rho."""
-    columns = {}
-    for model, title in (("speech2vec", "Speech2Vec"), ("word2vec", "Word2Vec")):
-        size, table = published_table(model, vector_size)
-        columns[f"{title} d={size} (published)"] = table
-    return columns

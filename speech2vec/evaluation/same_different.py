@@ -26,12 +26,12 @@ from speech2vec.evaluation.average_precision import (
     precision_of_vectors,
 )
 from speech2vec.evaluation.bootstrap import Estimate
-from speech2vec.evaluation.dtw import dtw_distances
+from speech2vec.evaluation.dtw import dtw_distances, sample_whole_words
 from speech2vec.features.store import Store
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.progress import track
-from speech2vec.runtime.seeds import WARPED_SAMPLE, generator
+from speech2vec.runtime.seeds import generator
 from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, InstanceEncoder, encoders_of, open_run
@@ -334,31 +334,3 @@ def _compare_with_dtw(
     distances = dtw_distances([store.segment(int(row)) for row in rows], pairs)
     warped = precision_of_distances(distances, store.word_id[rows], store.speaker[rows], seed)
     return Comparison(part.name, part.n_speakers, {**part.results, DTW: warped})
-
-
-def sample_whole_words(word_id: np.ndarray, max_instances: int, seed: int) -> np.ndarray:
-    """A sample that has same-word pairs: all instances of one word after another, in seeded order.
-
-    Parameters
-    ----------
-    word_id : ndarray [shape=(n_instances,)], int
-    max_instances : int
-        At most a tenth of them are of one word.
-    seed : int
-
-    Returns
-    -------
-    ndarray [shape=(n_chosen,)], int64
-        Ascending indices.
-    """
-    draw = generator(seed, WARPED_SAMPLE)
-    most = max(2, max_instances // 10)
-    chosen: list[np.ndarray] = []
-    left = max_instances
-    for word in draw.permutation(np.unique(word_id)):
-        if left < 2:
-            break
-        rows = draw.permutation(np.flatnonzero(word_id == word))[: min(most, left)]
-        chosen.append(rows)
-        left -= len(rows)
-    return np.sort(np.concatenate(chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -96,6 +96,21 @@ class Evaluation(Displayed):
         """Plain values for JSON."""
         return asdict(self)
 
+    def save(self, folder: str | Path) -> None:
+        """Write ``evaluation.json`` (everything, missing words by name) and ``scores.csv`` (a row for each score).
+
+        `RUN/evaluation` is where `report` looks for the evaluation of a run.
+
+        Parameters
+        ----------
+        folder : path
+            Made if need be; files of an earlier evaluation are replaced.
+        """
+        folder = Path(folder)
+        write_json(folder / EVALUATION_FILE, self.to_dict())
+        with atomic_path(folder / SCORES_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows(_csv_rows(self))
+
     def display_parts(self) -> list[str | Table]:
         """Coverage first, every score with its interval, controls beside it."""
         parts: list[str | Table] = ["The speech behind these vectors is SYNTHETIC."] if self.synthetic else []
@@ -170,26 +185,23 @@ def _cell(score: Score) -> str:
     return f"{score.rho:.3f} [{score.low:.2f}, {score.high:.2f}]"
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write ``evaluation.json`` (everything, missing words by name) and ``scores.csv`` (a row for each score)."""
-    write_json(folder / EVALUATION_FILE, evaluation.to_dict())
-    with atomic_path(folder / SCORES_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        rows = csv.writer(out)
-        rows.writerow(["min_count", "model", "over", "benchmark", "n_pairs", "n_covered", "rho", "low", "high"])
-        for level in evaluation.levels:
-            for name, result in level.results.items():
-                for over, scores in (
-                    ("own", [*result.scores, result.mean]),
-                    ("common", [*result.common_scores, result.common_mean]),
-                ):
-                    rows.writerows(_csv_row(level, str(guarded_cell(name)), over, score) for score in scores)
-            for name, scores in level.follows.items():
-                rows.writerows(_csv_row(level, str(guarded_cell(name)), "random pairs", score) for score in scores)
-        for title, table in evaluation.published.columns.items():
-            for benchmark in evaluation.benchmarks:
-                if benchmark.name in table:
-                    rho = f"{table[benchmark.name]:.3f}"
-                    rows.writerow(["", title, "published", benchmark.name, benchmark.n_pairs, "", rho, "", ""])
+def _csv_rows(evaluation: Evaluation) -> Iterator[list[object]]:
+    """The header and the rows of ``scores.csv``."""
+    yield ["min_count", "model", "over", "benchmark", "n_pairs", "n_covered", "rho", "low", "high"]
+    for level in evaluation.levels:
+        for name, result in level.results.items():
+            for over, scores in (
+                ("own", [*result.scores, result.mean]),
+                ("common", [*result.common_scores, result.common_mean]),
+            ):
+                yield from (_csv_row(level, str(guarded_cell(name)), over, score) for score in scores)
+        for name, scores in level.follows.items():
+            yield from (_csv_row(level, str(guarded_cell(name)), "random pairs", score) for score in scores)
+    for title, table in evaluation.published.columns.items():
+        for benchmark in evaluation.benchmarks:
+            if benchmark.name in table:
+                rho = f"{table[benchmark.name]:.3f}"
+                yield ["", title, "published", benchmark.name, benchmark.n_pairs, "", rho, "", ""]
 
 
 def _csv_row(level: Level, model: str, over: str, score: Score) -> list[object]:

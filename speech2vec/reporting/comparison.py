@@ -23,6 +23,7 @@ from speech2vec.reporting.findings import RunResults, gather
 from speech2vec.reporting.rendering import render
 from speech2vec.reporting.svg import Dot, DotChart, DotRow, Line, dot_chart, line_chart
 from speech2vec.reporting.text import flat_settings, statements, summary, training_facts
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.progress import log
 from speech2vec.training.methods.method import NO_LABELS
 from speech2vec.training.run import LAST, Run
@@ -30,6 +31,22 @@ from speech2vec.vectors.instances import RESAMPLED, TRAINED, UNTRAINED, open_run
 
 STYLES = ("s0", "s1", "s3", "s4", "s7", "s8", "s9", "s2")
 Styled = Sequence[tuple[str, str, RunResults]]
+
+
+@dataclass(frozen=True)
+class RunsCompared(Displayed):
+    """What was measured on several runs."""
+
+    runs: list[RunResults]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, by the names of the runs."""
+        return {name: found.to_dict() for name, found in zip(distinct_run_names(self.runs), self.runs, strict=True)}
+
+    def display_parts(self) -> list[str | Table]:
+        """The runs beside each other, and which is best at what."""
+        beside = compared(self.runs)
+        return [Table(beside.rows), "\n".join(beside.sentences)]
 
 
 def compare(
@@ -41,11 +58,11 @@ def compare(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
-) -> list[RunResults]:
+) -> RunsCompared:
     """Measure several runs and write a page that shows them side by side (see `report`)."""
     found = gather_all(runs, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device, quiet=quiet)
     render("compare.html", Path(output), comparison_context(found))
-    return found
+    return RunsCompared(found)
 
 
 def gather_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,18 @@ class Result(Generic[T]):
             log.warning("left out of the report: %s", error)
             return cls(None, str(error))
 
+    def to_dict(self) -> Any:
+        """Plain values for JSON; of a value that was not measured the reason."""
+        return {"reason": self.reason} if self.value is None else _plain(self.value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.to_dict() if hasattr(value, "to_dict") else asdict(value)
+
 
 @dataclass(frozen=True)
 class CorpusSummary:
@@ -66,7 +78,7 @@ class CorpusSummary:
     hours_of_audio: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResults:
     """Everything that was measured on one run."""
 
@@ -91,6 +103,23 @@ class RunResults:
     neighbours: Neighbours | None = None
     clips: Clips = field(default_factory=Clips)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, method={self.method!r}, corpus={self.corpus.label!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: all but the map, the neighbours, the decoded frames and the recordings."""
+        plain = ("name", "method", "labels", "vector_size", "epoch", "metrics", *_SETTINGS)
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "corpus": asdict(self.corpus),
+            "evaluation": self.evaluation.to_dict() if self.evaluation else None,
+            **{name: getattr(self, name).to_dict() for name in _MEASURED},
+        }
+
+
+_SETTINGS = ("settings", "store_settings", "environment")
+_MEASURED = ("same_different", "variability", "speaker", "homophones", "near_homophones")
+
 
 def gather(
     run: Run,
@@ -104,6 +133,7 @@ def gather(
     with_words: bool = True,
     audio: bool = True,
     aligned: str | Path | None = None,
+    evaluation: Evaluation | None = None,
 ) -> RunResults:
     """Measure everything that a report shows.
 
@@ -122,8 +152,10 @@ def gather(
         False leaves out the map, the neighbours and the decoded frames (for a comparison of runs).
     audio : bool
         Whether to record words to listen to.
-    aligned : Path or None
+    aligned : path or None
         See `word_clips`.
+    evaluation : Evaluation or None
+        Of the run's vectors, by `evaluate`; None is the one in the run's folder ``evaluation``, if there is one.
     """
     folder = run.path
     log.info("encoding %s words", f"{run.store.n_words:,}")
@@ -150,7 +182,7 @@ def gather(
         corpus=_corpus(run),
         metrics=read_metrics(folder),
         epoch=epoch if isinstance(epoch := run.progress.get("epoch"), int) else None,
-        evaluation=read_evaluation(folder / EVALUATION_PATH) if (folder / EVALUATION_PATH).exists() else None,
+        evaluation=evaluation or _read_evaluation(folder),
         same_different=Result.of(
             lambda: same_different(run, dtw_instances=dtw_instances, seed=seed, quiet=quiet, encoders=encoders)
         ),
@@ -165,6 +197,10 @@ def gather(
         neighbours=neighbours,
         clips=word_clips(run.store, neighbours.heard(), aligned) if audio and neighbours else Clips(),
     )
+
+
+def _read_evaluation(run: Path) -> Evaluation | None:
+    return read_evaluation(run / EVALUATION_PATH) if (run / EVALUATION_PATH).exists() else None
 
 
 def _corpus(run: Run) -> CorpusSummary:

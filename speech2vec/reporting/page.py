@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speech2vec.evaluation.bootstrap import decimals_needed
+from speech2vec.evaluation.scores import Evaluation
 from speech2vec.reporting.charts import (
     auc_chart,
     followed_chart,
@@ -37,6 +38,7 @@ from speech2vec.reporting.text import (
     training_facts,
 )
 from speech2vec.reporting.word_map import DecodedExample, Neighbours, WordMap
+from speech2vec.runtime.display import Displayed, Table
 from speech2vec.training.run import LAST, Run
 from speech2vec.vectors.instances import open_run
 
@@ -50,6 +52,21 @@ class Picture:
     seconds: float
     true: str
     decoded: str
+
+
+class Report(RunResults, Displayed):
+    """What a report says of its run; `to_dict` has all that was measured."""
+
+    @classmethod
+    def of(cls, found: RunResults) -> Report:
+        """The same results."""
+        return cls(**{one.name: getattr(found, one.name) for one in fields(found)})
+
+    def display_parts(self) -> list[str | Table]:
+        """What was trained on what, the main findings and the key numbers."""
+        rows = [["", "", "beside"], *([one.name, one.value, one.beside] for one in key_figures(self))]
+        table = [Table(rows, align="left")] if len(rows) > 1 else []
+        return [summary(self), lesson(self), *table, "\n".join(statements(self))]
 
 
 def report(
@@ -67,8 +84,9 @@ def report(
     quiet: bool = False,
     audio: bool = True,
     aligned: str | Path | None = None,
+    evaluation: Evaluation | None = None,
     others: Sequence[Run | str | Path] = (),
-) -> RunResults:
+) -> Report:
     """Measure a run and write one self-contained page: its scores with their controls, and a map of its words.
 
     Parameters
@@ -78,7 +96,7 @@ def report(
         The page, written whole or not at all; an existing file is replaced.
     store, checkpoint, device
         How to open the run, if it is a path (see `Run.load`).
-    wordsim, dtw_instances, map_words, searchable_words, seed, quiet, audio, aligned
+    wordsim, dtw_instances, map_words, searchable_words, seed, quiet, audio, aligned, evaluation
         See `gather`.
     others : sequence of Run or path
         Runs, such as those of other methods, whose scores are shown beside this one's.
@@ -93,10 +111,11 @@ def report(
         quiet=quiet,
         audio=audio,
         aligned=aligned,
+        evaluation=evaluation,
     )
     beside = gather_all(others, checkpoint=checkpoint, wordsim=wordsim, seed=seed, device=device, quiet=quiet)
     render("report.html", Path(output), report_context(found, beside))
-    return found
+    return Report.of(found)
 
 
 def report_context(found: RunResults, others: Sequence[RunResults] = ()) -> dict[str, Any]:

@@ -37,15 +37,22 @@ class Run(runs.Run, Displayed):
         """The same run."""
         return cls(**{one.name: getattr(run, one.name) for one in fields(run)})
 
-    def word_vectors(self, min_count: int = 1) -> KeyedVectors:
+    def word_vectors(self, min_count: int = 1, *, held_out: bool = False) -> KeyedVectors:
         """The vector of each word, the mean over its instances, as gensim's `KeyedVectors` with counts.
 
         Parameters
         ----------
         min_count : int
             Words with fewer instances get no vector.
+        held_out : bool
+            Of the held-out speakers' words alone.
+
+        Raises
+        ------
+        UserError
+            If held-out words are asked for, and the store is not the one that the run was trained on.
         """
-        return word_vectors(self, min_count).to_keyed_vectors()
+        return word_vectors(self, min_count, held_out=held_out).to_keyed_vectors()
 
     def encode(self, recording: str | Path, words: Sequence[Word] | Sequence[tuple[float, float]]) -> np.ndarray:
         """The vectors of spoken words of a recording.
@@ -68,8 +75,9 @@ class Run(runs.Run, Displayed):
         """
         path = Path(recording)
         spans = [(word.start, word.end) if isinstance(word, Word) else word for word in words]
-        samples, rate = audio.load(path, sampling_rate=None), audio.info(path).sampling_rate
-        return PortableEncoder.from_run(self).encode(samples, rate, spans)
+        encoder = PortableEncoder.from_run(self)
+        rate = encoder.front_end.settings.sampling_rate
+        return encoder.encode(audio.load(path, sampling_rate=rate), rate, spans)
 
     def to_dict(self) -> dict[str, Any]:
         """Path, settings, progress and the metrics of each epoch."""

@@ -15,7 +15,7 @@ from targets import WORDS, Target, write_texts
 import speech2vec
 from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.evaluate import evaluate
-from speech2vec.evaluation.scores import read_evaluation, write_evaluation
+from speech2vec.evaluation.scores import read_evaluation
 from speech2vec.features.extraction import extract, merge
 from speech2vec.features.frontend import FrontEnd, PretrainedSettings
 from speech2vec.features.mfcc import MfccSettings
@@ -70,7 +70,7 @@ def _make_run(folder: Path) -> None:
     run = train(store, folder / "run", settings, torch.device("cpu"), TrainOptions(quiet=True))
     vectors = WordVectors(list(WORDS), np.eye(2, 8, dtype=np.float32))
     _pairs(folder)
-    write_evaluation(run.path / "evaluation", evaluate({"x": vectors}, wordsim=folder / "pairs"))
+    evaluate({"x": vectors}, wordsim=folder / "pairs").save(run.path / "evaluation")
 
 
 def _pairs(folder: Path) -> None:

@@ -22,7 +22,8 @@ from speech2vec.evaluation.evaluate import (
     keep_frequent,
     only_words,
 )
-from speech2vec.evaluation.scores import read_evaluation, write_evaluation
+from speech2vec.evaluation.scores import read_evaluation
+from speech2vec.runtime.errors import UserError
 from speech2vec.training.run import Run
 from speech2vec.vectors.word_vectors import write_vectors
 
@@ -235,12 +236,28 @@ def test_vectors_of_any_kind_are_scored_alike(tmp_path: Path, wordsim: Path) -> 
     ]
 
 
+@pytest.mark.parametrize("name", [RANDOM, "text vectors", "text vectors 2", "untrained run"])
+def test_a_model_is_not_named_as_a_control(name: str, run_folder: Path, wordsim: Path) -> None:
+    opened = Run.load(run_folder, trained=False)
+    vectors = random_vectors([f"w{i}" for i in range(30)], 8)
+    with pytest.raises(UserError, match="as a control is: give them another name"):
+        evaluate({name: vectors}, run=opened, wordsim=wordsim, resamples=100)
+
+
+def test_one_minimum_count_is_a_number(run_folder: Path, wordsim: Path) -> None:
+    vectors = random_vectors([f"w{i}" for i in range(30)], 8)
+    found = evaluate(vectors, run=run_folder, wordsim=str(wordsim), min_count=2, resamples=100)
+    assert [level.min_count for level in found.levels] == [2]
+    with pytest.raises(UserError, match="no vectors are given"):
+        evaluate([], wordsim=wordsim)
+
+
 def test_an_evaluation_is_read_back_as_it_was_written(tmp_path: Path, run_folder: Path, wordsim: Path) -> None:
     opened = Run.load(run_folder, trained=False)
     vectors = random_vectors([f"w{i}" for i in range(30)], 8)
     evaluation = evaluate(vectors, run=opened, wordsim=wordsim, resamples=100)
     assert [model.kind for model in evaluation.models] == ["file", "untrained", "text", "random"]
-    write_evaluation(tmp_path / "out", evaluation)
+    evaluation.save(tmp_path / "out")
     assert read_evaluation(tmp_path / "out" / "evaluation.json") == evaluation
     assert "SYNTHETIC" in str(evaluation) and "Headline" in str(evaluation)
 

@@ -12,8 +12,8 @@ import pytest
 from speech2vec.corpus.manifest import write_utterances
 from speech2vec.corpus.readers import read_corpus
 from speech2vec.evaluation.average_precision import precision_of_distances, precision_of_vectors
-from speech2vec.evaluation.dtw import dtw_distances
-from speech2vec.evaluation.same_different import InstanceFilter, sample_whole_words
+from speech2vec.evaluation.dtw import dtw_distances, sample_whole_words
+from speech2vec.evaluation.same_different import InstanceFilter
 from speech2vec.features.store import Store
 from speech2vec.vectors.instances import mean_frames
 
