@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from speech2vec.features.frontend import FeatureSettings
 from speech2vec.features.parts import read_frames
-from speech2vec.features.store import starts_of_runs
+from speech2vec.features.rows import starts_of_runs
 
 
 def normalisation_groups(words: pa.Table, settings: FeatureSettings) -> tuple[np.ndarray, list[str]]:

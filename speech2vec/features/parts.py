@@ -22,7 +22,8 @@ from speech2vec.corpus.manifest import REPORT_FILE, UTTERANCES_FILE, WORDS_FILE,
 from speech2vec.corpus.readers import is_synthetic
 from speech2vec.features.frontend import FeatureSettings, FrontEnd
 from speech2vec.features.mfcc import frame_span
-from speech2vec.features.store import FRAME_TYPES, READ_SCHEMA, STORE_SCHEMA, rows_of_ranges, write_frames
+from speech2vec.features.rows import rows_of_ranges
+from speech2vec.features.store import FRAME_TYPES, READ_SCHEMA, STORE_SCHEMA, write_frames
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.display import Displayed, Table
 from speech2vec.runtime.errors import UserError

@@ -10,9 +10,10 @@ changes).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -185,19 +186,16 @@ def _to_numpy(frames: list[Tensor]) -> np.ndarray:
     return array
 
 
-class _positions:  # noqa: N801  # used as a function
+@contextlib.contextmanager
+def _positions(model: Any, n_frames: int) -> Iterator[None]:
     """Whisper's encoder for `n_frames` frames: the first of its (sinusoidal) position codes."""
-
-    def __init__(self, model: Any, n_frames: int) -> None:
-        self.model, self.n_frames = model, n_frames
-
-    def __enter__(self) -> None:
-        self.all = self.model.embed_positions
-        first = nn.Embedding.from_pretrained(self.all.weight[: self.n_frames])
-        self.model.embed_positions, self.model.config.max_source_positions = first, self.n_frames
-
-    def __exit__(self, *_: object) -> None:
-        self.model.embed_positions, self.model.config.max_source_positions = self.all, len(self.all.weight)
+    every = model.embed_positions
+    first = nn.Embedding.from_pretrained(every.weight[:n_frames])
+    model.embed_positions, model.config.max_source_positions = first, n_frames
+    try:
+        yield
+    finally:
+        model.embed_positions, model.config.max_source_positions = every, len(every.weight)
 
 
 def _load(name: str) -> tuple[Any, Any]:

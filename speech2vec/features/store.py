@@ -4,8 +4,6 @@
 words only, word after word.
 ``words.parquet``: one row per word instance, in corpus order. ``meta.json``: settings, fingerprint, normalisation;
 written last, so that a folder without it is not (yet) a store.
-
-`starts_of_runs` and `rows_of_ranges` index such contiguous rows without loops.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from speech2vec.corpus.manifest import WORDS_FILE
+from speech2vec.features.rows import rows_of_ranges
 from speech2vec.runtime.config import fingerprint
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.files import atomic_path, read_json_as, write_json
@@ -326,25 +325,3 @@ def write_frames(file: Path, n_frames: int, n_features: int, blocks: Iterable[np
             written += len(block)
         if written != n_frames:
             raise ValueError(f"{written} frames were given, the words have {n_frames}")
-
-
-def starts_of_runs(values: np.ndarray) -> np.ndarray:
-    """Start index of each run of equal values [shape=(n_runs,)], int64.
-
-    Examples
-    --------
-    >>> starts_of_runs(np.array([7, 7, 3, 3, 3, 7]))
-    array([0, 2, 5])
-    """
-    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
-
-
-def rows_of_ranges(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The indices of all rows in some ranges, range after range [shape=(lengths.sum(),)], int64.
-
-    Examples
-    --------
-    >>> rows_of_ranges(np.array([5, 0]), np.array([3, 2]))
-    array([5, 6, 7, 0, 1])
-    """
-    return np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

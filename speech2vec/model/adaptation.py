@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from speech2vec.features.store import rows_of_ranges, starts_of_runs
+from speech2vec.features.rows import rows_of_ranges, runs_of, starts_of_runs
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError
@@ -178,10 +178,10 @@ def frames_by_speaker(words: Words, most_frames: int) -> tuple[np.ndarray, np.nd
     """
     order = np.lexsort((words.place, words.speaker))
     speaker, n_frames = words.speaker[order], words.n_frames[order]
-    starts = starts_of_runs(speaker)
+    starts, n_words = runs_of(speaker)
     total = np.add.reduceat(n_frames, starts) if len(starts) else np.zeros(0, np.int64)
-    step = np.repeat(-(-total // most_frames), np.diff(np.append(starts, len(order))))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    step = np.repeat(-(-total // most_frames), n_words)
+    rank = np.arange(len(order)) - np.repeat(starts, n_words)
     chosen = order[rank % np.maximum(step, 1) == 0]
     lengths = words.n_frames[chosen]
     frames = np.empty((int(lengths.sum()), words.n_features), dtype=np.float32)

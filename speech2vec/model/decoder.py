@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from speech2vec.model.encoder import Encoded, Segments
 from speech2vec.model.recurrence.inputs import StepInputs
 from speech2vec.model.recurrence.layers import CELLS, Cell
-from speech2vec.model.recurrence.packing import Packing, linear_over_rows
+from speech2vec.model.recurrence.packing import Packing
+from speech2vec.model.recurrence.products import linear_over_rows
 from speech2vec.model.settings import ModelSettings
 
 

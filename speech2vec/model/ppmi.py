@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from speech2vec.features.store import starts_of_runs
+from speech2vec.features.rows import starts_of_runs
 
 SMOOTHING = 0.75  # power of the context counts
 _WORDS_AT_ONCE = 200_000  # of whole utterances: what the largest sparse product is taken over

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from torch import Tensor
 
-from speech2vec.features.store import Store, rows_of_ranges
+from speech2vec.features.rows import rows_of_ranges
+from speech2vec.features.store import Store
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.files import shortened
 

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from speech2vec.features.store import starts_of_runs
+from speech2vec.features.rows import starts_of_runs
 from speech2vec.runtime.errors import INTERRUPTED, UserError
 
 T = TypeVar("T")

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speech2vec.features.store import Store, starts_of_runs
+from speech2vec.features.rows import runs_of
+from speech2vec.features.store import Store
 from speech2vec.model.encoding import segments_of
 from speech2vec.model.speech2vec import Decoded, Speech2Vec
 from speech2vec.runtime.errors import UserError
@@ -94,8 +95,7 @@ def held_out_sampler(store: Store, held_out: np.ndarray, window: int, seed: int,
 
 def _utterances(utterance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first position and the length of each word's utterance [shape=(n_words,)], int64."""
-    begin = starts_of_runs(utterance)
-    length = np.diff(np.append(begin, len(utterance)))
+    begin, length = runs_of(utterance)
     return np.repeat(begin, length), np.repeat(length, length)
 
 

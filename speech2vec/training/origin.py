@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from speech2vec.features.store import Store, starts_of_runs
+from speech2vec.features.rows import starts_of_runs
+from speech2vec.features.store import Store
 from speech2vec.runtime.files import read_json_as, write_json
 from speech2vec.training.methods.method import NO_LABELS
 

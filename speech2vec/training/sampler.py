@@ -16,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from speech2vec.features.store import Store, rows_of_ranges, starts_of_runs
+from speech2vec.features.rows import rows_of_ranges, runs_of
+from speech2vec.features.store import Store
 from speech2vec.runtime.errors import UserError
 from speech2vec.runtime.seeds import EPOCH, HELD_OUT, generator
 
@@ -201,8 +202,7 @@ class Sampler:
         if not len(kept):
             return []
         text = self._text(kept)
-        begin = starts_of_runs(text)
-        length = np.diff(np.append(begin, len(kept)))
+        begin, length = runs_of(text)
         before = np.arange(len(kept)) - np.repeat(begin, length)
         after = np.repeat(length, length) - 1 - before
         count = is_centre * (np.minimum(before, self.window) + np.minimum(after, self.window))  # pairs per centre

@@ -20,7 +20,8 @@ from pydantic import Field
 
 from speech2vec.corpus.manifest import UTTERANCES_FILE, WORDS_FILE, iterate_utterances, read_words
 from speech2vec.corpus.transcripts import tokenize
-from speech2vec.features.store import META_FILE, Store, starts_of_runs
+from speech2vec.features.rows import starts_of_runs
+from speech2vec.features.store import META_FILE, Store
 from speech2vec.model.ppmi import cooccurrences, factorise, one_hot, ppmi
 from speech2vec.runtime.config import Settings
 from speech2vec.runtime.errors import UserError

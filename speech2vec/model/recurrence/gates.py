@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from speech2vec.model.recurrence.packing import Packing, over_rows
+from speech2vec.model.recurrence.packing import Packing
+from speech2vec.model.recurrence.products import over_rows
 
 
 class GateInputs(NamedTuple):

@@ -15,7 +15,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from speech2vec.features.store import Store, starts_of_runs
+from speech2vec.features.rows import runs_of
+from speech2vec.features.store import Store
 from speech2vec.model.convolutional import Convolutional, ConvolutionalSettings
 from speech2vec.model.resampled import ResampledSettings, remove_speaker_means, resample
 from speech2vec.model.word_encoder import WordEncoder, Words
@@ -83,10 +84,8 @@ class WordPairs:
     def __init__(self, word: np.ndarray, speaker: np.ndarray) -> None:
         self.order = np.lexsort((speaker, word))
         word, speaker = word[self.order], speaker[self.order]
-        self.first = starts_of_runs(word)
-        self.count = np.diff(np.append(self.first, len(word)))
-        block = starts_of_runs(word * (int(speaker.max(initial=0)) + 1) + speaker)
-        length = np.diff(np.append(block, len(word)))
+        self.first, self.count = runs_of(word)
+        block, length = runs_of(word * (int(speaker.max(initial=0)) + 1) + speaker)
         self.block, self.in_block = np.repeat(block, length), np.repeat(length, length)
         several = np.maximum.reduceat(self.in_block, self.first) < self.count if len(word) else self.count > 1
         self.across = int(several.sum()) > 1  # a batch has two words
@@ -170,8 +169,7 @@ def _discriminants(
 ) -> np.ndarray:
     """Directions in which words differ most, for how much instances of one word do [shape=(size, n)], float32."""
     order = chosen[np.argsort(word_id[chosen], kind="stable")]
-    first = starts_of_runs(word_id[order])
-    count = np.diff(np.append(first, len(order)))
+    first, count = runs_of(word_id[order])
     means = np.add.reduceat(points[order], first, axis=0, dtype=np.float64) / count[:, None]
     apart = (points[order] - np.repeat(means, count, axis=0))[np.repeat(count > 1, count)]
     within = apart.T @ apart / max(len(apart) - int((count > 1).sum()), 1)

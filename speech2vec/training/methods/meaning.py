@@ -19,7 +19,8 @@ import torch
 from pydantic import Field
 from scipy import sparse
 
-from speech2vec.features.store import Store, starts_of_runs
+from speech2vec.features.rows import runs_of
+from speech2vec.features.store import Store
 from speech2vec.model.clusters import Clusters
 from speech2vec.model.ppmi import cooccurrences, one_hot
 from speech2vec.model.word_encoder import WordEncoder
@@ -98,7 +99,7 @@ def _clusters_as_contexts(words: ClusteredWords, settings: MeaningSettings, seed
 
 def _neighbours(utterance: np.ndarray, window: int) -> int:
     """Pairs of a word and one of its neighbours, both ways."""
-    lengths = np.diff(np.append(starts_of_runs(utterance), len(utterance)))
+    _, lengths = runs_of(utterance)
     reach = np.minimum(lengths - 1, window)
     return int((reach * (2 * lengths - 1 - reach)).sum())
 

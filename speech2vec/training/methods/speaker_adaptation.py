@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from speech2vec.features.store import rows_of_ranges
+from speech2vec.features.rows import rows_of_ranges
 from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation, frames_by_speaker, no_change, transform
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.config import narrowed

@@ -16,13 +16,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from speech2vec.features.rows import rows_of_ranges, runs_of, starts_of_runs
 from speech2vec.features.store import (
     FRAMES_FILE,
     META_FILE,
     STORE_SCHEMA,
     Store,
-    rows_of_ranges,
-    starts_of_runs,
     write_store,
 )
 from speech2vec.runtime.config import fingerprint
@@ -226,6 +225,10 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_run_starts_where_the_value_changes(values: list[int]) -> None:
     expected = [i for i in range(len(values)) if i == 0 or values[i] != values[i - 1]]
     assert starts_of_runs(np.array(values, dtype=np.int64)).tolist() == expected
+    starts, lengths = runs_of(np.array(values, dtype=np.int64))
+    assert (
+        starts.tolist() == expected and np.repeat(np.array(values, dtype=np.int64)[starts], lengths).tolist() == values
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=10))

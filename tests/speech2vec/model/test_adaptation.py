@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speech2vec.features.store import rows_of_ranges
+from speech2vec.features.rows import rows_of_ranges
 from speech2vec.model.adaptation import AdaptationSettings, SpeakerAdaptation, frames_by_speaker
 from speech2vec.model.word_encoder import Words
 from speech2vec.runtime.errors import UserError

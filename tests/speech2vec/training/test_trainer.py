@@ -17,7 +17,7 @@ from speech2vec.model.encoding import encode_instances
 from speech2vec.model.settings import ModelSettings
 from speech2vec.model.speech2vec import seeded_model
 from speech2vec.runtime.errors import UserError
-from speech2vec.training import checkpoint, trainer
+from speech2vec.training import checkpoint, held_out, trainer
 from speech2vec.training.batches import DeviceStore
 from speech2vec.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 from speech2vec.training.held_out import HeldOutLoss, held_out_sampler
@@ -153,8 +153,8 @@ def test_evaluation_is_plugged_in_from_above(store: Store, tmp_path: Path) -> No
 def test_the_held_out_pairs_do_not_depend_on_the_batch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_batches = partial(held_out_sampler, most_pairs=30, batch_size=10)  # of 80 pairs
-    monkeypatch.setattr(trainer, "held_out_sampler", small_batches)
+    monkeypatch.setattr(trainer, "held_out_sampler", partial(held_out_sampler, most_pairs=30))  # of 80
+    monkeypatch.setattr(held_out, "_BATCH_SIZE", 10)
     before = [
         train(store, tmp_path / str(size), small(epochs=1, batch_size=size), CPU, TrainOptions(quiet=True)).metrics[0]
         for size in (20, 5000)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from speech2vec.model.recurrence import packing as products
-from speech2vec.model.recurrence.packing import in_parts, linear_over_rows
+from speech2vec.model.recurrence import products
+from speech2vec.model.recurrence.products import in_parts, linear_over_rows
 
 
 @given(st.integers(0, 70), st.integers(1, 20), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**31))

@@ -164,9 +164,7 @@ def test_what_is_encoded_does_not_depend_on_what_is_asked_for_with_it(method: st
     rows = np.random.default_rng(1).permutation(store.n_words)[:37]
     np.testing.assert_allclose(run.vectors(rows), everything[rows], atol=1e-5)
     np.testing.assert_allclose(encode_instances(run.model, store, rows[:5]), everything[rows[:5]], atol=1e-5)
-    in_memory = Words.from_frames(
-        store.gather(np.arange(store.n_words)), store.n_frames, store.speaker, store.utterance
-    )
+    in_memory = Words.from_frames(store.gather(np.arange(store.n_words)), store.n_frames, store.speaker)
     np.testing.assert_allclose(run.model.encode(in_memory), everything, atol=1e-5)
     changed = run.vectors()
     changed[:] = 0
