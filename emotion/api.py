@@ -82,7 +82,7 @@ def prepare(
     """
     root, output = Path(root), Path(output)
     if not isinstance(settings, PrepareSettings):
-        settings = prepare_settings(preset, given=settings)
+        settings = prepare_settings(preset, changes=settings)
     corpus = read_emotion_corpus(kind, root)
     check_output(output, force=force, inputs=[root], folder=PREPARED_CONTENTS)
     return prepare_corpus(corpus, output, settings, name=name, jobs=count_jobs(jobs), quiet=quiet)
@@ -155,7 +155,7 @@ def train(
     output = Path(output)
     aligned = None if aligned is None else Path(aligned)
     if not isinstance(settings, EmotionSettings):
-        settings = classifier_settings(preset, given=settings)
+        settings = classifier_settings(preset, changes=settings)
     corpus = Prepared.open(Path(prepared))
     if checkpoint is not None and not is_segments(embeddings):
         raise UserError("--checkpoint selects the encoder of --embeddings segments:RUN: give both or neither")
@@ -310,7 +310,7 @@ def tables(
     output, protocol = Path(output), SplitProtocol(protocol)
     speech, word, extra = (given or {} for given in (speech, word, extra))
     if not isinstance(settings, EmotionSettings):
-        settings = classifier_settings(preset, given=settings)
+        settings = classifier_settings(preset, changes=settings)
     corpus = Prepared.open(Path(prepared))
     chosen = choose_device(device)
     search_working_folder()

@@ -200,7 +200,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def classifier_settings(
-    preset: str, file: Path | None = None, overrides: Sequence[str] = (), given: Mapping[str, Any] | None = None
+    preset: str, file: Path | None = None, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None
 ) -> EmotionSettings:
     """A preset's settings, overridden by a TOML file, by a mapping of dotted keys and by ``key.sub=value``.
 
@@ -209,4 +209,4 @@ def classifier_settings(
     UserError
         The preset or a setting is unknown, or a value is of the wrong type.
     """
-    return load_settings(EmotionSettings, file, overrides, preset_of(PRESETS, preset), given)
+    return load_settings(EmotionSettings, file, overrides, preset_of(PRESETS, preset), changes=changes)

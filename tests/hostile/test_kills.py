@@ -11,9 +11,9 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the commands that are killed")
-def test_a_dozen_kills() -> None:
+def test_eight_kills() -> None:
     answer = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill.py")), "--kills", "12"],
+        [sys.executable, str(Path(__file__).with_name("kill.py")), "--kills", "8"],
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = 900
+WORDS = 300
 
 
 def blocks() -> list[str]:

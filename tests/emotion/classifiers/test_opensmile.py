@@ -39,7 +39,7 @@ def voices(folder, n=24, informative=True):
 
 
 def context(**given):
-    return Context(labels=LABELS, settings=classifier_settings("default", given=given))
+    return Context(labels=LABELS, settings=classifier_settings("default", changes=given))
 
 
 @pytest.mark.parametrize("normalisation", ["training", "speaker"])

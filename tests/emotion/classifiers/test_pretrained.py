@@ -31,7 +31,7 @@ def encoder(tmp_path_factory):
 
 def context(encoder, **given):
     settings = {"pretrained.encoder": str(encoder), "pretrained.costs": [1e-2], "pretrained.inner_folds": 2, **given}
-    return Context(labels=LABELS, settings=classifier_settings("default", given=settings))
+    return Context(labels=LABELS, settings=classifier_settings("default", changes=settings))
 
 
 def recordings(folder, n=24, seed=0, informative=True, loudness=1.0):

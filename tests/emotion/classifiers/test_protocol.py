@@ -39,7 +39,7 @@ def context(folder=None, seed=0, **more):
     vectors = np.random.default_rng(0).standard_normal((len(WORDS), VECTOR_SIZE)).astype(np.float32)
     return Context(
         labels=LABELS,
-        settings=classifier_settings("default", given=given),
+        settings=classifier_settings("default", changes=given),
         seed=seed,
         n_features=N_FEATURES,
         pretrained=Pretrained("made up", vectors, np.ones(len(WORDS), bool), zeros, ones),
