@@ -7,6 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -79,15 +80,31 @@ def read_dictionary(path: str | Path | None = None) -> dict[str, list[Phones]]:
 
 def first_pronunciations(path: str | Path | None = None) -> dict[str, Phones]:
     """The first pronunciation of each word, without stress marks; later ones (``a(2) EY``) are rarer."""
-    return {word: tuple(phone.rstrip("012") for phone in listed[0]) for word, listed in read_dictionary(path).items()}
+    return {word: _unstressed(listed[0]) for word, listed in _read_once(path).items()}
 
 
 def all_pronunciations(path: str | Path | None = None) -> dict[str, frozenset[Phones]]:
     """All pronunciations of each word, without stress marks."""
-    return {
-        word: frozenset(tuple(phone.rstrip("012") for phone in phones) for phones in listed)
-        for word, listed in read_dictionary(path).items()
-    }
+    return {word: frozenset(map(_unstressed, listed)) for word, listed in _read_once(path).items()}
+
+
+def _unstressed(phones: Phones) -> Phones:
+    return tuple(phone.rstrip("012") for phone in phones)
+
+
+def _read_once(path: str | Path | None) -> Mapping[str, list[Phones]]:
+    """`read_dictionary`, again only if the file has changed: one program asks for pronunciations several times."""
+    path = dictionary_path() if path is None else Path(path)
+    try:
+        state = path.stat()
+    except OSError:
+        return read_dictionary(path)  # which says what is wrong
+    return _read_state(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read_state(path: Path, modified: int, size: int) -> Mapping[str, list[Phones]]:
+    return read_dictionary(path)
 
 
 def homophone_groups(words: Iterable[str], pronunciations: Mapping[str, Hashable]) -> list[list[str]]:

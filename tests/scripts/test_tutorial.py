@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 SMALLER = {
-    '"--max-words", "3000", "--emotional-sentences", "120"': '"--max-words", "1200", "--emotional-sentences", "40"',
+    '"--max-words", "3000", "--emotional-sentences", "120"': '"--max-words", "900", "--emotional-sentences", "20"',
     '"--turns", "16"': '"--turns", "8"',
 }
 
