@@ -18,7 +18,6 @@ from speech2vec.evaluation.benchmarks import read_benchmarks
 from speech2vec.evaluation.similarity import HEADLINE, evaluate_vectors, spearman
 from speech2vec.runtime.seeds import generator
 from speech2vec.training.methods.distilled import DistilledSettings, text_vectors, unheard_types
-from speech2vec.training.sampler import split
 from speech2vec.vectors.word_vectors import WordVectors, average_instances
 
 _PAIRS = 50_000  # of random words, to compare two sets of cosines
@@ -35,7 +34,9 @@ def main() -> None:
     store, settings, seed = run.store, run.settings.of_method, run.settings.seed
     if not isinstance(settings, DistilledSettings):
         parser.error(f"{arguments.run} is a run of the method {run.settings.method}")
-    parts = split(store, run.settings.data.held_out, seed)
+    parts = run.split
+    if parts is None:
+        parser.error(f"{store.path} holds other words than {arguments.run} was trained on: none of them is held out")
     taught, vectors = text_vectors(store, parts.train, settings, seed)
     known = taught >= 0
     number = np.full(len(store.types), -1)

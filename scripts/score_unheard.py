@@ -47,7 +47,9 @@ def main() -> None:
     words: dict[str, WordVectors] = {}
     for path in arguments.runs:
         run = s2v.load(path, device="cpu")
-        trained = split(run.store, run.settings.data.held_out, run.settings.seed).train
+        if run.split is None:
+            parser.error(f"{run.store.path} holds other words than {path} was trained on: its voices are not known")
+        trained = run.split.train
         if voices & {run.store.speakers[i] for i in np.unique(run.store.speaker[trained])}:
             parser.error(f"{path} was trained on some of these voices")
         vectors = instance_vectors(StoreVectors(run.model, store), run.settings.vectors, rows)
